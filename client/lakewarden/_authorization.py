@@ -1,0 +1,206 @@
+"""Grants, and the questions an engine asks: check, batch check and the authorization of a whole plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from lakewarden._connection import Connection
+from lakewarden._errors import InvalidArgument
+from lakewarden._paging import pages
+from lakewarden.v1 import authorization_pb2, authorization_pb2_grpc, grants_pb2, grants_pb2_grpc
+
+
+class PlanAccess(Protocol):
+    """One use of one privilege, as an engine describes it; `securable_type` is e.g. `TABLE`."""
+
+    @property
+    def full_name(self) -> str:
+        """Dotted full name of the securable."""
+
+    @property
+    def privilege(self) -> str:
+        """The privilege used."""
+
+    @property
+    def securable_type(self) -> str:
+        """Kind of the securable."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Yes or no, and why not. True in a condition when allowed."""
+
+    allowed: bool
+    reason: str
+    fixes: tuple[str, ...]
+    revision: str
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+
+@dataclass(frozen=True)
+class Denial:
+    """One access of a plan that was refused; `fix` holds the GRANT statements that would allow it."""
+
+    full_name: str
+    privilege: str
+    reason: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class PlanAnswer:
+    """The answer to a whole plan. `max_age_seconds` is how long an engine may start the plan on it; 0 means at once."""
+
+    allowed: bool
+    denials: tuple[Denial, ...]
+    revision: str
+    max_age_seconds: float = 0.0
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+
+def securable_type(name: str) -> grants_pb2.SecurableType.ValueType:
+    """The enum value for `table`, `TABLE` … Raises InvalidArgument."""
+    kinds = dict(grants_pb2.SecurableType.items())
+    key, unspecified = name.upper(), grants_pb2.SECURABLE_TYPE_UNSPECIFIED
+    if kinds.get(key, unspecified) == unspecified:
+        known = ", ".join(kind.lower() for kind, value in kinds.items() if value != unspecified)
+        raise InvalidArgument(f"{name!r} is no kind of securable; there are {known}", reason="FIELD_INVALID")
+    return kinds[key]
+
+
+class Grants:
+    """Who holds which privilege on what."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._stub = grants_pb2_grpc.GrantServiceStub(connection.channel)
+
+    def grant(
+        self, privileges: str | Iterable[str], kind: str, full_name: str, principal: str
+    ) -> list[grants_pb2.PrivilegeAssignment]:
+        """Grant one or several privileges on a securable to a principal; returns what it holds there now."""
+        return self.update(kind, full_name, [change(grants_pb2.GrantChange.GRANT, principal, privileges)])
+
+    def revoke(
+        self, privileges: str | Iterable[str], kind: str, full_name: str, principal: str
+    ) -> list[grants_pb2.PrivilegeAssignment]:
+        """Revoke privileges; returns what the principal still holds there. Revoking what is absent changes nothing."""
+        return self.update(kind, full_name, [change(grants_pb2.GrantChange.REVOKE, principal, privileges)])
+
+    def update(
+        self, kind: str, full_name: str, changes: Iterable[grants_pb2.GrantChange]
+    ) -> list[grants_pb2.PrivilegeAssignment]:
+        """Make several changes on one securable, all or none; returns what each named principal holds there now."""
+        request = grants_pb2.UpdateGrantsRequest(
+            securable_type=securable_type(kind), full_name=full_name, changes=list(changes)
+        )
+        return list(self._connection.call(self._stub.UpdateGrants, request).assignments)
+
+    def list(
+        self,
+        kind: str,
+        full_name: str,
+        principal: str | None = None,
+        *,
+        page_size: int = 0,
+        limit: int | None = None,
+    ) -> Iterator[grants_pb2.PrivilegeAssignment]:
+        """Yield the grants made on the securable itself, one row for each principal, by name."""
+        wanted = securable_type(kind)
+
+        def fetch(size: int, token: str) -> tuple[list[grants_pb2.PrivilegeAssignment], str]:
+            request = grants_pb2.ListGrantsRequest(
+                securable_type=wanted,
+                full_name=full_name,
+                principal=principal or "",
+                page_size=size,
+                page_token=token,
+            )
+            reply = self._connection.call(self._stub.ListGrants, request)
+            return [*reply.assignments], reply.next_page_token
+
+        return pages(fetch, page_size=page_size, limit=limit)
+
+
+def change(
+    action: grants_pb2.GrantChange.Action.ValueType, principal: str, privileges: str | Iterable[str]
+) -> grants_pb2.GrantChange:
+    """One change for `Grants.update`."""
+    names = [privileges] if isinstance(privileges, str) else list(privileges)
+    return grants_pb2.GrantChange(action=action, principal=principal, privileges=names)
+
+
+class Authorization:
+    """The questions about access. `subject` None asks about the caller; another subject needs QUERY_ENGINE."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._stub = authorization_pb2_grpc.AuthorizationServiceStub(connection.channel)
+
+    def check(self, privilege: str, kind: str, full_name: str, *, subject: str | None = None) -> Verdict:
+        """May the subject use this privilege on this securable now, every gate included?"""
+        request = authorization_pb2.CheckRequest(
+            subject=subject or "", access=access(privilege, kind, full_name)
+        )
+        reply = self._connection.call(self._stub.Check, request)
+        return _verdict(reply.verdict, reply.revision)
+
+    def batch_check(self, accesses: Iterable[PlanAccess], *, subject: str | None = None) -> list[Verdict]:
+        """Answer up to 1,000 checks at one revision, in the order asked."""
+        request = authorization_pb2.BatchCheckRequest(subject=subject or "", accesses=_accesses(accesses))
+        reply = self._connection.call(self._stub.BatchCheck, request)
+        return [_verdict(verdict, reply.revision) for verdict in reply.verdicts]
+
+    def authorize_plan(
+        self, accesses: Iterable[PlanAccess], *, subject: str | None = None, capabilities: Iterable[str] = ()
+    ) -> PlanAnswer:
+        """Decide everything a query plan accesses: allowed only if each access is.
+
+        `capabilities` names what the engine enforces itself: `ROW_FILTER`, `COLUMN_MASK`.
+        """
+        wanted = _accesses(accesses)
+        request = authorization_pb2.AuthorizePlanRequest(
+            subject=subject or "", accesses=wanted, capabilities=[_capability(name) for name in capabilities]
+        )
+        reply = self._connection.call(self._stub.AuthorizePlan, request)
+        denials = tuple(
+            Denial(asked.full_name, asked.privilege, verdict.reason, "; ".join(verdict.fixes))
+            for asked, verdict in zip(wanted, reply.verdicts, strict=True)
+            if not verdict.allowed
+        )
+        # The plan's own word and its parts must both say yes: an answer that contradicts itself is a denial.
+        return PlanAnswer(
+            reply.allowed and not denials,
+            denials,
+            reply.revision,
+            reply.max_age.ToNanoseconds() / 1_000_000_000,
+        )
+
+
+def access(privilege: str, kind: str, full_name: str) -> authorization_pb2.Access:
+    """One access as the wire has it."""
+    return authorization_pb2.Access(
+        securable_type=securable_type(kind), full_name=full_name, privilege=privilege
+    )
+
+
+def _accesses(accesses: Iterable[PlanAccess]) -> list[authorization_pb2.Access]:
+    return [access(asked.privilege, asked.securable_type, asked.full_name) for asked in accesses]
+
+
+def _verdict(verdict: authorization_pb2.Verdict, revision: str) -> Verdict:
+    return Verdict(verdict.allowed, verdict.reason, tuple(verdict.fixes), revision)
+
+
+def _capability(name: str) -> authorization_pb2.EngineCapability.ValueType:
+    capabilities = dict(authorization_pb2.EngineCapability.items())
+    if name not in capabilities:
+        known = ", ".join(sorted(capabilities))
+        raise InvalidArgument(f"{name!r} is no engine capability; there are {known}", reason="FIELD_INVALID")
+    return capabilities[name]

@@ -1,0 +1,184 @@
+"""The client: one object per server and principal, with a resource for every noun of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cached_property
+from types import TracebackType
+from typing import Self
+
+from lakewarden._authorization import Authorization, Grants, PlanAccess, PlanAnswer
+from lakewarden._config import DEFAULT_TIMEOUT_SECONDS, resolve
+from lakewarden._connection import TRIES_MAX, Connection, open_connection
+from lakewarden._principals import Groups, ServicePrincipals, Sessions, Tokens, Users
+from lakewarden._securables import Catalogs, Metastores, Schemas, Tables, Workspaces
+
+
+class Client:
+    """A connection to a Lakewarden server; safe to share between threads, and a context manager.
+
+    A setting not given comes from LAKEWARDEN_ENDPOINT, LAKEWARDEN_TOKEN, LAKEWARDEN_WORKSPACE and
+    LAKEWARDEN_PROFILE, then from the profile. TLS is used except on loopback; a token is refused over plain text to
+    anywhere else, unless `insecure` says so.
+
+        with Client("localhost:50051", token="lwpat_…", workspace="analytics") as client:
+            client.grants.grant("SELECT", "table", "main.sales.orders", "bob@example.com")
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        token: str | None = None,
+        workspace: str | None = None,
+        *,
+        profile: str | None = None,
+        tls: bool | None = None,
+        ca_file: str | None = None,
+        insecure: bool = False,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        retries: int = TRIES_MAX - 1,
+    ) -> None:
+        settings = resolve(
+            endpoint=endpoint,
+            token=token,
+            workspace=workspace,
+            profile=profile,
+            ca_file=ca_file,
+            insecure=insecure,
+        )
+        self._connection = open_connection(
+            endpoint=settings.endpoint,
+            token=settings.token,
+            workspace=settings.workspace,
+            tls=tls,
+            ca_file=settings.ca_file,
+            insecure=settings.insecure,
+            timeout_seconds=timeout_seconds,
+            retries=retries,
+        )
+        self._owns_channel = True
+
+    @cached_property
+    def metastores(self) -> Metastores:
+        """Metastores."""
+        return Metastores(self._connection)
+
+    @cached_property
+    def workspaces(self) -> Workspaces:
+        """Workspaces."""
+        return Workspaces(self._connection)
+
+    @cached_property
+    def catalogs(self) -> Catalogs:
+        """Catalogs of the workspace's metastore."""
+        return Catalogs(self._connection)
+
+    @cached_property
+    def schemas(self) -> Schemas:
+        """Schemas."""
+        return Schemas(self._connection)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Tables."""
+        return Tables(self._connection)
+
+    @cached_property
+    def users(self) -> Users:
+        """Users."""
+        return Users(self._connection)
+
+    @cached_property
+    def groups(self) -> Groups:
+        """Groups and their members."""
+        return Groups(self._connection)
+
+    @cached_property
+    def service_principals(self) -> ServicePrincipals:
+        """Service principals."""
+        return ServicePrincipals(self._connection)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """Personal access tokens."""
+        return Tokens(self._connection)
+
+    @cached_property
+    def grants(self) -> Grants:
+        """Grants on securables."""
+        return Grants(self._connection)
+
+    @cached_property
+    def authorization(self) -> Authorization:
+        """Checks and plan authorization."""
+        return Authorization(self._connection)
+
+    @cached_property
+    def session(self) -> Sessions:
+        """The caller itself."""
+        return Sessions(self._connection)
+
+    def authorize_plan(
+        self, accesses: Iterable[PlanAccess], *, subject: str | None = None, capabilities: Iterable[str] = ()
+    ) -> PlanAnswer:
+        """Decide everything a query plan accesses; what a governed engine connection calls before each statement."""
+        return self.authorization.authorize_plan(accesses, subject=subject, capabilities=capabilities)
+
+    def health(self) -> str:
+        """Return the server's standard health status, e.g. `SERVING`. Needs no token."""
+        return self._connection.health()
+
+    @property
+    def endpoint(self) -> str:
+        """Where the server is."""
+        return self._connection.endpoint
+
+    @property
+    def workspace(self) -> str:
+        """Name of the workspace the calls are made from; empty for none."""
+        return self._connection.workspace
+
+    @property
+    def revision(self) -> str:
+        """The revision the last reply was made at, as `<epoch>:<number>`; empty before the first reply."""
+        return self._connection.last_seen.revision
+
+    def as_token(self, token: str) -> Client:
+        """Return a client that calls with another token over the same channel; closing it leaves the channel open."""
+        return self._copy(replace(self._connection, token=token.strip()))
+
+    def with_workspace(self, workspace: str) -> Client:
+        """Return a client that calls from another workspace over the same channel."""
+        return self._copy(replace(self._connection, workspace=workspace))
+
+    def with_timeout(self, timeout_seconds: float) -> Client:
+        """Return a client with another deadline for each call, over the same channel."""
+        return self._copy(replace(self._connection, timeout_seconds=timeout_seconds))
+
+    def at_least_revision(self, revision: str) -> Client:
+        """Return a client whose calls are answered at this revision or a later one, never at an older."""
+        return self._copy(replace(self._connection, at_least_revision=revision))
+
+    def _copy(self, connection: Connection) -> Client:
+        copy = object.__new__(type(self))
+        copy._connection = connection
+        copy._owns_channel = False
+        return copy
+
+    def close(self) -> None:
+        """Close the channel; running calls are cancelled. A copy leaves it to the client it was made from."""
+        if self._owns_channel:
+            self._connection.channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        token = "<set>" if self._connection.token else "<none>"
+        return f"Client(endpoint={self.endpoint!r}, workspace={self.workspace!r}, token={token})"

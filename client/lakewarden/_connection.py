@@ -1,0 +1,224 @@
+"""One gRPC channel with a credential: metadata, deadline, retries and error translation of every call.
+
+The resource classes call `Connection.call`; nothing else in the client touches gRPC.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+import re
+import time
+import uuid
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+import grpc
+
+from lakewarden import __version__
+from lakewarden._errors import ConfigurationError, LakewardenError, Unavailable, from_rpc_error
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+DEFAULT_PORT = 50051
+TIMEOUT_SECONDS_MAX = 30.0
+TRIES_MAX = 3
+BACKOFF_SECONDS = 0.1
+# The server sends at most 4 MiB but for one RPC, which answers with up to 8.
+MESSAGE_BYTES_MAX = 8 * 1024 * 1024
+BOOTSTRAP_PREFIX = "lwboot_"
+# Visible ASCII: anything else is no token, and gRPC would refuse it with a message that repeats the secret.
+_TOKEN = re.compile(r"[!-~]+")
+# The characters a metadata value may hold as they are; `%` never occurs in a name, so that decoding is unambiguous.
+_METADATA_SAFE = "!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
+
+@dataclass
+class LastSeen:
+    """The newest revision a reply carried; one string assigned at a time, so it needs no lock."""
+
+    revision: str = ""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A channel and what every call on it carries. Copies with another token or workspace share the channel."""
+
+    channel: grpc.Channel = field(repr=False)
+    endpoint: str
+    confidential: bool
+    token: str = field(default="", repr=False)
+    workspace: str = ""
+    at_least_revision: str = ""
+    timeout_seconds: float = 10.0
+    retries: int = TRIES_MAX - 1
+    last_seen: LastSeen = field(default_factory=LastSeen, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what must not be sent, before anything is."""
+        if not 0 < self.timeout_seconds <= TIMEOUT_SECONDS_MAX:
+            raise ConfigurationError(
+                f"a timeout must be over 0 and at most {TIMEOUT_SECONDS_MAX:g} seconds, not {self.timeout_seconds:g}",
+                reason="TIMEOUT_INVALID",
+            )
+        if not 0 <= self.retries < TRIES_MAX:
+            raise ConfigurationError(
+                f"retries must be from 0 to {TRIES_MAX - 1}, not {self.retries}", reason="RETRIES_INVALID"
+            )
+        if not self.token:
+            return
+        if not _TOKEN.fullmatch(self.token):
+            raise ConfigurationError("the token holds characters that no token has", reason="TOKEN_MALFORMED")
+        if not self.confidential:
+            raise ConfigurationError(
+                f"refusing to send a token to {self.endpoint} in plain text. Use TLS, or say insecure (--insecure)",
+                reason="TOKEN_OVER_PLAINTEXT",
+            )
+
+    def call(self, method: grpc.UnaryUnaryMultiCallable[Request, Response], request: Request) -> Response:
+        """Make one call, with retries while the server is unavailable, and return its reply.
+
+        All tries carry one request id, by which the server does a mutation at most once; so retrying is as safe for
+        mutations as for reads. Raises LakewardenError.
+        """
+        request_id = str(uuid.uuid4())
+        deadline = time.monotonic() + self.timeout_seconds
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return self._try(method, request, request_id=request_id, deadline=deadline)
+            except Unavailable:
+                pause = random.uniform(0.5, 1) * BACKOFF_SECONDS * 4 ** (tries - 1)
+                if tries > self.retries or time.monotonic() + pause >= deadline:
+                    raise
+                time.sleep(pause)
+
+    def _try(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        *,
+        request_id: str,
+        deadline: float,
+    ) -> Response:
+        """One attempt within what is left of the deadline."""
+        try:
+            response, call = method.with_call(
+                request, timeout=max(deadline - time.monotonic(), 0.001), metadata=self._metadata(request_id)
+            )
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, request_id=request_id, endpoint=self.endpoint) from None
+        for key, value in (*(call.initial_metadata() or ()), *(call.trailing_metadata() or ())):
+            if key == "lakewarden-revision":
+                self.last_seen.revision = str(value)
+        return response
+
+    def _metadata(self, request_id: str) -> tuple[tuple[str, str], ...]:
+        """What every call carries besides the request."""
+        pairs = (
+            ("authorization", f"Bearer {self.token}" if self.token else ""),
+            ("lakewarden-workspace", quote(self.workspace, safe=_METADATA_SAFE)),
+            ("lakewarden-at-least-revision", self.at_least_revision),
+            ("lakewarden-request-id", request_id),
+        )
+        return tuple((key, value) for key, value in pairs if value)
+
+    def health(self) -> str:
+        """Ask the standard health service and return the status's name, e.g. `SERVING`.
+
+        The reply is one enum field, read here by hand: a dependency for two bytes would not pay.
+        """
+        method = self.channel.unary_unary("/grpc.health.v1.Health/Check", _identity, _identity)
+        reply = replace(self, retries=0).call(method, b"")
+        status = reply[1] if len(reply) >= 2 and reply[0] == 0x08 else 0
+        return {1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}.get(status, "UNKNOWN")
+
+
+def _identity(message: bytes) -> bytes:
+    return message
+
+
+def open_connection(
+    *,
+    endpoint: str,
+    token: str,
+    workspace: str,
+    tls: bool | None,
+    ca_file: str,
+    insecure: bool,
+    timeout_seconds: float,
+    retries: int,
+) -> Connection:
+    """Open a channel to `endpoint`; gRPC connects on the first call. Raises ConfigurationError.
+
+    `tls` None means: TLS, except for a loopback address and under `insecure`.
+    """
+    target, loopback = parse_endpoint(endpoint)
+    if tls and insecure:
+        raise ConfigurationError("TLS and insecure contradict each other", reason="ENDPOINT_INVALID")
+    secure = tls if tls is not None else bool(ca_file) or not (loopback or insecure)
+    options: list[tuple[str, str | int]] = [
+        ("grpc.primary_user_agent", f"lakewarden-python/{__version__}"),
+        ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+        ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+        # Retries are ours, above: gRPC's own would not keep the deadline we tell the user.
+        ("grpc.enable_retries", 0),
+        ("grpc.enable_http_proxy", 0 if loopback else 1),
+    ]
+    channel = (
+        grpc.secure_channel(target, _credentials(ca_file), options=options)
+        if secure
+        else grpc.insecure_channel(target, options=options)
+    )
+    try:
+        return Connection(
+            channel=channel,
+            endpoint=endpoint,
+            confidential=secure or loopback or insecure,
+            token=token.strip(),
+            workspace=workspace,
+            timeout_seconds=timeout_seconds,
+            retries=retries,
+        )
+    except LakewardenError:
+        channel.close()
+        raise
+
+
+def _credentials(ca_file: str) -> grpc.ChannelCredentials:
+    """TLS with the system's roots, or with the certificates of one file."""
+    if not ca_file:
+        return grpc.ssl_channel_credentials()
+    try:
+        return grpc.ssl_channel_credentials(root_certificates=Path(ca_file).read_bytes())
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read the CA file {ca_file}: {error.strerror}", reason="CA_FILE_INVALID"
+        ) from None
+
+
+def parse_endpoint(endpoint: str) -> tuple[str, bool]:
+    """Return gRPC's target for `host`, `host:port`, `[v6]:port` or `unix:path`, and whether it is loopback.
+
+    Raises ConfigurationError. Only literal loopback addresses and `localhost` count: a name resolves to what its
+    owner likes.
+    """
+    if endpoint.startswith("unix:") and len(endpoint) > len("unix:"):
+        return endpoint, True
+    matched = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?", endpoint)
+    port = int(matched[2] or DEFAULT_PORT) if matched else 0
+    if matched is None or not 0 < port < 65536:
+        raise ConfigurationError(
+            f"{endpoint!r} is no endpoint. Write host:port, e.g. localhost:{DEFAULT_PORT}",
+            reason="ENDPOINT_INVALID",
+        )
+    host = matched[1]
+    try:
+        loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        loopback = host.lower() == "localhost"
+    return f"{host}:{port}", loopback

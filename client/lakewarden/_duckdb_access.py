@@ -1,0 +1,88 @@
+"""What a governed DuckDB connection asks, what it expects to hear, and the two ways it says no."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol
+
+Privilege = Literal["SELECT", "MODIFY", "CREATE_TABLE"]
+SecurableType = Literal["TABLE", "SCHEMA"]
+
+
+class Access(NamedTuple):
+    """One thing a statement does: a privilege used on a dotted full name."""
+
+    full_name: str
+    privilege: Privilege
+    securable_type: SecurableType
+
+
+class Denial(Protocol):
+    """One access that was not allowed, why, and the grant that would allow it."""
+
+    @property
+    def full_name(self) -> str:
+        """Dotted name of the securable."""
+
+    @property
+    def privilege(self) -> str:
+        """The privilege that is missing."""
+
+    @property
+    def reason(self) -> str:
+        """Why it was denied."""
+
+    @property
+    def fix(self) -> str:
+        """What to ask for; empty when the caller may not be told."""
+
+
+class PlanAnswer(Protocol):
+    """The answer for all accesses of one statement, decided at one revision.
+
+    `row_filters` and `column_masks`, where an answer has them, must be empty: DuckDB cannot enforce them here.
+    """
+
+    @property
+    def allowed(self) -> bool:
+        """True only when every access is allowed."""
+
+    @property
+    def denials(self) -> Sequence[Denial]:
+        """Every access that is not."""
+
+    @property
+    def revision(self) -> object:
+        """The policy revision the answer was decided at."""
+
+
+class PlanAuthorizer(Protocol):
+    """The one call a governed connection makes; `lakewarden.Client` has it."""
+
+    def authorize_plan(self, accesses: Sequence[Access], *, subject: str | None = None) -> PlanAnswer:
+        """Decide all accesses for `subject`, or for the client's own principal when it is None."""
+
+
+class GovernanceError(PermissionError):
+    """A statement was not run. Base of the two reasons why."""
+
+
+class StatementRefused(GovernanceError):
+    """The statement is of a kind, or uses something, that the guard does not run for anybody."""
+
+
+class AccessDenied(GovernanceError):
+    """The statement is fine; the subject may not do what it does. `denials` lists every missing access."""
+
+    def __init__(self, message: str, *, denials: Sequence[Denial] = ()) -> None:
+        super().__init__(message)
+        self.denials = tuple(denials)
+
+
+def denial_message(subject: str | None, denials: Sequence[Denial]) -> str:
+    """One line for each denied access: what, on which, why, and what to do."""
+    lines = []
+    for denial in denials:
+        fix = f" Fix: {denial.fix}" if denial.fix else ""
+        lines.append(f"{denial.privilege} denied on {denial.full_name}: {denial.reason}{fix}")
+    return f"access denied for {subject or 'the connected principal'}:\n" + "\n".join(lines)

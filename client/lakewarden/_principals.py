@@ -1,0 +1,141 @@
+"""Who may call, as a client sees it: users, groups, service principals, tokens and the caller's own session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from lakewarden._connection import Connection
+from lakewarden._errors import Unavailable
+from lakewarden._resources import PrincipalResource, Resource
+from lakewarden.v1 import (
+    groups_pb2,
+    groups_pb2_grpc,
+    service_principals_pb2,
+    service_principals_pb2_grpc,
+    sessions_pb2,
+    sessions_pb2_grpc,
+    tokens_pb2,
+    tokens_pb2_grpc,
+    users_pb2,
+    users_pb2_grpc,
+)
+
+
+class Users(PrincipalResource[users_pb2.User]):
+    """Users: people, named by email address."""
+
+    messages, stub_class = users_pb2, users_pb2_grpc.UserServiceStub
+    noun, plural, field = "User", "Users", "user"
+
+    def create(self, name: str, *, display_name: str = "") -> users_pb2.User:
+        """Create an active user. Account admins only."""
+        return self._create({"name": name, "display_name": display_name, "active": True})
+
+
+class ServicePrincipals(PrincipalResource[service_principals_pb2.ServicePrincipal]):
+    """Service principals: programs and engines, named by the application id the server gives them."""
+
+    messages, stub_class = service_principals_pb2, service_principals_pb2_grpc.ServicePrincipalServiceStub
+    noun, plural, field = "ServicePrincipal", "ServicePrincipals", "service_principal"
+
+    def create(self, display_name: str) -> service_principals_pb2.ServicePrincipal:
+        """Create an active service principal; its `name` is the application id. Account admins only."""
+        return self._create({"display_name": display_name, "active": True})
+
+
+class Groups(Resource[groups_pb2.Group]):
+    """Groups of principals, nested at most ten deep."""
+
+    messages, stub_class = groups_pb2, groups_pb2_grpc.GroupServiceStub
+    noun, plural, field, key = "Group", "Groups", "group", "name"
+
+    def create(self, name: str) -> groups_pb2.Group:
+        """Create an empty group. Account admins only."""
+        return self._create({"name": name})
+
+    def list(self, *, page_size: int = 0, limit: int | None = None) -> Iterator[groups_pb2.Group]:
+        """Yield the groups the caller may see, in the order of their names."""
+        return self._list(page_size=page_size, limit=limit)
+
+    def rename(self, name: str, new_name: str, *, etag: str = "") -> groups_pb2.Group:
+        """Give it a new name; members and grants stay."""
+        reply: groups_pb2.Group = self._call(
+            "UpdateGroup",
+            name=name,
+            group={"name": new_name, "etag": etag},
+            update_mask=FieldMask(paths=["name"]),
+        )
+        return reply
+
+    def update_members(
+        self, name: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()
+    ) -> groups_pb2.UpdateGroupMembersResponse:
+        """Add and remove members by name, in one transaction; tells how many really changed."""
+        reply: groups_pb2.UpdateGroupMembersResponse = self._call(
+            "UpdateGroupMembers", name=name, add=list(add), remove=list(remove)
+        )
+        return reply
+
+    def members(
+        self, name: str, *, page_size: int = 0, limit: int | None = None
+    ) -> Iterator[groups_pb2.PrincipalReference]:
+        """Yield the direct members, in the order of their names."""
+        return self._pages("ListGroupMembers", "members", page_size=page_size, limit=limit, name=name)
+
+    def delete(self, name: str, *, etag: str = "") -> None:
+        """Delete a group with its memberships and grants. It must own nothing."""
+        self._delete(name, etag=etag)
+
+
+class Tokens(Resource[tokens_pb2.Token]):
+    """Personal access tokens."""
+
+    messages, stub_class = tokens_pb2, tokens_pb2_grpc.TokenServiceStub
+    noun, plural, field, key = "Token", "Tokens", "token", "id"
+
+    def create(
+        self, *, principal: str = "", comment: str = "", lifetime_seconds: int = 0, workspace: str = ""
+    ) -> tokens_pb2.CreateTokenResponse:
+        """Create a token, for the caller unless `principal` names a service principal.
+
+        The reply's `token_value` is the secret, shown only here; `workspace` limits the token to one.
+        Raises Unavailable (TOKEN_VALUE_LOST) when it was created but the reply with the secret got lost on the way.
+        """
+        reply: tokens_pb2.CreateTokenResponse = self._call(
+            "CreateToken",
+            principal=principal,
+            comment=comment,
+            lifetime_seconds=lifetime_seconds,
+            workspace=workspace,
+        )
+        if not reply.token_value:
+            raise Unavailable(
+                f"token {reply.token.id} was created, but the reply with its secret was lost. Revoke it and create another",
+                reason="TOKEN_VALUE_LOST",
+                metadata={"token_id": reply.token.id},
+            )
+        return reply
+
+    def list(
+        self, *, principal: str = "", page_size: int = 0, limit: int | None = None
+    ) -> Iterator[tokens_pb2.Token]:
+        """Yield live tokens without their secrets: the caller's own, or those of `principal`."""
+        return self._list(page_size=page_size, limit=limit, principal=principal)
+
+    def delete(self, token_id: str, *, principal: str = "") -> None:
+        """Revoke a token: the next call with it is refused."""
+        self._delete(token_id, principal=principal)
+
+
+class Sessions:
+    """The caller itself, as the server sees it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._stub = sessions_pb2_grpc.SessionServiceStub(connection.channel)
+
+    def get(self) -> sessions_pb2.Session:
+        """Return who the caller is, its groups, and where it is calling from."""
+        return self._connection.call(self._stub.GetSession, sessions_pb2.GetSessionRequest())

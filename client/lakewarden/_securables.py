@@ -1,0 +1,224 @@
+"""The securables a client can reach: metastores, workspaces, catalogs, schemas and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+from lakewarden._errors import InvalidArgument
+from lakewarden._resources import SecurableResource
+from lakewarden.v1 import (
+    catalogs_pb2,
+    catalogs_pb2_grpc,
+    metastores_pb2,
+    metastores_pb2_grpc,
+    schemas_pb2,
+    schemas_pb2_grpc,
+    tables_pb2,
+    tables_pb2_grpc,
+    workspaces_pb2,
+    workspaces_pb2_grpc,
+)
+
+
+class Metastores(SecurableResource[metastores_pb2.Metastore]):
+    """Metastores: the top of the namespace of a region."""
+
+    messages, stub_class = metastores_pb2, metastores_pb2_grpc.MetastoreServiceStub
+    noun, plural, field = "Metastore", "Metastores", "metastore"
+
+    def create(
+        self, name: str, *, region: str = "", comment: str = "", properties: Mapping[str, str] | None = None
+    ) -> metastores_pb2.Metastore:
+        """Create a metastore. Account admins only."""
+        return self._create(
+            {"name": name, "region": region, "comment": comment, "properties": dict(properties or {})}
+        )
+
+    def list(self, *, page_size: int = 0, limit: int | None = None) -> Iterator[metastores_pb2.Metastore]:
+        """Yield the metastores the caller may see, in the order of their names."""
+        return self._list(page_size=page_size, limit=limit)
+
+    def delete(self, full_name: str, *, force: bool = False, etag: str = "") -> None:
+        """Delete a metastore; `force` takes its catalogs with it."""
+        self._delete(full_name, force=force, etag=etag)
+
+
+class Workspaces(SecurableResource[workspaces_pb2.Workspace]):
+    """Workspaces: where principals work, attached to one metastore."""
+
+    messages, stub_class = workspaces_pb2, workspaces_pb2_grpc.WorkspaceServiceStub
+    noun, plural, field = "Workspace", "Workspaces", "workspace"
+
+    def create(
+        self,
+        name: str,
+        *,
+        metastore: str = "",
+        comment: str = "",
+        properties: Mapping[str, str] | None = None,
+    ) -> workspaces_pb2.Workspace:
+        """Create a workspace, attached to `metastore` when that is given. Account admins only."""
+        return self._create(
+            {"name": name, "metastore": metastore, "comment": comment, "properties": dict(properties or {})}
+        )
+
+    def list(self, *, page_size: int = 0, limit: int | None = None) -> Iterator[workspaces_pb2.Workspace]:
+        """Yield the workspaces the caller may see, in the order of their names."""
+        return self._list(page_size=page_size, limit=limit)
+
+    def attach(self, full_name: str, metastore: str, *, etag: str = "") -> workspaces_pb2.Workspace:
+        """Attach it to a metastore, in place of the one before."""
+        return self._update(full_name, {"metastore": metastore}, etag=etag)
+
+    def detach(self, full_name: str, *, etag: str = "") -> workspaces_pb2.Workspace:
+        """Detach it from its metastore: whoever works there sees no data any more."""
+        return self._update(full_name, {"metastore": ""}, etag=etag)
+
+    def delete(self, full_name: str, *, etag: str = "") -> None:
+        """Delete a workspace and the assignments to it."""
+        self._delete(full_name, etag=etag)
+
+
+class Catalogs(SecurableResource[catalogs_pb2.Catalog]):
+    """Catalogs: the first level of the namespace."""
+
+    messages, stub_class = catalogs_pb2, catalogs_pb2_grpc.CatalogServiceStub
+    noun, plural, field = "Catalog", "Catalogs", "catalog"
+
+    def create(
+        self, name: str, *, comment: str = "", properties: Mapping[str, str] | None = None
+    ) -> catalogs_pb2.Catalog:
+        """Create a catalog in the metastore of the calling workspace, with its schema `default`."""
+        return self._create({"name": name, "comment": comment, "properties": dict(properties or {})})
+
+    def list(self, *, page_size: int = 0, limit: int | None = None) -> Iterator[catalogs_pb2.Catalog]:
+        """Yield the catalogs the caller may see, in the order of their names."""
+        return self._list(page_size=page_size, limit=limit)
+
+    def delete(self, full_name: str, *, force: bool = False, etag: str = "") -> None:
+        """Delete a catalog; `force` takes its schemas and tables with it."""
+        self._delete(full_name, force=force, etag=etag)
+
+
+class Schemas(SecurableResource[schemas_pb2.Schema]):
+    """Schemas: the second level of the namespace."""
+
+    messages, stub_class = schemas_pb2, schemas_pb2_grpc.SchemaServiceStub
+    noun, plural, field = "Schema", "Schemas", "schema"
+
+    def create(
+        self, full_name: str, *, comment: str = "", properties: Mapping[str, str] | None = None
+    ) -> schemas_pb2.Schema:
+        """Create a schema, named in full: `main.sales`."""
+        parent, name = split_name(full_name, "catalog.schema")
+        return self._create(
+            {"name": name, "comment": comment, "properties": dict(properties or {})}, parent=parent
+        )
+
+    def list(
+        self, catalog: str, *, page_size: int = 0, limit: int | None = None
+    ) -> Iterator[schemas_pb2.Schema]:
+        """Yield the schemas of a catalog that the caller may see, in the order of their names."""
+        return self._list(page_size=page_size, limit=limit, parent=catalog)
+
+    def delete(self, full_name: str, *, force: bool = False, etag: str = "") -> None:
+        """Delete a schema; `force` takes its tables with it."""
+        self._delete(full_name, force=force, etag=etag)
+
+
+class ArrowSchema(Protocol):
+    """What `pyarrow.Schema` offers and `Tables.create` uses; the client itself does not need pyarrow."""
+
+    def serialize(self) -> Any:
+        """Return the schema as an Arrow IPC message."""
+
+
+class Tables(SecurableResource[tables_pb2.Table]):
+    """Tables: the third level of the namespace."""
+
+    messages, stub_class = tables_pb2, tables_pb2_grpc.TableServiceStub
+    noun, plural, field = "Table", "Tables", "table"
+
+    def create(
+        self,
+        full_name: str,
+        columns: Iterable[tables_pb2.Column | Mapping[str, Any]] = (),
+        *,
+        arrow_schema: ArrowSchema | bytes | None = None,
+        create_statement: str | None = None,
+        dialect: str = "",
+        comment: str = "",
+        properties: Mapping[str, str] | None = None,
+        data_source_format: str = "",
+    ) -> tables_pb2.Table:
+        """Create a table, named in full, its columns given in exactly one of three ways.
+
+        `columns` are Column messages or mappings such as `{"name": "id", "type_text": "BIGINT", "required": True}`;
+        `arrow_schema` is a pyarrow Schema; `create_statement` is the text of a CREATE TABLE in `dialect` (duckdb).
+        """
+        parent, name = split_name(full_name, "catalog.schema.table")
+        values = {
+            "name": name,
+            "comment": comment,
+            "properties": dict(properties or {}),
+            "data_source_format": data_source_format,
+            "columns": [_column(column) for column in columns],
+        }
+        definition = {"arrow_schema": _arrow_bytes(arrow_schema), "create_statement": create_statement}
+        given = {key: value for key, value in definition.items() if value is not None}
+        if len(given) + bool(values["columns"]) > 1:
+            raise InvalidArgument(
+                "give columns, an Arrow schema or a CREATE TABLE statement, but only one of them",
+                reason="DEFINITION_INVALID",
+            )
+        return self._create(values, parent=parent, dialect=dialect, **given)
+
+    def list(
+        self, schema: str, *, omit_columns: bool = False, page_size: int = 0, limit: int | None = None
+    ) -> Iterator[tables_pb2.Table]:
+        """Yield the tables of a schema that the caller may see, in the order of their names."""
+        return self._list(page_size=page_size, limit=limit, parent=schema, omit_columns=omit_columns)
+
+    def update(
+        self,
+        full_name: str,
+        *,
+        comment: str | None = None,
+        properties: Mapping[str, str] | None = None,
+        etag: str = "",
+        columns: Iterable[tables_pb2.Column | Mapping[str, Any]] | None = None,
+    ) -> tables_pb2.Table:
+        """Change comment, properties (the whole map) or columns (all of them); what is None stays."""
+        changes = {
+            "comment": comment,
+            "properties": None if properties is None else dict(properties),
+            "columns": None if columns is None else [_column(column) for column in columns],
+        }
+        return self._update(full_name, changes, etag=etag)
+
+    def delete(self, full_name: str, *, etag: str = "") -> None:
+        """Delete a table. The data is not touched."""
+        self._delete(full_name, etag=etag)
+
+
+def split_name(full_name: str, shape: str) -> tuple[str, str]:
+    """Split a full name into the parent's full name and the own name. Raises InvalidArgument when the shape is another."""
+    parts = full_name.split(".")
+    if len(parts) != shape.count(".") + 1 or not all(parts):
+        raise InvalidArgument(f"{full_name!r} is not of the form {shape}", reason="NAME_INVALID")
+    return ".".join(parts[:-1]), parts[-1]
+
+
+def _column(column: tables_pb2.Column | Mapping[str, Any]) -> tables_pb2.Column:
+    if isinstance(column, tables_pb2.Column):
+        return column
+    try:
+        return tables_pb2.Column(**column)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(f"wrong column {dict(column)!r}: {error}", reason="FIELD_INVALID") from None
+
+
+def _arrow_bytes(schema: ArrowSchema | bytes | None) -> bytes | None:
+    # pyarrow's Schema.serialize() returns a Buffer, which `bytes` copies.
+    return schema if schema is None or isinstance(schema, bytes) else bytes(schema.serialize())

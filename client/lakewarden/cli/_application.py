@@ -1,0 +1,136 @@
+"""The root command, and the one place where errors become messages and exit codes.
+
+0 ok · 1 denied by `check` · 2 usage · 3 not found · 4 unauthenticated or denied · 5 conflict or precondition ·
+6 unavailable or timed out · 70 a bug · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+
+import click
+
+from lakewarden import __version__
+from lakewarden._config import debug_wanted
+from lakewarden._errors import LakewardenError
+from lakewarden.cli._commands import LazyGroup
+from lakewarden.cli._terminal import printable, styled
+
+EXIT_USAGE = 2
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+_EXIT_CODES: Mapping[str, int] = {
+    "INVALID_ARGUMENT": EXIT_USAGE,
+    "NOT_FOUND": 3,
+    "UNAUTHENTICATED": 4,
+    "PERMISSION_DENIED": 4,
+    "ALREADY_EXISTS": 5,
+    "FAILED_PRECONDITION": 5,
+    "ABORTED": 5,
+    "RESOURCE_EXHAUSTED": 6,
+    "DEADLINE_EXCEEDED": 6,
+    "UNAVAILABLE": 6,
+}
+
+# By reason where there is one to say more about, else by code.
+_HINTS: Mapping[str, str] = {
+    "BOOTSTRAP_TOKEN_RESTRICTED": "A bootstrap token only makes the first token: run `lakewarden login` with it.",
+    "CONCURRENT_CHANGE": "Retry.",
+    "NOT_EMPTY": "Use --force to delete what is inside too.",
+    "WORKSPACE_REQUIRED": "Name the workspace: --workspace NAME, or LAKEWARDEN_WORKSPACE.",
+    "DEADLINE_EXCEEDED": "Give it more time with --timeout. A change may have happened: look before you repeat it.",
+    # Their messages say what to do already; the hint of their code would be wrong.
+    "PRINCIPAL_DISABLED": "",
+    "TOKEN_VALUE_LOST": "",
+    "UNAUTHENTICATED": "Run `lakewarden login`, or set LAKEWARDEN_TOKEN.",
+    "UNAVAILABLE": "Is the server running, and is the endpoint right? Try `lakewarden status`.",
+    "UNIMPLEMENTED": "The server is older than this command line.",
+    "INTERNAL": "The server's log has the details under the request id.",
+}
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "login": ("session:login", "Store a token in a profile; trades a bootstrap token for a lasting one."),
+    "logout": ("session:logout", "Remove the token from the profile."),
+    "whoami": ("session:whoami", "Show who the server takes you for."),
+    "status": ("session:status", "Show whether the server answers, and as whom."),
+    "profile": ("profiles:profile", "Manage the profiles on this machine."),
+    "version": ("session:version", "Show the version."),
+    "completion": ("session:completion", "Print the completion script of a shell."),
+    "ls": ("namespace:ls", "List what is inside a path: catalogs, schemas or tables."),
+    "tree": ("namespace:tree", "Draw the namespace as far as you may see it."),
+    "metastore": ("metastores:metastore", "Manage metastores."),
+    "workspace": ("workspaces:workspace", "Manage workspaces and their members."),
+    "catalog": ("catalogs:catalog", "Manage catalogs."),
+    "schema": ("schemas:schema", "Manage schemas."),
+    "table": ("tables:table", "Manage tables."),
+    "grant": ("grants:grant", "Grant privileges on a securable to a principal."),
+    "revoke": ("grants:revoke", "Revoke privileges on a securable from a principal."),
+    "grants": ("grants:grants", "List and change the grants of a securable."),
+    "check": ("authorization:check", "Ask whether a principal may; exits 0 for yes, 1 for no."),
+    "user": ("users:user", "Manage users."),
+    "group": ("groups:group", "Manage groups and their members."),
+    "service-principal": ("service_principals:service_principal", "Manage service principals."),
+    "token": ("tokens:token", "Manage personal access tokens."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_by_name=COMMANDS,
+    example="lakewarden grant SELECT table main.sales.orders bob@example.com",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, prog_name="lakewarden")
+def root() -> None:
+    """Govern a Lakewarden server from the command line.
+
+    Options stand before or after the command. What is not given comes from LAKEWARDEN_ENDPOINT, LAKEWARDEN_TOKEN,
+    LAKEWARDEN_WORKSPACE and LAKEWARDEN_PROFILE, then from the profile that `lakewarden login` made.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; what the console script `lakewarden` calls."""
+    try:
+        result = root.main(args=arguments, prog_name="lakewarden", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Abort:
+        # Ctrl-C and Ctrl-D: the shell's own convention, and no word about it.
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        _show_usage_error(error)
+        return EXIT_USAGE
+    except LakewardenError as error:
+        show_error(error)
+        return _EXIT_CODES.get(error.code, EXIT_BUG)
+    except Exception as error:  # noqa: BLE001 - the outermost frame: a traceback helps nobody who only wanted a grant
+        if debug_wanted():
+            traceback.print_exc()
+        click.echo(
+            f"{styled('Error:', 'red')} this is a bug: {type(error).__name__}: {error} [INTERNAL]", err=True
+        )
+        click.echo("Run it again with LAKEWARDEN_DEBUG=1 for the traceback.", err=True)
+        return EXIT_BUG
+
+
+def _show_usage_error(error: click.ClickException) -> None:
+    """What click found wrong; a bare group shows its help instead."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        click.echo(error.format_message(), err=True)
+        return
+    click.echo(f"{styled('Error:', 'red')} {error.format_message()}", err=True)
+    if context is not None:
+        click.echo(f"Try `{context.command_path} --help`.", err=True)
+
+
+def show_error(error: LakewardenError) -> None:
+    """Print an error as one line for people and scripts, and a hint under it."""
+    cause = f"{error.code}/{error.reason}" if error.reason else error.code
+    request = f" (request_id={error.request_id})" if error.request_id else ""
+    click.echo(f"{styled('Error:', 'red')} {printable(error.message)} [{cause}]{request}", err=True)
+    hint = _HINTS.get(error.reason, _HINTS.get(error.code, ""))
+    if hint:
+        click.echo(hint, err=True)

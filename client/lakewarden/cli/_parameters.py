@@ -1,0 +1,133 @@
+"""Options and arguments that several nouns share, and how their texts are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from lakewarden.cli._invocation import Invocation
+
+if TYPE_CHECKING:
+    from lakewarden._client import Client
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+SECURABLE_TYPES = ("account", "metastore", "workspace", "catalog", "schema", "table")
+COMPLETIONS_MAX = 100
+COMPLETION_TIMEOUT_SECONDS = 2.0
+
+_DURATION_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def comment_option(decorated: Decorated) -> Decorated:
+    """`--comment TEXT`."""
+    return click.option("--comment", metavar="TEXT", help="Free text for people.")(decorated)
+
+
+def property_option(decorated: Decorated) -> Decorated:
+    """`--property KEY=VALUE`, repeatable, as a dictionary."""
+    return click.option(
+        "--property",
+        "properties",
+        multiple=True,
+        metavar="KEY=VALUE",
+        callback=_properties,
+        help="A property; repeat for more.",
+    )(decorated)
+
+
+def etag_option(decorated: Decorated) -> Decorated:
+    """`--etag ETAG`."""
+    return click.option("--etag", default="", metavar="ETAG", help="Refuse if it changed since this etag.")(
+        decorated
+    )
+
+
+def yes_option(decorated: Decorated) -> Decorated:
+    """`--yes`."""
+    return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(decorated)
+
+
+def limit_option(decorated: Decorated) -> Decorated:
+    """`--limit N`."""
+    return click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after so many.")(
+        decorated
+    )
+
+
+def type_argument(decorated: Decorated) -> Decorated:
+    """`TYPE`: the kind of a securable."""
+    kinds = click.Choice(SECURABLE_TYPES, case_sensitive=False)
+    return click.argument("securable_type", metavar="TYPE", type=kinds)(decorated)
+
+
+def name_argument(decorated: Decorated) -> Decorated:
+    """`NAME`: a full name, completed from the server for catalogs, schemas and tables."""
+    return click.argument("full_name", metavar="NAME", shell_complete=complete_name)(decorated)
+
+
+def _properties(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    """The properties as a dictionary; a key may be given once."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key or key in pairs:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE with a key of its own", context, parameter)
+        pairs[key] = value
+    return pairs
+
+
+def duration_seconds(text: str) -> int:
+    """Read `90d`, `12h`, `30m`, `45s` or plain seconds. Raises click.BadParameter."""
+    matched = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text.strip().lower())
+    if matched is None:
+        raise click.BadParameter(f"{text!r} is no duration: write 90d, 12h, 30m or seconds")
+    return int(matched[1]) * _DURATION_UNITS[matched[2]]
+
+
+def privileges_of(text: str) -> list[str]:
+    """Read `SELECT,MODIFY` or `"USE CATALOG"`. Raises click.BadParameter."""
+    names = [" ".join(part.split()) for part in text.split(",")]
+    if not all(names):
+        raise click.BadParameter(f"{text!r} names no privilege between two commas")
+    return names
+
+
+def merged(
+    current: Mapping[str, str], *, changes: Mapping[str, str], removed: tuple[str, ...]
+) -> dict[str, str]:
+    """Properties after setting some and removing others."""
+    return {key: value for key, value in {**current, **changes}.items() if key not in removed}
+
+
+def complete_name(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete a full name level by level. Whatever fails, the shell just completes nothing."""
+    from lakewarden._errors import LakewardenError
+
+    invocation = context.ensure_object(Invocation)
+    invocation.timeout = min(invocation.timeout or COMPLETION_TIMEOUT_SECONDS, COMPLETION_TIMEOUT_SECONDS)
+    try:
+        # Entered, so that the client is closed with it: click only makes contexts current when commands run.
+        with context:
+            names = names_under(invocation.open_client(), incomplete.rpartition(".")[0])
+    except LakewardenError:
+        return []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)][:COMPLETIONS_MAX]
+
+
+def names_under(client: Client, path: str) -> list[str]:
+    """Full names directly inside a path; the empty path holds the catalogs."""
+    depth = path.count(".") + 1 if path else 0
+    if depth == 0:
+        return [catalog.full_name for catalog in client.catalogs.list()]
+    if depth == 1:
+        return [schema.full_name for schema in client.schemas.list(path)]
+    if depth == 2:
+        return [table.full_name for table in client.tables.list(path, omit_columns=True)]
+    return []

@@ -1,0 +1,70 @@
+"""`lakewarden check`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from lakewarden.cli._commands import Command
+from lakewarden.cli._invocation import Invocation, pass_invocation
+from lakewarden.cli._parameters import name_argument, type_argument
+from lakewarden.cli._terminal import printable, styled
+
+if TYPE_CHECKING:
+    from lakewarden._authorization import Verdict
+
+EXIT_DENIED = 1
+
+
+@click.command(
+    "check",
+    cls=Command,
+    example="lakewarden check bob@example.com SELECT table main.sales.orders && echo yes",
+)
+@click.argument("principal")
+@click.argument("privilege")
+@type_argument
+@name_argument
+@click.pass_context
+@pass_invocation
+def check(
+    invocation: Invocation,
+    context: click.Context,
+    principal: str,
+    privilege: str,
+    securable_type: str,
+    full_name: str,
+) -> None:
+    """Ask whether a principal may use a privilege on a securable now, from this workspace.
+
+    Exits with 0 for yes and 1 for no, and says why not and which grant would help.
+    """
+    verdict = invocation.open_client().authorization.check(
+        privilege, securable_type, full_name, subject=principal
+    )
+    question = f"{privilege} on {securable_type} {full_name} for {principal}"
+    if invocation.output == "table":
+        _write_verdict(verdict, question)
+    else:
+        invocation.show(
+            {
+                "verdict": "ALLOW" if verdict else "DENY",
+                "allowed": verdict.allowed,
+                "reason": verdict.reason,
+                "fixes": list(verdict.fixes),
+                "revision": verdict.revision,
+            },
+            name="verdict",
+        )
+    context.exit(0 if verdict else EXIT_DENIED)
+
+
+def _write_verdict(verdict: Verdict, question: str) -> None:
+    """The answer for people: the verdict first, then the reason, then what would help."""
+    word = styled("ALLOW", "green", stdout=True) if verdict else styled("DENY", "red", stdout=True)
+    click.echo(f"{word} {printable(question)}")
+    if verdict.reason:
+        click.echo(f"  reason: {printable(verdict.reason)}")
+    for fix in verdict.fixes:
+        click.echo(f"  fix: {printable(fix)}")

@@ -1,0 +1,137 @@
+"""`lakewarden grant`, `lakewarden revoke` and `lakewarden grants`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lakewarden.cli._commands import Command, Group
+from lakewarden.cli._invocation import Invocation, pass_invocation
+from lakewarden.cli._parameters import limit_option, name_argument, privileges_of, type_argument
+
+if TYPE_CHECKING:
+    from lakewarden.v1.grants_pb2 import GrantChange
+
+COLUMNS = ("principal", "privileges")
+
+
+@click.command(
+    "grant", cls=Command, example='lakewarden grant "USE SCHEMA,SELECT" schema main.sales analysts'
+)
+@click.argument("privileges", metavar="PRIVILEGE[,…]")
+@type_argument
+@name_argument
+@click.argument("principal")
+@pass_invocation
+def grant(
+    invocation: Invocation, privileges: str, securable_type: str, full_name: str, principal: str
+) -> None:
+    """Grant privileges on a securable to a principal, and show what it holds there now."""
+    names = privileges_of(privileges)
+    held = invocation.open_client().grants.grant(names, securable_type, full_name, principal)
+    invocation.show_all(held, COLUMNS, name="principal")
+
+
+@click.command(
+    "revoke", cls=Command, example="lakewarden revoke SELECT table main.sales.orders bob@example.com"
+)
+@click.argument("privileges", metavar="PRIVILEGE[,…]")
+@type_argument
+@name_argument
+@click.argument("principal")
+@pass_invocation
+def revoke(
+    invocation: Invocation, privileges: str, securable_type: str, full_name: str, principal: str
+) -> None:
+    """Revoke privileges on a securable from a principal, and show what it still holds there."""
+    names = privileges_of(privileges)
+    held = invocation.open_client().grants.revoke(names, securable_type, full_name, principal)
+    invocation.show_all(held, COLUMNS, name="principal")
+
+
+@click.group("grants", cls=Group, example="lakewarden grants list schema main.sales")
+def grants() -> None:
+    """List and change the grants of a securable."""
+
+
+@grants.command("list", example="lakewarden grants list catalog main --principal analysts")
+@type_argument
+@name_argument
+@click.option("--principal", metavar="NAME", help="Only this principal's.")
+@limit_option
+@pass_invocation
+def list_grants(
+    invocation: Invocation, securable_type: str, full_name: str, principal: str | None, limit: int | None
+) -> None:
+    """List the grants made on the securable itself: not ownership, and not what it inherits."""
+    held = invocation.open_client().grants.list(securable_type, full_name, principal, limit=limit)
+    invocation.show_all(held, COLUMNS, name="principal")
+
+
+@grants.command(
+    "update",
+    example="lakewarden grants update schema main.sales --json @changes.json\n"
+    """lakewarden grants update schema main.sales --json '{"changes": [{"principal": "analysts", "add": ["SELECT"]}]}'""",
+)
+@type_argument
+@name_argument
+@click.option("--json", "document", required=True, metavar="JSON|@FILE", help="The changes; @- reads stdin.")
+@pass_invocation
+def update_grants(invocation: Invocation, securable_type: str, full_name: str, document: str) -> None:
+    """Make several changes at once, all or none: {"changes": [{"principal", "add": […], "remove": […]}]}."""
+    changes = changes_of(_document(document))
+    held = invocation.open_client().grants.update(securable_type, full_name, changes)
+    invocation.show_all(held, COLUMNS, name="principal")
+
+
+def _document(text: str) -> Any:
+    """The JSON given in place, or in the file after `@`."""
+    try:
+        if text == "@-":
+            text = sys.stdin.read()
+        elif text.startswith("@"):
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        return json.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"cannot read {text[1:]}: {error}", param_hint="--json") from None
+    except json.JSONDecodeError as error:
+        raise click.BadParameter(f"not JSON: {error}", param_hint="--json") from None
+
+
+def changes_of(document: Any) -> list[GrantChange]:
+    """Read the changes strictly: a key that is spelt wrong must not become a change that is left out."""
+    from lakewarden._authorization import change
+    from lakewarden.v1.grants_pb2 import GrantChange
+
+    wrong = click.BadParameter(
+        'expected {"changes": [{"principal": "…", "add": ["…"], "remove": ["…"]}]}', param_hint="--json"
+    )
+    if (
+        not isinstance(document, dict)
+        or set(document) != {"changes"}
+        or not isinstance(document["changes"], list)
+    ):
+        raise wrong
+    found = []
+    for row in document["changes"]:
+        if not isinstance(row, dict) or not set(row) <= {"principal", "add", "remove"}:
+            raise wrong
+        principal, added, removed = row.get("principal"), row.get("add", []), row.get("remove", [])
+        if (
+            not isinstance(principal, str)
+            or not _is_names(added)
+            or not _is_names(removed)
+            or not (added or removed)
+        ):
+            raise wrong
+        found += [change(GrantChange.GRANT, principal, added)] if added else []
+        found += [change(GrantChange.REVOKE, principal, removed)] if removed else []
+    return found
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) and name for name in value)

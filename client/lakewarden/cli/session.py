@@ -1,0 +1,176 @@
+"""`lakewarden login`, `logout`, `whoami`, `status`, `version` and `completion`."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from lakewarden import __version__
+from lakewarden._config import (
+    Profile,
+    environment_token,
+    profile_name,
+    profile_path,
+    read_profiles,
+    resolve,
+    write_profiles,
+)
+from lakewarden.cli._commands import Command
+from lakewarden.cli._invocation import Invocation, pass_invocation
+from lakewarden.cli._terminal import is_interactive
+
+if TYPE_CHECKING:
+    from lakewarden._config import Settings
+
+EXIT_UNHEALTHY = 6
+
+
+@click.command(
+    "login",
+    cls=Command,
+    example="lakewarden login --endpoint localhost:50051 --workspace analytics\n"
+    "lakewarden login --token-stdin --profile production < token.txt",
+)
+@click.option("--token-stdin", is_flag=True, help="Read the token from stdin.")
+@pass_invocation
+def login(invocation: Invocation, token_stdin: bool) -> None:
+    """Store a token in a profile, after trying it.
+
+    Asks for the token where there is a terminal. A bootstrap token is traded for a lasting one, which uses it up.
+    """
+    from lakewarden._connection import BOOTSTRAP_PREFIX
+
+    name = profile_name(invocation.profile)
+    settings = _login_settings(invocation, name)
+    invocation.endpoint, invocation.workspace = settings.endpoint, settings.workspace
+    invocation.profile, invocation.insecure = None, settings.insecure
+    invocation.ca_file = settings.ca_file
+    token = _asked_token(invocation, token_stdin=token_stdin)
+    client = invocation.open_client(token=token)
+    if token.startswith(BOOTSTRAP_PREFIX):
+        token = client.tokens.create(comment=f"lakewarden login on {platform.node()}").token_value
+        # Stored before it is tried: the bootstrap token is spent, and this secret exists nowhere else.
+        _store(name, settings, token)
+        client = client.as_token(token)
+    session = client.session.get()
+    _store(name, settings, token)
+    invocation.note(f"logged in to {settings.endpoint} as {session.principal} (profile {name})")
+    if settings.workspace and not session.workspace:
+        invocation.note(f"Warning: you are not assigned to workspace {settings.workspace}.")
+
+
+def _login_settings(invocation: Invocation, name: str) -> Settings:
+    """Where to log in; a profile that does not exist yet is no mistake here."""
+    return resolve(
+        endpoint=invocation.endpoint,
+        token="",
+        workspace=invocation.workspace,
+        profile=name,
+        ca_file=invocation.ca_file,
+        insecure=invocation.insecure,
+        profile_may_be_new=True,
+    )
+
+
+def _asked_token(invocation: Invocation, *, token_stdin: bool) -> str:
+    """The token: from stdin, the command line, the environment, or the keyboard."""
+    if token_stdin:
+        given = sys.stdin.readline().strip()
+    else:
+        given = (invocation.token or environment_token()).strip()
+        if not given and is_interactive():
+            given = str(click.prompt("Token", hide_input=True, err=True)).strip()
+    if not given:
+        raise click.UsageError("No token. Give it on stdin with --token-stdin, or log in at a terminal.")
+    return given
+
+
+def _store(name: str, settings: Settings, token: str) -> None:
+    """Write the profile; the first one becomes the current one."""
+    found = read_profiles()
+    stored = found.with_profile(
+        name,
+        Profile(
+            endpoint=settings.endpoint,
+            token=token,
+            workspace=settings.workspace,
+            ca_file=settings.ca_file,
+            insecure=settings.insecure,
+        ),
+    )
+    write_profiles(stored if found.profiles else replace(stored, current=name))
+
+
+@click.command("logout", cls=Command, example="lakewarden logout --revoke")
+@click.option("--revoke", is_flag=True, help="Revoke the token on the server as well.")
+@pass_invocation
+def logout(invocation: Invocation, revoke: bool) -> None:
+    """Remove the token from the profile. The profile's other settings stay."""
+    name = profile_name(invocation.profile)
+    found = read_profiles()
+    stored = found.profiles.get(name, Profile())
+    if not stored.token:
+        invocation.note(f"profile {name} holds no token")
+        return
+    if revoke:
+        invocation.endpoint, invocation.profile = stored.endpoint, name
+        client = invocation.open_client(token=stored.token)
+        client.tokens.delete(client.session.get().token_id)
+    write_profiles(found.with_profile(name, replace(stored, token="")))
+    invocation.note(f"logged out of profile {name}{' and revoked its token' if revoke else ''}")
+
+
+@click.command("whoami", cls=Command, example="lakewarden whoami -o json")
+@pass_invocation
+def whoami(invocation: Invocation) -> None:
+    """Show who the server takes you for, your groups and your workspace."""
+    invocation.show(invocation.open_client().session.get(), name="principal")
+
+
+@click.command("status", cls=Command, example="lakewarden status --timeout 2")
+@click.pass_context
+@pass_invocation
+def status(invocation: Invocation, context: click.Context) -> None:
+    """Show whether the server answers, and as whom. Exits with 6 when it does not serve."""
+    from lakewarden._errors import LakewardenError
+
+    client = invocation.open_client()
+    health = client.health()
+    answer: dict[str, object] = {"endpoint": client.endpoint, "health": health, "client_version": __version__}
+    try:
+        session = client.session.get()
+        answer |= {"server_version": session.server_version, "principal": session.principal}
+        answer |= {
+            "workspace": session.workspace,
+            "metastore": session.metastore,
+            "revision": session.revision,
+        }
+    except LakewardenError as error:
+        answer["principal"] = ""
+        invocation.note(f"no session: {error.message}")
+    invocation.show(answer, name="health")
+    context.exit(0 if health == "SERVING" else EXIT_UNHEALTHY)
+
+
+@click.command("version", cls=Command, example="lakewarden version")
+@pass_invocation
+def version(invocation: Invocation) -> None:
+    """Show the version of this command line, and of Python."""
+    answer = {"version": __version__, "python": platform.python_version(), "profiles": str(profile_path())}
+    invocation.show(answer, name="version")
+
+
+@click.command("completion", cls=Command, example='eval "$(lakewarden completion bash)"')
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print the completion script of a shell, to be loaded from its start-up file."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(context.find_root().command, {}, "lakewarden", "_LAKEWARDEN_COMPLETE").source())

@@ -1,0 +1,300 @@
+"""A DuckDB connection that asks Lakewarden before each statement, and runs only what it understands.
+
+`connect` opens one, `govern` makes one of a database that is already loaded. It is a guard against mistakes and
+a part for embedding, not a boundary against the user of its own process (see docs/duckdb.md).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import duckdb
+
+from lakewarden._duckdb_access import (
+    Access,
+    AccessDenied,
+    Denial,
+    GovernanceError,
+    PlanAnswer,
+    PlanAuthorizer,
+    StatementRefused,
+    denial_message,
+)
+from lakewarden._duckdb_binder import (
+    Parameters,
+    Table,
+    TableResolver,
+    named_tables,
+    planned_tables,
+    sole_statement,
+)
+from lakewarden._duckdb_lock import lock
+from lakewarden._duckdb_parse import Name, ParsedStatement, StatementKind, ascii_fold, parse_statement
+from lakewarden._duckdb_tokens import called_names, check_called_names, check_characters, tokens, written_name
+
+__all__ = [
+    "Access",
+    "AccessDenied",
+    "Denial",
+    "GovernanceError",
+    "GovernedConnection",
+    "PlanAnswer",
+    "PlanAuthorizer",
+    "StatementRefused",
+    "connect",
+    "govern",
+]
+
+
+def connect(
+    client: PlanAuthorizer,
+    *,
+    database: str | os.PathLike[str] = ":memory:",
+    subject: str | None = None,
+    catalog_map: Mapping[str, str] | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> GovernedConnection:
+    """Open a DuckDB database, lock its configuration and govern it.
+
+    `subject` is the principal to decide for, None the client's own; `catalog_map` gives the Lakewarden catalog
+    of a DuckDB database where the names differ; `config` is DuckDB's. Raises ValueError when it cannot be locked.
+    """
+    connection = duckdb.connect(str(database), config=dict(config or {}))
+    try:
+        return GovernedConnection(connection, _locked_world(connection, client, catalog_map), subject=subject)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def govern(
+    connection: duckdb.DuckDBPyConnection,
+    client: PlanAuthorizer,
+    *,
+    subject: str | None = None,
+    catalog_map: Mapping[str, str] | None = None,
+) -> GovernedConnection:
+    """Lock the database behind `connection` for good and return a governed connection to it.
+
+    The database and schema in use stay the ones unqualified names mean. `connection` itself stays open and
+    ungoverned: whoever loaded the data keeps it, and closing it closes the governed one too. Raises ValueError
+    when the database cannot be locked.
+    """
+    world = _locked_world(connection, client, catalog_map)
+    return GovernedConnection(connection.cursor(), world, subject=subject)
+
+
+@dataclass(frozen=True)
+class _World:
+    """What all connections to one governed database share."""
+
+    client: PlanAuthorizer
+    database: str
+    schema: str
+    catalogs: Mapping[str, str]
+    functions: frozenset[str]
+
+
+def _locked_world(
+    connection: duckdb.DuckDBPyConnection, client: PlanAuthorizer, catalog_map: Mapping[str, str] | None
+) -> _World:
+    database, schema, search_path = connection.execute(
+        "SELECT current_database(), current_schema(), current_setting('search_path')"
+    ).fetchall()[0]
+    if "," in search_path:
+        raise ValueError("a search path of several schemas cannot be governed; USE one schema first")
+    functions = lock(connection)
+    return _World(
+        client=client,
+        database=database,
+        schema=schema,
+        catalogs={ascii_fold(name): catalog for name, catalog in (catalog_map or {}).items()},
+        functions=functions,
+    )
+
+
+@dataclass(frozen=True)
+class _Analysis:
+    """A statement both witnesses agree on, with its tables resolved."""
+
+    statement: duckdb.Statement
+    parsed: ParsedStatement
+    reads: frozenset[Table]
+    target: Table | None
+
+
+class GovernedConnection:
+    """One subject's connection to a governed database; for one thread at a time, as DuckDB's cursors are."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, world: _World, *, subject: str | None) -> None:
+        self._cursor = cursor
+        self._world = world
+        self._has_result = False
+        self.subject = subject
+        cursor.execute(f"USE {_quoted(world.database)}.{_quoted(world.schema)}")
+
+    def as_subject(self, subject: str | None) -> GovernedConnection:
+        """A connection of its own to the same database that acts for another principal."""
+        return GovernedConnection(self._cursor.cursor(), self._world, subject=subject)
+
+    def execute(self, sql: str, parameters: Parameters = None) -> GovernedConnection:
+        """Check one statement, ask once for all it does, run it, and return self to fetch from.
+
+        Raises StatementRefused when the statement is not one the guard runs, AccessDenied when the subject may
+        not do what it does, and whatever the client or DuckDB raises; the statement has had no effect then.
+        """
+        self._has_result = False
+        analysis = self._analyze(sql)
+        self._authorize(self._accesses(analysis))
+        self._confirm(analysis, parameters)
+        self._cursor.execute(analysis.statement, parameters)
+        self._has_result = True
+        return self
+
+    def explain_access(self, sql: str) -> tuple[Access, ...]:
+        """The accesses `execute` would ask for, sorted, without asking or running anything."""
+        self._has_result = False
+        return self._accesses(self._analyze(sql))
+
+    def _analyze(self, sql: str) -> _Analysis:
+        check_characters(sql)
+        cursor = self._cursor
+        statement = sole_statement(cursor, sql)
+        words = tokens(sql)
+        check_called_names(called_names(words), self._world.functions)
+        parsed = parse_statement(sql)
+        if parsed.kind.value != statement.type.name:
+            raise StatementRefused(f"the parsers disagree: {parsed.kind.value} or {statement.type.name}")
+        if parsed.target is not None and _folded(written_name(words, parsed.kind)) != _folded(parsed.target):
+            raise StatementRefused("the parsers disagree about which table is written")
+        named = named_tables(cursor, sql)
+        if named is not None and _all_folded(named) != _all_folded(parsed.reads):
+            raise StatementRefused(
+                "the parsers disagree about which tables are read, as over a view or a macro"
+            )
+        resolver = TableResolver(cursor, database=self._world.database, schema=self._world.schema)
+        names = parsed.reads | ({parsed.target} if parsed.target is not None else frozenset())
+        resolved = resolver.resolve(names)
+        return _Analysis(
+            statement=statement,
+            parsed=parsed,
+            reads=frozenset(resolved[name] for name in parsed.reads),
+            target=None if parsed.target is None else resolved[parsed.target],
+        )
+
+    def _accesses(self, analysis: _Analysis) -> tuple[Access, ...]:
+        accesses = {Access(self._full_name(table), "SELECT", "TABLE") for table in analysis.reads}
+        if analysis.target is not None:
+            name = self._full_name(analysis.target)
+            if analysis.parsed.kind is StatementKind.CREATE_TABLE_AS:
+                accesses.add(Access(name.rpartition(".")[0], "CREATE_TABLE", "SCHEMA"))
+            else:
+                accesses.add(Access(name, "MODIFY", "TABLE"))
+        return tuple(sorted(accesses))
+
+    def _full_name(self, table: Table) -> str:
+        catalog = self._world.catalogs.get(ascii_fold(table.database), table.database)
+        return f"{catalog}.{table.schema}.{table.name}"
+
+    def _authorize(self, accesses: tuple[Access, ...]) -> None:
+        if not accesses:
+            return
+        answer = self._world.client.authorize_plan(accesses, subject=self.subject)
+        # Anything but a plain yes is a no: an answer of another release, or a truthy accident.
+        if answer.allowed is not True or answer.denials:
+            raise AccessDenied(denial_message(self.subject, answer.denials), denials=answer.denials)
+        for condition in ("row_filters", "column_masks"):
+            if getattr(answer, condition, None):
+                raise AccessDenied(f"the answer demands {condition}, which this engine cannot enforce")
+
+    def _confirm(self, analysis: _Analysis, parameters: Parameters) -> None:
+        """The last witness, after the answer: DuckDB's messages name columns, and only readers may see those."""
+        parsed, target = analysis.parsed, analysis.target
+        missing = [table for table in analysis.reads if not table.exists]
+        if target is not None and not target.exists and parsed.kind is not StatementKind.CREATE_TABLE_AS:
+            missing.append(target)
+        if missing:
+            names = sorted(".".join(table[:3]) for table in missing)
+            raise StatementRefused(f"DuckDB has no table {', '.join(names)}")
+        expected = {table.key for table in analysis.reads}
+        if target is not None and parsed.scans_target:
+            expected.add(target.key)
+        confirmed = planned_tables(self._cursor, analysis.statement.query, parameters) == expected
+        if (
+            confirmed
+            and parsed.kind is StatementKind.INSERT
+            and target is not None
+            and parsed.target is not None
+        ):
+            # The plan of an INSERT does not say where to; what DuckDB would read by the same name does.
+            typed = ".".join(_quoted(part) for part in parsed.target)
+            confirmed = planned_tables(self._cursor, f"FROM {typed}", None) == {target.key}
+        if not confirmed:
+            raise StatementRefused("DuckDB's plan uses other tables than those that were asked for")
+
+    @property
+    def description(self) -> list[tuple[Any, ...]] | None:
+        """Columns of the current result, as in DB-API; None when there is none."""
+        return self._cursor.description if self._has_result else None
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row, or None."""
+        return self._result().fetchone()
+
+    def fetchmany(self, size: int = 1) -> list[tuple[Any, ...]]:
+        """At most `size` further rows."""
+        return self._result().fetchmany(size)
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """All remaining rows."""
+        return self._result().fetchall()
+
+    def df(self) -> Any:
+        """The result as a pandas DataFrame; needs pandas."""
+        return self._result().df()
+
+    def arrow(self) -> Any:
+        """The result as Arrow; needs pyarrow."""
+        return self._result().arrow()
+
+    def pl(self) -> Any:
+        """The result as a Polars DataFrame; needs polars and pyarrow."""
+        return self._result().pl()
+
+    def _result(self) -> duckdb.DuckDBPyConnection:
+        if not self._has_result:
+            # Without this, a caller who ignored a denial would go on reading an earlier statement's rows.
+            raise duckdb.InvalidInputException("there is no result: the last statement was not run")
+        return self._cursor
+
+    def close(self) -> None:
+        """Close this connection and, as DuckDB does with cursors, those made from it by `as_subject`."""
+        self._has_result = False
+        self._cursor.close()
+
+    def __enter__(self) -> GovernedConnection:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _folded(name: Name) -> Name:
+    return tuple(ascii_fold(part) for part in name)
+
+
+def _all_folded(names: frozenset[Name]) -> frozenset[Name]:
+    return frozenset(_folded(name) for name in names)
+
+
+def _quoted(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'

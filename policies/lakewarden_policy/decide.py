@@ -1,0 +1,191 @@
+"""Decisions: an index proposes candidate rows, the compiled Casbin matcher has the last word on each (DESIGN 5.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from lakewarden_policy.kinds import ACCOUNT_ID
+from lakewarden_policy.matcher import Relations
+from lakewarden_policy.operations import Atom, Operation
+from lakewarden_policy.policy import Policy
+from lakewarden_policy.reach import Reach
+from lakewarden_policy.snapshot import Row, Snapshot
+
+# Past the named constructor, which takes a tenth of a decision.
+_new_row: Callable[[tuple[str, str, str]], Row] = partial(tuple.__new__, Row)
+
+
+class Missing(NamedTuple):
+    """An atom of an operation that no row proves; ``object_id`` is None where the call binds no such object."""
+
+    object_id: str | None
+    act: str
+
+
+class Decision(NamedTuple):
+    """The answer to one question: the rows that prove an allow, or the first atom missing of each alternative."""
+
+    allowed: bool
+    proof: tuple[Row, ...]
+    missing: tuple[Missing, ...]
+
+
+class Decider:
+    """Answers over one policy and one snapshot; safe to share between threads."""
+
+    def __init__(self, policy: Policy, snapshot: Snapshot) -> None:
+        """Compile the matcher against the snapshot's relations."""
+        self.policy = policy
+        self.snapshot = snapshot
+        self.reach = self._build_reach()
+        self._matches = policy.matcher.bind(self._relations())
+        self._sources, self._heights = policy.sources, policy.heights
+        self._securables, self._held = snapshot.securables, snapshot.held
+        self._closures, self._chains = snapshot.closures, snapshot.chains
+        self._kin = snapshot.kin
+
+    def atom(self, subject_id: str, workspace_id: str | None, object_id: str, act: str) -> Row | None:
+        """The row that lets the subject do ``act`` on the object from the workspace, None where there is none."""
+        securable = self._securables.get(object_id)
+        height = self._heights.get(act)
+        # Empty and unknown ids end here: an empty request must never meet an empty row (DESIGN 5.3, traps).
+        if securable is None or height is None:
+            return None
+        places = (object_id, *self._chains[securable.parent_id][:height]) if height else (object_id,)
+        return self._prove(subject_id, workspace_id, object_id, act, places)
+
+    def operation(
+        self, subject_id: str, workspace_id: str | None, operation: str, objects: Mapping[str, str],
+        *, selector: str | None = None,
+    ) -> Decision:  # fmt: skip
+        """Decide an operation of `operations.csv` over the objects the call binds (name -> id).
+
+        ``selector`` is a mask path or a privilege. Raises UnknownOperation.
+        """
+        found = self.policy.operation(operation, selector)
+        if found.opens:
+            return Decision(self.is_active(subject_id), (), ())
+        return self._decide(subject_id, workspace_id, found.alternatives, objects)
+
+    def privilege(
+        self, subject_id: str, workspace_id: str | None, object_id: str, privilege: str
+    ) -> Decision:
+        """May the subject use ``privilege`` (stored spelling) on the object: the atom and all its gates."""
+        securable = self.snapshot.securables.get(object_id)
+        act = f"{securable.kind}:{privilege}" if securable else privilege
+        atoms = self.policy.gated.get(act)
+        if securable is None or atoms is None:
+            return Decision(False, (), (Missing(object_id if securable else None, act),))
+        # The hot path of Check: gates stand on the object or its containers, so nothing has to be bound by name.
+        kin, proof = self._kin[securable.parent_id], []
+        for _, kind, wanted in atoms:
+            place = kin.get(kind) if kind else object_id
+            row = self.atom(subject_id, workspace_id, place, wanted) if place else None
+            if row is None:
+                return Decision(False, (), (Missing(place, wanted),))
+            proof.append(row)
+        return Decision(True, tuple(proof), ())
+
+    def visible(self, subject_id: str, workspace_id: str | None, object_id: str) -> bool:
+        """May the subject see that the object exists (``<kind>.get``)?"""
+        securable = self.snapshot.securables.get(object_id)
+        if securable is None:
+            return False
+        getter = f"{securable.kind.lower()}.get"
+        return self.operation(subject_id, workspace_id, getter, {"self": object_id}).allowed
+
+    def visible_children(
+        self, subject_id: str, workspace_id: str | None, parent_id: str, kind: str
+    ) -> tuple[str, ...]:
+        """Ids of the children of ``kind`` the subject may see, by name key.
+
+        Siblings differ only in the rows on themselves. One decision on the inherited rows therefore stands for all of
+        them, and where it is no, only children with a row of the subject's own are asked.
+        """
+        children = self.snapshot.children(parent_id, kind)
+        if not children or not self.is_active(subject_id):
+            return ()
+        getter = self.policy.operation(f"{kind.lower()}.get")
+        if self._inherits(subject_id, workspace_id, getter, children[0]):
+            return children
+        held = self.snapshot.children_held(parent_id, kind, self.snapshot.closure(subject_id))
+        seen = (child for child in held if self.visible(subject_id, workspace_id, child))
+        return tuple(sorted(seen, key=lambda child: self.snapshot.securables[child].name_key))
+
+    def is_active(self, subject_id: str) -> bool:
+        """Does the principal exist and is it not deactivated?"""
+        subject = self.snapshot.principals.get(subject_id)
+        return subject is not None and subject.active
+
+    def bind(self, atom: Atom, objects: Mapping[str, str]) -> str | None:
+        """The id of the object an atom speaks of, None where the call binds none."""
+        base = (
+            objects.get(atom.name)
+            if atom.name
+            else objects.get("self") or objects.get("parent") or ACCOUNT_ID
+        )
+        if base is None or atom.kind is None:
+            return base
+        return self.snapshot.ancestor(base, atom.kind)
+
+    def _build_reach(self) -> Reach:
+        return Reach(self.policy, self.snapshot)
+
+    def _relations(self) -> Relations:
+        snapshot, policy = self.snapshot, self.policy
+        return Relations(snapshot.closures, snapshot.containers, policy.here, policy.inside, self.reach)
+
+    def _decide(
+        self, subject_id: str, workspace_id: str | None, alternatives: Iterable[tuple[Atom, ...]],
+        objects: Mapping[str, str],
+    ) -> Decision:  # fmt: skip
+        missing = []
+        for alternative in alternatives:
+            proof = []
+            for atom in alternative:
+                object_id = self.bind(atom, objects)
+                row = self.atom(subject_id, workspace_id, object_id, atom.act) if object_id else None
+                if row is None:
+                    missing.append(Missing(object_id, atom.act))
+                    break
+                proof.append(row)
+            else:
+                return Decision(True, tuple(proof), ())
+        return Decision(False, (), tuple(missing))
+
+    def _inherits(self, subject_id: str, workspace_id: str | None, getter: Operation, child_id: str) -> bool:
+        """Would a child without rows of its own be seen? ``child_id`` is any of the siblings."""
+        chain = self.snapshot.ancestors(child_id)
+
+        def proven(atom: Atom) -> bool:
+            if atom.kind is None:
+                return self._prove(subject_id, workspace_id, child_id, atom.act, chain) is not None
+            object_id = self.bind(atom, {"self": child_id})
+            return (
+                object_id is not None and self.atom(subject_id, workspace_id, object_id, atom.act) is not None
+            )
+
+        return any(all(map(proven, alternative)) for alternative in getter.alternatives)
+
+    def _prove(
+        self, subject_id: str, workspace_id: str | None, object_id: str, act: str, places: tuple[str, ...]
+    ) -> Row | None:
+        """The first row on one of ``places`` that the matcher accepts; rows that cannot confer ``act`` are skipped."""
+        sources, closure, held = self._sources[act], self._closures[subject_id], self._held
+        for place in places:
+            holders = held.get(place)
+            if holders is None:
+                continue
+            # Over the smaller of the two: an object has few holders, a busy schema has hundreds.
+            few = len(holders) < len(closure)
+            common = closure.intersection(holders) if few else holders.keys() & closure
+            # Sorted, so that the same question is always proven by the same row.
+            for holder in sorted(common) if len(common) > 1 else common:
+                for granted in holders[holder]:
+                    if granted in sources and self._matches(
+                        subject_id, workspace_id, object_id, act, holder, place, granted
+                    ):
+                        return _new_row((holder, place, granted))
+        return None

@@ -1,0 +1,137 @@
+"""Parse `operations.csv`: every operation as alternatives of conjunctions of atoms over named objects (DESIGN 5.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from lakewarden_policy.kinds import KINDS, ancestor_kinds
+from lakewarden_policy.privileges import Privilege, read_rows
+
+OPERATIONS_FILE: Final = "operations.csv"
+PUBLIC: Final = "public"
+FILTERED: Final = "filtered"
+_COLUMNS: Final = ["operation", "requires", "source"]
+_PRINCIPAL_KINDS: Final = frozenset(kind.name for kind in KINDS.values() if kind.is_principal)
+# Operations decided on the parent, because the object itself does not exist (yet).
+_ON_PARENT: Final = frozenset({"create", "miss"})
+
+
+class Atom(NamedTuple):
+    """One act on the object bound as ``name``, or, with ``kind``, on its container of that kind.
+
+    The empty name stands for ``self``, else ``parent``, else the account: whichever the call binds first.
+    """
+
+    name: str
+    kind: str | None
+    act: str
+
+
+class Operation(NamedTuple):
+    """Alternatives, any one of which allows; ``opens`` is PUBLIC or FILTERED where no atom is needed.
+
+    PUBLIC answers any active principal. FILTERED does too, and its service shows only what ``<kind>.get`` allows.
+    """
+
+    name: str
+    alternatives: tuple[tuple[Atom, ...], ...]
+    opens: str | None
+    requires: tuple[str, ...]
+    sources: tuple[str, ...]
+
+    @property
+    def object_names(self) -> frozenset[str]:
+        """The names a call must bind for this operation, without those found by walking up."""
+        return frozenset(atom.name for alternative in self.alternatives for atom in alternative if atom.name)
+
+
+def parse_operations(text: str, privileges: Mapping[str, Privilege]) -> dict[str, Operation]:
+    """All operations by name. Raises ValueError naming file and line."""
+    operations: dict[str, Operation] = {}
+    for line, row in read_rows(text, OPERATIONS_FILE, _COLUMNS):
+        name, requires = row["operation"], row["requires"]
+        known = operations.get(name, Operation(name, (), None, (), ()))
+        if requires in known.requires:
+            raise _error(line, f"{name} repeats the alternative {requires!r}")
+        if not row["source"]:
+            raise _error(line, f"{name} does not say where its rule comes from")
+        opens, alternatives = known.opens, known.alternatives
+        if requires in (PUBLIC, FILTERED):
+            opens = requires
+        else:
+            alternatives = (*alternatives, _parse_alternative(line, row, privileges))
+        if opens and (alternatives or known.opens):
+            raise _error(line, f"{name} is {opens} and cannot have another alternative")
+        operations[name] = Operation(
+            name, alternatives, opens, (*known.requires, requires), (*known.sources, row["source"])
+        )
+        _check_selector(line, name, operations, privileges)
+    return operations
+
+
+def atoms_of_privilege(privilege: Privilege, name: str, kind: str | None) -> tuple[Atom, ...]:
+    """The atom of a privilege held on the object ``name`` (or its container ``kind``) followed by its gates."""
+    gates = (Atom(name, gate.kind or kind, gate.act) for gate in privilege.gates)
+    return (Atom(name, kind, privilege.act), *gates)
+
+
+def _parse_alternative(
+    line: int, row: dict[str, str], privileges: Mapping[str, Privilege]
+) -> tuple[Atom, ...]:
+    atoms: dict[Atom, None] = {}
+    for term in row["requires"].split("&"):
+        words = term.split()
+        if len(words) != 3 or words[1] not in ("has", "can"):
+            raise _error(line, f"term {term.strip()!r} is not '<object> has <ACT>' or '<object> can <ACT>'")
+        object_name, verb, act = words
+        if act not in privileges:
+            raise _error(line, f"unknown act {act!r}")
+        name, kind = _parse_object(line, row["operation"], object_name, act)
+        wanted = (
+            atoms_of_privilege(privileges[act], name, kind) if verb == "can" else (Atom(name, kind, act),)
+        )
+        atoms.update(dict.fromkeys(wanted))
+    return tuple(atoms)
+
+
+def _parse_object(line: int, operation: str, object_name: str, act: str) -> tuple[str, str | None]:
+    """Which object a term means; refuses one whose kind can never match the act."""
+    noun, verb = operation.split(".")[0].upper(), operation.split(".")[1] if "." in operation else ""
+    act_kind = act.partition(":")[0]
+    possible: frozenset[str]
+    if object_name == "self" and noun in KINDS and verb not in _ON_PARENT:
+        name, kind, possible = "self", None, frozenset({noun})
+    elif object_name == "parent" and noun in KINDS and verb in _ON_PARENT:
+        name, kind, possible = "parent", None, frozenset(KINDS[noun].parents)
+    elif object_name == "subject":
+        name, kind, possible = "subject", None, _PRINCIPAL_KINDS
+    elif object_name == "workspace":
+        name, kind, possible = "workspace", None, frozenset({"WORKSPACE"})
+    else:
+        name, kind = "", object_name.upper()
+        reachable = ancestor_kinds(noun) | {noun} if noun in KINDS else frozenset({"ACCOUNT"})
+        if object_name != object_name.lower() or kind not in reachable:
+            raise _error(line, f"{operation} has no object {object_name!r}")
+        possible = frozenset({kind})
+    if act_kind not in possible:
+        raise _error(
+            line, f"{object_name!r} of {operation} is never a {act_kind}, so {act} cannot hold on it"
+        )
+    return name, kind
+
+
+def _check_selector(
+    line: int, name: str, operations: Mapping[str, Operation], privileges: Mapping[str, Privilege]
+) -> None:
+    parts = name.split(".")
+    if not all(parts) or name != name.strip() or not 2 <= len(parts) <= 3:
+        raise _error(line, f"{name!r} is not an operation name such as table.get or table.update.name")
+    if len(parts) == 3 and ".".join(parts[:2]) not in operations:
+        raise _error(line, f"{name} selects from {'.'.join(parts[:2])}, which is not defined above it")
+    if len(parts) == 3 and parts[1] == "grant" and f"{parts[0].upper()}:{parts[2]}" not in privileges:
+        raise _error(line, f"{name} names the unknown privilege {parts[2]}")
+
+
+def _error(line: int, problem: str) -> ValueError:
+    return ValueError(f"{OPERATIONS_FILE}:{line}: {problem}")

@@ -1,0 +1,156 @@
+"""The policy as a value: the matrix closed, the operations parsed, the matcher compiled, the digest of the files."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib import resources
+from typing import Final
+
+from lakewarden_policy.kinds import KINDS, ancestor_kinds, levels_above
+from lakewarden_policy.matcher import Matcher
+from lakewarden_policy.operations import (
+    OPERATIONS_FILE,
+    Atom,
+    Operation,
+    atoms_of_privilege,
+    parse_operations,
+)
+from lakewarden_policy.privileges import (
+    PRIVILEGES_FILE,
+    Privilege,
+    check_obtainable,
+    close_conferral,
+    parse_privileges,
+)
+
+MODEL_FILE: Final = "model.conf"
+
+
+class UnknownPrivilege(ValueError):
+    """A privilege that does not suit a kind of securable; the message lists those that do."""
+
+
+class UnknownOperation(LookupError):
+    """An operation `operations.csv` does not define: a mistake in the caller, never a default."""
+
+
+class Policy:
+    """The three policy files, checked and closed; immutable after construction."""
+
+    def __init__(self, model_text: str, privileges_text: str, operations_text: str) -> None:
+        """Parse the files' texts. Raises ValueError naming file and line, or PolicyError for the model."""
+        self.privileges: dict[str, Privilege] = parse_privileges(privileges_text)
+        conferral = close_conferral(self.privileges)
+        check_obtainable(self.privileges, conferral)
+        self.here = conferral.here
+        self.inside = conferral.inside
+        self.operations: dict[str, Operation] = parse_operations(operations_text, self.privileges)
+        self.matcher = Matcher(model_text)
+        self.digest = _digest(model_text, privileges_text, operations_text)
+        self.account_scope = frozenset(act for act, row in self.privileges.items() if row.scope == "ACCOUNT")
+        self.sources = {act: self._sources(act) for act in self.privileges}
+        self.heights = {act: self._height(act) for act in self.privileges}
+        self.gated = {act: atoms_of_privilege(row, "self", None) for act, row in self.privileges.items()}
+        self._check_getters()
+
+    def operation(self, name: str, selector: str | None = None) -> Operation:
+        """The operation ``name``, or its row for a mask path or privilege. Raises UnknownOperation.
+
+        A selector without a row of its own falls back to the plain operation. It is therefore brought to one spelling
+        first: `query engine` must not slip past the stricter row of QUERY_ENGINE, nor `owner.id` past that of owner.
+        """
+        found = self.operations.get(f"{name}.{_spell_selector(name, selector)}") if selector else None
+        found = found or self.operations.get(name)
+        if found is None:
+            raise UnknownOperation(f"operations.csv does not define {name}")
+        return found
+
+    def grantable(self, kind: str) -> list[str]:
+        """The privileges a grant on ``kind`` accepts, with underscores, in the order of `privileges.csv`."""
+        return [row.name for row in self.privileges.values() if row.kind == kind and row.is_grantable]
+
+    def parse_privilege(self, kind: str, text: str) -> str:
+        """The stored spelling of a grantable privilege, from spaces or underscores in any case.
+
+        Raises UnknownPrivilege with the list of those that suit ``kind``.
+        """
+        name = _spell_privilege(text) if text.isascii() else text
+        suitable = self.grantable(kind)
+        if name not in suitable:
+            shown = ", ".join(map(show_privilege, suitable)) or "none"
+            label = KINDS[kind].label if kind in KINDS else kind
+            raise UnknownPrivilege(f"{text!r} is not a privilege on a {label}. Those that are: {shown}.")
+        return name
+
+    def _sources(self, act: str) -> frozenset[str]:
+        """The stored acts that may confer ``act``, here or from above: what the index proposes."""
+        here = {source for source, conferred in self.here.items() if act in conferred}
+        return frozenset(here | {source for source, conferred in self.inside.items() if act in conferred})
+
+    def _height(self, act: str) -> int:
+        """How many levels above the object a row may stand and still confer ``act``."""
+        kind = self.privileges[act].kind
+        return max(levels_above(kind, self.privileges[source].kind) for source in self.sources[act])
+
+    def _check_getters(self) -> None:
+        """Lists share one decision between siblings, which holds only while ``get`` asks self and its containers."""
+        for kind in KINDS:
+            operation = self.operations.get(f"{kind.lower()}.get")
+            if operation is None:
+                raise ValueError(f"{OPERATIONS_FILE}: {kind.lower()}.get is missing")
+            for atom in (atom for alternative in operation.alternatives for atom in alternative):
+                if atom.name not in ("", "self") or (atom.kind or kind) not in ancestor_kinds(kind) | {kind}:
+                    raise ValueError(
+                        f"{OPERATIONS_FILE}: {operation.name} asks for more than self and its containers"
+                    )
+
+
+def _spell_privilege(text: str) -> str:
+    return "_".join(text.upper().replace("_", " ").split())
+
+
+def _spell_selector(operation: str, selector: str) -> str:
+    if operation.endswith(".grant"):
+        return _spell_privilege(selector)
+    return selector.strip().lower().partition(".")[0]
+
+
+def show_privilege(privilege: str) -> str:
+    """The spelling for people: ``USE CATALOG``."""
+    return privilege.replace("_", " ")
+
+
+@cache
+def policy_texts() -> tuple[str, str, str]:
+    """The shipped model.conf, privileges.csv and operations.csv."""
+    folder = resources.files("lakewarden_policy")
+    names = (MODEL_FILE, PRIVILEGES_FILE, OPERATIONS_FILE)
+    model, privileges, operations = ((folder / name).read_text(encoding="utf-8") for name in names)
+    return model, privileges, operations
+
+
+@cache
+def load_policy() -> Policy:
+    """The shipped policy; read once per process, as it cannot change under a running one."""
+    return Policy(*policy_texts())
+
+
+def _digest(*texts: str) -> str:
+    """One hash over the three files; lengths go in, so that text moved from one file to the next changes it."""
+    digest = hashlib.sha256()
+    for text in texts:
+        encoded = text.encode()
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return digest.hexdigest()
+
+
+__all__ = [
+    "Atom",
+    "Policy",
+    "UnknownOperation",
+    "UnknownPrivilege",
+    "load_policy",
+    "policy_texts",
+    "show_privilege",
+]

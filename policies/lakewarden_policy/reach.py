@@ -1,0 +1,97 @@
+"""The workspace rule: may this act be asked of this object from this workspace at all (DESIGN 5.1, `reachable`)?
+
+Bindings, isolation and read-only workspaces belong in `Reach._blocked`, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from lakewarden_policy.policy import Policy
+from lakewarden_policy.snapshot import Snapshot
+
+ASSIGNED: Final = "WORKSPACE:USER"
+
+
+class Unreached(Enum):
+    """Why an act is out of reach, whatever grants there are."""
+
+    UNKNOWN_OBJECT = "the object does not exist"
+    WRONG_KIND = "the act is not one of this kind of object"
+    UNKNOWN_SUBJECT = "the principal does not exist"
+    INACTIVE_SUBJECT = "the principal is deactivated"
+    NO_WORKSPACE = "the call names no workspace"
+    UNKNOWN_WORKSPACE = "the workspace does not exist"
+    NOT_ASSIGNED = "the principal is not assigned to the workspace"
+    NOT_ATTACHED = "the workspace is not attached to the object's metastore"
+
+
+class Reach:
+    """The rule over one snapshot; an instance is the matcher's `reachable`."""
+
+    def __init__(self, policy: Policy, snapshot: Snapshot) -> None:
+        """Nothing is computed before the first question."""
+        self._account_scope = policy.account_scope
+        self._assigning = frozenset(act for act, conferred in policy.here.items() if ASSIGNED in conferred)
+        self._kinds = {act: privilege.kind for act, privilege in policy.privileges.items()}
+        self._workspace_kinds = {
+            act: kind for act, kind in self._kinds.items() if act not in policy.account_scope
+        }
+        self._snapshot = snapshot
+        self._metastores: dict[tuple[str, str], str | None] = {}
+
+    def __call__(self, subject_id: str, workspace_id: str | None, object_id: str, act: str) -> bool:
+        """True when nothing but a grant is needed."""
+        securable = self._snapshot.securables.get(object_id)
+        # The common case first: found assigned and attached before, and an act of the workspace's.
+        if (
+            securable is not None
+            and self._workspace_kinds.get(act) == securable.kind
+            and workspace_id
+            and securable.metastore_id
+            and self._metastores.get((subject_id, workspace_id)) == securable.metastore_id
+        ):
+            return True
+        return self.obstacle(subject_id, workspace_id, object_id, act) is None
+
+    def obstacle(
+        self, subject_id: str, workspace_id: str | None, object_id: str, act: str
+    ) -> Unreached | None:
+        """What stands in the way, None when nothing does."""
+        securable = self._snapshot.securables.get(object_id)
+        if securable is None:
+            return Unreached.UNKNOWN_OBJECT
+        if self._kinds.get(act) != securable.kind:
+            return Unreached.WRONG_KIND
+        subject = self._snapshot.principals.get(subject_id)
+        if subject is None:
+            return Unreached.UNKNOWN_SUBJECT
+        if not subject.active:
+            return Unreached.INACTIVE_SUBJECT
+        if act in self._account_scope:
+            return None
+        return self._blocked(subject_id, workspace_id, securable.metastore_id)
+
+    def is_assigned(self, subject_id: str, workspace_id: str) -> bool:
+        """Does the principal hold the workspace's USER permission, itself or through a group?"""
+        workspace = self._snapshot.securables.get(workspace_id)
+        if workspace is None or workspace.kind != "WORKSPACE":
+            return False
+        holders = self._snapshot.held.get(workspace_id, {})
+        closure = self._snapshot.closure(subject_id)
+        return any(not self._assigning.isdisjoint(holders[holder]) for holder in holders.keys() & closure)
+
+    def _blocked(self, subject_id: str, workspace_id: str | None, home: str | None) -> Unreached | None:
+        if not workspace_id:
+            return Unreached.NO_WORKSPACE
+        workspace = self._snapshot.securables.get(workspace_id)
+        if workspace is None or workspace.kind != "WORKSPACE":
+            return Unreached.UNKNOWN_WORKSPACE
+        if not self.is_assigned(subject_id, workspace_id):
+            return Unreached.NOT_ASSIGNED
+        # Remembered only for active, assigned subjects: foreign ids cannot fill memory, and a hit proves both.
+        self._metastores[subject_id, workspace_id] = workspace.metastore_id
+        if home is None or workspace.metastore_id != home:
+            return Unreached.NOT_ATTACHED
+        return None

@@ -1,0 +1,1 @@
+"""The Lakewarden server: a gRPC metastore that decides every access."""

@@ -1,0 +1,172 @@
+"""The composition root: the one place where the parts are built and put together, started and stopped."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from importlib.metadata import version
+
+from google.protobuf.descriptor import ServiceDescriptor
+
+from lakewarden.v1 import (
+    authorization_pb2,
+    catalogs_pb2,
+    grants_pb2,
+    groups_pb2,
+    metastores_pb2,
+    schemas_pb2,
+    service_principals_pb2,
+    sessions_pb2,
+    tables_pb2,
+    tokens_pb2,
+    users_pb2,
+    workspaces_pb2,
+)
+from lakewarden_policy import load_policy
+from lakewarden_server.authn.keys import Keys, load_key_file
+from lakewarden_server.authz.follower import Follower
+from lakewarden_server.config import Settings
+from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.errors import LakewardenError
+from lakewarden_server.pipeline.decisions import DecisionLog
+from lakewarden_server.pipeline.pipeline import Pipeline
+from lakewarden_server.pipeline.rules import collect_methods
+from lakewarden_server.rpc.server import RpcServer, TlsFiles
+from lakewarden_server.services.authorization import AuthorizationService
+from lakewarden_server.services.catalogs import CatalogService
+from lakewarden_server.services.grants import GrantService
+from lakewarden_server.services.groups import GroupService
+from lakewarden_server.services.metastores import MetastoreService
+from lakewarden_server.services.schemas import SchemaService
+from lakewarden_server.services.service_principals import ServicePrincipalService
+from lakewarden_server.services.sessions import SessionService
+from lakewarden_server.services.tables import TableService
+from lakewarden_server.services.tokens import TokenService
+from lakewarden_server.services.users import UserService
+from lakewarden_server.services.workspaces import WorkspaceService
+from lakewarden_server.storage import Database, create_database, idempotency
+
+READINESS_SECONDS = 0.5
+PURGE_SECONDS = 3_600.0
+PURGE_SECONDS_MAX = 10.0
+logger = logging.getLogger("lakewarden")
+
+
+def services(keys: Keys) -> dict[ServiceDescriptor, object]:
+    """Every service this server offers, by its descriptor."""
+    return {
+        _service(metastores_pb2, "MetastoreService"): MetastoreService(),
+        _service(workspaces_pb2, "WorkspaceService"): WorkspaceService(),
+        _service(catalogs_pb2, "CatalogService"): CatalogService(),
+        _service(schemas_pb2, "SchemaService"): SchemaService(),
+        _service(tables_pb2, "TableService"): TableService(),
+        _service(users_pb2, "UserService"): UserService(),
+        _service(groups_pb2, "GroupService"): GroupService(),
+        _service(service_principals_pb2, "ServicePrincipalService"): ServicePrincipalService(),
+        _service(tokens_pb2, "TokenService"): TokenService(keys),
+        _service(sessions_pb2, "SessionService"): SessionService(version("lakewarden")),
+        _service(grants_pb2, "GrantService"): GrantService(),
+        _service(authorization_pb2, "AuthorizationService"): AuthorizationService(),
+    }
+
+
+class App:
+    """A whole server: database, snapshot, pipeline, gRPC. Built stopped; `start` serves, `stop` ends gracefully."""
+
+    def __init__(
+        self, settings: Settings, *, database: Database | None = None, keys: Keys | None = None
+    ) -> None:
+        """Opens the database and binds the port.
+
+        Raises `KeyFileError`, `InsecureAddress`, `RuleError` or a storage error: a server that is not whole does not start.
+        """
+        self.settings = settings
+        self.keys = keys or load_key_file(settings.key_file)
+        self.database = database or create_database(settings.database_url)
+        self.follower = Follower(self.database, load_policy())
+        offered = services(self.keys)
+        self._decisions = DecisionLog(self.database)
+        self.pipeline = Pipeline(
+            collect_methods(offered, self.follower.policy),
+            self.database,
+            self.follower,
+            self.keys,
+            self._decisions,
+        )
+        self.rpc = RpcServer(
+            self.pipeline,
+            list(offered),
+            address=settings.listen,
+            tls=_tls(settings),
+            allow_plaintext=settings.allow_plaintext,
+            read_threads=settings.read_threads,
+        )
+        self._stopping = threading.Event()
+        self._readiness = threading.Thread(
+            target=self._watch_readiness, name="lakewarden-readiness", daemon=True
+        )
+
+    @property
+    def port(self) -> int:
+        """The port that was bound."""
+        return self.rpc.port
+
+    @property
+    def decisions(self) -> DecisionLog:
+        """The decision log, so that a test can wait for it."""
+        return self._decisions
+
+    def start(self) -> None:
+        """Loads the whole state, then serves: before that the server answers no check, and says so."""
+        self.follower.at_head()
+        self.rpc.start()
+        self._decisions.start()
+        self.rpc.set_serving(True)
+        self._readiness.start()
+
+    def stop(self) -> None:
+        """Drains running calls within the grace period, writes what is queued, closes the database."""
+        self._stopping.set()
+        self.rpc.stop(self.settings.grace_seconds)
+        self._decisions.stop()
+        if self._readiness.is_alive():
+            self._readiness.join()
+        self.database.close()
+
+    def _watch_readiness(self) -> None:
+        """Ready means: the state is complete and was compared with the primary less than a second ago."""
+        ready, purged = True, monotonic() - PURGE_SECONDS / 2
+        while not self._stopping.wait(READINESS_SECONDS):
+            if monotonic() - purged > PURGE_SECONDS:
+                purged = monotonic()
+                self._purge()
+            try:
+                self.follower.at_head()
+            except LakewardenError as error:
+                if ready:
+                    logger.warning("not ready: %s", error.message)
+                ready = False
+            else:
+                ready = True
+            if not self._stopping.is_set():
+                self.rpc.set_serving(ready)
+
+    def _purge(self) -> None:
+        """Forgets answers of requests older than a day; if it fails now, the next hour will do."""
+        try:
+            with self.database.transaction(deadline=monotonic() + PURGE_SECONDS_MAX) as connection:
+                idempotency.purge(connection, time=self.follower.at_head().now)
+                connection.commit()
+        except LakewardenError as error:
+            logger.warning("old request ids were not purged: %s", error.message)
+
+
+def _service(module: object, name: str) -> ServiceDescriptor:
+    found: ServiceDescriptor = module.DESCRIPTOR.services_by_name[name]  # type: ignore[attr-defined]
+    return found
+
+
+def _tls(settings: Settings) -> TlsFiles | None:
+    if settings.tls_key_file is None or settings.tls_certificate_file is None:
+        return None
+    return TlsFiles(settings.tls_key_file.read_bytes(), settings.tls_certificate_file.read_bytes())

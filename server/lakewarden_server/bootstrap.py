@@ -1,0 +1,93 @@
+"""The first account admin: made once per database, with a one-time token in a file only its owner can read."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from lakewarden_policy import ACCOUNT_ID, load_policy, name_key, validate_email
+from lakewarden_server.authn.keys import Keys
+from lakewarden_server.authn.tokens import TokenKind, mint
+from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.ids import new_id
+from lakewarden_server.entities import Grant, Principal
+from lakewarden_server.services.tokens import token_row
+from lakewarden_server.storage import AuditRecord, Database
+from lakewarden_server.storage.bootstrap import claim
+
+BOOTSTRAP_LIFETIME = timedelta(hours=24)
+INITIALIZE_SECONDS = 30.0
+METHOD = "lakewarden-server init"
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrapped:
+    """The new admin and the text of its one-time token."""
+
+    principal_id: str
+    token: str
+
+
+def bootstrap(
+    database: Database,
+    keys: Keys,
+    *,
+    admin: str,
+    kind: TokenKind = TokenKind.BOOTSTRAP,
+    lifetime: timedelta = BOOTSTRAP_LIFETIME,
+) -> Bootstrapped:
+    """Creates the account admin `admin` (an email) and a token for it, in one transaction.
+
+    Raises `InvalidName` for what is no email and FailedPrecondition(ALREADY_INITIALIZED) the second time, races included.
+    """
+    name = validate_email(admin)
+    principal_id = new_id()
+    text = mint(kind)
+    with database.write(
+        deadline=monotonic() + INITIALIZE_SECONDS,
+        request_id="",
+        actor_id=principal_id,
+        policy_digest=load_policy().digest,
+    ) as uow:
+        claim(uow.connection, principal_id=principal_id, time=uow.time)
+        uow.session.add(Principal(id=principal_id, kind="USER", name=name, name_key=name_key(name)))
+        uow.session.add(
+            Grant(
+                securable_id=ACCOUNT_ID,
+                principal_id=principal_id,
+                privilege="ADMIN",
+                granted_by=principal_id,
+                create_time=uow.time,
+            )
+        )
+        uow.session.add(
+            token_row(
+                keys, text, principal_id=principal_id, now=uow.time, lifetime=lifetime, comment="bootstrap"
+            )
+        )
+        uow.audit(
+            AuditRecord(
+                actor_id=principal_id,
+                actor_name=name,
+                request_id="",
+                method=METHOD,
+                operation="bootstrap",
+                object_kind="ACCOUNT",
+                object_id=ACCOUNT_ID,
+                object_name=ACCOUNT_ID,
+                outcome="DONE",
+            )
+        )
+        uow.commit()
+    return Bootstrapped(principal_id, text.render())
+
+
+def write_token_file(path: Path, token: str) -> None:
+    """Writes the token with mode 0600, replacing an older one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token + "\n")

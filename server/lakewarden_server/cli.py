@@ -1,0 +1,245 @@
+"""`lakewarden-server`: what an operator types. serve, init, migrate, doctor, health."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+import click
+
+try:
+    from lakewarden_server import doctor as checks
+    from lakewarden_server.app import App
+    from lakewarden_server.authn.keys import KeyFileError, create_key_file, load_key_file
+    from lakewarden_server.bootstrap import bootstrap, write_token_file
+    from lakewarden_server.config import Settings, SettingsError, read_settings
+    from lakewarden_server.core.errors import LakewardenError
+    from lakewarden_server.pipeline.rules import RuleError
+    from lakewarden_server.rpc.server import InsecureAddress
+    from lakewarden_server.storage import create_database
+    from lakewarden_server.storage.migrations import current_revision, latest_revision, migrate
+except ModuleNotFoundError as missing:
+    sys.exit(
+        f"lakewarden-server needs the server's packages ({missing.name} is missing): pip install 'lakewarden[server]'"
+    )
+
+from lakewarden_policy import InvalidName
+
+EXIT_FAILED = 1
+_EXPECTED = (LakewardenError, KeyFileError, SettingsError, InsecureAddress, RuleError, InvalidName, OSError)
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+class _Group(click.Group):
+    """Tells every expected error in one line instead of a traceback."""
+
+    def invoke(self, context: click.Context) -> object:
+        """Runs the command."""
+        try:
+            return super().invoke(context)
+        except _EXPECTED as error:
+            click.echo(f"Error: {error}", err=True)
+            context.exit(EXIT_FAILED)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lakewarden")
+def main() -> None:
+    """Run and look after a Lakewarden server.
+
+    Settings come from options, else from LAKEWARDEN_* variables; see `lakewarden-server serve --help`.
+
+    \b
+    Example:
+      lakewarden-server init --admin ada@example.com
+      lakewarden-server serve
+    """
+
+
+def _data_options(command: Command) -> Command:
+    for option in (
+        click.option("--key-file", type=click.Path(path_type=Path), help="Key file.  [LAKEWARDEN_KEY_FILE]"),
+        click.option("--database-url", help="sqlite:///FILE or postgresql://…  [LAKEWARDEN_DATABASE_URL]"),
+        click.option("--data-dir", "data_directory", type=click.Path(path_type=Path), help="Directory of the SQLite file and the key.  [LAKEWARDEN_DATA_DIR]"),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@main.command()
+@_data_options
+@click.option("--admin", required=True, metavar="EMAIL", help="Email of the first account admin.")
+def init(admin: str, **options: object) -> None:
+    """Set up a new database: schema, key file, and the first account admin.
+
+    The admin's one-time token is written to a file of mode 0600 in the data directory. It does one thing, `lakewarden login`,
+    once, within 24 hours.
+
+    \b
+    Example:
+      lakewarden-server init --admin ada@example.com
+      lakewarden login --token-stdin < lakewarden-data/bootstrap-token
+    """
+    settings = read_settings(options)
+    settings.data_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = create_database(settings.database_url)
+    try:
+        migrate(database)
+        keys = (
+            load_key_file(settings.key_file)
+            if settings.key_file.exists()
+            else create_key_file(settings.key_file)
+        )
+        first = bootstrap(database, keys, admin=admin)
+    finally:
+        database.close()
+    write_token_file(settings.bootstrap_token_file, first.token)
+    click.echo(f"Account admin {admin} created.")
+    click.echo(f"One-time token, good for 24 hours: {settings.bootstrap_token_file}")
+    click.echo(
+        "Next: lakewarden-server serve, then: lakewarden login --token-stdin < "
+        + str(settings.bootstrap_token_file)
+    )
+
+
+@main.command("migrate")
+@_data_options
+def migrate_command(**options: object) -> None:
+    """Bring the database to this version's schema. Safe to run from several machines at once.
+
+    \b
+    Example:
+      lakewarden-server migrate --database-url postgresql://lakewarden@db/lakewarden
+    """
+    settings = read_settings(options)
+    settings.data_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = create_database(settings.database_url)
+    try:
+        before = current_revision(database)
+        migrate(database)
+        click.echo(
+            f"schema {current_revision(database)}"
+            + (f" (was {before or 'empty'})" if before != latest_revision() else ", nothing to do")
+        )
+    finally:
+        database.close()
+
+
+@main.command()
+@_data_options
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Address to listen on, 127.0.0.1:50051 by default.  [LAKEWARDEN_LISTEN]",
+)
+@click.option(
+    "--tls-cert",
+    "tls_certificate_file",
+    type=click.Path(path_type=Path),
+    help="PEM certificate chain.  [LAKEWARDEN_TLS_CERT_FILE]",
+)
+@click.option(
+    "--tls-key",
+    "tls_key_file",
+    type=click.Path(path_type=Path),
+    help="PEM private key.  [LAKEWARDEN_TLS_KEY_FILE]",
+)
+@click.option(
+    "--allow-plaintext",
+    is_flag=True,
+    default=None,
+    help="Allow plaintext on an address others reach.  [LAKEWARDEN_ALLOW_PLAINTEXT]",
+)
+@click.option(
+    "--read-threads", type=int, help="Threads that answer reads, 8 by default.  [LAKEWARDEN_READ_THREADS]"
+)
+@click.option(
+    "--grace-seconds",
+    type=float,
+    help="How long running calls may take to end, 10 by default.  [LAKEWARDEN_GRACE_SECONDS]",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log more.")
+def serve(verbose: bool, **options: object) -> None:
+    """Serve until SIGTERM or Ctrl-C; a second one stops at once.
+
+    \b
+    Example:
+      lakewarden-server serve
+      lakewarden-server serve --listen 0.0.0.0:50051 --tls-cert cert.pem --tls-key key.pem
+    """
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    settings = read_settings(options)
+    _check_schema(settings)
+    app = App(settings)
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            sys.exit(EXIT_FAILED)
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    app.start()
+    click.echo(f"lakewarden-server listens on {settings.listen.rpartition(':')[0]}:{app.port}", err=True)
+    while not stop.wait(1.0):
+        pass
+    click.echo("stopping", err=True)
+    app.stop()
+
+
+@main.command()
+@_data_options
+def doctor(**options: object) -> None:
+    """Look for what would keep a server from running or make it unsafe; exit 1 when something would.
+
+    \b
+    Example:
+      lakewarden-server doctor
+    """
+    failed = False
+    for check in checks.examine(read_settings(options)):
+        failed |= check.verdict == "FAIL"
+        click.echo(f"{check.verdict:<5} {check.name}: {check.detail}")
+    sys.exit(EXIT_FAILED if failed else 0)
+
+
+@main.command()
+@click.option("--endpoint", default="127.0.0.1:50051", show_default=True, help="Server to ask.")
+@click.option(
+    "--ca-file", type=click.Path(path_type=Path, exists=True), help="Ask over TLS, trusting this PEM file."
+)
+def health(endpoint: str, ca_file: Path | None) -> None:
+    """Ask a running server whether it serves; exit 1 when it does not.
+
+    \b
+    Example:
+      lakewarden-server health --endpoint 127.0.0.1:50051
+    """
+    status = checks.ask_health(endpoint, ca_file)
+    click.echo(status)
+    sys.exit(0 if status == "SERVING" else EXIT_FAILED)
+
+
+def _check_schema(settings: Settings) -> None:
+    database = create_database(settings.database_url)
+    try:
+        found = current_revision(database)
+    finally:
+        database.close()
+    if found is None:
+        raise SettingsError("the database is empty: run `lakewarden-server init --admin EMAIL` first")
+    if found != latest_revision():
+        raise SettingsError(
+            f"the schema is {found}, this version needs {latest_revision()}: run `lakewarden-server migrate`"
+        )

@@ -1,0 +1,99 @@
+"""Settings of a server. The only reader of the environment in the server package."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PREFIX = "LAKEWARDEN_"
+LISTEN_DEFAULT = "127.0.0.1:50051"
+DATABASE_FILE = "lakewarden.db"
+KEY_FILE = "lakewarden.key"
+BOOTSTRAP_TOKEN_FILE = "bootstrap-token"
+GRACE_SECONDS_DEFAULT = 10.0
+READ_THREADS_DEFAULT = 8
+READ_THREADS_MAX = 64
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"", "0", "false", "no", "off"})
+
+
+class SettingsError(Exception):
+    """A setting is missing or makes no sense; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a server is started with."""
+
+    database_url: str
+    key_file: Path
+    data_directory: Path
+    listen: str = LISTEN_DEFAULT
+    tls_certificate_file: Path | None = None
+    tls_key_file: Path | None = None
+    allow_plaintext: bool = False
+    grace_seconds: float = GRACE_SECONDS_DEFAULT
+    read_threads: int = READ_THREADS_DEFAULT
+
+    @property
+    def bootstrap_token_file(self) -> Path:
+        """Where `init` leaves the one-time token."""
+        return self.data_directory / BOOTSTRAP_TOKEN_FILE
+
+
+def read_settings(
+    overrides: Mapping[str, object] | None = None, *, environment: Mapping[str, str] | None = None
+) -> Settings:
+    """Settings from LAKEWARDEN_* variables; `overrides` that are not None win. Raises `SettingsError`.
+
+    Variables: DATA_DIR, DATABASE_URL, KEY_FILE, LISTEN, TLS_CERT_FILE, TLS_KEY_FILE, ALLOW_PLAINTEXT, GRACE_SECONDS,
+    READ_THREADS.
+    """
+    variables = os.environ if environment is None else environment
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+
+    def text(name: str, setting: str, default: str = "") -> str:
+        return str(given[setting]) if setting in given else variables.get(PREFIX + name, default)
+
+    directory = Path(text("DATA_DIR", "data_directory", "lakewarden-data")).absolute()
+    certificate, key = text("TLS_CERT_FILE", "tls_certificate_file"), text("TLS_KEY_FILE", "tls_key_file")
+    if bool(certificate) != bool(key):
+        raise SettingsError("TLS needs both LAKEWARDEN_TLS_CERT_FILE and LAKEWARDEN_TLS_KEY_FILE")
+    return Settings(
+        database_url=text("DATABASE_URL", "database_url") or f"sqlite:///{directory / DATABASE_FILE}",
+        key_file=Path(text("KEY_FILE", "key_file") or directory / KEY_FILE),
+        data_directory=directory,
+        listen=text("LISTEN", "listen", LISTEN_DEFAULT),
+        tls_certificate_file=Path(certificate) if certificate else None,
+        tls_key_file=Path(key) if key else None,
+        allow_plaintext=_boolean("ALLOW_PLAINTEXT", text("ALLOW_PLAINTEXT", "allow_plaintext")),
+        grace_seconds=_number(
+            "GRACE_SECONDS", text("GRACE_SECONDS", "grace_seconds", str(GRACE_SECONDS_DEFAULT)), 0, 300
+        ),
+        read_threads=int(
+            _number(
+                "READ_THREADS",
+                text("READ_THREADS", "read_threads", str(READ_THREADS_DEFAULT)),
+                1,
+                READ_THREADS_MAX,
+            )
+        ),
+    )
+
+
+def _boolean(name: str, text: str) -> bool:
+    if text.lower() not in _TRUE | _FALSE:
+        raise SettingsError(f"{PREFIX}{name}={text!r}: say true or false")
+    return text.lower() in _TRUE
+
+
+def _number(name: str, text: str, low: float, high: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value <= high:
+        raise SettingsError(f"{PREFIX}{name}={text!r}: give a number from {low:g} to {high:g}")
+    return value

@@ -1,0 +1,1 @@
+"""Errors, ids and clocks: the leaves everybody may import; they import nothing of ours."""

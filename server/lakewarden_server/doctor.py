@@ -1,0 +1,131 @@
+"""What `lakewarden-server doctor` and `health` look at."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from google.protobuf.internal import api_implementation
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from lakewarden_policy import PolicyError, load_policy
+from lakewarden_server.authn.keys import KeyFileError, load_key_file
+from lakewarden_server.config import Settings
+from lakewarden_server.core.errors import LakewardenError
+from lakewarden_server.rpc.server import is_loopback
+from lakewarden_server.storage import audit, create_database
+from lakewarden_server.storage.migrations import current_revision, latest_revision
+
+HEALTH_SECONDS = 5.0
+SQLITE_WAL_RESET_FIXED = (3, 51, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at: verdict OK, WARN or FAIL."""
+
+    name: str
+    verdict: str
+    detail: str
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Every check in the order in which a start would meet them; none of them changes anything but may create nothing."""
+    for name, look in _checks(settings).items():
+        try:
+            verdict, detail = look()
+        except (LakewardenError, KeyFileError, PolicyError, ValueError, OSError) as error:
+            verdict, detail = "FAIL", str(error)
+        yield Check(name, verdict, detail)
+
+
+def ask_health(endpoint: str, ca_file: Path | None) -> str:
+    """The health of a running server, or UNREACHABLE."""
+    if ca_file is None:
+        channel = grpc.insecure_channel(endpoint)
+    else:
+        channel = grpc.secure_channel(endpoint, grpc.ssl_channel_credentials(ca_file.read_bytes()))
+    with channel:
+        try:
+            reply = health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(), timeout=HEALTH_SECONDS
+            )
+        except grpc.RpcError:
+            return "UNREACHABLE"
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))
+
+
+def _checks(settings: Settings) -> dict[str, Callable[[], tuple[str, str]]]:
+    return {
+        "policy": lambda: ("OK", f"digest {load_policy().digest[:16]}"),
+        "key file": lambda: ("OK", f"{settings.key_file} (id {load_key_file(settings.key_file).id})"),
+        "protobuf": _protobuf,
+        "sqlite": lambda: _sqlite(settings),
+        "database": lambda: _database(settings),
+        "address": lambda: _address(settings),
+        "bootstrap token": lambda: _bootstrap_token(settings),
+    }
+
+
+def _protobuf() -> tuple[str, str]:
+    kind = api_implementation.Type()
+    if kind == "upb":
+        return "OK", "upb"
+    return (
+        "WARN",
+        f"{kind} implementation: slow, and without upb's recursion limit; install a binary wheel of protobuf",
+    )
+
+
+def _sqlite(settings: Settings) -> tuple[str, str]:
+    if not settings.database_url.startswith("sqlite"):
+        return "OK", "not used"
+    if sqlite3.sqlite_version_info < SQLITE_WAL_RESET_FIXED:
+        return "WARN", (
+            f"{sqlite3.sqlite_version}: before 3.51.3 two checkpointing connections can rarely corrupt a WAL file; "
+            "one connection per process checkpoints here, so run one process on the file"
+        )
+    return "OK", sqlite3.sqlite_version
+
+
+def _database(settings: Settings) -> tuple[str, str]:
+    path = settings.database_url.removeprefix("sqlite:///")
+    if settings.database_url.startswith("sqlite") and not Path(path).exists():
+        return "FAIL", f"{path} does not exist: run `lakewarden-server init --admin EMAIL`"
+    database = create_database(settings.database_url)
+    try:
+        found = current_revision(database)
+        if found != latest_revision():
+            return (
+                "FAIL",
+                f"schema {found or 'empty'}, needed {latest_revision()}: run `lakewarden-server migrate`",
+            )
+        with database.read() as uow:
+            broken = list(audit.verify(uow.connection))
+            head = uow.head
+    finally:
+        database.close()
+    if broken:
+        return "FAIL", f"the audit chain is broken at record {broken[0].sequence}: {broken[0].problem}"
+    return "OK", f"schema {found}, revision {head.revision}, audit chain whole"
+
+
+def _address(settings: Settings) -> tuple[str, str]:
+    if settings.tls_key_file is not None:
+        return "OK", f"{settings.listen} with TLS"
+    if is_loopback(settings.listen):
+        return "OK", f"{settings.listen}, this machine only"
+    verdict = "WARN" if settings.allow_plaintext else "FAIL"
+    return (
+        verdict,
+        f"plaintext on {settings.listen} shows tokens to the network: give a certificate and a key",
+    )
+
+
+def _bootstrap_token(settings: Settings) -> tuple[str, str]:
+    if settings.bootstrap_token_file.exists():
+        return "WARN", f"{settings.bootstrap_token_file} still lies there: log in with it, then delete it"
+    return "OK", "none lies about"

@@ -1,0 +1,53 @@
+"""SQLAlchemy mapped classes: the domain model, one file per noun. Storage and services use them."""
+
+from __future__ import annotations
+
+from lakewarden_server.entities.base import Base, ChangeLogged, Stamped, UtcDateTime, state
+from lakewarden_server.entities.catalogs import Catalog
+from lakewarden_server.entities.columns import Column
+from lakewarden_server.entities.grants import Grant
+from lakewarden_server.entities.group_members import GroupMember
+from lakewarden_server.entities.metastores import Metastore
+from lakewarden_server.entities.principals import Principal
+from lakewarden_server.entities.records import (
+    AuditHead,
+    AuditLog,
+    AuthzHead,
+    Bootstrap,
+    ChangeLog,
+    DecisionLog,
+    Idempotency,
+)
+from lakewarden_server.entities.schemas import Schema
+from lakewarden_server.entities.securables import Account, Securable, namespace_of
+from lakewarden_server.entities.tables import Table
+from lakewarden_server.entities.tokens import Token
+from lakewarden_server.entities.workspaces import Workspace
+
+__all__ = [
+    "Account",
+    "AuditHead",
+    "AuditLog",
+    "AuthzHead",
+    "Base",
+    "Bootstrap",
+    "Catalog",
+    "ChangeLog",
+    "ChangeLogged",
+    "Column",
+    "DecisionLog",
+    "Grant",
+    "GroupMember",
+    "Idempotency",
+    "Metastore",
+    "Principal",
+    "Schema",
+    "Securable",
+    "Stamped",
+    "Table",
+    "Token",
+    "UtcDateTime",
+    "Workspace",
+    "namespace_of",
+    "state",
+]

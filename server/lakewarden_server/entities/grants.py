@@ -1,0 +1,28 @@
+"""A privilege held by a principal on a securable, by immutable ids."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from lakewarden_server.entities.base import DEFERRED, Base, ChangeLogged, KeyText
+
+
+class Grant(ChangeLogged, Base):
+    """One privilege, one principal, one securable; `granted_by` may outlive the grantor, so it is no foreign key."""
+
+    __tablename__ = "grants"
+
+    securable_id: Mapped[str] = mapped_column(ForeignKey("securables.id", **DEFERRED), primary_key=True)
+    principal_id: Mapped[str] = mapped_column(
+        ForeignKey("principals.id", **DEFERRED), primary_key=True, index=True
+    )
+    privilege: Mapped[str] = mapped_column(KeyText, primary_key=True)
+    granted_by: Mapped[str]
+    create_time: Mapped[datetime]
+
+    def change_kind(self) -> str:
+        """Always `GRANT`."""
+        return "GRANT"

@@ -1,0 +1,94 @@
+"""What the audit chain and the decision log say of a call. Never a secret, never the text of a credential."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.message import Message
+
+from lakewarden_server.authz.follower import Fresh
+from lakewarden_server.core.errors import LakewardenError
+from lakewarden_server.pipeline.binding import Admitted
+from lakewarden_server.pipeline.headers import Headers
+from lakewarden_server.pipeline.rules import Method
+from lakewarden_server.services.call import Call
+from lakewarden_server.storage.audit import AuditRecord
+from lakewarden_server.storage.decisions import DecisionRecord
+
+NAME_CHARACTERS_MAX = 1_000
+
+
+def audit_record(call: Call, admitted: Admitted, reply: Message) -> AuditRecord:
+    """The record of a change that is about to commit."""
+    bound = admitted.bound
+    object_id = bound.objects.get("self") or getattr(reply, "id", "") or bound.objects.get("parent", "")
+    return AuditRecord(
+        actor_id=call.caller.id,
+        actor_name=call.caller.name,
+        subject_name=_subject(admitted),
+        workspace_id=call.workspace_id,
+        request_id=call.request_id,
+        method=call.method,
+        operation=", ".join(_spelled(operation, selector) for operation, selector in bound.operations),
+        object_kind=bound.noun.upper(),
+        object_id=object_id,
+        object_name=(getattr(reply, "full_name", "") or bound.named or getattr(reply, "name", ""))[
+            :NAME_CHARACTERS_MAX
+        ],
+        outcome="DONE",
+        detail=call.detail,
+    )
+
+
+def decision_record(
+    admitted: Admitted,
+    method: Method,
+    request: Message,
+    result: Message | LakewardenError,
+    arrived: Headers,
+    fresh: Fresh,
+) -> DecisionRecord:
+    """The record of a denial, or of the answer an engine was given."""
+    outcome, reason = _outcome(result)
+    return DecisionRecord(
+        time=fresh.now,
+        revision=fresh.head.revision,
+        actor_id=admitted.caller.id,
+        actor_name=admitted.caller.name,
+        subject_name=_subject(admitted),
+        workspace_id=admitted.place.workspace_id,
+        request_id=arrived.request_id,
+        method=method.full_name,
+        operation=", ".join(
+            _spelled(operation, selector) for operation, selector in admitted.bound.operations
+        ),
+        object_name=(admitted.bound.named or _accessed(request))[:NAME_CHARACTERS_MAX],
+        outcome=outcome,
+        reason=reason[:NAME_CHARACTERS_MAX],
+    )
+
+
+def _outcome(result: Any) -> tuple[str, str]:
+    if isinstance(result, LakewardenError):
+        return "DENIED", result.reason
+    if hasattr(result, "verdict"):
+        return ("ALLOWED", "") if result.verdict.allowed else ("DENIED", result.verdict.reason)
+    denied = [verdict.reason for verdict in result.verdicts if not verdict.allowed]
+    return ("DENIED", "; ".join(denied)) if denied else ("ALLOWED", "")
+
+
+def _accessed(request: Any) -> str:
+    accesses = [request.access] if hasattr(request, "access") else getattr(request, "accesses", [])
+    return ", ".join(f"{access.privilege} {access.full_name}" for access in accesses)
+
+
+def _subject(admitted: Admitted) -> str | None:
+    subject = admitted.bound.objects.get("subject")
+    if subject is None or subject == admitted.caller.id:
+        return None
+    principal = admitted.decider.snapshot.principals.get(subject)
+    return principal.name if principal else subject
+
+
+def _spelled(operation: str, selector: str | None) -> str:
+    return f"{operation}.{selector}" if selector else operation

@@ -1,0 +1,233 @@
+"""From a request to the ids its rule speaks of, and from those to a decision or the refusal the caller may be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+
+from lakewarden_policy import (
+    ACCOUNT_ID,
+    KINDS,
+    Decider,
+    InvalidName,
+    Located,
+    explain_operation,
+)
+from lakewarden_server.authn.authenticator import Caller
+from lakewarden_server.core.errors import InvalidArgument, LakewardenError, NotFound, PermissionDenied, Reason
+from lakewarden_server.pipeline.rules import Method, securable_kind_names
+
+_ACCOUNT_LEVEL = frozenset(kind.name for kind in KINDS.values() if kind.parents in {(), ("ACCOUNT",)})
+"""Kinds that are found without a workspace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a call comes from: its workspace and the metastore that is attached to, either may be absent."""
+
+    workspace_id: str | None
+    metastore_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a request names, as ids, and the operations it selects."""
+
+    noun: str
+    objects: dict[str, str]
+    operations: tuple[tuple[str, str | None], ...]
+    """Operation and selector; all must be allowed."""
+    absent_kind: str | None
+    """Kind of the object or container the request names and nobody has."""
+    container_id: str | None
+    """The deepest container found of what is absent."""
+    named: str
+    """The name as the request spelled it, for messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A call that was authenticated and bound on one state; allowed, unless it stands in the record of a denial."""
+
+    caller: Caller
+    place: Place
+    bound: Bound
+    decider: Decider
+
+
+def bind(method: Method, request: Message, decider: Decider, caller: Caller, place: Place) -> Bound:
+    """Resolves the names a rule binds. Raises WORKSPACE_REQUIRED and, for a kind that does not exist, FIELD_INVALID."""
+    rule = method.rule
+    kind = _kind(method, request)
+    noun = kind.lower() if kind else method.noun
+    objects: dict[str, str] = {"workspace": place.workspace_id} if place.workspace_id else {}
+    role, wanted, named = _target(method, kind, request)
+    located = None
+    if wanted:
+        implied = role == "parent" and not rule.parent
+        located = _implied(decider, wanted, place) if implied else _locate(decider, wanted, named, place)
+    if role and located and located.securable:
+        objects[role] = located.securable.id
+    if rule.subject:
+        subject_name = _text(request, rule.subject)
+        subject = decider.snapshot.principal_named(subject_name) if subject_name else None
+        if subject or not subject_name:
+            objects["subject"] = subject.id if subject else caller.id
+        named = named or subject_name
+    operation = rule.operation if method.noun else f"{noun}.{rule.operation}"
+    selections = tuple((operation, selector) for selector in _selectors(method, request)) or (
+        (operation, None),
+    )
+    absent = located is not None and located.securable is None
+    container = located.container.id if located and located.container else None
+    return Bound(noun, objects, selections, wanted if absent else None, container, named)
+
+
+def authorize(bound: Bound, decider: Decider, caller: Caller, place: Place) -> None:
+    """Returns when every selected operation is allowed; raises the refusal the caller may be told otherwise.
+
+    A list in a container that is absent is not refused: it is empty, as in one the caller may not see.
+    """
+    if bound.absent_kind:
+        refusal = _absent(bound, bound.absent_kind, decider, caller, place)
+        if isinstance(refusal, PermissionDenied) and bound.operations[0][0].endswith(".list"):
+            return
+        raise refusal
+    for operation, selector in bound.operations:
+        decision = decider.operation(
+            caller.id, place.workspace_id, operation, bound.objects, selector=selector
+        )
+        if not decision.allowed:
+            raise _denied(bound, operation, selector, decider, caller, place)
+
+
+def _absent(bound: Bound, kind: str, decider: Decider, caller: Caller, place: Place) -> LakewardenError:
+    """NOT_FOUND for a caller to whom the container's list would show every child, else the one denial for all cases."""
+    container = decider.snapshot.securables.get(bound.container_id or "")
+    operation = f"{kind.lower()}.miss"
+    if (
+        container is None
+        or container.kind not in KINDS[kind].parents
+        or operation not in decider.policy.operations
+    ):
+        return _uniform(kind, bound.named)
+    if not decider.operation(caller.id, place.workspace_id, operation, {"parent": container.id}).allowed:
+        return _uniform(kind, bound.named)
+    return NotFound(
+        Reason.OBJECT_NOT_FOUND, f"there is no {KINDS[kind].label} {bound.named}", kind=kind, name=bound.named
+    )
+
+
+def _denied(
+    bound: Bound, operation: str, selector: str | None, decider: Decider, caller: Caller, place: Place
+) -> LakewardenError:
+    """The reason and the fix for a caller who sees the object; the words for a missing one to everybody else."""
+    target = bound.objects.get("self") or bound.objects.get("parent")
+    if target is None:
+        # About a principal: whether that one exists is told to nobody who may not act for it.
+        return PermissionDenied(
+            Reason.ACCESS_DENIED,
+            f"{operation} denied for {bound.named}: there is no such principal, or you may not act for it",
+        )
+    if target != ACCOUNT_ID and not decider.visible(caller.id, place.workspace_id, target):
+        return _uniform(decider.snapshot.securables[target].kind, bound.named)
+    explanation = explain_operation(
+        decider, caller.id, place.workspace_id, operation, bound.objects, selector=selector
+    )
+    return PermissionDenied(
+        Reason.PRIVILEGE_MISSING, explanation.message, fixes="; ".join(explanation.statements)
+    )
+
+
+def _uniform(kind: str, named: str) -> PermissionDenied:
+    """The words for what is missing and for what is hidden: the same, so that neither can be told from the other."""
+    name = f" {named}" if named else ""
+    return PermissionDenied(
+        Reason.ACCESS_DENIED,
+        f"{KINDS[kind].label}{name} does not exist, or you may not use it from this workspace",
+    )
+
+
+def _kind(method: Method, request: Message) -> str | None:
+    if not method.rule.securable_type:
+        return method.kind
+    kinds = securable_kind_names(method)
+    kind = kinds.get(getattr(request, method.rule.securable_type))
+    if kind is None:
+        raise InvalidArgument(
+            Reason.FIELD_INVALID,
+            f"{method.rule.securable_type}: say one of {', '.join(kinds.values())}",
+            field=method.rule.securable_type,
+        )
+    return kind
+
+
+def _target(method: Method, kind: str | None, request: Message) -> tuple[str, str | None, str]:
+    """Role, kind and name of what a request is about: itself, a named container, or the one that goes without saying."""
+    rule = method.rule
+    if kind is None:
+        return "", None, ""
+    if rule.self:
+        return "self", kind, _text(request, rule.self)
+    if rule.operation.endswith((".create", ".list")):
+        return "parent", KINDS[kind].parents[0], _text(request, rule.parent) if rule.parent else ""
+    return "", None, ""
+
+
+def _locate(decider: Decider, kind: str, named: str, place: Place) -> Located:
+    """The object of that name; nothing for a malformed one.
+
+    It is told apart from an absent one only after authorization, which it never passes.
+    """
+    if kind not in _ACCOUNT_LEVEL:
+        _require_workspace(place)
+    try:
+        return decider.snapshot.locate(kind, named, place.metastore_id)
+    except InvalidName:
+        return Located(None, None, kind)
+
+
+def _implied(decider: Decider, kind: str, place: Place) -> Located:
+    """The container that goes without saying: the one account, or the metastore of the calling workspace."""
+    if kind == "METASTORE":
+        _require_workspace(place)
+        return Located(decider.snapshot.securables.get(place.metastore_id or ""), None, None)
+    return Located(decider.snapshot.securables[ACCOUNT_ID], None, None)
+
+
+def _require_workspace(place: Place) -> None:
+    if place.workspace_id is None:
+        raise InvalidArgument(
+            Reason.WORKSPACE_REQUIRED,
+            "this call works inside a workspace: send the metadata `lakewarden-workspace: <name>`",
+        )
+
+
+def _selectors(method: Method, request: Message) -> list[str]:
+    """Mask paths or privileges, each once; privileges in their stored spelling so that they select their row."""
+    if method.rule.update_mask:
+        mask: Any = getattr(request, method.rule.update_mask)
+        return list(dict.fromkeys(mask.paths))
+    if method.rule.privileges:
+        texts = _texts([request], method.rule.privileges.split("."))
+        return list(dict.fromkeys("_".join(text.upper().replace("_", " ").split()) for text in texts))
+    return []
+
+
+def _texts(messages: list[Any], path: list[str]) -> Iterator[str]:
+    for message in messages:
+        value = getattr(message, path[0])
+        if len(path) == 1:
+            yield from value
+        else:
+            yield from _texts(list(value), path[1:])
+
+
+def _text(request: Message, path: str) -> str:
+    value: Any = request
+    for part in path.split("."):
+        value = getattr(value, part)
+    return str(value)

@@ -1,0 +1,74 @@
+"""The decision log: denials and engine decisions, written in batches beside the authorization head.
+
+Loss window: what was decided in the last `FLUSH_SECONDS` before a crash, and what a peer exceeds `PER_PEER_PER_SECOND_MAX`
+with; both are stated in the documentation. Changes are never here: they are audited in their own transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+
+from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.errors import LakewardenError
+from lakewarden_server.storage.decisions import DecisionRecord, append_decisions
+from lakewarden_server.storage.engine import Database
+
+FLUSH_SECONDS = 1.0
+BATCH_MAX = 500
+QUEUE_MAX = 10_000
+PER_PEER_PER_SECOND_MAX = 100
+PEERS_MAX = 10_000
+WRITE_SECONDS_MAX = 5.0
+
+logger = logging.getLogger("lakewarden.decisions")
+
+
+class DecisionLog:
+    """One background thread that writes what `record` queued; `stop` writes the rest."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._queue: deque[DecisionRecord] = deque(maxlen=QUEUE_MAX)
+        self._peers: dict[str, int] = {}
+        self._window = 0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lakewarden-decisions", daemon=True)
+
+    def start(self) -> None:
+        """Begins writing."""
+        self._thread.start()
+
+    def record(self, record: DecisionRecord, peer: str) -> None:
+        """Queues a record unless its peer has used up its share of this second. Never blocks the call."""
+        window = int(monotonic())
+        if window != self._window or len(self._peers) > PEERS_MAX:
+            self._window, self._peers = window, {}
+        count = self._peers.get(peer, 0)
+        if count < PER_PEER_PER_SECOND_MAX:
+            self._peers[peer] = count + 1
+            self._queue.append(record)
+
+    def stop(self) -> None:
+        """Writes what is queued and ends."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes everything queued so far."""
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
+            try:
+                with self._database.transaction(deadline=monotonic() + WRITE_SECONDS_MAX) as connection:
+                    append_decisions(connection, batch)
+                    connection.commit()
+            except LakewardenError as error:
+                logger.warning("%d decisions were not logged: %s", len(batch), error.message)
+                return
+
+    def _run(self) -> None:
+        while not self._stopping.wait(FLUSH_SECONDS):
+            self.flush()

@@ -1,0 +1,53 @@
+"""The one translation of an error into a google.rpc.Status with ErrorInfo and RequestInfo."""
+
+from __future__ import annotations
+
+import logging
+from typing import NoReturn
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from lakewarden_server.core.errors import Internal, LakewardenError, Reason
+
+DOMAIN = "lakewarden"
+MESSAGE_CHARACTERS_MAX = 2_000
+METADATA_CHARACTERS_MAX = 300
+"""A status travels in a trailer of at most 8 KiB; past that the client would lose the real code."""
+
+logger = logging.getLogger("lakewarden.errors")
+
+
+class CallFailed(Exception):
+    """A call that ends with a status instead of a reply."""
+
+    def __init__(self, status: status_pb2.Status) -> None:
+        super().__init__(status.message)
+        self.status = status
+
+
+def fail(error: Exception, *, method: str, request_id: str) -> NoReturn:
+    """Raises `CallFailed` with the status of an error; an unexpected one is logged and becomes INTERNAL without its text."""
+    if not isinstance(error, LakewardenError) or isinstance(error, Internal):
+        logger.error("%s failed (request_id=%s)", method, request_id, exc_info=error)
+        error = Internal(
+            Reason.INTERNAL_ERROR, f"internal error; tell the operator the request id {request_id}"
+        )
+    raise CallFailed(status_of(error, request_id)) from error
+
+
+def status_of(error: LakewardenError, request_id: str) -> status_pb2.Status:
+    """The status of one of our errors."""
+    information = error_details_pb2.ErrorInfo(
+        reason=error.reason,
+        domain=DOMAIN,
+        metadata={key: value[:METADATA_CHARACTERS_MAX] for key, value in error.metadata.items()},
+    )
+    status = status_pb2.Status(
+        code=code_pb2.Code.Value(error.code), message=error.message[:MESSAGE_CHARACTERS_MAX]
+    )
+    for detail in (information, error_details_pb2.RequestInfo(request_id=request_id)):
+        packed = AnyMessage()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status

@@ -1,0 +1,148 @@
+"""What travels beside the message: credential, workspace, request id, revision, deadline; and the size limit of the message."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from lakewarden_policy import ACCOUNT_ID, Head, Snapshot, name_key
+from lakewarden_server.authn.authenticator import Caller
+from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    PermissionDenied,
+    Reason,
+    ResourceExhausted,
+    Unavailable,
+)
+from lakewarden_server.pipeline.binding import Place
+from lakewarden_server.pipeline.rules import Method
+
+AUTHORIZATION = "authorization"
+WORKSPACE = "lakewarden-workspace"
+REQUEST_ID = "lakewarden-request-id"
+REVISION = "lakewarden-revision"
+AT_LEAST_REVISION = "lakewarden-at-least-revision"
+
+DEADLINE_SECONDS_DEFAULT = 10.0
+DEADLINE_SECONDS_MAX = 30.0
+MESSAGE_BYTES_MAX = 1 << 20
+SECRET_FIELDS = ("token_value",)
+"""Fields that are shown once and never stored, not even to answer a repeated request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """The metadata of a call, read and checked."""
+
+    authorization: str = field(repr=False)
+    workspace: str
+    request_id: str
+    idempotent: bool
+    """The caller chose the request id, so that a repeated mutation is answered and not done again."""
+    at_least: str
+    deadline: float
+    """Monotonic seconds."""
+
+
+def request_id(metadata: Mapping[str, str]) -> str:
+    """The caller's request id when it is a UUID, else a new one."""
+    given = metadata.get(REQUEST_ID, "")
+    return given if _is_uuid(given) else str(uuid.uuid4())
+
+
+def read(metadata: Mapping[str, str], seconds_left: float | None, chosen_id: str) -> Headers:
+    """Reads the metadata. Raises FIELD_INVALID for a request id that is no UUID, and DEADLINE_PASSED."""
+    given = metadata.get(REQUEST_ID, "")
+    if given and given != chosen_id:
+        raise InvalidArgument(Reason.FIELD_INVALID, f"{REQUEST_ID} must be a UUID", field=REQUEST_ID)
+    # A call without a deadline gets the default; gRPC tells an endless one as a very long time.
+    seconds = DEADLINE_SECONDS_DEFAULT if seconds_left is None else min(seconds_left, DEADLINE_SECONDS_MAX)
+    if seconds <= 0:
+        raise DeadlineExceeded(Reason.DEADLINE_PASSED, "the deadline had passed when the call's turn came")
+    return Headers(
+        authorization=metadata.get(AUTHORIZATION, ""),
+        workspace=metadata.get(WORKSPACE, ""),
+        request_id=chosen_id,
+        idempotent=bool(given),
+        at_least=metadata.get(AT_LEAST_REVISION, ""),
+        deadline=monotonic() + seconds,
+    )
+
+
+def check_size(request: Message) -> None:
+    """Raises MESSAGE_TOO_LARGE; the transport's own limit is higher, so that this reason reaches the caller."""
+    size = request.ByteSize()
+    if size > MESSAGE_BYTES_MAX:
+        raise ResourceExhausted(
+            Reason.MESSAGE_TOO_LARGE,
+            f"the request has {size} bytes; at most {MESSAGE_BYTES_MAX} are read: split it",
+        )
+
+
+def check_at_least(headers: Headers, head: Head) -> None:
+    """Refuses to answer from an older state than the caller has seen, or from another history (promises G2, G3)."""
+    if not headers.at_least:
+        return
+    epoch, _, revision = headers.at_least.rpartition(":")
+    if not epoch or not revision.isascii() or not revision.isdigit():
+        raise InvalidArgument(
+            Reason.FIELD_INVALID, f"{AT_LEAST_REVISION} reads <epoch>:<number>", field=AT_LEAST_REVISION
+        )
+    if epoch != head.epoch:
+        raise FailedPrecondition(
+            Reason.HISTORY_MISMATCH, "the revision is of another history (restored or replaced): forget it"
+        )
+    if int(revision) > head.revision:
+        raise Unavailable(Reason.SNAPSHOT_UNAVAILABLE, "the server has not reached that revision: retry")
+
+
+def place(headers: Headers, snapshot: Snapshot, caller: Caller) -> Place:
+    """Where the call comes from.
+
+    A workspace that does not exist and one the token is not for are refused alike. Whether the caller is assigned is the
+    policy's `reachable` rule, not decided here.
+    """
+    if not headers.workspace:
+        if caller.token_workspace_id is None:
+            return Place(None, None)
+        workspace = snapshot.securables.get(caller.token_workspace_id)
+    else:
+        workspace = snapshot.child(ACCOUNT_ID, "WORKSPACE", name_key(headers.workspace))
+    limit = caller.token_workspace_id
+    if workspace is None or (limit is not None and workspace.id != limit):
+        raise PermissionDenied(
+            Reason.WORKSPACE_DENIED,
+            f"workspace {headers.workspace!r} does not exist, or you may not work from it",
+        )
+    return Place(workspace.id, workspace.metastore_id)
+
+
+def without_secrets(message: Message) -> Message:
+    """A copy of a reply that may be stored."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    for name in SECRET_FIELDS:
+        if name in copy.DESCRIPTOR.fields_by_name:
+            copy.ClearField(name)
+    return copy
+
+
+def message_class(method: Method) -> type[Any]:
+    """The class of a method's reply."""
+    found: type[Any] = GetMessageClass(method.output_type)
+    return found
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False

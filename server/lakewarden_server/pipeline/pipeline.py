@@ -1,0 +1,255 @@
+"""The life of a request on one screen. Reads: head, snapshot, authenticate, authorize, read. Writes: the same as a cheap
+refusal, then all of it again under the head row, data, change log, audit and idempotency in one commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
+
+from lakewarden_server.authn.authenticator import Authenticator, Caller
+from lakewarden_server.authn.keys import Keys
+from lakewarden_server.authn.tokens import TokenKind
+from lakewarden_server.authz.follower import Follower, Fresh
+from lakewarden_server.core.errors import (
+    Aborted,
+    LakewardenError,
+    NotFound,
+    PermissionDenied,
+    Reason,
+    Unavailable,
+)
+from lakewarden_server.pipeline import headers
+from lakewarden_server.pipeline.audit import audit_record, decision_record
+from lakewarden_server.pipeline.binding import Admitted, Bound, authorize, bind
+from lakewarden_server.pipeline.decisions import DecisionLog
+from lakewarden_server.pipeline.errors import fail
+from lakewarden_server.pipeline.headers import Headers
+from lakewarden_server.pipeline.rules import Method
+from lakewarden_server.services.call import Call, SnapshotBehind
+from lakewarden_server.services.paging import Pager
+from lakewarden_server.storage import idempotency
+from lakewarden_server.storage.engine import Database
+from lakewarden_server.storage.idempotency import RequestKey
+from lakewarden_server.storage.unit_of_work import WriteUnit
+
+DECIDE_AGAIN_MAX = 10
+"""How often a read may meet rows newer than its decision before it gives up: each time, somebody else's write went through."""
+BOOTSTRAP_OPERATION = "token.create"
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What the transport knows of a call besides its message."""
+
+    metadata: Mapping[str, str]
+    peer: str
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A message and the metadata that travels with it."""
+
+    message: Message
+    metadata: tuple[tuple[str, str], ...]
+
+
+class Pipeline:
+    """Answers every method; shared by all threads, holds no state of a call."""
+
+    def __init__(
+        self,
+        methods: Mapping[str, Method],
+        database: Database,
+        follower: Follower,
+        keys: Keys,
+        decisions: DecisionLog,
+    ) -> None:
+        self._methods = methods
+        self._database = database
+        self._follower = follower
+        self._authenticator = Authenticator(keys.pepper)
+        self._page_key = keys.page_token
+        self._decisions = decisions
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """The methods by their wire names."""
+        return self._methods
+
+    def handle(self, method_name: str, request: Message, incoming: Incoming) -> Reply:
+        """Answers one call. Raises `CallFailed` with the status of whatever went wrong, and nothing else."""
+        request_id = headers.request_id(incoming.metadata)
+        try:
+            method = self._methods.get(method_name)
+            if method is None:
+                raise PermissionDenied(Reason.ACCESS_DENIED, "no rule allows this method")
+            arrived = headers.read(incoming.metadata, incoming.seconds_left, request_id)
+            headers.check_size(request)
+            fresh = self._follower.at_head()
+            headers.check_at_least(arrived, fresh.head)
+            run = self._write if method.rule.write else self._read
+            return run(method, request, arrived, fresh, incoming.peer)
+        except Exception as error:  # noqa: BLE001 - the one place where every error leaves
+            fail(error, method=method_name, request_id=request_id)
+
+    def _read(self, method: Method, request: Message, arrived: Headers, fresh: Fresh, peer: str) -> Reply:
+        for _ in range(DECIDE_AGAIN_MAX):
+            admitted = self._admit(method, request, arrived, fresh, peer)
+            try:
+                message = self._run_read(method, request, arrived, fresh, admitted)
+            except SnapshotBehind:
+                fresh = self._follower.at_head()
+                continue
+            if method.noun == "authorization":
+                self._decisions.record(
+                    decision_record(admitted, method, request, message, arrived, fresh), peer
+                )
+            return _reply(message, fresh.head.epoch, fresh.head.revision, arrived)
+        raise Aborted(Reason.CONCURRENT_CHANGE, "what was read kept changing: retry")
+
+    def _run_read(
+        self, method: Method, request: Message, arrived: Headers, fresh: Fresh, admitted: Admitted
+    ) -> Message:
+        call = self._call(method, arrived, fresh, admitted)
+        if method.reads_only_snapshot:
+            return method.function(request, call)
+        with self._database.read(deadline=arrived.deadline) as uow:
+            if uow.revision < fresh.head.revision or uow.head.epoch != fresh.head.epoch:
+                raise Unavailable(
+                    Reason.SNAPSHOT_UNAVAILABLE, "the database answered from an older state: retry"
+                )
+            call.transaction = uow
+            return method.function(request, call)
+
+    def _write(self, method: Method, request: Message, arrived: Headers, fresh: Fresh, peer: str) -> Reply:
+        caller = self._refuse_early(method, request, arrived, fresh, peer)
+        prepared = method.prepare(request) if method.prepare else None
+        with self._database.write(
+            deadline=arrived.deadline,
+            request_id=arrived.request_id,
+            actor_id=caller.id,
+            policy_digest=self._follower.policy.digest,
+        ) as uow:
+            now = Fresh(self._follower.before_write(uow), uow.time)
+            message = self._recall(method, request, arrived, now, uow)
+            if message is None:
+                admitted = self._admit(method, request, arrived, now, peer)
+                call = self._call(method, arrived, now, admitted, prepared=prepared)
+                call.transaction = uow
+                message = method.function(request, call)
+                uow.session.flush()
+                uow.audit(audit_record(call, admitted, message))
+                if arrived.idempotent:
+                    uow.remember(
+                        method=method.full_name,
+                        request_id=arrived.request_id,
+                        payload_hash=_payload_hash(request),
+                        response=headers.without_secrets(message).SerializeToString(deterministic=True),
+                    )
+                uow.commit()
+        revision = uow.head.revision if uow.committed else now.head.revision
+        return _reply(message, now.head.epoch, revision, arrived)
+
+    def _refuse_early(
+        self, method: Method, request: Message, arrived: Headers, fresh: Fresh, peer: str
+    ) -> Caller:
+        """The caller of a write; a denial is answered here, without any lock.
+
+        A repeated request goes on although it is denied now: a delete must not be denied for its own success.
+        """
+        try:
+            return self._admit(method, request, arrived, fresh, peer).caller
+        except (PermissionDenied, NotFound):
+            caller = self._authenticator.authenticate(fresh.snapshot, arrived.authorization, fresh.now)
+            if not self._answered_before(method, request, arrived, caller):
+                raise
+            return caller
+
+    def _answered_before(self, method: Method, request: Message, arrived: Headers, caller: Caller) -> bool:
+        if not arrived.idempotent:
+            return False
+        key = RequestKey(caller.id, method.full_name, arrived.request_id)
+        with self._database.read(deadline=arrived.deadline) as uow:
+            found = idempotency.recall(
+                uow.connection, key, payload_hash=_payload_hash(request), time=uow.time
+            )
+        return found is not None
+
+    def _admit(self, method: Method, request: Message, arrived: Headers, fresh: Fresh, peer: str) -> Admitted:
+        """Authenticates, resolves and authorizes on one state; a denial goes to the decision log."""
+        caller = self._authenticator.authenticate(fresh.snapshot, arrived.authorization, fresh.now)
+        place = headers.place(arrived, fresh.snapshot, caller)
+        bound = Bound(method.noun, {}, (), None, None, "")
+        try:
+            if caller.token_kind is TokenKind.BOOTSTRAP and method.rule.operation != BOOTSTRAP_OPERATION:
+                raise PermissionDenied(
+                    Reason.BOOTSTRAP_TOKEN_RESTRICTED,
+                    "a bootstrap token only creates a token: call CreateToken, then use the new one",
+                )
+            bound = bind(method, request, fresh.decider, caller, place)
+            authorize(bound, fresh.decider, caller, place)
+        except LakewardenError as error:
+            denied = Admitted(caller, place, bound, fresh.decider)
+            self._decisions.record(decision_record(denied, method, request, error, arrived, fresh), peer)
+            raise
+        return Admitted(caller, place, bound, fresh.decider)
+
+    def _call(
+        self, method: Method, arrived: Headers, fresh: Fresh, admitted: Admitted, *, prepared: object = None
+    ) -> Call:
+        scope = (method.full_name, admitted.caller.id, admitted.place.workspace_id or "", fresh.head.epoch)
+        return Call(
+            method=method.full_name,
+            caller=admitted.caller,
+            decider=fresh.decider,
+            now=fresh.now,
+            request_id=arrived.request_id,
+            deadline=arrived.deadline,
+            workspace_id=admitted.place.workspace_id,
+            metastore_id=admitted.place.metastore_id,
+            objects=admitted.bound.objects,
+            pager=Pager(self._page_key, "\0".join(scope)),
+            follower=self._follower,
+            prepared=prepared,
+        )
+
+    def _recall(
+        self, method: Method, request: Message, arrived: Headers, now: Fresh, uow: WriteUnit
+    ) -> Message | None:
+        """The remembered answer, authorized anew; only of a delete, whose object is gone, nothing is left to authorize."""
+        if not arrived.idempotent:
+            return None
+        remembered = uow.recall(
+            method=method.full_name, request_id=arrived.request_id, payload_hash=_payload_hash(request)
+        )
+        if remembered is None:
+            return None
+        message: Message = headers.message_class(method)()
+        message.ParseFromString(remembered)
+        caller = self._authenticator.authenticate(now.snapshot, arrived.authorization, now.now)
+        place = headers.place(arrived, now.snapshot, caller)
+        bound = bind(method, request, now.decider, caller, place)
+        changed = getattr(message, "id", "")
+        if bound.absent_kind and changed in now.snapshot.securables:
+            # Its own success renamed it: it is authorized as what it is now.
+            bound = replace(bound, objects={**bound.objects, "self": changed}, absent_kind=None)
+        if not (bound.absent_kind and isinstance(message, Empty)):
+            authorize(bound, now.decider, caller, place)
+        return message
+
+
+def _payload_hash(request: Message) -> str:
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _reply(message: Message, epoch: str, revision: int, arrived: Headers) -> Reply:
+    return Reply(
+        message,
+        ((headers.REVISION, f"{epoch}:{revision}"), (headers.REQUEST_ID, arrived.request_id)),
+    )

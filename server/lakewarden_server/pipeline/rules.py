@@ -1,0 +1,152 @@
+"""The methods this server answers, each with the authorization rule of its proto option. A method without one stops start-up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+
+from lakewarden.v1 import rules_pb2
+from lakewarden_policy import KINDS, Policy, UnknownOperation
+
+ServiceMethod = Callable[[Any, Any], Message]
+PrepareMethod = Callable[[Any], Any]
+
+GENERIC_NOUNS = {"get", "grant"}
+"""Operations whose noun is the kind of the securable named in the request, e.g. `grant` on a table is `table.grant`."""
+NAMED_OBJECTS = frozenset({"self", "parent", "subject", "workspace"})
+
+
+class RuleError(Exception):
+    """An RPC without a usable rule: the server must not start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One RPC: where it is, what it may do, and the function that does it."""
+
+    full_name: str
+    """As on the wire: `lakewarden.v1.TableService/CreateTable`."""
+    rule: rules_pb2.Rule
+    input_type: Descriptor
+    output_type: Descriptor
+    function: ServiceMethod
+    prepare: PrepareMethod | None
+
+    @property
+    def noun(self) -> str:
+        """The noun of the operation, e.g. `table`; empty for an operation whose noun is in the request."""
+        return self.rule.operation.partition(".")[0] if "." in self.rule.operation else ""
+
+    @property
+    def kind(self) -> str | None:
+        """The kind of the object the operation is about, when the noun is one."""
+        kind = self.noun.upper()
+        return kind if kind in KINDS else None
+
+    @property
+    def reads_only_snapshot(self) -> bool:
+        """Answered without SQL."""
+        return self.noun in {"authorization", "session"}
+
+
+def collect_methods(services: Mapping[ServiceDescriptor, object], policy: Policy) -> dict[str, Method]:
+    """Every method of the given services by its wire name.
+
+    Raises `RuleError` naming each method that has no rule, an unknown operation, a field that is not in its request, or no
+    function: an RPC that nobody authorizes must not be reachable.
+    """
+    methods: dict[str, Method] = {}
+    problems: list[str] = []
+    for service, implementation in services.items():
+        for descriptor in service.methods:
+            full_name = f"{service.full_name}/{descriptor.name}"
+            try:
+                methods[full_name] = _method(full_name, descriptor, implementation, policy)
+            except RuleError as error:
+                problems.append(f"{full_name}: {error}")
+    if problems:
+        raise RuleError("the server cannot start: " + "; ".join(problems))
+    return methods
+
+
+def operations_of(method: Method) -> list[str]:
+    """The operations a method can select, without the selectors of masks and privileges."""
+    if method.noun:
+        return [method.rule.operation]
+    return [f"{kind.lower()}.{method.rule.operation}" for kind in securable_kinds(method)]
+
+
+def securable_kinds(method: Method) -> list[str]:
+    """The kinds a method's `securable_type` field can name."""
+    return list(securable_kind_names(method).values())
+
+
+def securable_kind_names(method: Method) -> dict[int, str]:
+    """The same by their numbers."""
+    enum = method.input_type.fields_by_name[method.rule.securable_type].enum_type
+    return {value.number: value.name for value in enum.values if value.number} if enum else {}
+
+
+def snake_case(name: str) -> str:
+    """`CreateTable` -> `create_table`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def _method(full_name: str, descriptor: MethodDescriptor, implementation: object, policy: Policy) -> Method:
+    options = descriptor.GetOptions()
+    if not options.HasExtension(rules_pb2.rule):
+        raise RuleError("it has no (lakewarden.v1.rule) option")
+    rule = options.Extensions[rules_pb2.rule]
+    if descriptor.client_streaming or descriptor.server_streaming:
+        raise RuleError("streams are not supported")
+    name = snake_case(descriptor.name)
+    function = getattr(implementation, name, None)
+    if not callable(function):
+        raise RuleError(f"{type(implementation).__name__} has no method {name}")
+    method = Method(
+        full_name=full_name,
+        rule=rule,
+        input_type=descriptor.input_type,
+        output_type=descriptor.output_type,
+        function=function,
+        prepare=getattr(implementation, f"prepare_{name}", None),
+    )
+    _check_fields(method)
+    _check_operations(method, policy)
+    return method
+
+
+def _check_fields(method: Method) -> None:
+    rule = method.rule
+    paths = (rule.self, rule.parent, rule.subject, rule.securable_type, rule.update_mask, rule.privileges)
+    for path in filter(None, paths):
+        message: Descriptor | None = method.input_type
+        for part in path.split("."):
+            field = message.fields_by_name.get(part) if message else None
+            if field is None:
+                raise RuleError(f"its rule binds {path}, which {method.input_type.name} does not have")
+            message = field.message_type
+    if not method.noun and (rule.operation not in GENERIC_NOUNS or not rule.securable_type):
+        raise RuleError(f"its operation {rule.operation!r} needs a noun or a securable_type")
+
+
+def _check_operations(method: Method, policy: Policy) -> None:
+    bound = (
+        {"workspace"}
+        | ({"self"} if method.rule.self else set())
+        | ({"subject"} if method.rule.subject else set())
+    )
+    bound |= {"parent"} if method.rule.operation.endswith((".create", ".list")) else set()
+    for name in operations_of(method):
+        try:
+            needed = policy.operation(name).object_names
+        except UnknownOperation:
+            raise RuleError(f"operations.csv does not define {name}") from None
+        unbound: Iterable[str] = needed - bound
+        if unbound:
+            raise RuleError(f"{name} speaks of {', '.join(unbound)}, which the rule does not bind")

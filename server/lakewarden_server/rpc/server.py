@@ -1,0 +1,116 @@
+"""The gRPC server: its limits, its pools, health, reflection, and the refusal of plaintext off loopback."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from lakewarden_server.pipeline.pipeline import Pipeline
+from lakewarden_server.rpc.servicers import add_servicer, servicer_class
+
+READ_THREADS = 8
+WRITE_THREADS = 8
+CONCURRENT_CALLS_MAX = 1_000
+TRANSPORT_BYTES_MAX = 8 << 20
+"""Above the pipeline's own limit, so that a request that is too large gets an error with a reason."""
+METADATA_BYTES_MAX = 16 << 10
+CONNECTION_STREAMS_MAX = 256
+
+OPTIONS = (
+    # Two servers on one port would share its calls without a word.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", TRANSPORT_BYTES_MAX),
+    ("grpc.max_send_message_length", TRANSPORT_BYTES_MAX),
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.max_concurrent_streams", CONNECTION_STREAMS_MAX),
+)
+
+
+class InsecureAddress(Exception):
+    """Plaintext was asked for on an address that other machines reach."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM contents of the server's key and certificate chain."""
+
+    private_key: bytes
+    certificate_chain: bytes
+
+
+class RpcServer:
+    """A started or stoppable gRPC server over one pipeline."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        services: Sequence[ServiceDescriptor],
+        *,
+        address: str,
+        tls: TlsFiles | None = None,
+        allow_plaintext: bool = False,
+        read_threads: int = READ_THREADS,
+    ) -> None:
+        """Binds `address` (`host:port`, port 0 for any). Raises `InsecureAddress`, or OSError when the port is taken."""
+        if tls is None and not allow_plaintext and not is_loopback(address):
+            raise InsecureAddress(
+                f"plaintext on {address} would show tokens to the network: give a TLS certificate and key, "
+                "listen on 127.0.0.1, or allow plaintext explicitly"
+            )
+        self._readers = ThreadPoolExecutor(read_threads, thread_name_prefix="lakewarden-read")
+        self._writers = ThreadPoolExecutor(WRITE_THREADS, thread_name_prefix="lakewarden-write")
+        self._server = grpc.server(
+            self._readers, options=OPTIONS, maximum_concurrent_rpcs=CONCURRENT_CALLS_MAX
+        )
+        for service in services:
+            add_servicer(self._server, service, servicer_class(service, pipeline)(), pipeline, self._writers)
+        self._health = health.HealthServicer(experimental_non_blocking=True)
+        self._names = [service.full_name for service in services]
+        self.set_serving(False)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        self.port = self._bind(address, tls)
+
+    def start(self) -> None:
+        """Accepts calls; health stays NOT_SERVING until `set_serving`."""
+        self._server.start()
+
+    def set_serving(self, serving: bool) -> None:
+        """Tells health checks whether this server can answer."""
+        status = (
+            health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        )
+        for name in ("", *self._names):
+            self._health.set(name, status)
+
+    def stop(self, grace_seconds: float) -> None:
+        """Refuses new calls, lets running ones end for at most `grace_seconds`, then releases every thread."""
+        self._health.enter_graceful_shutdown()
+        self._server.stop(grace_seconds).wait()
+        self._readers.shutdown(wait=True)
+        self._writers.shutdown(wait=True)
+
+    def _bind(self, address: str, tls: TlsFiles | None) -> int:
+        if tls is None:
+            return int(self._server.add_insecure_port(address))
+        credentials = grpc.ssl_server_credentials([(tls.private_key, tls.certificate_chain)])
+        return int(self._server.add_secure_port(address, credentials))
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches `host:port`."""
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return address.startswith("unix:")

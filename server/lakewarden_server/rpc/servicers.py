@@ -1,0 +1,89 @@
+"""One servicer class for each proto service, made from its descriptor: every method hands its request to the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from grpc_status import rpc_status
+
+from lakewarden_server.pipeline.errors import CallFailed
+from lakewarden_server.pipeline.pipeline import Incoming, Pipeline
+
+Behaviour = Callable[[Any, Message, grpc.ServicerContext], Message]
+
+
+def servicer_class(service: ServiceDescriptor, pipeline: Pipeline) -> type[Any]:
+    """A class with one method per RPC of `service`, all of them through `pipeline`."""
+    names = {
+        method.name: _behaviour(f"{service.full_name}/{method.name}", pipeline) for method in service.methods
+    }
+    return type(f"{service.name}Servicer", (), names)
+
+
+def add_servicer(
+    server: grpc.Server,
+    service: ServiceDescriptor,
+    servicer: Any,
+    pipeline: Pipeline,
+    writers: ThreadPoolExecutor,
+) -> None:
+    """Registers a servicer's methods; those that write run in a pool of their own, so that they never delay a read."""
+    handlers = {}
+    for method in service.methods:
+        behaviour = getattr(servicer, method.name)
+        if pipeline.methods[f"{service.full_name}/{method.name}"].rule.write:
+            behaviour = _in_pool(behaviour, writers)
+        handlers[method.name] = grpc.unary_unary_rpc_method_handler(
+            behaviour,
+            request_deserializer=GetMessageClass(method.input_type).FromString,
+            response_serializer=GetMessageClass(method.output_type).SerializeToString,
+        )
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
+
+
+def _behaviour(full_name: str, pipeline: Pipeline) -> Behaviour:
+    def answer(_servicer: Any, request: Message, context: grpc.ServicerContext) -> Message:
+        incoming = Incoming(
+            metadata=_metadata(context.invocation_metadata()),
+            peer=_peer(context),
+            seconds_left=context.time_remaining(),
+        )
+        try:
+            reply = pipeline.handle(full_name, request, incoming)
+        except CallFailed as failure:
+            status = rpc_status.to_status(failure.status)
+            context.set_trailing_metadata(status.trailing_metadata)
+            context.abort(status.code, status.details)
+        context.send_initial_metadata(reply.metadata)
+        return reply.message
+
+    return answer
+
+
+def _in_pool(behaviour: Callable[..., Message], pool: ThreadPoolExecutor) -> Callable[..., Message]:
+    def pooled(request: Message, context: grpc.ServicerContext) -> Message:
+        return behaviour(request, context)
+
+    # grpcio reads this attribute to choose the pool a handler runs in; tests pin that it still does.
+    pooled.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    return pooled
+
+
+def _metadata(pairs: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
+    """Text metadata by key; of a key sent twice the last one counts, for every reader alike."""
+    return {key: value for key, value in pairs if isinstance(value, str)}
+
+
+def _peer(context: grpc.ServicerContext) -> str:
+    try:
+        address: str = context.peer()
+    except NotImplementedError:
+        return "test"
+    # Without the port, so that one machine's connections share one allowance.
+    return address.rpartition(":")[0]

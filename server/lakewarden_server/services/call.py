@@ -1,0 +1,95 @@
+"""What a service method is given besides its request: who calls, from where, what was decided, and the open transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from lakewarden_policy import Decider, Snapshot
+from lakewarden_server.authn.authenticator import Caller
+from lakewarden_server.authz.follower import Follower
+from lakewarden_server.core.errors import Internal, Reason
+from lakewarden_server.entities.base import ChangeLogged
+from lakewarden_server.services.paging import Pager
+from lakewarden_server.storage.unit_of_work import UnitOfWork, WriteUnit
+
+Entity = TypeVar("Entity", bound=ChangeLogged)
+
+
+class SnapshotBehind(Exception):
+    """A row is newer or older than the snapshot that was decided on: the pipeline decides again."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One authorized call. Services read it and write through `uow`; only the pipeline makes one."""
+
+    method: str
+    caller: Caller
+    decider: Decider
+    now: datetime
+    request_id: str
+    deadline: float
+    """Monotonic seconds."""
+    workspace_id: str | None
+    metastore_id: str | None
+    """The metastore the calling workspace is attached to."""
+    objects: Mapping[str, str]
+    """Ids bound by the method's rule: `self`, `parent`, `subject`, `workspace`."""
+    pager: Pager
+    follower: Follower
+    prepared: Any = None
+    """What the method's `prepare_` function made of the request before any lock was taken."""
+    transaction: UnitOfWork | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+    """Facts for the audit record."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The state the call was decided on."""
+        return self.decider.snapshot
+
+    @property
+    def uow(self) -> UnitOfWork:
+        """The open transaction; read-only unless the method's rule says `write`."""
+        if self.transaction is None:
+            raise Internal(Reason.INTERNAL_ERROR, f"{self.method} has no open transaction")
+        return self.transaction
+
+    @property
+    def write(self) -> WriteUnit:
+        """The open write transaction."""
+        if not isinstance(self.transaction, WriteUnit):
+            raise Internal(Reason.INTERNAL_ERROR, f"{self.method} has no write transaction")
+        return self.transaction
+
+    @property
+    def self_id(self) -> str:
+        """Id of the object the call is about."""
+        return self.objects["self"]
+
+    @property
+    def parent_id(self) -> str:
+        """Id of the container the call creates or lists in."""
+        return self.objects["parent"]
+
+    def principal_name(self, principal_id: str | None) -> str:
+        """Display name of a principal, or its id when it is gone."""
+        principal = self.snapshot.principals.get(principal_id or "")
+        return principal.name if principal else principal_id or ""
+
+    def row(self, entity_class: type[Entity], entity_id: str) -> Entity:
+        """A row the decision covers. Raises `SnapshotBehind` for one that is gone or newer than the snapshot."""
+        entity = self.uow.session.get(entity_class, entity_id)
+        if entity is None or getattr(entity, "deleted_time", None) is not None:
+            raise SnapshotBehind
+        return self.rows([entity], expected=1)[0]
+
+    def rows(self, entities: Sequence[Entity], *, expected: int | None = None) -> Sequence[Entity]:
+        """Rows the decision covers: as many as expected, none newer than the snapshot (the snapshot rule, promise G1)."""
+        newest = self.snapshot.head.revision
+        if any(entity.revision > newest for entity in entities) or expected not in (None, len(entities)):
+            raise SnapshotBehind
+        return entities

@@ -1,0 +1,142 @@
+"""Grants: who holds what on which securable. Whether the caller may grant is decided before, from policy data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lakewarden.v1 import grants_pb2 as pb
+from lakewarden_policy import ACCOUNT_ID, UnknownPrivilege
+from lakewarden_server.core.errors import InvalidArgument, Reason
+from lakewarden_server.entities import Grant
+from lakewarden_server.services import principals, validation
+from lakewarden_server.services.call import Call
+from lakewarden_server.services.securables import principal_id
+from lakewarden_server.storage.repositories import grants
+
+PRIVILEGES_PER_CHANGE_MAX = 100
+ALL_PRIVILEGES = "ALL_PRIVILEGES"
+
+
+class GrantService:
+    """Implements `lakewarden.v1.GrantService`."""
+
+    def list_grants(self, request: pb.ListGrantsRequest, call: Call) -> pb.ListGrantsResponse:
+        """Lists direct grants: all for who may grant on the securable, else the caller's own and its groups'."""
+        wanted = {principal_id(call, request.principal, field="principal")} if request.principal else None
+        shown = wanted if _sees_all(call) else _own(call, wanted)
+        rows = call.rows(grants.of_securable(call.uow.session, call.self_id))
+        assignments = _assignments(call, (row for row in rows if shown is None or row.principal_id in shown))
+        page, token = call.pager.page(
+            assignments,
+            lambda assignment: assignment.principal,
+            list_name=f"grants/{call.self_id}/{request.principal}",
+            page_size=request.page_size,
+            page_token=request.page_token,
+        )
+        return pb.ListGrantsResponse(assignments=page, next_page_token=token)
+
+    def update_grants(self, request: pb.UpdateGrantsRequest, call: Call) -> pb.UpdateGrantsResponse:
+        """Applies all changes or none. Granting what is held and revoking what is not are no-ops."""
+        validation.repeated(request.changes, "changes", required=True)
+        session = call.uow.session
+        held = {(row.principal_id, row.privilege): row for row in grants.of_securable(session, call.self_id)}
+        named: dict[str, None] = {}
+        for change in request.changes:
+            principal = principal_id(call, change.principal, field="principal")
+            named[principal] = None
+            for privilege in _privileges(change, call):
+                _apply(call, held, change.action, principal, privilege)
+        session.flush()
+        if call.self_id == ACCOUNT_ID:
+            principals.assert_admin_remains(call)
+        call.detail["changes"] = [
+            f"{pb.GrantChange.Action.Name(change.action)} {', '.join(change.privileges)}: {change.principal}"
+            for change in request.changes
+        ]
+        rows = grants.of_securable(session, call.self_id)
+        return pb.UpdateGrantsResponse(
+            assignments=_assignments(call, (row for row in rows if row.principal_id in named))
+        )
+
+
+def _apply(
+    call: Call,
+    held: dict[tuple[str, str], Grant],
+    action: pb.GrantChange.Action.ValueType,
+    principal: str,
+    privilege: str,
+) -> None:
+    if action == pb.GrantChange.GRANT:
+        if (principal, privilege) not in held:
+            grant = Grant(
+                securable_id=call.self_id,
+                principal_id=principal,
+                privilege=privilege,
+                granted_by=call.caller.id,
+                create_time=call.now,
+            )
+            held[principal, privilege] = grant
+            call.uow.session.add(grant)
+        return
+    for doomed in _revoked_with(call, privilege):
+        row = held.pop((principal, doomed), None)
+        if row is not None and row in call.uow.session.new:
+            call.uow.session.expunge(row)
+        elif row is not None:
+            call.uow.session.delete(row)
+
+
+def _revoked_with(call: Call, privilege: str) -> Iterable[str]:
+    """Revoking ALL PRIVILEGES takes the privileges it implies with it (semantics 2.3); any other goes alone."""
+    if privilege != ALL_PRIVILEGES:
+        return (privilege,)
+    kind = call.snapshot.securables[call.self_id].kind
+    implied = call.decider.policy.here[f"{kind}:{ALL_PRIVILEGES}"]
+    return [name for name in call.decider.policy.grantable(kind) if f"{kind}:{name}" in implied]
+
+
+def _privileges(change: pb.GrantChange, call: Call) -> list[str]:
+    """The stored spellings of a change's privileges.
+
+    Raises PRIVILEGE_UNKNOWN for what is no privilege at all and PRIVILEGE_NOT_APPLICABLE naming those that suit.
+    """
+    if change.action not in (pb.GrantChange.GRANT, pb.GrantChange.REVOKE):
+        raise validation.invalid("action", "say GRANT or REVOKE")
+    if not change.privileges or len(change.privileges) > PRIVILEGES_PER_CHANGE_MAX:
+        raise validation.invalid("privileges", f"name 1 to {PRIVILEGES_PER_CHANGE_MAX} privileges")
+    kind = call.snapshot.securables[call.self_id].kind
+    return [parse_privilege(call, kind, text) for text in change.privileges]
+
+
+def parse_privilege(call: Call, kind: str, text: str) -> str:
+    """The stored spelling of a privilege on a kind. Raises PRIVILEGE_UNKNOWN or PRIVILEGE_NOT_APPLICABLE."""
+    policy = call.decider.policy
+    try:
+        return policy.parse_privilege(kind, text)
+    except UnknownPrivilege as error:
+        name = "_".join(text.upper().replace("_", " ").split())
+        elsewhere = any(row.name == name and row.is_grantable for row in policy.privileges.values())
+        reason = Reason.PRIVILEGE_NOT_APPLICABLE if elsewhere else Reason.PRIVILEGE_UNKNOWN
+        raise InvalidArgument(reason, str(error), privilege=text[:100], kind=kind) from None
+
+
+def _sees_all(call: Call) -> bool:
+    kind = call.snapshot.securables[call.self_id].kind.lower()
+    return call.decider.operation(
+        call.caller.id, call.workspace_id, f"{kind}.grants_all", {"self": call.self_id}
+    ).allowed
+
+
+def _own(call: Call, wanted: set[str] | None) -> frozenset[str]:
+    own = call.snapshot.closure(call.caller.id)
+    return own if wanted is None else own & wanted
+
+
+def _assignments(call: Call, rows: Iterable[Grant]) -> list[pb.PrivilegeAssignment]:
+    privileges: dict[str, list[str]] = {}
+    for row in rows:
+        privileges.setdefault(call.principal_name(row.principal_id), []).append(row.privilege)
+    return [
+        pb.PrivilegeAssignment(principal=name, privileges=sorted(privileges[name]))
+        for name in sorted(privileges)
+    ]

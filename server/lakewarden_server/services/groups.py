@@ -1,0 +1,157 @@
+"""Groups and their members: a graph without cycles, at most `GROUP_DEPTH_MAX` deep, kept so under the head row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from google.protobuf.empty_pb2 import Empty
+
+from lakewarden.v1 import groups_pb2 as pb
+from lakewarden_policy import name_key, validate_group_name
+from lakewarden_server.core.errors import AlreadyExists, FailedPrecondition, Reason
+from lakewarden_server.entities import GroupMember, Principal
+from lakewarden_server.services import principals, validation
+from lakewarden_server.services.call import Call
+from lakewarden_server.services.securables import principal_id
+from lakewarden_server.storage.repositories import principals as principal_rows
+
+GROUP_DEPTH_MAX = 10
+"""Groups on the longest chain of memberships (semantics 5.1)."""
+
+
+class GroupService:
+    """Implements `lakewarden.v1.GroupService`."""
+
+    def create_group(self, request: pb.CreateGroupRequest, call: Call) -> pb.Group:
+        """Creates an empty group."""
+        name = validation.named(validate_group_name, request.group.name)
+        return to_message(principals.create(call, kind="GROUP", name=name), call)
+
+    def get_group(self, request: pb.GetGroupRequest, call: Call) -> pb.Group:
+        """Returns one group."""
+        return to_message(call.row(Principal, call.self_id), call)
+
+    def list_groups(self, request: pb.ListGroupsRequest, call: Call) -> pb.ListGroupsResponse:
+        """Lists the groups the caller may see."""
+        page, token = principals.page(call, "GROUP", request)
+        return pb.ListGroupsResponse(
+            groups=[to_message(group, call) for group in page], next_page_token=token
+        )
+
+    def update_group(self, request: pb.UpdateGroupRequest, call: Call) -> pb.Group:
+        """Renames a group; memberships and grants stay."""
+        return to_message(
+            principals.update(call, request.group, request.update_mask.paths, {"name": _set_name}), call
+        )
+
+    def delete_group(self, request: pb.DeleteGroupRequest, call: Call) -> Empty:
+        """Deletes a group that owns nothing."""
+        return principals.delete(call, request.etag)
+
+    def update_group_members(
+        self, request: pb.UpdateGroupMembersRequest, call: Call
+    ) -> pb.UpdateGroupMembersResponse:
+        """Adds and removes direct members, all or nothing."""
+        validation.repeated(request.add, "add")
+        validation.repeated(request.remove, "remove")
+        group = call.row(Principal, call.self_id)
+        principals.refuse_system(group)
+        present = set(call.snapshot.members_of(group.id))
+        joining = {principal_id(call, name, field="add") for name in request.add} - present
+        leaving = {principal_id(call, name, field="remove") for name in request.remove} & present
+        _check_nesting(call, group.id, joining)
+        for member in sorted(joining):
+            call.uow.session.add(
+                GroupMember(
+                    group_id=group.id, member_id=member, create_time=call.now, created_by=call.caller.id
+                )
+            )
+        for member in leaving:
+            call.uow.session.delete(principal_rows.membership(call.uow.session, group.id, member))
+        call.uow.session.flush()
+        if leaving:
+            principals.assert_admin_remains(call)
+        call.detail.update(add=list(request.add), remove=list(request.remove))
+        return pb.UpdateGroupMembersResponse(added=len(joining), removed=len(leaving))
+
+    def list_group_members(
+        self, request: pb.ListGroupMembersRequest, call: Call
+    ) -> pb.ListGroupMembersResponse:
+        """Lists the direct members of a group, from the snapshot."""
+        members = [call.snapshot.principals[member] for member in call.snapshot.members_of(call.self_id)]
+        page, token = call.pager.page(
+            sorted(members, key=lambda member: member.name_key),
+            lambda member: member.name_key,
+            list_name=f"members/{call.self_id}",
+            page_size=request.page_size,
+            page_token=request.page_token,
+        )
+        return pb.ListGroupMembersResponse(
+            members=[
+                pb.PrincipalReference(name=member.name, kind=pb.PrincipalKind.Value(member.kind))
+                for member in page
+            ],
+            next_page_token=token,
+        )
+
+
+def to_message(group: Principal, call: Call) -> pb.Group:
+    """The message of a group's row."""
+    message = pb.Group(system=group.system)
+    principals.fill(message, group, call)
+    return message
+
+
+def _set_name(group: Any, message: Any, call: Call) -> None:
+    name = validation.named(validate_group_name, message.name)
+    taken = call.snapshot.principal_named(name)
+    if taken is not None and taken.id != group.id:
+        raise AlreadyExists(
+            Reason.NAME_TAKEN, f"there is a principal {name!r} already", name=name, kind="GROUP"
+        )
+    call.detail["renamed_from"] = group.name
+    group.name = name
+    group.name_key = name_key(name)
+
+
+def _check_nesting(call: Call, group_id: str, joining: set[str]) -> None:
+    """Raises GROUP_CYCLE, GROUP_TOO_DEEP or SYSTEM_OBJECT before an edge is added.
+
+    The snapshot is the state just before this write and the head row is held, so two opposite edges cannot pass at once.
+    """
+    snapshot = call.snapshot
+    above = snapshot.closure(group_id)
+    for member in joining:
+        principal = call.snapshot.principals[member]
+        if principal.kind != "GROUP":
+            continue
+        if _is_system(call, member):
+            raise FailedPrecondition(
+                Reason.SYSTEM_OBJECT, f"{principal.name} cannot be a member of another group"
+            )
+        if member == group_id or member in above:
+            raise FailedPrecondition(
+                Reason.GROUP_CYCLE,
+                f"{principal.name} contains {call.principal_name(group_id)} already: it cannot be its member too",
+                group=call.principal_name(group_id),
+                member=principal.name,
+            )
+        depth = _longest(snapshot.groups_of, group_id, call) + _longest(snapshot.members_of, member, call)
+        if depth > GROUP_DEPTH_MAX:
+            raise FailedPrecondition(
+                Reason.GROUP_TOO_DEEP,
+                f"groups would nest {depth} deep; at most {GROUP_DEPTH_MAX} are allowed",
+                group=call.principal_name(group_id),
+                member=principal.name,
+            )
+
+
+def _is_system(call: Call, principal_id: str) -> bool:
+    return call.row(Principal, principal_id).system
+
+
+def _longest(neighbours: Callable[[str], Iterable[str]], start: str, call: Call) -> int:
+    """Groups on the longest chain from `start`, itself included; what is stored nests at most `GROUP_DEPTH_MAX` deep."""
+    following = [node for node in neighbours(start) if call.snapshot.principals[node].kind == "GROUP"]
+    return 1 + max((_longest(neighbours, node, call) for node in following), default=0)

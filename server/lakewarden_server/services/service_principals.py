@@ -1,0 +1,62 @@
+"""Service principals."""
+
+from __future__ import annotations
+
+import uuid
+
+from google.protobuf.empty_pb2 import Empty
+
+from lakewarden.v1 import service_principals_pb2 as pb
+from lakewarden_server.entities import Principal
+from lakewarden_server.services import principals
+from lakewarden_server.services.call import Call
+
+KIND = "SERVICE_PRINCIPAL"
+
+
+class ServicePrincipalService:
+    """Implements `lakewarden.v1.ServicePrincipalService`."""
+
+    def create_service_principal(
+        self, request: pb.CreateServicePrincipalRequest, call: Call
+    ) -> pb.ServicePrincipal:
+        """Creates an active service principal with a new application id."""
+        display_name = request.service_principal.display_name
+        return to_message(
+            principals.create(call, kind=KIND, name=str(uuid.uuid4()), display_name=display_name), call
+        )
+
+    def get_service_principal(
+        self, request: pb.GetServicePrincipalRequest, call: Call
+    ) -> pb.ServicePrincipal:
+        """Returns one service principal."""
+        return to_message(call.row(Principal, call.self_id), call)
+
+    def list_service_principals(
+        self, request: pb.ListServicePrincipalsRequest, call: Call
+    ) -> pb.ListServicePrincipalsResponse:
+        """Lists the service principals the caller may see."""
+        page, token = principals.page(call, KIND, request)
+        return pb.ListServicePrincipalsResponse(
+            service_principals=[to_message(principal, call) for principal in page], next_page_token=token
+        )
+
+    def update_service_principal(
+        self, request: pb.UpdateServicePrincipalRequest, call: Call
+    ) -> pb.ServicePrincipal:
+        """Changes what the mask names."""
+        message = request.service_principal
+        return to_message(
+            principals.update(call, message, request.update_mask.paths, principals.SETTERS), call
+        )
+
+    def delete_service_principal(self, request: pb.DeleteServicePrincipalRequest, call: Call) -> Empty:
+        """Deletes a service principal that owns nothing."""
+        return principals.delete(call, request.etag)
+
+
+def to_message(principal: Principal, call: Call) -> pb.ServicePrincipal:
+    """The message of a service principal's row."""
+    message = pb.ServicePrincipal(display_name=principal.display_name, active=principal.active)
+    principals.fill(message, principal, call)
+    return message

@@ -1,0 +1,37 @@
+"""The caller's own identity."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from lakewarden.v1 import groups_pb2
+from lakewarden.v1 import sessions_pb2 as pb
+from lakewarden_server.services.call import Call
+
+
+class SessionService:
+    """Implements `lakewarden.v1.SessionService`."""
+
+    def __init__(self, server_version: str) -> None:
+        self._server_version = server_version
+
+    def get_session(self, request: pb.GetSessionRequest, call: Call) -> pb.Session:
+        """Answers from the snapshot alone."""
+        snapshot, caller = call.snapshot, call.caller
+        groups = snapshot.closure(caller.id) - {caller.id}
+        message = pb.Session(
+            principal=caller.name,
+            kind=groups_pb2.PrincipalKind.Value(caller.kind),
+            groups=sorted(snapshot.principals[group].name for group in groups),
+            token_id=caller.token_id,
+            server_version=self._server_version,
+            revision=f"{snapshot.head.epoch}:{snapshot.head.revision}",
+        )
+        message.token_expire_time.FromDatetime(datetime.fromtimestamp(caller.token_expire_time, UTC))
+        if call.workspace_id and call.decider.atom(
+            caller.id, call.workspace_id, call.workspace_id, "WORKSPACE:USER"
+        ):
+            message.workspace = snapshot.securables[call.workspace_id].name
+            if call.metastore_id and call.metastore_id in snapshot.securables:
+                message.metastore = snapshot.securables[call.metastore_id].name
+        return message

@@ -1,0 +1,161 @@
+"""Tables and their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from google.protobuf.empty_pb2 import Empty
+
+from lakewarden.v1 import tables_pb2 as pb
+from lakewarden_policy import name_key
+from lakewarden_server.core.errors import FailedPrecondition, InvalidArgument, Reason
+from lakewarden_server.entities import Column, Table
+from lakewarden_server.services import securables, validation
+from lakewarden_server.services.call import Call
+from lakewarden_server.services.definitions import ColumnDefinition, from_arrow, from_message, from_statement
+from lakewarden_server.storage.repositories import columns as column_rows
+
+DATA_SOURCE_FORMATS = ("DELTA", "PARQUET", "ICEBERG", "CSV", "JSON", "AVRO", "ORC", "TEXT", "DUCKDB")
+DATA_SOURCE_FORMAT_DEFAULT = "DELTA"
+
+
+class TableService:
+    """Implements `lakewarden.v1.TableService`."""
+
+    def prepare_create_table(self, request: pb.CreateTableRequest) -> Sequence[ColumnDefinition]:
+        """Reads the columns from whichever definition was sent; before any lock, because parsing is slow.
+
+        Raises DEFINITION_INVALID for text, bytes or columns that define no table, and for more than one definition.
+        """
+        definition = request.WhichOneof("definition")
+        if definition and request.table.columns:
+            raise InvalidArgument(
+                Reason.DEFINITION_INVALID,
+                f"send either table.columns or {definition}, not both",
+                field=definition,
+            )
+        if definition == "arrow_schema":
+            return from_arrow(request.arrow_schema)
+        if definition == "create_statement":
+            return from_statement(request.create_statement, request.dialect)
+        return from_message(request.table.columns)
+
+    def create_table(self, request: pb.CreateTableRequest, call: Call) -> pb.Table:
+        """Registers a table with the prepared columns."""
+        definitions: Sequence[ColumnDefinition] = call.prepared
+        table = securables.create(
+            call,
+            Table,
+            request.table,
+            metastore_id=call.metastore_id,
+            table_type=_table_type(request.table.table_type),
+            data_source_format=_data_source_format(request.table.data_source_format),
+            column_count=len(definitions),
+        )
+        rows = _add_columns(call, table.id, definitions)
+        call.uow.session.flush()
+        return to_message(table, rows, call)
+
+    def get_table(self, request: pb.GetTableRequest, call: Call) -> pb.Table:
+        """Returns one table with its columns."""
+        table = call.row(Table, call.self_id)
+        return to_message(table, call.rows(column_rows.of_table(call.uow.session, table.id)), call)
+
+    def list_tables(self, request: pb.ListTablesRequest, call: Call) -> pb.ListTablesResponse:
+        """Lists the tables of a schema that the caller may see."""
+        page, token = securables.page(call, Table, "TABLE", call.objects.get("parent"), request)
+        columns = (
+            {}
+            if request.omit_columns
+            else column_rows.of_tables(call.uow.session, [table.id for table in page])
+        )
+        return pb.ListTablesResponse(
+            tables=[to_message(table, call.rows(columns.get(table.id, [])), call) for table in page],
+            next_page_token=token,
+        )
+
+    def prepare_update_table(self, request: pb.UpdateTableRequest) -> Sequence[ColumnDefinition]:
+        """Checks the new columns, when the mask names them."""
+        return from_message(request.table.columns) if "columns" in request.update_mask.paths else []
+
+    def update_table(self, request: pb.UpdateTableRequest, call: Call) -> pb.Table:
+        """Changes what the mask names; `columns` replaces all of them."""
+        setters = {**securables.SETTERS, "columns": _set_columns}
+        table = securables.update(call, Table, request.table, request.update_mask.paths, setters)
+        call.uow.session.flush()
+        return to_message(table, column_rows.of_table(call.uow.session, table.id), call)
+
+    def delete_table(self, request: pb.DeleteTableRequest, call: Call) -> Empty:
+        """Deletes a table with the grants on it."""
+        securables.delete(call, force=False, sent_etag=request.etag)
+        return Empty()
+
+
+def to_message(table: Table, columns: Sequence[Column], call: Call) -> pb.Table:
+    """The message of a table row and its column rows."""
+    message = pb.Table(
+        metastore_id=table.metastore_id or "",
+        table_type=pb.TableType.Value(table.table_type),
+        data_source_format=table.data_source_format,
+        columns=[
+            pb.Column(
+                name=column.name,
+                position=column.position,
+                type_text=column.type_text,
+                type_name=column.type_name,
+                required=not column.nullable,
+                comment=column.comment,
+            )
+            for column in columns
+        ],
+    )
+    securables.fill(message, table, call)
+    return message
+
+
+def _add_columns(call: Call, table_id: str, definitions: Sequence[ColumnDefinition]) -> list[Column]:
+    rows = [
+        Column(
+            table_id=table_id,
+            position=position,
+            name=column.name,
+            name_key=name_key(column.name),
+            type_text=column.type_text,
+            type_name=column.type_name,
+            nullable=column.nullable,
+            comment=column.comment,
+        )
+        for position, column in enumerate(definitions)
+    ]
+    call.uow.session.add_all(rows)
+    return rows
+
+
+def _set_columns(table: Any, message: Any, call: Call) -> None:
+    for column in column_rows.of_table(call.uow.session, table.id):
+        call.uow.session.delete(column)
+    call.uow.session.flush()
+    definitions: Sequence[ColumnDefinition] = call.prepared
+    _add_columns(call, table.id, definitions)
+    table.column_count = len(definitions)
+
+
+def _table_type(value: pb.TableType.ValueType) -> str:
+    if value == pb.EXTERNAL:
+        raise FailedPrecondition(
+            Reason.SYSTEM_OBJECT,
+            "external tables need external locations, which this release does not have: use MANAGED",
+        )
+    if value not in (pb.TABLE_TYPE_UNSPECIFIED, pb.MANAGED):
+        raise validation.invalid("table_type", f"{value} is none of its values")
+    return "MANAGED"
+
+
+def _data_source_format(text: str) -> str:
+    chosen = text.upper() or DATA_SOURCE_FORMAT_DEFAULT
+    if chosen not in DATA_SOURCE_FORMATS:
+        raise validation.invalid(
+            "data_source_format", f"{text!r} is none of {', '.join(DATA_SOURCE_FORMATS)}"
+        )
+    return chosen

@@ -1,0 +1,161 @@
+"""Personal access tokens."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.empty_pb2 import Empty
+
+from lakewarden.v1 import tokens_pb2 as pb
+from lakewarden_policy import ACCOUNT_ID, name_key
+from lakewarden_server.authn.keys import Keys
+from lakewarden_server.authn.tokens import TokenKind, TokenText, digest, mint
+from lakewarden_server.core.errors import (
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    Reason,
+    ResourceExhausted,
+)
+from lakewarden_server.entities import Token
+from lakewarden_server.services import validation
+from lakewarden_server.services.call import Call
+from lakewarden_server.storage.repositories import tokens
+
+LIFETIME_DEFAULT = timedelta(days=90)
+LIFETIME_MAX = timedelta(days=365)
+TOKENS_PER_PRINCIPAL_MAX = 20
+
+
+class TokenService:
+    """Implements `lakewarden.v1.TokenService`."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    def create_token(self, request: pb.CreateTokenRequest, call: Call) -> pb.CreateTokenResponse:
+        """Creates a token; a bootstrap token that asked is used up in the same transaction."""
+        principal_id = call.objects["subject"]
+        live = [
+            token
+            for token in tokens.of_principal(call.uow.session, principal_id)
+            if token.expire_time > call.now
+        ]
+        if len(live) >= TOKENS_PER_PRINCIPAL_MAX:
+            raise ResourceExhausted(
+                Reason.QUOTA_EXCEEDED,
+                f"{len(live)} live tokens; at most {TOKENS_PER_PRINCIPAL_MAX}: revoke one first",
+            )
+        text = mint(TokenKind.PAT)
+        token = token_row(
+            self._keys,
+            text,
+            principal_id=principal_id,
+            now=call.now,
+            lifetime=_lifetime(request, call),
+            comment=validation.comment(request.comment),
+            workspace_id=_workspace_id(request, call),
+        )
+        call.uow.session.add(token)
+        if call.caller.token_kind is TokenKind.BOOTSTRAP:
+            call.uow.session.delete(call.uow.session.get(Token, call.caller.token_id))
+        call.uow.session.flush()
+        call.detail.update(token_id=token.id, expire_time=token.expire_time.isoformat())
+        return pb.CreateTokenResponse(token=to_message(token, call), token_value=text.render())
+
+    def list_tokens(self, request: pb.ListTokensRequest, call: Call) -> pb.ListTokensResponse:
+        """Lists the live tokens of the caller or of the named principal."""
+        principal_id = call.objects["subject"]
+        rows = call.rows(tokens.of_principal(call.uow.session, principal_id))
+        page, token = call.pager.page(
+            sorted((row for row in rows if row.expire_time > call.now), key=lambda row: row.id),
+            lambda row: row.id,
+            list_name=f"tokens/{principal_id}",
+            page_size=request.page_size,
+            page_token=request.page_token,
+        )
+        return pb.ListTokensResponse(tokens=[to_message(row, call) for row in page], next_page_token=token)
+
+    def delete_token(self, request: pb.DeleteTokenRequest, call: Call) -> Empty:
+        """Revokes a token by deleting its row."""
+        token = call.uow.session.get(Token, request.id)
+        if token is None or token.principal_id != call.objects["subject"]:
+            raise NotFound(Reason.OBJECT_NOT_FOUND, f"there is no token {request.id!r} of that principal")
+        call.uow.session.delete(token)
+        call.detail["token_id"] = token.id
+        return Empty()
+
+
+def token_row(
+    keys: Keys,
+    text: TokenText,
+    *,
+    principal_id: str,
+    now: datetime,
+    lifetime: timedelta,
+    comment: str = "",
+    workspace_id: str | None = None,
+) -> Token:
+    """The row of a freshly minted token: everything but its secret."""
+    return Token(
+        id=text.id,
+        principal_id=principal_id,
+        kind=str(text.kind),
+        digest=digest(keys.pepper, text, principal_id),
+        pepper_id=keys.id,
+        comment=comment,
+        workspace_id=workspace_id,
+        create_time=now,
+        expire_time=now + lifetime,
+    )
+
+
+def to_message(token: Token, call: Call) -> pb.Token:
+    """The message of a token's row."""
+    workspace = call.snapshot.securables.get(token.workspace_id or "")
+    message = pb.Token(
+        id=token.id,
+        principal=call.principal_name(token.principal_id),
+        comment=token.comment,
+        workspace=workspace.name if workspace else "",
+    )
+    message.create_time.FromDatetime(token.create_time)
+    message.expire_time.FromDatetime(token.expire_time)
+    return message
+
+
+def _lifetime(request: pb.CreateTokenRequest, call: Call) -> timedelta:
+    """The lifetime asked for; a token never makes one that outlives it (a bootstrap token exists to do just that)."""
+    seconds = request.lifetime_seconds
+    if seconds < 0 or seconds > LIFETIME_MAX.total_seconds():
+        raise validation.invalid(
+            "lifetime_seconds", f"{seconds} is not between 1 and {int(LIFETIME_MAX.total_seconds())}"
+        )
+    wanted = timedelta(seconds=seconds) if seconds else LIFETIME_DEFAULT
+    if call.caller.token_kind is TokenKind.BOOTSTRAP:
+        return wanted
+    left = datetime.fromtimestamp(call.caller.token_expire_time, UTC) - call.now
+    if seconds and wanted > left:
+        raise validation.invalid(
+            "lifetime_seconds",
+            f"longer than the token of this call lives ({int(left.total_seconds())} seconds)",
+        )
+    return min(wanted, left)
+
+
+def _workspace_id(request: pb.CreateTokenRequest, call: Call) -> str | None:
+    limit = call.caller.token_workspace_id
+    if not request.workspace:
+        return limit
+    found = call.snapshot.child(ACCOUNT_ID, "WORKSPACE", name_key(request.workspace))
+    if found is None or not call.decider.visible(call.caller.id, call.workspace_id, found.id):
+        raise InvalidArgument(
+            Reason.FIELD_INVALID,
+            f"workspace: there is no workspace {request.workspace!r} you may use",
+            field="workspace",
+        )
+    if limit is not None and found.id != limit:
+        raise PermissionDenied(
+            Reason.WORKSPACE_DENIED, "this token is limited to its workspace and so are its tokens"
+        )
+    return found.id

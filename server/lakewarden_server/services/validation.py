@@ -1,0 +1,81 @@
+"""Limits and shapes of request fields, checked after authorization (AIP-211) and before anything is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from lakewarden_policy import InvalidName
+from lakewarden_server.core.errors import InvalidArgument, Reason
+
+COMMENT_BYTES_MAX = 4_096
+DISPLAY_NAME_BYTES_MAX = 255
+PROPERTIES_MAX = 100
+PROPERTY_KEY_BYTES_MAX = 255
+PROPERTY_VALUE_BYTES_MAX = 4_096
+REPEATED_MAX = 1_000
+
+
+def comment(text: str) -> str:
+    """A comment of at most `COMMENT_BYTES_MAX` bytes."""
+    return _bounded(text, COMMENT_BYTES_MAX, "comment")
+
+
+def display_name(text: str) -> str:
+    """A display name of at most `DISPLAY_NAME_BYTES_MAX` bytes."""
+    return _bounded(text, DISPLAY_NAME_BYTES_MAX, "display_name")
+
+
+def properties(pairs: Mapping[str, str]) -> dict[str, str]:
+    """Free properties within their limits, as a plain dict."""
+    if len(pairs) > PROPERTIES_MAX:
+        raise invalid("properties", f"{len(pairs)} properties; at most {PROPERTIES_MAX} are kept")
+    for key, value in pairs.items():
+        if not key:
+            raise invalid("properties", "a property has an empty key")
+        _bounded(key, PROPERTY_KEY_BYTES_MAX, "properties")
+        _bounded(value, PROPERTY_VALUE_BYTES_MAX, f"properties[{key[:40]}]")
+    return dict(sorted(pairs.items()))
+
+
+def repeated(values: Collection[Any], field: str, *, required: bool = False) -> None:
+    """A list within `REPEATED_MAX`; not empty when `required`."""
+    if len(values) > REPEATED_MAX:
+        raise invalid(field, f"{len(values)} values; send at most {REPEATED_MAX} in one call")
+    if required and not values:
+        raise invalid(field, "it is empty")
+
+
+def named(check: Callable[..., str], *arguments: str) -> str:
+    """Runs a name rule of the policy engine and tells its refusal as NAME_INVALID."""
+    try:
+        return check(*arguments)
+    except InvalidName as error:
+        raise InvalidArgument(Reason.NAME_INVALID, str(error), field="name") from None
+
+
+def mask_paths(paths: Collection[str], allowed: Collection[str]) -> list[str]:
+    """The paths of an update mask, each once. Raises UPDATE_MASK_INVALID naming the paths that can change."""
+    chosen = list(dict.fromkeys(paths))
+    unknown = [path for path in chosen if path not in allowed]
+    if unknown or not chosen:
+        problem = f"cannot change {', '.join(repr(path) for path in unknown)}" if unknown else "it is empty"
+        raise InvalidArgument(
+            Reason.UPDATE_MASK_INVALID,
+            f"update_mask: {problem}; name some of: {', '.join(sorted(allowed))}",
+            field="update_mask",
+        )
+    return chosen
+
+
+def invalid(field: str, problem: str) -> InvalidArgument:
+    """A FIELD_INVALID error for one field."""
+    return InvalidArgument(Reason.FIELD_INVALID, f"{field}: {problem}", field=field)
+
+
+def _bounded(text: str, bytes_max: int, field: str) -> str:
+    if len(text.encode()) > bytes_max:
+        raise invalid(field, f"longer than {bytes_max} bytes")
+    if "\0" in text:
+        raise invalid(field, "holds a NUL character")
+    return text

@@ -1,0 +1,38 @@
+"""Rows of columns, by table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from lakewarden_server.entities import Column
+
+
+def of_table(session: Session, table_id: str) -> Sequence[Column]:
+    """The columns of a table in their order."""
+    return session.scalars(select(Column).where(Column.table_id == table_id).order_by(Column.position)).all()
+
+
+def of_tables(session: Session, table_ids: Sequence[str]) -> dict[str, list[Column]]:
+    """The columns of several tables by table id, each in their order; a table without columns is left out."""
+    statement = (
+        select(Column).where(Column.table_id.in_(table_ids)).order_by(Column.table_id, Column.position)
+    )
+    columns: dict[str, list[Column]] = {}
+    for column in session.scalars(statement):
+        columns.setdefault(column.table_id, []).append(column)
+    return columns
+
+
+def replace(session: Session, table_id: str, columns: Sequence[Column]) -> None:
+    """Puts these columns in place of those the table has.
+
+    The old ones are flushed out first: within one flush inserts come before deletes, and a column that only moved
+    would meet itself in the unique index.
+    """
+    for column in of_table(session, table_id):
+        session.delete(column)
+    session.flush()
+    session.add_all(columns)

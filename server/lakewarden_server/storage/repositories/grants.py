@@ -1,0 +1,29 @@
+"""Rows of grants, by what they are on and by who holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from lakewarden_server.entities import Grant
+
+
+def find(session: Session, securable_id: str, principal_id: str, privilege: str) -> Grant | None:
+    """The direct grant, if there is one."""
+    return session.get(Grant, (securable_id, principal_id, privilege))
+
+
+def of_securable(session: Session, securable_id: str, *, principal_id: str | None = None) -> Sequence[Grant]:
+    """Direct grants on a securable in the order of (principal, privilege), of one principal if named."""
+    statement = select(Grant).where(Grant.securable_id == securable_id)
+    if principal_id is not None:
+        statement = statement.where(Grant.principal_id == principal_id)
+    return session.scalars(statement.order_by(Grant.principal_id, Grant.privilege)).all()
+
+
+def of_principal(session: Session, principal_id: str) -> Sequence[Grant]:
+    """Direct grants a principal holds, in the order of (securable, privilege)."""
+    statement = select(Grant).where(Grant.principal_id == principal_id)
+    return session.scalars(statement.order_by(Grant.securable_id, Grant.privilege)).all()

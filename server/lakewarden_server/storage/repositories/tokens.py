@@ -1,0 +1,27 @@
+"""Rows of live tokens. Authentication reads the snapshot instead; these serve management."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from lakewarden_server.entities import Token
+
+
+def find(session: Session, token_id: str) -> Token | None:
+    """The token of that id, if it was not revoked."""
+    return session.get(Token, token_id)
+
+
+def of_principal(session: Session, principal_id: str) -> Sequence[Token]:
+    """Tokens of a principal, oldest first."""
+    statement = select(Token).where(Token.principal_id == principal_id)
+    return session.scalars(statement.order_by(Token.create_time, Token.id)).all()
+
+
+def of_workspace(session: Session, workspace_id: str) -> Sequence[Token]:
+    """Tokens that are good in this workspace only, oldest first."""
+    statement = select(Token).where(Token.workspace_id == workspace_id)
+    return session.scalars(statement.order_by(Token.create_time, Token.id)).all()

@@ -1,0 +1,137 @@
+"""The world of the access tests, and for every RPC requests about what exists in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from access.rpcs import names, request_class
+from google.protobuf.json_format import ParseDict
+from lakewarden_server.testing import EmbeddedServer
+
+NOBODY = "nobody@example.com"
+
+
+@dataclass(frozen=True)
+class World:
+    """A server, one object of each kind, and tokens without grants."""
+
+    server: EmbeddedServer
+    nobody_token: str
+    engine: str
+    """Application id of a service principal without grants."""
+    engine_token: str
+    admin_token_id: str
+
+
+def build(server: EmbeddedServer) -> World:
+    """Creates one object of each kind as the admin, and principals that are given nothing."""
+    admin = server.client()
+    admin.catalogs.create("main")
+    admin.schemas.create("main.sales")
+    admin.tables.create("main.sales.orders", [{"name": "id", "type_text": "BIGINT"}])
+    admin.groups.create("analysts")
+    admin.users.create(NOBODY)
+    engine = admin.service_principals.create("engine").name
+    return World(
+        server,
+        nobody_token=server.issue_token(NOBODY),
+        engine=engine,
+        engine_token=server.issue_token(engine),
+        admin_token_id=admin.session.get().token_id,
+    )
+
+
+_ACCESS = {"securableType": "TABLE", "fullName": "main.sales.orders", "privilege": "SELECT"}
+_CHANGE = {"action": "GRANT", "principal": NOBODY, "privileges": ["SELECT"]}
+
+REQUESTS: Mapping[str, Mapping[str, Any]] = {
+    "AuthorizationService/AuthorizePlan": {"accesses": [_ACCESS]},
+    "AuthorizationService/BatchCheck": {"accesses": [_ACCESS]},
+    "AuthorizationService/Check": {"access": _ACCESS},
+    "CatalogService/CreateCatalog": {"catalog": {"name": "mine"}},
+    "CatalogService/DeleteCatalog": {"fullName": "main", "force": True},
+    "CatalogService/GetCatalog": {"fullName": "main"},
+    "CatalogService/ListCatalogs": {},
+    "CatalogService/UpdateCatalog": {"catalog": {"fullName": "main", "comment": "x"}, "updateMask": "comment"},
+    "GrantService/ListGrants": {"securableType": "TABLE", "fullName": "main.sales.orders"},
+    "GrantService/UpdateGrants": {
+        "securableType": "TABLE", "fullName": "main.sales.orders", "changes": [_CHANGE],
+    },
+    "GroupService/CreateGroup": {"group": {"name": "mine"}},
+    "GroupService/DeleteGroup": {"name": "analysts"},
+    "GroupService/GetGroup": {"name": "analysts"},
+    "GroupService/ListGroupMembers": {"name": "analysts"},
+    "GroupService/ListGroups": {},
+    "GroupService/UpdateGroup": {"name": "analysts", "group": {"name": "mine"}, "updateMask": "name"},
+    "GroupService/UpdateGroupMembers": {"name": "analysts", "add": [NOBODY]},
+    "MetastoreService/CreateMetastore": {"metastore": {"name": "mine"}},
+    "MetastoreService/DeleteMetastore": {"fullName": "metastore", "force": True},
+    "MetastoreService/GetMetastore": {"fullName": "metastore"},
+    "MetastoreService/ListMetastores": {},
+    "MetastoreService/UpdateMetastore": {
+        "metastore": {"fullName": "metastore", "owner": NOBODY}, "updateMask": "owner",
+    },
+    "SchemaService/CreateSchema": {"parent": "main", "schema": {"name": "mine"}},
+    "SchemaService/DeleteSchema": {"fullName": "main.sales", "force": True},
+    "SchemaService/GetSchema": {"fullName": "main.sales"},
+    "SchemaService/ListSchemas": {"parent": "main"},
+    "SchemaService/UpdateSchema": {"schema": {"fullName": "main.sales", "owner": NOBODY}, "updateMask": "owner"},
+    "ServicePrincipalService/CreateServicePrincipal": {"servicePrincipal": {"displayName": "mine"}},
+    "ServicePrincipalService/DeleteServicePrincipal": {"name": "{engine}"},
+    "ServicePrincipalService/GetServicePrincipal": {"name": "{engine}"},
+    "ServicePrincipalService/ListServicePrincipals": {},
+    "ServicePrincipalService/UpdateServicePrincipal": {
+        "servicePrincipal": {"name": "{engine}", "active": False}, "updateMask": "active",
+    },
+    "SessionService/GetSession": {},
+    "TableService/CreateTable": {"parent": "main.sales", "table": {"name": "mine"}},
+    "TableService/DeleteTable": {"fullName": "main.sales.orders"},
+    "TableService/GetTable": {"fullName": "main.sales.orders"},
+    "TableService/ListTables": {"parent": "main.sales"},
+    "TableService/UpdateTable": {
+        "table": {"fullName": "main.sales.orders", "owner": NOBODY}, "updateMask": "owner",
+    },
+    "TokenService/CreateToken": {"principal": "{engine}"},
+    "TokenService/DeleteToken": {"id": "{admin_token_id}", "principal": "admin@example.com"},
+    "TokenService/ListTokens": {"principal": "admin@example.com"},
+    "UserService/CreateUser": {"user": {"name": "mine@example.com"}},
+    "UserService/DeleteUser": {"name": "admin@example.com"},
+    "UserService/GetUser": {"name": "admin@example.com"},
+    "UserService/ListUsers": {},
+    "UserService/UpdateUser": {"user": {"name": "admin@example.com", "active": False}, "updateMask": "active"},
+    "WorkspaceService/CreateWorkspace": {"workspace": {"name": "mine", "metastore": "metastore"}},
+    "WorkspaceService/DeleteWorkspace": {"fullName": "workspace"},
+    "WorkspaceService/GetWorkspace": {"fullName": "workspace"},
+    "WorkspaceService/ListWorkspaces": {},
+    "WorkspaceService/UpdateWorkspace": {
+        "workspace": {"fullName": "workspace", "owner": NOBODY}, "updateMask": "owner",
+    },
+}  # fmt: skip
+"""For every RPC, a request that would succeed for the admin; about others, where an RPC may be about oneself."""
+
+
+def request_for(name: str, world: World | None = None) -> bytes:
+    """The bytes of the request of an RPC, by wire name."""
+    body = REQUESTS[name.removeprefix("lakewarden.v1.")]
+    message = ParseDict(_fill(body, world), request_class(name)())
+    serialized: bytes = message.SerializeToString()
+    return serialized
+
+
+def rpc_names() -> list[str]:
+    """The wire names, each known to have a request here."""
+    missing = [name for name in names() if name.removeprefix("lakewarden.v1.") not in REQUESTS]
+    assert not missing, f"no request is written down for {missing}"
+    return names()
+
+
+def _fill(value: Any, world: World | None) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _fill(inner, world) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_fill(inner, world) for inner in value]
+    if isinstance(value, str) and value.startswith("{") and world is not None:
+        return getattr(world, value.strip("{}"))
+    return value

@@ -1,0 +1,207 @@
+"""Every RPC of the descriptor set is reached by a client method and by a command, or has a reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from client.wire import NOUNS, WireServer, rpcs
+from lakewarden import Client
+from lakewarden.cli import main
+from lakewarden.v1 import tokens_pb2
+
+ACCESS = SimpleNamespace(full_name="main.sales.orders", privilege="SELECT", securable_type="TABLE")
+
+METHODS: dict[str, Callable[[Client], Any]] = {
+    "AuthorizationService/AuthorizePlan": lambda client: client.authorize_plan([]),
+    "AuthorizationService/BatchCheck": lambda client: client.authorization.batch_check([ACCESS]),
+    "AuthorizationService/Check": lambda client: client.authorization.check("SELECT", "table", "a.b.c"),
+    "CatalogService/CreateCatalog": lambda client: client.catalogs.create(
+        "main", comment="c", properties={"a": "b"}
+    ),
+    "CatalogService/DeleteCatalog": lambda client: client.catalogs.delete("main", force=True, etag="e"),
+    "CatalogService/GetCatalog": lambda client: client.catalogs.get("main"),
+    "CatalogService/ListCatalogs": lambda client: list(client.catalogs.list()),
+    "CatalogService/UpdateCatalog": lambda client: client.catalogs.update("main", comment=""),
+    "GrantService/ListGrants": lambda client: list(client.grants.list("schema", "main.sales", "bob@x.io")),
+    "GrantService/UpdateGrants": lambda client: client.grants.grant("SELECT", "table", "a.b.c", "bob@x.io"),
+    "GroupService/CreateGroup": lambda client: client.groups.create("g"),
+    "GroupService/DeleteGroup": lambda client: client.groups.delete("g"),
+    "GroupService/GetGroup": lambda client: client.groups.get("g"),
+    "GroupService/ListGroupMembers": lambda client: list(client.groups.members("g")),
+    "GroupService/ListGroups": lambda client: list(client.groups.list()),
+    "GroupService/UpdateGroup": lambda client: client.groups.rename("g", "h", etag="e"),
+    "GroupService/UpdateGroupMembers": lambda client: client.groups.update_members(
+        "g", add=["a"], remove=["b"]
+    ),
+    "MetastoreService/CreateMetastore": lambda client: client.metastores.create("eu", region="eu-central-1"),
+    "MetastoreService/DeleteMetastore": lambda client: client.metastores.delete("eu", force=True),
+    "MetastoreService/GetMetastore": lambda client: client.metastores.get("eu"),
+    "MetastoreService/ListMetastores": lambda client: list(client.metastores.list()),
+    "MetastoreService/UpdateMetastore": lambda client: client.metastores.set_owner("eu", "admins"),
+    "SchemaService/CreateSchema": lambda client: client.schemas.create("main.sales"),
+    "SchemaService/DeleteSchema": lambda client: client.schemas.delete("main.sales", force=True),
+    "SchemaService/GetSchema": lambda client: client.schemas.get("main.sales"),
+    "SchemaService/ListSchemas": lambda client: list(client.schemas.list("main")),
+    "SchemaService/UpdateSchema": lambda client: client.schemas.rename("main.sales", "sold"),
+    "ServicePrincipalService/CreateServicePrincipal": lambda client: client.service_principals.create(
+        "spark"
+    ),
+    "ServicePrincipalService/DeleteServicePrincipal": lambda client: client.service_principals.delete("id"),
+    "ServicePrincipalService/GetServicePrincipal": lambda client: client.service_principals.get("id"),
+    "ServicePrincipalService/ListServicePrincipals": lambda client: list(client.service_principals.list()),
+    "ServicePrincipalService/UpdateServicePrincipal": lambda client: client.service_principals.disable("id"),
+    "SessionService/GetSession": lambda client: client.session.get(),
+    "TableService/CreateTable": lambda client: client.tables.create(
+        "a.b.c", [{"name": "id", "type_text": "INT"}]
+    ),
+    "TableService/DeleteTable": lambda client: client.tables.delete("a.b.c", etag="e"),
+    "TableService/GetTable": lambda client: client.tables.get("a.b.c"),
+    "TableService/ListTables": lambda client: list(client.tables.list("a.b", omit_columns=True)),
+    "TableService/UpdateTable": lambda client: client.tables.update("a.b.c", columns=[]),
+    "TokenService/CreateToken": lambda client: client.tokens.create(lifetime_seconds=60),
+    "TokenService/DeleteToken": lambda client: client.tokens.delete("t"),
+    "TokenService/ListTokens": lambda client: list(client.tokens.list(principal="id")),
+    "UserService/CreateUser": lambda client: client.users.create("bob@x.io", display_name="Bob"),
+    "UserService/DeleteUser": lambda client: client.users.delete("bob@x.io"),
+    "UserService/GetUser": lambda client: client.users.get("bob@x.io"),
+    "UserService/ListUsers": lambda client: list(client.users.list()),
+    "UserService/UpdateUser": lambda client: client.users.update("bob@x.io", display_name=""),
+    "WorkspaceService/CreateWorkspace": lambda client: client.workspaces.create("w", metastore="eu"),
+    "WorkspaceService/DeleteWorkspace": lambda client: client.workspaces.delete("w"),
+    "WorkspaceService/GetWorkspace": lambda client: client.workspaces.get("w"),
+    "WorkspaceService/ListWorkspaces": lambda client: list(client.workspaces.list()),
+    "WorkspaceService/UpdateWorkspace": lambda client: client.workspaces.detach("w"),
+}
+
+# Several commands may use one RPC; each line is one command, so that this is also the list of all verbs.
+COMMANDS: tuple[tuple[str, str], ...] = (
+    ("AuthorizationService/Check", "check bob@x.io SELECT table a.b.c"),
+    ("CatalogService/CreateCatalog", "catalog create main --comment c --property a=b"),
+    ("CatalogService/DeleteCatalog", "catalog delete main --force --yes"),
+    ("CatalogService/GetCatalog", "catalog get main"),
+    ("CatalogService/ListCatalogs", "catalog list"),
+    ("CatalogService/ListCatalogs", "ls"),
+    ("CatalogService/ListCatalogs", "tree"),
+    ("CatalogService/UpdateCatalog", "catalog owner main admins"),
+    ("CatalogService/UpdateCatalog", "catalog rename main primary"),
+    ("CatalogService/UpdateCatalog", "catalog update main --comment c"),
+    ("GrantService/ListGrants", "grants list schema a.b"),
+    ("GrantService/ListGrants", "workspace member list w"),
+    ("GrantService/UpdateGrants", "grant SELECT table a.b.c bob@x.io"),
+    (
+        "GrantService/UpdateGrants",
+        'grants update table a.b.c --json {"changes":[{"principal":"b","add":["SELECT"]}]}',
+    ),
+    ("GrantService/UpdateGrants", "revoke SELECT table a.b.c bob@x.io"),
+    ("GrantService/UpdateGrants", "workspace member add w bob@x.io"),
+    ("GrantService/UpdateGrants", "workspace member remove w bob@x.io"),
+    ("GroupService/CreateGroup", "group create g"),
+    ("GroupService/DeleteGroup", "group delete g --yes"),
+    ("GroupService/GetGroup", "group get g"),
+    ("GroupService/ListGroupMembers", "group members g"),
+    ("GroupService/ListGroups", "group list"),
+    ("GroupService/UpdateGroup", "group rename g h"),
+    ("GroupService/UpdateGroupMembers", "group add g a b"),
+    ("GroupService/UpdateGroupMembers", "group remove g a"),
+    ("MetastoreService/CreateMetastore", "metastore create eu"),
+    ("MetastoreService/DeleteMetastore", "metastore delete eu --yes"),
+    ("MetastoreService/GetMetastore", "metastore get eu"),
+    ("MetastoreService/ListMetastores", "metastores list"),
+    ("MetastoreService/UpdateMetastore", "metastore owner eu admins"),
+    ("MetastoreService/UpdateMetastore", "metastore rename eu us"),
+    ("MetastoreService/UpdateMetastore", "metastore update eu --comment c"),
+    ("SchemaService/CreateSchema", "schema create a.b"),
+    ("SchemaService/DeleteSchema", "schema delete a.b --yes"),
+    ("SchemaService/GetSchema", "schema get a.b"),
+    ("SchemaService/ListSchemas", "ls a"),
+    ("SchemaService/ListSchemas", "schema list a"),
+    ("SchemaService/UpdateSchema", "schema owner a.b admins"),
+    ("SchemaService/UpdateSchema", "schema rename a.b c"),
+    ("SchemaService/UpdateSchema", "schema update a.b --comment c"),
+    ("ServicePrincipalService/CreateServicePrincipal", "service-principal create spark"),
+    ("ServicePrincipalService/DeleteServicePrincipal", "service-principal delete id --yes"),
+    ("ServicePrincipalService/GetServicePrincipal", "service-principal get id"),
+    ("ServicePrincipalService/ListServicePrincipals", "service-principals list"),
+    ("ServicePrincipalService/UpdateServicePrincipal", "service-principal disable id"),
+    ("ServicePrincipalService/UpdateServicePrincipal", "service-principal enable id"),
+    ("ServicePrincipalService/UpdateServicePrincipal", "service-principal update id --display-name S"),
+    ("SessionService/GetSession", "whoami"),
+    ("TableService/CreateTable", "table create a.b.c --column id_INT"),
+    ("TableService/DeleteTable", "table delete a.b.c --yes"),
+    ("TableService/GetTable", "ls a.b.c"),
+    ("TableService/GetTable", "table get a.b.c"),
+    ("TableService/ListTables", "ls a.b"),
+    ("TableService/ListTables", "table list a.b"),
+    ("TableService/UpdateTable", "table owner a.b.c admins"),
+    ("TableService/UpdateTable", "table rename a.b.c d"),
+    ("TableService/UpdateTable", "table update a.b.c --comment c"),
+    ("TokenService/CreateToken", "token create --lifetime 30d"),
+    ("TokenService/DeleteToken", "token revoke t --yes"),
+    ("TokenService/ListTokens", "token list"),
+    ("UserService/CreateUser", "user create bob@x.io"),
+    ("UserService/DeleteUser", "user delete bob@x.io --yes"),
+    ("UserService/GetUser", "user get bob@x.io"),
+    ("UserService/ListUsers", "users list"),
+    ("UserService/UpdateUser", "user disable bob@x.io"),
+    ("UserService/UpdateUser", "user enable bob@x.io"),
+    ("UserService/UpdateUser", "user update bob@x.io --display-name B"),
+    ("WorkspaceService/CreateWorkspace", "workspace create w --metastore eu"),
+    ("WorkspaceService/DeleteWorkspace", "workspace delete w --yes"),
+    ("WorkspaceService/GetWorkspace", "workspace get w"),
+    ("WorkspaceService/ListWorkspaces", "workspace list"),
+    ("WorkspaceService/UpdateWorkspace", "workspace attach w eu"),
+    ("WorkspaceService/UpdateWorkspace", "workspace detach w --yes"),
+    ("WorkspaceService/UpdateWorkspace", "workspace owner w admins"),
+    ("WorkspaceService/UpdateWorkspace", "workspace rename w v"),
+    ("WorkspaceService/UpdateWorkspace", "workspace update w --comment c"),
+)
+
+WITHOUT_A_COMMAND = {
+    "AuthorizationService/BatchCheck": "an engine's call; people ask one question at a time",
+    "AuthorizationService/AuthorizePlan": "an engine's call, made with the tables of a parsed query",
+}
+
+
+@pytest.fixture(autouse=True)
+def _token_reply(wire: WireServer) -> None:
+    wire.answers["TokenService/CreateToken"] = lambda *_: tokens_pb2.CreateTokenResponse(
+        token_value="lwpat_new"
+    )
+
+
+def test_every_proto_file_with_a_service_is_known_here() -> None:
+    from importlib import resources
+
+    files = {path.name.removesuffix("_pb2.py") for path in resources.files("lakewarden.v1").iterdir()}
+    assert {name for name in files if "." not in name and name != "__init__"} - {
+        "rules",
+        "__pycache__",
+    } == set(NOUNS)
+
+
+def test_every_rpc_has_a_client_method() -> None:
+    assert set(METHODS) == set(rpcs())
+
+
+@pytest.mark.parametrize("rpc", sorted(METHODS))
+def test_client_method_calls_its_rpc(wire: WireServer, client: Client, rpc: str) -> None:
+    METHODS[rpc](client)
+    assert [call.rpc for call in wire.calls] == [rpc]
+
+
+def test_every_rpc_has_a_command_or_a_reason() -> None:
+    assert {rpc for rpc, _ in COMMANDS} | set(WITHOUT_A_COMMAND) == set(rpcs())
+    assert not {rpc for rpc, _ in COMMANDS} & set(WITHOUT_A_COMMAND)
+
+
+@pytest.mark.parametrize(("rpc", "line"), COMMANDS)
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_command_calls_its_rpc(wire: WireServer, rpc: str, line: str, output: str) -> None:
+    arguments = [word.replace("id_INT", "id INT") for word in line.split()]
+    code = main([*arguments, "--endpoint", wire.endpoint, "-o", output])
+    assert code == (1 if line.startswith("check") else 0)
+    assert [call.rpc for call in wire.calls] == [rpc]

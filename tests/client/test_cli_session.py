@@ -1,0 +1,113 @@
+"""Logging in and out, and the profiles, against a server that answers as told."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import grpc
+import pytest
+from click.testing import CliRunner
+
+from client.wire import WireServer, fail
+from lakewarden._config import Profile, ProfileFile, read_profiles, write_profiles
+from lakewarden.cli import main
+from lakewarden.cli._application import root
+from lakewarden.v1 import sessions_pb2, tokens_pb2
+
+Captured = pytest.CaptureFixture[str]
+
+
+def _log_in(wire: WireServer, monkeypatch: pytest.MonkeyPatch, token: str, *options: str) -> int:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{token}\n"))
+    wire.answers["SessionService/GetSession"] = lambda *_: sessions_pb2.Session(
+        principal="ada@x.io", token_id="t1"
+    )
+    return main(["login", "--token-stdin", "--endpoint", wire.endpoint, *options])
+
+
+def test_login_stores_the_token_and_later_commands_use_it(
+    wire: WireServer, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    assert _log_in(wire, monkeypatch, "lwpat_mine", "--workspace", "analytics") == 0
+    assert main(["catalog", "get", "main"]) == 0
+    assert wire.calls[-1].metadata["authorization"] == "Bearer lwpat_mine"
+    assert wire.calls[-1].metadata["lakewarden-workspace"] == "analytics"
+    for line in ("profile list -o json", "profile show", "profile show default -o yaml"):
+        assert main(line.split()) == 0
+    captured = capsys.readouterr()
+    assert "lwpat_mine" not in captured.out + captured.err
+
+
+def test_login_trades_a_bootstrap_token_for_a_lasting_one(
+    wire: WireServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire.answers["TokenService/CreateToken"] = lambda *_: tokens_pb2.CreateTokenResponse(
+        token_value="lwpat_lasting"
+    )
+    assert _log_in(wire, monkeypatch, "lwboot_once", "--profile", "production") == 0
+    assert [(call.rpc, call.metadata["authorization"]) for call in wire.calls] == [
+        ("TokenService/CreateToken", "Bearer lwboot_once"),
+        ("SessionService/GetSession", "Bearer lwpat_lasting"),
+    ]
+    stored = read_profiles()
+    assert (stored.current, stored.profiles["production"].token) == ("production", "lwpat_lasting")
+
+
+def test_lasting_token_is_kept_even_if_trying_it_fails(
+    wire: WireServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire.answers["TokenService/CreateToken"] = lambda *_: tokens_pb2.CreateTokenResponse(
+        token_value="lwpat_lasting"
+    )
+    monkeypatch.setattr(sys, "stdin", io.StringIO("lwboot_once\n"))
+    wire.answers["SessionService/GetSession"] = fail(grpc.StatusCode.INTERNAL, "oops")
+    assert main(["login", "--token-stdin", "--endpoint", wire.endpoint]) == 70
+    assert read_profiles().profiles["default"].token == "lwpat_lasting"
+
+
+def test_login_with_a_refused_token_stores_nothing(wire: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("lwpat_bad\n"))
+    wire.answers["SessionService/GetSession"] = fail(
+        grpc.StatusCode.UNAUTHENTICATED, "no", reason="TOKEN_INVALID"
+    )
+    assert main(["login", "--token-stdin", "--endpoint", wire.endpoint]) == 4
+    assert not read_profiles().profiles
+
+
+def test_login_asks_for_the_token_without_showing_it(
+    wire: WireServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lakewarden.cli.session.is_interactive", lambda: True)
+    done = CliRunner().invoke(root, ["login", "--endpoint", wire.endpoint], input="lwpat_typed\n")
+    assert done.exit_code == 0
+    assert "lwpat_typed" not in done.output
+    assert read_profiles().profiles["default"].token == "lwpat_typed"
+
+
+def test_logout_forgets_and_on_request_revokes(wire: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _log_in(wire, monkeypatch, "lwpat_mine") == 0
+    assert main(["logout", "--revoke"]) == 0
+    assert (wire.calls[-1].rpc, wire.calls[-1].request.id) == ("TokenService/DeleteToken", "t1")
+    assert read_profiles().profiles["default"].token == ""
+    assert main(["logout"]) == 0
+
+
+def test_profile_commands_change_the_file(home: Path) -> None:
+    assert main(["profile", "set", "a", "--endpoint", "a:1", "--workspace", "w"]) == 0
+    assert main(["profile", "set", "b", "--endpoint", "b:1", "--insecure"]) == 0
+    assert main(["profile", "use", "b"]) == 0
+    stored = read_profiles()
+    assert stored.current == "b"
+    assert stored.profiles == {"a": Profile("a:1", "", "w"), "b": Profile("b:1", insecure=True)}
+    assert main(["profile", "delete", "b", "--yes"]) == 0
+    assert (read_profiles().current, list(read_profiles().profiles)) == ("default", ["a"])
+
+
+def test_changed_endpoint_drops_the_stored_token() -> None:
+    write_profiles(ProfileFile(profiles={"p": Profile(endpoint="a:1", token="lwpat_x")}))
+    assert main(["profile", "set", "p", "--workspace", "w"]) == 0
+    assert read_profiles().profiles["p"].token == "lwpat_x"
+    assert main(["profile", "set", "p", "--endpoint", "b:1"]) == 0
+    assert read_profiles().profiles["p"].token == ""

@@ -1,0 +1,26 @@
+"""What other processes do in tests of several processes on one database."""
+
+from __future__ import annotations
+
+from lakewarden_server.storage import create_database
+from lakewarden_server.storage.migrations import migrate
+from storage.worlds import committed, user
+
+
+def write_users(url: str, name: str, count: int) -> list[int]:
+    """Commits users one by one and returns their revisions."""
+    database = create_database(url)
+    try:
+        return [committed(database, user(f"{name}-{number}@example.com")) for number in range(count)]
+    finally:
+        database.close()
+
+
+def migrate_now(url: str) -> str:
+    """Migrates as a server does when it starts and returns the epoch it finds."""
+    database = create_database(url)
+    try:
+        migrate(database)
+        return database.head()[0].epoch
+    finally:
+        database.close()
