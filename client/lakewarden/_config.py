@@ -220,6 +220,11 @@ def colour_wanted() -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def silence_grpc() -> None:
+    """Keep gRPC's own log off stderr, unless the user asked for it. To be called before gRPC is imported."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+
 def debug_wanted() -> bool:
     """Whether tracebacks are wanted for unexpected errors (LAKEWARDEN_DEBUG=1)."""
     return os.environ.get("LAKEWARDEN_DEBUG", "") not in ("", "0")

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from lakewarden_policy import ACCOUNT_ID, load_policy, name_key, validate_email
+from lakewarden_policy import ACCOUNT_ID, Decider, load_policy, name_key, validate_email
 from lakewarden_server.authn.keys import Keys
 from lakewarden_server.authn.tokens import TokenKind, mint
 from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.errors import FailedPrecondition, Reason
 from lakewarden_server.core.ids import new_id
 from lakewarden_server.entities import Grant, Principal
 from lakewarden_server.services.tokens import token_row
-from lakewarden_server.storage import AuditRecord, Database
+from lakewarden_server.storage import AuditRecord, Database, load_snapshot
 from lakewarden_server.storage.bootstrap import claim
 
 BOOTSTRAP_LIFETIME = timedelta(hours=24)
@@ -67,21 +68,58 @@ def bootstrap(
                 keys, text, principal_id=principal_id, now=uow.time, lifetime=lifetime, comment="bootstrap"
             )
         )
-        uow.audit(
-            AuditRecord(
-                actor_id=principal_id,
-                actor_name=name,
-                request_id="",
-                method=METHOD,
-                operation="bootstrap",
-                object_kind="ACCOUNT",
-                object_id=ACCOUNT_ID,
-                object_name=ACCOUNT_ID,
-                outcome="DONE",
-            )
-        )
+        uow.audit(_record(principal_id, name, METHOD, "bootstrap"))
         uow.commit()
     return Bootstrapped(principal_id, text.render())
+
+
+def recover(database: Database, keys: Keys, *, admin: str) -> Bootstrapped:
+    """A new one-time token for an existing, active account admin: for an operator whose admins have all lost theirs.
+
+    Raises FailedPrecondition when `admin` is none. Audited under the admin's name.
+    """
+    text = mint(TokenKind.BOOTSTRAP)
+    policy = load_policy()
+    with database.read() as view:
+        principal = load_snapshot(view.connection, head=view.head).principal_named(admin)
+    if principal is None:
+        raise FailedPrecondition(Reason.PRINCIPAL_UNKNOWN, f"there is no principal {admin!r}")
+    with database.write(
+        deadline=monotonic() + INITIALIZE_SECONDS,
+        request_id="",
+        actor_id=principal.id,
+        policy_digest=policy.digest,
+    ) as uow:
+        decider = Decider(policy, load_snapshot(uow.connection, head=uow.previous))
+        if not decider.atom(principal.id, None, ACCOUNT_ID, "ACCOUNT:ADMIN"):
+            raise FailedPrecondition(Reason.PRIVILEGE_MISSING, f"{admin} is no active account admin")
+        uow.session.add(
+            token_row(
+                keys,
+                text,
+                principal_id=principal.id,
+                now=uow.time,
+                lifetime=BOOTSTRAP_LIFETIME,
+                comment="recovery",
+            )
+        )
+        uow.audit(_record(principal.id, principal.name, "lakewarden-server recover", "recover"))
+        uow.commit()
+    return Bootstrapped(principal.id, text.render())
+
+
+def _record(principal_id: str, name: str, method: str, operation: str) -> AuditRecord:
+    return AuditRecord(
+        actor_id=principal_id,
+        actor_name=name,
+        request_id="",
+        method=method,
+        operation=operation,
+        object_kind="ACCOUNT",
+        object_id=ACCOUNT_ID,
+        object_name=ACCOUNT_ID,
+        outcome="DONE",
+    )
 
 
 def write_token_file(path: Path, token: str) -> None:

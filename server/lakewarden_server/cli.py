@@ -17,7 +17,7 @@ try:
     from lakewarden_server import doctor as checks
     from lakewarden_server.app import App
     from lakewarden_server.authn.keys import KeyFileError, create_key_file, load_key_file
-    from lakewarden_server.bootstrap import bootstrap, write_token_file
+    from lakewarden_server.bootstrap import bootstrap, recover, write_token_file
     from lakewarden_server.config import Settings, SettingsError, read_settings
     from lakewarden_server.core.errors import LakewardenError
     from lakewarden_server.pipeline.rules import RuleError
@@ -107,6 +107,29 @@ def init(admin: str, **options: object) -> None:
         "Next: lakewarden-server serve, then: lakewarden login --token-stdin < "
         + str(settings.bootstrap_token_file)
     )
+
+
+@main.command("recover")
+@_data_options
+@click.option("--admin", required=True, metavar="EMAIL", help="An existing account admin.")
+def recover_command(admin: str, **options: object) -> None:
+    """Make a new one-time token for an account admin who has lost every token.
+
+    Only who holds the key file and the database can do this; it is audited.
+
+    \b
+    Example:
+      lakewarden-server recover --admin ada@example.com
+    """
+    settings = read_settings(options)
+    keys = load_key_file(settings.key_file)
+    database = create_database(settings.database_url)
+    try:
+        again = recover(database, keys, admin=admin)
+    finally:
+        database.close()
+    write_token_file(settings.bootstrap_token_file, again.token)
+    click.echo(f"One-time token for {admin}, good for 24 hours: {settings.bootstrap_token_file}")
 
 
 @main.command("migrate")

@@ -51,7 +51,7 @@ class EmbeddedServer:
     def client(self, token: str | None = None, *, workspace: str | None = None) -> Client:
         """A client with the admin's token or the one given, in the embedded workspace or the one named ("" for none)."""
         chosen = self.workspace if workspace is None else workspace
-        client = Client(self.endpoint, token=token or self.admin_token, workspace=chosen or None)
+        client = Client(self.endpoint, token=token or self.admin_token, workspace=chosen or "")
         return self._clients.enter_context(client)
 
     def client_as(self, name: str, *, workspace: str | None = None) -> Client:

@@ -98,6 +98,9 @@ def test_short_help_in_the_list_has_its_command() -> None:
         "catalog delete main",
         "token revoke t",
         "workspace detach w",
+        "check EMPTY SELECT table a.b.c",
+        "workspace attach w EMPTY",
+        "group add g a EMPTY",
     ],
 )
 def test_wrong_use_exits_with_2_says_what_and_sends_nothing(
@@ -105,7 +108,7 @@ def test_wrong_use_exits_with_2_says_what_and_sends_nothing(
 ) -> None:
     monkeypatch.setenv("LAKEWARDEN_ENDPOINT", wire.endpoint)
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-    assert main([word.replace("x_INT", "x INT") for word in line.split()]) == 2
+    assert main([word.replace("x_INT", "x INT").replace("EMPTY", "") for word in line.split()]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith(("Error: ", "Usage: "))
     assert captured.out == ""
@@ -240,6 +243,21 @@ def test_reader_that_goes_away_is_no_error(wire: WireServer) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\n") == 1
+
+
+def test_full_disk_is_told(wire: WireServer) -> None:
+    rows = [catalogs_pb2.Catalog(full_name="c")]
+    wire.answers["CatalogService/ListCatalogs"] = lambda *_: catalogs_pb2.ListCatalogsResponse(catalogs=rows)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "lakewarden.cli", "catalog", "list", "--endpoint", wire.endpoint],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.stderr.startswith("Error: cannot write the output: No space left on device")
+    assert done.returncode == 74
 
 
 def test_limit_stops_the_list(wire: WireServer, capsys: Captured) -> None:

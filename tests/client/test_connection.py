@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -225,6 +226,17 @@ def test_endpoint_is_read(endpoint: str, target: str, loopback: bool) -> None:
 def test_wrong_endpoint_is_refused(endpoint: str) -> None:
     with pytest.raises(ConfigurationError):
         parse_endpoint(endpoint)
+
+
+def test_one_client_serves_many_threads(wire: WireServer, client: Client) -> None:
+    wire.answers["CatalogService/GetCatalog"] = lambda call, _: catalogs_pb2.Catalog(
+        full_name=call.request.full_name
+    )
+    names = [f"c{number}" for number in range(40)]
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda name: client.catalogs.get(name).full_name, names))
+    assert found == names
+    assert len({call.metadata["lakewarden-request-id"] for call in wire.calls}) == 40
 
 
 def test_representation_hides_the_token(client: Client) -> None:

@@ -138,6 +138,7 @@ def test_grants_decide_what_check_answers(run: Run, catalog: str, lakewarden_ser
     ]
     document = json.dumps({"changes": [{"principal": BOB, "add": ["MODIFY"], "remove": ["SELECT"]}]})
     run(f"grants update schema main.sales --json {shlex.quote(document)}")
+    run(f"grant BROWSE catalog main {BOB}")
     assert run(question, as_user="bob", exits=1)["fixes"]
     assert run(f"revoke MODIFY,'USE SCHEMA' schema main.sales {BOB}") in (
         [],

@@ -1,7 +1,7 @@
 """The root command, and the one place where errors become messages and exit codes.
 
 0 ok · 1 denied by `check` · 2 usage · 3 not found · 4 unauthenticated or denied · 5 conflict or precondition ·
-6 unavailable or timed out · 70 a bug · 130 interrupted.
+6 unavailable or timed out · 70 a bug · 74 the output cannot be written · 130 interrupted.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from lakewarden.cli._terminal import printable, styled
 
 EXIT_USAGE = 2
 EXIT_BUG = 70
+EXIT_OUTPUT = 74
 EXIT_INTERRUPTED = 130
 
 _EXIT_CODES: Mapping[str, int] = {
@@ -105,6 +106,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LakewardenError as error:
         show_error(error)
         return _EXIT_CODES.get(error.code, EXIT_BUG)
+    except OSError as error:
+        # Files that are read have errors of their own, so this is stdout: a full disk, a closed descriptor.
+        click.echo(f"{styled('Error:', 'red')} cannot write the output: {error.strerror or error}", err=True)
+        return EXIT_OUTPUT
     except Exception as error:  # noqa: BLE001 - the outermost frame: a traceback helps nobody who only wanted a grant
         if debug_wanted():
             traceback.print_exc()

@@ -60,6 +60,16 @@ class Command(click.Command):
         taken = {option for parameter in self.params for option in parameter.opts}
         self.params += [option for option in global_options(hidden=True) if not taken & set(option.opts)]
 
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        """Refuse an empty required argument: it is a script's unset variable, and on the wire it would mean the default."""
+        rest = super().parse_args(context, arguments)
+        for parameter in self.params:
+            value = context.params.get(str(parameter.name))
+            empty = "" in value if isinstance(value, tuple) else value == ""
+            if isinstance(parameter, click.Argument) and parameter.required and empty:
+                raise click.BadParameter("it is empty", context, parameter)
+        return rest
+
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """End the help with the example."""
         write_example(formatter, self.example)

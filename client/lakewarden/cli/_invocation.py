@@ -34,8 +34,10 @@ class Invocation:
 
     def open_client(self, *, token: str | None = None) -> Client:
         """Make the client, closed when the command ends. `token` wins over everything else."""
+        from lakewarden._config import DEFAULT_TIMEOUT_SECONDS, silence_grpc
+
+        silence_grpc()
         from lakewarden._client import Client
-        from lakewarden._config import DEFAULT_TIMEOUT_SECONDS
 
         client = Client(
             self.endpoint,

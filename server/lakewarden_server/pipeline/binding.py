@@ -178,16 +178,13 @@ def _target(method: Method, kind: str | None, request: Message) -> tuple[str, st
 
 
 def _locate(decider: Decider, kind: str, named: str, place: Place) -> Located:
-    """The object of that name; nothing for a malformed one.
-
-    It is told apart from an absent one only after authorization, which it never passes.
-    """
+    """The object of that name. Raises NAME_INVALID for what is the name of nothing anywhere, which tells nobody anything."""
     if kind not in _ACCOUNT_LEVEL:
         _require_workspace(place)
     try:
         return decider.snapshot.locate(kind, named, place.metastore_id)
-    except InvalidName:
-        return Located(None, None, kind)
+    except InvalidName as error:
+        raise InvalidArgument(Reason.NAME_INVALID, str(error), field="name") from None
 
 
 def _implied(decider: Decider, kind: str, place: Place) -> Located:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -69,7 +70,8 @@ def read(metadata: Mapping[str, str], seconds_left: float | None, chosen_id: str
         raise DeadlineExceeded(Reason.DEADLINE_PASSED, "the deadline had passed when the call's turn came")
     return Headers(
         authorization=metadata.get(AUTHORIZATION, ""),
-        workspace=metadata.get(WORKSPACE, ""),
+        # Metadata is ASCII, so clients percent-encode a name; no name holds a percent sign itself.
+        workspace=unquote(metadata.get(WORKSPACE, "")),
         request_id=chosen_id,
         idempotent=bool(given),
         at_least=metadata.get(AT_LEAST_REVISION, ""),

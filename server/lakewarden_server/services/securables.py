@@ -113,9 +113,10 @@ def page(
     call: Call, entity_class: type[Entity], kind: str, parent_id: str | None, request: Any
 ) -> tuple[Sequence[Entity], str]:
     """One page of the children the caller may see, in the order of their keys, and the next page's token."""
-    if parent_id is None:
-        return [], ""
-    visible = call.decider.visible_children(call.caller.id, call.workspace_id, parent_id, kind)
+    # An absent container is an empty one, down to the checks of the page: they must not tell it from a hidden one.
+    visible = (
+        call.decider.visible_children(call.caller.id, call.workspace_id, parent_id, kind) if parent_id else ()
+    )
     ids, token = call.pager.page(
         visible,
         lambda child: call.snapshot.securables[child].name_key,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.core.errors import InvalidArgument, Reason, Unavailable
+from lakewarden_server.core.errors import FailedPrecondition, InvalidArgument, Reason, Unavailable
 
 SQLITE_BUSY_MILLISECONDS = 5_000
 SQLITE_WAL_SWITCH_SECONDS = 10.0
@@ -169,6 +170,11 @@ def _switch_to_wal(connection: Any) -> None:
 
 
 def _postgresql_engines(url: URL, *, pool_size: int) -> Engines:
+    if find_spec("psycopg") is None:
+        raise FailedPrecondition(
+            Reason.STORAGE_UNAVAILABLE,
+            "PostgreSQL needs its driver: pip install 'lakewarden[server,postgres]'",
+        )
     address = url.set(drivername="postgresql+psycopg")
     writer = _postgresql_engine(
         address, pool_size=pool_size, isolation_level="READ COMMITTED", read_only=False

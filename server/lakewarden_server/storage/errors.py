@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from typing import Any
 
-import psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
@@ -24,7 +24,22 @@ from lakewarden_server.core.errors import (
     Unavailable,
 )
 
-DatabaseErrors = (SQLAlchemyError, sqlite3.Error, psycopg.Error)
+
+class _NotInstalled(Exception):
+    """Stands for psycopg's errors where the extra `postgres` is not installed; never raised."""
+
+
+def _psycopg_errors() -> tuple[type[Exception], type[Exception]]:
+    try:
+        import psycopg
+    except ModuleNotFoundError:
+        return _NotInstalled, _NotInstalled
+    return psycopg.Error, psycopg.DataError
+
+
+_PsycopgError, _PsycopgDataError = _psycopg_errors()
+
+DatabaseErrors: tuple[type[Exception], ...] = (SQLAlchemyError, sqlite3.Error, _PsycopgError)
 """Everything a statement can raise, through SQLAlchemy or from the driver of a held connection."""
 
 NAMED_TABLES = frozenset({"securables", "principals", "columns"})
@@ -87,10 +102,10 @@ def _kind(cause: BaseException | None) -> str:
         name = getattr(cause, "sqlite_errorname", "") or ""
         # Extended codes refine a primary one: SQLITE_BUSY_SNAPSHOT is a SQLITE_BUSY.
         return _SQLITE_KINDS.get(name) or _SQLITE_KINDS.get("_".join(name.split("_")[:2]), "bug")
-    if isinstance(cause, psycopg.Error):
-        code = cause.sqlstate
+    if isinstance(cause, _PsycopgError):
+        code: str | None = getattr(cause, "sqlstate", None)
         if code is None:
-            return "text" if isinstance(cause, psycopg.DataError) else "lost"
+            return "text" if isinstance(cause, _PsycopgDataError) else "lost"
         return _POSTGRESQL_KINDS.get(code) or ("lost" if code[:2] in {"08", "53", "57", "58"} else "bug")
     return "bug"
 
@@ -150,8 +165,9 @@ def _taken(cause: BaseException | None) -> LakewardenError:
 
 def _unique_table(cause: BaseException | None) -> str | None:
     """The table whose name or single row was taken; None for a duplicate id, which is no taken name."""
-    if isinstance(cause, psycopg.Error):
-        table, is_id = cause.diag.table_name, (cause.diag.constraint_name or "").startswith("pk_")
+    if isinstance(cause, _PsycopgError):
+        diagnostics: Any = getattr(cause, "diag", None)
+        table, is_id = diagnostics.table_name, (diagnostics.constraint_name or "").startswith("pk_")
     else:
         match = _SQLITE_UNIQUE_TABLE.search(str(cause))
         table = match.group(1) if match else None

@@ -1,0 +1,21 @@
+"""Runs the demo: `python -m lakewarden_server.demo`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def _run() -> int:
+    # Imported here: the imports take a second, in which Ctrl-C must end as quietly as later.
+    try:
+        from lakewarden_server.demo.command import main
+    except KeyboardInterrupt:
+        return 130
+    except ModuleNotFoundError as error:
+        print(f"the demo needs {error.name}: pip install 'lakewarden[demo]'", file=sys.stderr)
+        return 1
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(_run())

@@ -1,0 +1,89 @@
+"""The demo as a command: signals, exit codes, and nothing left behind however it ends."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import ExitStack, suppress
+from types import FrameType
+
+from lakewarden_server.demo.screen import RED, Screen
+from lakewarden_server.demo.show import DemoFailed, open_stage, run_show
+
+FAILED = 1
+
+
+class Interruption:
+    """Turns SIGINT and SIGTERM into KeyboardInterrupt, and remembers them.
+
+    Remembered, because DuckDB answers a signal with an error of its own and a signal that falls into a finalizer is
+    swallowed.
+    """
+
+    def __init__(self) -> None:
+        self.signal_number = 0
+
+    def listen(self) -> None:
+        """Begins to listen."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._receive)
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt when a signal came."""
+        if self.signal_number:
+            raise KeyboardInterrupt
+
+    def ignore(self) -> None:
+        """Ignores further signals: an impatient second Ctrl-C must not cut the cleaning up short."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell reports of a process that a signal ended."""
+        return 128 + (self.signal_number or signal.SIGINT)
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        self.signal_number = number
+        raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Runs the demo once and returns its exit code: 0, 1 for an unexpected outcome, 130 for Ctrl-C."""
+    interruption = Interruption()
+    interruption.listen()
+    screen = Screen.of_process()
+    with ExitStack() as stack:
+        # Runs last of all but the clean-up itself: everything entered later is left with signals ignored.
+        try:
+            stage = stack.enter_context(open_stage(screen))
+            last_line = run_show(stage, screen, check_interrupt=interruption.check)
+            interruption.check()
+        except DemoFailed as failure:
+            screen.whole("\n" + screen.paint(f"demo failed: {failure}", RED))
+            return FAILED
+        except BrokenPipeError:
+            return _abandon_output()
+        except KeyboardInterrupt:
+            return _interrupted(interruption)
+        except Exception:
+            if interruption.signal_number:
+                return _interrupted(interruption)
+            raise
+        finally:
+            interruption.ignore()
+        screen.whole("")
+        screen.whole(last_line)
+    return 0
+
+
+def _interrupted(interruption: Interruption) -> int:
+    with suppress(OSError):
+        print("\ninterrupted: stopping the server", file=sys.stderr)
+    return interruption.exit_code
+
+
+def _abandon_output() -> int:
+    """Whoever read the output has gone; what is still buffered must not raise again at exit."""
+    sys.stdout = None
+    return FAILED

@@ -1,0 +1,218 @@
+"""What is missing and what is hidden cannot be told apart: code, message, reason, metadata, details and trailers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import grpc
+import pytest
+from access.rpcs import Answer, call, offered, request_class
+from google.protobuf.json_format import ParseDict
+from lakewarden_server.testing import EmbeddedServer, serve
+
+GUEST = "guest@example.com"
+NAME = "{name}"
+
+
+@dataclass(frozen=True)
+class House:
+    """A server where the guest may enter `main` and `main.open`, and sees nothing else that exists."""
+
+    server: EmbeddedServer
+    guest_token: str
+    engine: str
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    with serve() as server:
+        admin = server.client()
+        guest = server.token_of(GUEST)
+        admin.metastores.create("elsewhere")
+        admin.workspaces.create("remote", metastore="elsewhere")
+        server.client(workspace="remote").catalogs.create("foreign")
+        for catalog in ("main", "vault"):
+            admin.catalogs.create(catalog)
+            for schema in ("open", "room"):
+                admin.schemas.create(f"{catalog}.{schema}")
+                admin.tables.create(f"{catalog}.{schema}.box")
+        admin.grants.grant("USE CATALOG", "catalog", "main", GUEST)
+        admin.grants.grant("USE SCHEMA", "schema", "main.open", GUEST)
+        admin.groups.create("secret")
+        admin.users.create("spy@example.com")
+        yield House(server, guest, admin.service_principals.create("engine").name)
+
+
+@pytest.fixture(scope="module")
+def line(house: House) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(house.server.endpoint) as channel:
+        yield channel
+
+
+# Hidden name -> names that do not exist, of the same length.
+HIDDEN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "METASTORE": {"elsewhere": ("elsewhome",)},
+    "WORKSPACE": {"remote": ("remove",)},
+    "CATALOG": {"vault": ("fault",), "foreign": ("foraign",), "VAULT": ("FAULT",)},
+    "SCHEMA": {
+        "vault.room": ("vault.roam", "fault.room"),
+        "main.room": ("main.roam",),
+        "vault.default": ("fault.default",),
+    },
+    "TABLE": {
+        "vault.room.box": ("vault.room.fox", "vault.roam.box", "fault.room.box"),
+        "main.room.box": ("main.room.fox", "main.roam.box"),
+        "main.open.box": ("main.open.fox",),
+    },
+    "USER": {"spy@example.com": ("spa@example.com",)},
+    "GROUP": {"secret": ("secrat",)},
+    "SERVICE_PRINCIPAL": {"{engine}": ("00000000-0000-4000-8000-000000000000",)},
+}
+BODIES: Mapping[str, Mapping[str, Any]] = {
+    "CatalogService/DeleteCatalog": {"fullName": NAME, "force": True},
+    "CatalogService/GetCatalog": {"fullName": NAME},
+    "CatalogService/UpdateCatalog": {"catalog": {"fullName": NAME, "name": "x"}, "updateMask": "name,owner,nonsense"},
+    "GroupService/DeleteGroup": {"name": NAME},
+    "GroupService/GetGroup": {"name": NAME},
+    "GroupService/ListGroupMembers": {"name": NAME},
+    "GroupService/UpdateGroup": {"name": NAME, "group": {"name": "x"}, "updateMask": "name"},
+    "GroupService/UpdateGroupMembers": {"name": NAME, "add": [GUEST]},
+    "MetastoreService/DeleteMetastore": {"fullName": NAME},
+    "MetastoreService/GetMetastore": {"fullName": NAME},
+    "MetastoreService/UpdateMetastore": {"metastore": {"fullName": NAME, "name": "x"}, "updateMask": "name"},
+    "SchemaService/CreateSchema": {"parent": NAME, "schema": {"name": "new"}},
+    "SchemaService/DeleteSchema": {"fullName": NAME, "etag": "stale"},
+    "SchemaService/GetSchema": {"fullName": NAME},
+    "SchemaService/ListSchemas": {"parent": NAME},
+    "SchemaService/UpdateSchema": {"schema": {"fullName": NAME}, "updateMask": "comment"},
+    "ServicePrincipalService/DeleteServicePrincipal": {"name": NAME},
+    "ServicePrincipalService/GetServicePrincipal": {"name": NAME},
+    "ServicePrincipalService/UpdateServicePrincipal": {"servicePrincipal": {"name": NAME}, "updateMask": "active"},
+    "TableService/CreateTable": {"parent": NAME, "table": {"name": "new"}, "createStatement": "not sql ("},
+    "TableService/DeleteTable": {"fullName": NAME},
+    "TableService/GetTable": {"fullName": NAME},
+    "TableService/ListTables": {"parent": NAME},
+    "TableService/UpdateTable": {"table": {"fullName": NAME}, "updateMask": "columns"},
+    "UserService/DeleteUser": {"name": NAME},
+    "UserService/GetUser": {"name": NAME},
+    "UserService/UpdateUser": {"user": {"name": NAME}, "updateMask": "active"},
+    "WorkspaceService/DeleteWorkspace": {"fullName": NAME},
+    "WorkspaceService/GetWorkspace": {"fullName": NAME},
+    "WorkspaceService/UpdateWorkspace": {"workspace": {"fullName": NAME}, "updateMask": "comment"},
+}  # fmt: skip
+GRANTS: Mapping[str, Mapping[str, Any]] = {
+    "GrantService/ListGrants": {},
+    "GrantService/UpdateGrants": {
+        "changes": [{"action": "GRANT", "principal": "unknown", "privileges": ["NONSENSE"]}]
+    },
+}
+SUBJECTS: Mapping[str, Mapping[str, Any]] = {
+    "AuthorizationService/AuthorizePlan": {"subject": NAME, "accesses": [{"securableType": "TABLE", "fullName": "main.open.box", "privilege": "SELECT"}]},
+    "AuthorizationService/BatchCheck": {"subject": NAME, "accesses": [{"securableType": "TABLE", "fullName": "main.open.box", "privilege": "SELECT"}]},
+    "AuthorizationService/Check": {"subject": NAME, "access": {"securableType": "TABLE", "fullName": "main.open.box", "privilege": "SELECT"}},
+    "TokenService/CreateToken": {"principal": NAME},
+    "TokenService/DeleteToken": {"principal": NAME, "id": "0" * 22},
+    "TokenService/ListTokens": {"principal": NAME},
+}  # fmt: skip
+
+
+def _kind(rpc: str) -> str:
+    method = offered()[f"lakewarden.v1.{rpc}"]
+    own = str(method.kind)
+    if method.rule.self:
+        return own
+    return {"SCHEMA": "CATALOG", "TABLE": "SCHEMA"}[own]
+
+
+def _cases() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    for rpc, body in BODIES.items():
+        for hidden, missing in HIDDEN[_kind(rpc)].items():
+            for other in missing:
+                yield rpc, hidden, other, dict(body)
+                if rpc in {"SchemaService/ListSchemas", "TableService/ListTables"}:
+                    yield rpc, hidden, other, {**body, "pageToken": "bogus"}
+                    yield rpc, hidden, other, {**body, "pageSize": -1}
+    for rpc, body in GRANTS.items():
+        for kind in ("METASTORE", "WORKSPACE", "CATALOG", "SCHEMA", "TABLE"):
+            for hidden, missing in HIDDEN[kind].items():
+                for other in missing:
+                    yield rpc, hidden, other, {"securableType": kind, "fullName": NAME, **body}
+    for rpc, body in SUBJECTS.items():
+        for kind in ("USER", "SERVICE_PRINCIPAL", "GROUP"):
+            for hidden, missing in HIDDEN[kind].items():
+                for other in missing:
+                    yield rpc, hidden, other, dict(body)
+
+
+CASES = list(_cases())
+CONTROLS = [
+    case
+    for case in CASES
+    # Reads only, of what this workspace reaches; subjects of checks and a list of bogus page are answered alike for all.
+    if not offered()[f"lakewarden.v1.{case[0]}"].rule.write
+    and case[1] not in {"foreign", "elsewhere"}
+    and case[0] not in SUBJECTS
+    and not {"pageToken", "pageSize"} & set(case[3])
+]
+
+
+@pytest.mark.parametrize(("rpc", "hidden", "missing", "body"), CASES)
+def test_hidden_and_missing_look_the_same(
+    house: House, line: grpc.Channel, rpc: str, hidden: str, missing: str, body: dict[str, Any]
+) -> None:
+    hidden = hidden.replace("{engine}", house.engine)
+    there, gone = (_ask(house, line, rpc, body, name) for name in (hidden, missing))
+    assert there == gone
+    assert there.code == "PERMISSION_DENIED" or _is_empty_list(rpc, there), there
+
+
+@pytest.mark.parametrize(("rpc", "hidden", "missing", "body"), CONTROLS)
+def test_admin_is_told_them_apart(
+    house: House, line: grpc.Channel, rpc: str, hidden: str, missing: str, body: dict[str, Any]
+) -> None:
+    """The control: the pairs do differ for who may know, so that the test above compares a real object."""
+    hidden = hidden.replace("{engine}", house.engine)
+    token = house.server.admin_token
+    there, gone = (_ask(house, line, rpc, body, name, token=token) for name in (hidden, missing))
+    assert there != gone
+
+
+def test_every_rpc_that_names_something_is_asked() -> None:
+    naming = {
+        name.removeprefix("lakewarden.v1.")
+        for name, method in offered().items()
+        if method.rule.self or method.rule.parent or method.rule.subject
+    }
+    assert naming == {*BODIES, *GRANTS, *SUBJECTS}
+
+
+def _ask(
+    house: House, channel: grpc.Channel, rpc: str, body: Mapping[str, Any], name: str, *, token: str = ""
+) -> Answer:
+    message = ParseDict(_named(body, name), request_class(f"lakewarden.v1.{rpc}")())
+    answer = call(
+        channel,
+        f"lakewarden.v1.{rpc}",
+        message.SerializeToString(),
+        token=token or house.guest_token,
+        workspace="workspace",
+    )
+    shape = {key: value.replace(name, NAME) for key, value in (answer.metadata or {}).items()}
+    return replace(answer, text=answer.text.replace(name, NAME), metadata=shape)
+
+
+def _named(value: Any, name: str) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _named(inner, name) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_named(inner, name) for inner in value]
+    return name if value == NAME else value
+
+
+def _is_empty_list(rpc: str, answer: Answer) -> bool:
+    listing = offered()[f"lakewarden.v1.{rpc}"].rule.operation.endswith(".list")
+    if answer.code == "INVALID_ARGUMENT":
+        return listing and answer.reason in {"PAGE_TOKEN_INVALID", "FIELD_INVALID"}
+    return listing and answer.message is not None and not answer.message.ListFields()

@@ -1,0 +1,93 @@
+"""A server with an RPC nobody authorizes does not start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lakewarden_server.app
+import pytest
+from access.descriptors import service
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.wrappers_pb2 import StringValue
+from lakewarden_policy import load_policy
+from lakewarden_server.pipeline.rules import RuleError, collect_methods
+from lakewarden_server.testing import serve
+
+
+class ProbeService:
+    """Answers what it is asked."""
+
+    def probe(self, request: StringValue, call: Any) -> StringValue:
+        return request
+
+
+BROKEN: dict[str, tuple[dict[str, Any] | None, str]] = {
+    "no option": (None, "has no (lakewarden.v1.rule) option"),
+    "empty rule": ({}, "needs a noun or a securable_type"),
+    "unknown operation": ({"operation": "catalog.teleport"}, "operations.csv does not define catalog.teleport"),
+    "unknown noun": ({"operation": "moon.get"}, "operations.csv does not define moon.get"),
+    "operation without noun": ({"operation": "get"}, "needs a noun or a securable_type"),
+    "selector as operation": ({"operation": "catalog.update.name"}, "does not bind"),
+    "unbound self": ({"operation": "catalog.get"}, "speaks of self, which the rule does not bind"),
+    "unbound subject": ({"operation": "token.list"}, "speaks of subject, which the rule does not bind"),
+    "unknown field": ({"operation": "catalog.get", "self": "full_name"}, "binds full_name, which StringValue does not have"),
+    "field below a scalar": ({"operation": "catalog.get", "self": "value.name"}, "binds value.name"),
+    "unknown mask": ({"operation": "session.get", "update_mask": "mask"}, "binds mask"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_method_without_a_usable_rule_is_not_collected(broken: str) -> None:
+    rule, problem = BROKEN[broken]
+    with pytest.raises(RuleError, match="the server cannot start") as raised:
+        collect_methods({service(("Probe", rule)): ProbeService()}, load_policy())
+    assert problem in str(raised.value)
+    assert "ProbeService/Probe" in str(raised.value)
+
+
+def test_method_with_a_usable_rule_is_collected() -> None:
+    """The control: the same service with a rule is accepted."""
+    methods = collect_methods({service(("Probe", {"operation": "session.get"})): ProbeService()}, load_policy())
+    assert len(methods) == 1
+
+
+def test_all_problems_are_told_at_once() -> None:
+    broken = service(("Probe", None), ("Other", {"operation": "moon.get"}))
+    with pytest.raises(RuleError, match=r"Probe: .*; .*Other: "):
+        collect_methods({broken: ProbeService()}, load_policy())
+
+
+def test_method_without_a_function_is_not_collected() -> None:
+    missing = service(("Vanish", {"operation": "session.get"}))
+    with pytest.raises(RuleError, match="ProbeService has no method vanish"):
+        collect_methods({missing: ProbeService()}, load_policy())
+
+
+def test_stream_is_not_collected() -> None:
+    stream = service(("Probe", {"operation": "session.get"}), streaming=True)
+    with pytest.raises(RuleError, match="streams are not supported"):
+        collect_methods({stream: ProbeService()}, load_policy())
+
+
+def test_server_with_an_rpc_without_a_rule_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    offer = lakewarden_server.app.services
+    extra: ServiceDescriptor = service(("Probe", None))
+    monkeypatch.setattr(
+        lakewarden_server.app, "services", lambda keys: {**offer(keys), extra: ProbeService()}
+    )
+    with pytest.raises(RuleError, match="has no"), serve(directory=tmp_path):
+        pass
+
+
+def test_unknown_method_is_denied_by_the_pipeline() -> None:
+    """The last guard: what no rule names is refused even when a transport lets it in."""
+    from lakewarden_server.pipeline.errors import CallFailed
+    from lakewarden_server.pipeline.pipeline import Incoming
+
+    with serve(workspace=False) as server, pytest.raises(CallFailed) as failed:
+        metadata = {"authorization": f"Bearer {server.admin_token}"}
+        server.app.pipeline.handle("lakewarden.v1.MoonService/GetMoon", StringValue(), Incoming(metadata, "test", None))
+    assert failed.value.status.message == "no rule allows this method"

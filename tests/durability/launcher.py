@@ -1,0 +1,68 @@
+"""A server process with a defect that a test asks for: it dies at a step of a write, or trusts SQLite without syncing.
+
+Run as a script; takes the place of `lakewarden-server serve`. Production code has no such switches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+
+from lakewarden_server.app import App
+from lakewarden_server.config import KEY_FILE, Settings
+from lakewarden_server.storage import Database, create_database
+
+KILLED = 137
+
+
+def main() -> None:
+    """Serves until killed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--database-url", required=True)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--listen", required=True)
+    parser.add_argument("--crash-at", default="")
+    parser.add_argument("--crash-file", type=Path)
+    parser.add_argument("--synchronous", choices=("FULL", "NORMAL"), default="FULL")
+    options = parser.parse_args()
+    database = create_database(options.database_url, on_step=crash_at(options.crash_at, options.crash_file))
+    if options.synchronous == "NORMAL":
+        relax(database)
+    settings = Settings(
+        database_url=options.database_url,
+        key_file=options.data_dir / KEY_FILE,
+        data_directory=options.data_dir,
+        listen=options.listen,
+    )
+    app = App(settings, database=database)
+    app.start()
+    print(f"lakewarden-server listens on 127.0.0.1:{app.port}", file=sys.stderr, flush=True)
+    threading.Event().wait()
+
+
+def crash_at(wanted: str, armed: Path | None) -> Any:
+    """A step hook that ends the process at once, without any clean-up, when `armed` exists."""
+
+    def on_step(step: str) -> None:
+        if step == wanted and armed is not None and armed.exists():
+            os._exit(KILLED)
+
+    return on_step
+
+
+def relax(database: Database) -> None:
+    """Commits return before the WAL is synced: what a server with `synchronous=NORMAL` would do."""
+
+    @event.listens_for(database.engines.writer, "connect")
+    def set_normal(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+
+if __name__ == "__main__":
+    main()

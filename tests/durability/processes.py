@@ -1,0 +1,136 @@
+"""Real server processes of a test: set up with `lakewarden-server init`, started, stopped, killed and started again."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakewarden import Client
+
+LAUNCHER = Path(__file__).with_name("launcher.py")
+EXECUTABLE = Path(sys.executable).with_name("lakewarden-server")
+START_SECONDS_MAX = 60.0
+STOP_SECONDS_MAX = 20.0
+LISTENS = re.compile(rb"listens on (127\.0\.0\.1:\d+)")
+ADMIN = "admin@example.com"
+METASTORE = "metastore"
+WORKSPACE = "workspace"
+
+
+class ServerProcess:
+    """One running server in a process group of its own."""
+
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        """Starts `command` and waits until it says where it listens; raises with its output when it does not."""
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env={name: value for name, value in os.environ.items() if not name.startswith("LAKEWARDEN_")},
+            )
+        try:
+            self.endpoint = self._wait_for_endpoint()
+        except BaseException:
+            self.kill()
+            raise
+
+    @property
+    def output(self) -> str:
+        """What the server has printed so far."""
+        return self._log.read_text(errors="replace")
+
+    def freeze(self) -> None:
+        """Stops every process of the server where it stands; returns when none of them runs any more."""
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        for status in Path("/proc").glob(f"{self._process.pid}/task/*/status"):
+            give_up = time.monotonic() + STOP_SECONDS_MAX
+            while "T (stopped)" not in status.read_text():
+                assert time.monotonic() < give_up, f"{status} does not stop"
+                time.sleep(0.001)
+
+    def kill(self) -> None:
+        """kill -9 for the server and everything it started."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(STOP_SECONDS_MAX)
+
+    def stop(self) -> int:
+        """Asks the server to stop and returns its exit code."""
+        self._process.terminate()
+        return self._process.wait(STOP_SECONDS_MAX)
+
+    def wait(self) -> int:
+        """The exit code of a server that ends by itself."""
+        return self._process.wait(STOP_SECONDS_MAX)
+
+    def _wait_for_endpoint(self) -> str:
+        give_up = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < give_up and self._process.poll() is None:
+            found = LISTENS.search(self._log.read_bytes())
+            if found:
+                return found[1].decode()
+            time.sleep(0.01)
+        raise AssertionError(f"the server did not start:\n{self.output}")
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A database with its data directory, as `lakewarden-server init` leaves them, and a token of its admin."""
+
+    url: str
+    directory: Path
+    token: str
+
+    @contextmanager
+    def serve(self, *, command: Sequence[str] = (), prefix: Sequence[str] = ()) -> Iterator[ServerProcess]:
+        """A server on this installation, killed at the end; `command` takes the place of the real executable."""
+        server = ServerProcess(self.command(command, prefix), self.directory.parent / "server.log")
+        try:
+            yield server
+        finally:
+            server.kill()
+
+    def command(self, command: Sequence[str] = (), prefix: Sequence[str] = ()) -> list[str]:
+        """The command line that serves this installation on a free port."""
+        options = ["--database-url", self.url, "--data-dir", str(self.directory), "--listen", "127.0.0.1:0"]
+        return [*prefix, *(command or (str(EXECUTABLE), "serve")), *options]
+
+    def client(self, server: ServerProcess) -> Client:
+        """The admin's client, without retries: a test counts each attempt."""
+        return Client(server.endpoint, token=self.token, workspace=WORKSPACE, retries=0)
+
+
+def launched(*options: str) -> tuple[str, ...]:
+    """The command of a server with a defect; see `launcher.py`."""
+    return (sys.executable, str(LAUNCHER), *options)
+
+
+def install(url: str, directory: Path) -> Installation:
+    """Sets up a database as an operator does: init, first login, a metastore and a workspace on it."""
+    subprocess.run(
+        [str(EXECUTABLE), "init", "--database-url", url, "--data-dir", str(directory), "--admin", ADMIN],
+        check=True,
+        capture_output=True,
+        timeout=START_SECONDS_MAX,
+    )
+    first = Installation(url, directory, (directory / "bootstrap-token").read_text().strip())
+    with first.serve() as server:
+        with Client(server.endpoint, token=first.token) as bootstrap:
+            token = bootstrap.tokens.create(comment="durability").token_value
+        with Client(server.endpoint, token=token) as admin:
+            admin.metastores.create(METASTORE)
+            admin.workspaces.create(WORKSPACE, metastore=METASTORE)
+        assert server.stop() == 0, server.output
+    return Installation(url, directory, token)

@@ -1,0 +1,131 @@
+"""An acknowledged write survives a power cut (DESIGN section 1; SQLite with synchronous=FULL).
+
+Where images cannot be mounted, the syncs of each acknowledged write are counted instead, and the test output says so.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from durability.images import Disk, mounted_disk, why_no_disk
+from durability.invariants import problems, stored
+from durability.processes import Installation, install, launched
+from durability.writers import Ledger, writing
+
+CUTS = 10
+CONTROL_CUTS_MAX = 20
+WRITES_PER_CUT_MIN = 25
+WRITERS = 4
+SECONDS = (0.2, 0.6)
+COUNTED_WRITES = 30
+SYNC = re.compile(r"\b(?:fdatasync|fsync)\(")
+STRACE = ("strace", "-f", "-qq", "-e", "trace=fdatasync,fsync", "-o")
+
+needs_disk = pytest.mark.skipif(
+    bool(why_no_disk()), reason=f"{why_no_disk()}; test_each_acknowledged_write_is_synced counts syncs instead"
+)
+
+
+@needs_disk
+@pytest.mark.timeout(240)
+def test_a_power_cut_loses_no_acknowledged_write() -> None:
+    ledger = Ledger()
+    chance = random.Random(20261120)
+    with mounted_disk() as disk:
+        installation = install_on(disk)
+        for number in range(CUTS):
+            known = cut(disk, installation, ledger, name=f"cut{number}", seconds=chance.uniform(*SECONDS))
+            assert problems(installation.url, known) == [], f"cut {number}"
+        with installation.serve() as server, installation.client(server) as client:
+            present = {catalog.name for catalog in client.catalogs.list()}
+    assert set(ledger.acknowledged) - present == set()
+    assert len(ledger.acknowledged) >= CUTS * WRITES_PER_CUT_MIN
+
+
+@needs_disk
+@pytest.mark.timeout(240)
+def test_control_without_syncing_a_power_cut_loses_acknowledged_writes() -> None:
+    chance = random.Random(20261121)
+    relaxed = launched("--synchronous", "NORMAL")
+    with mounted_disk() as disk:
+        installation = install_on(disk)
+        for number in range(CONTROL_CUTS_MAX):
+            ledger = Ledger()
+            cut(
+                disk,
+                installation,
+                ledger,
+                name=f"cut{number}",
+                seconds=chance.uniform(*SECONDS),
+                command=relaxed,
+            )
+            if set(ledger.acknowledged) - stored(installation.url):
+                return
+    pytest.fail(f"{CONTROL_CUTS_MAX} cuts with synchronous=NORMAL lost nothing: the harness proves nothing")
+
+
+@pytest.mark.timeout(120)
+def test_each_acknowledged_write_is_synced(tmp_path: Path) -> None:
+    if shutil.which("strace") is None:
+        if why_no_disk():
+            pytest.fail(f"durability cannot be tested here: {why_no_disk()}, and strace not found")
+        pytest.skip("strace not found; the power cuts above are the stronger test")
+    if why_no_disk():
+        warnings.warn_explicit(
+            f"no power cuts ({why_no_disk()}): syncs are counted instead", UserWarning, __file__, 1
+        )
+    installation = install(f"sqlite:///{tmp_path / 'lakewarden.db'}", tmp_path / "data")
+    assert count_syncs(installation, tmp_path / "full") >= COUNTED_WRITES
+    # The control: the same writes without a sync each.
+    relaxed = launched("--synchronous", "NORMAL")
+    assert count_syncs(installation, tmp_path / "normal", command=relaxed) < COUNTED_WRITES / 2
+
+
+def install_on(disk: Disk) -> Installation:
+    """An installation whose database, key file and log are all on the disk."""
+    directory = disk.mount_point / "data"
+    return install(f"sqlite:///{directory / 'lakewarden.db'}", directory)
+
+
+def cut(
+    disk: Disk,
+    installation: Installation,
+    ledger: Ledger,
+    *,
+    name: str,
+    seconds: float,
+    command: Sequence[str] = (),
+) -> Ledger:
+    """Lets clients write, cuts the power, mounts what is left; returns what was acknowledged before the cut."""
+    with installation.serve(command=command) as server:
+        with writing(lambda: installation.client(server), ledger, threads=WRITERS, name=name) as writers:
+            writers.wait_for(WRITES_PER_CUT_MIN)
+            time.sleep(seconds)
+            known = ledger.copy()
+            server.freeze()
+            disk.capture()
+            server.kill()
+    disk.swap()
+    # Attempts that began after the copy of the ledger may or may not have reached the disk.
+    known.attempted |= ledger.attempted
+    return known
+
+
+def count_syncs(installation: Installation, trace: Path, *, command: Sequence[str] = ()) -> int:
+    """How often the server syncs a file while it acknowledges `COUNTED_WRITES` writes one after the other."""
+    with (
+        installation.serve(command=command, prefix=(*STRACE, str(trace))) as server,
+        installation.client(server) as client,
+    ):
+        client.catalogs.create(f"{trace.name}_first")
+        before = len(SYNC.findall(trace.read_text()))
+        for number in range(COUNTED_WRITES):
+            client.catalogs.create(f"{trace.name}_{number}")
+        return len(SYNC.findall(trace.read_text())) - before
