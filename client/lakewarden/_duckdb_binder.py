@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import duckdb
-
 from lakewarden._duckdb_access import StatementRefused
 from lakewarden._duckdb_parse import Name, StatementKind, ascii_fold
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import duckdb
-
 from lakewarden._duckdb_parse import ascii_fold
 from lakewarden._duckdb_tokens import builtin_functions
 

@@ -96,7 +96,9 @@ def _sole_root(sql: str) -> exp.Expression:
         parsed = sqlglot.parse(sql, dialect="duckdb")
     except (SqlglotError, RecursionError) as error:
         raise StatementRefused(f"the statement cannot be parsed: {str(error).splitlines()[0]}") from None
-    roots = [node for node in parsed if node is not None and not isinstance(node, exp.Semicolon)]
+    roots = [
+        node for node in parsed if isinstance(node, exp.Expression) and not isinstance(node, exp.Semicolon)
+    ]
     if len(roots) != 1:
         raise StatementRefused(f"exactly one statement is run at a time, not {len(roots)}")
     return roots[0]
@@ -187,8 +189,8 @@ class _ReadCollector:
         if isinstance(table.this, _TABLE_FUNCTIONS) and not table.args.get("db"):
             return
         if isinstance(table.this, exp.Func):
-            name = table.this.name if isinstance(table.this, exp.Anonymous) else table.this.sql_name()
-            raise StatementRefused(f"table function {name} is not run on a governed connection")
+            function = table.this.name if isinstance(table.this, exp.Anonymous) else table.this.sql_name()
+            raise StatementRefused(f"table function {function} is not run on a governed connection")
         name = _table_name(table)
         cte = scope.get(ascii_fold(name[0])) if len(name) == 1 else None
         if cte is None:

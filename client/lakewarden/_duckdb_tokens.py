@@ -13,7 +13,6 @@ from functools import cache
 from typing import NamedTuple
 
 import duckdb
-
 from lakewarden._duckdb_access import StatementRefused
 from lakewarden._duckdb_parse import Name, StatementKind, ascii_fold
 

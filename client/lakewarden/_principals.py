@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from types import ModuleType
+from typing import ClassVar
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -26,8 +28,11 @@ from lakewarden.v1 import (
 class Users(PrincipalResource[users_pb2.User]):
     """Users: people, named by email address."""
 
-    messages, stub_class = users_pb2, users_pb2_grpc.UserServiceStub
-    noun, plural, field = "User", "Users", "user"
+    messages: ClassVar[ModuleType] = users_pb2
+    stub_class = users_pb2_grpc.UserServiceStub
+    noun = "User"
+    plural = "Users"
+    field = "user"
 
     def create(self, name: str, *, display_name: str = "") -> users_pb2.User:
         """Create an active user. Account admins only."""
@@ -37,8 +42,11 @@ class Users(PrincipalResource[users_pb2.User]):
 class ServicePrincipals(PrincipalResource[service_principals_pb2.ServicePrincipal]):
     """Service principals: programs and engines, named by the application id the server gives them."""
 
-    messages, stub_class = service_principals_pb2, service_principals_pb2_grpc.ServicePrincipalServiceStub
-    noun, plural, field = "ServicePrincipal", "ServicePrincipals", "service_principal"
+    messages: ClassVar[ModuleType] = service_principals_pb2
+    stub_class = service_principals_pb2_grpc.ServicePrincipalServiceStub
+    noun = "ServicePrincipal"
+    plural = "ServicePrincipals"
+    field = "service_principal"
 
     def create(self, display_name: str) -> service_principals_pb2.ServicePrincipal:
         """Create an active service principal; its `name` is the application id. Account admins only."""
@@ -48,8 +56,12 @@ class ServicePrincipals(PrincipalResource[service_principals_pb2.ServicePrincipa
 class Groups(Resource[groups_pb2.Group]):
     """Groups of principals, nested at most ten deep."""
 
-    messages, stub_class = groups_pb2, groups_pb2_grpc.GroupServiceStub
-    noun, plural, field, key = "Group", "Groups", "group", "name"
+    messages: ClassVar[ModuleType] = groups_pb2
+    stub_class = groups_pb2_grpc.GroupServiceStub
+    noun = "Group"
+    plural = "Groups"
+    field = "group"
+    key = "name"
 
     def create(self, name: str) -> groups_pb2.Group:
         """Create an empty group. Account admins only."""
@@ -92,8 +104,12 @@ class Groups(Resource[groups_pb2.Group]):
 class Tokens(Resource[tokens_pb2.Token]):
     """Personal access tokens."""
 
-    messages, stub_class = tokens_pb2, tokens_pb2_grpc.TokenServiceStub
-    noun, plural, field, key = "Token", "Tokens", "token", "id"
+    messages: ClassVar[ModuleType] = tokens_pb2
+    stub_class = tokens_pb2_grpc.TokenServiceStub
+    noun = "Token"
+    plural = "Tokens"
+    field = "token"
+    key = "id"
 
     def create(
         self, *, principal: str = "", comment: str = "", lifetime_seconds: int = 0, workspace: str = ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from types import ModuleType
+from typing import Any, ClassVar, Protocol
 
 from lakewarden._errors import InvalidArgument
 from lakewarden._resources import SecurableResource
@@ -24,8 +25,11 @@ from lakewarden.v1 import (
 class Metastores(SecurableResource[metastores_pb2.Metastore]):
     """Metastores: the top of the namespace of a region."""
 
-    messages, stub_class = metastores_pb2, metastores_pb2_grpc.MetastoreServiceStub
-    noun, plural, field = "Metastore", "Metastores", "metastore"
+    messages: ClassVar[ModuleType] = metastores_pb2
+    stub_class = metastores_pb2_grpc.MetastoreServiceStub
+    noun = "Metastore"
+    plural = "Metastores"
+    field = "metastore"
 
     def create(
         self, name: str, *, region: str = "", comment: str = "", properties: Mapping[str, str] | None = None
@@ -47,8 +51,11 @@ class Metastores(SecurableResource[metastores_pb2.Metastore]):
 class Workspaces(SecurableResource[workspaces_pb2.Workspace]):
     """Workspaces: where principals work, attached to one metastore."""
 
-    messages, stub_class = workspaces_pb2, workspaces_pb2_grpc.WorkspaceServiceStub
-    noun, plural, field = "Workspace", "Workspaces", "workspace"
+    messages: ClassVar[ModuleType] = workspaces_pb2
+    stub_class = workspaces_pb2_grpc.WorkspaceServiceStub
+    noun = "Workspace"
+    plural = "Workspaces"
+    field = "workspace"
 
     def create(
         self,
@@ -83,8 +90,11 @@ class Workspaces(SecurableResource[workspaces_pb2.Workspace]):
 class Catalogs(SecurableResource[catalogs_pb2.Catalog]):
     """Catalogs: the first level of the namespace."""
 
-    messages, stub_class = catalogs_pb2, catalogs_pb2_grpc.CatalogServiceStub
-    noun, plural, field = "Catalog", "Catalogs", "catalog"
+    messages: ClassVar[ModuleType] = catalogs_pb2
+    stub_class = catalogs_pb2_grpc.CatalogServiceStub
+    noun = "Catalog"
+    plural = "Catalogs"
+    field = "catalog"
 
     def create(
         self, name: str, *, comment: str = "", properties: Mapping[str, str] | None = None
@@ -104,8 +114,11 @@ class Catalogs(SecurableResource[catalogs_pb2.Catalog]):
 class Schemas(SecurableResource[schemas_pb2.Schema]):
     """Schemas: the second level of the namespace."""
 
-    messages, stub_class = schemas_pb2, schemas_pb2_grpc.SchemaServiceStub
-    noun, plural, field = "Schema", "Schemas", "schema"
+    messages: ClassVar[ModuleType] = schemas_pb2
+    stub_class = schemas_pb2_grpc.SchemaServiceStub
+    noun = "Schema"
+    plural = "Schemas"
+    field = "schema"
 
     def create(
         self, full_name: str, *, comment: str = "", properties: Mapping[str, str] | None = None
@@ -137,8 +150,11 @@ class ArrowSchema(Protocol):
 class Tables(SecurableResource[tables_pb2.Table]):
     """Tables: the third level of the namespace."""
 
-    messages, stub_class = tables_pb2, tables_pb2_grpc.TableServiceStub
-    noun, plural, field = "Table", "Tables", "table"
+    messages: ClassVar[ModuleType] = tables_pb2
+    stub_class = tables_pb2_grpc.TableServiceStub
+    noun = "Table"
+    plural = "Tables"
+    field = "table"
 
     def create(
         self,

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any
 
 import duckdb
-
 from lakewarden._duckdb_access import (
     Access,
     AccessDenied,

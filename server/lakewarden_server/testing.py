@@ -99,10 +99,9 @@ class EmbeddedServer:
         admin.workspaces.create(WORKSPACE, metastore=METASTORE)
         self.workspace = WORKSPACE
 
-    def close(self) -> None:
-        """Closes the clients, then the server."""
+    def close_clients(self) -> None:
+        """Closes every client this server handed out."""
         self._clients.close()
-        self.app.stop()
 
     def _ensure(self, principal: str) -> None:
         if _is_known(self.app, principal):
@@ -124,11 +123,22 @@ def serve(
     """
     with ExitStack() as stack:
         home = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lakewarden-")))
-        keys = create_key_file(home / "lakewarden.key")
+        settings = Settings(
+            database_url=database_url or f"sqlite:///{home / 'lakewarden.db'}",
+            key_file=home / "lakewarden.key",
+            data_directory=home,
+            listen="127.0.0.1:0",
+            grace_seconds=1.0,
+        )
+        keys = create_key_file(settings.key_file)
         database = _open(database_url, home)
+        stack.callback(database.close)
         first = bootstrap(database, keys, admin=ADMIN, kind=TokenKind.PAT, lifetime=TOKEN_LIFETIME)
-        server = EmbeddedServer(_start(home, database, keys, stack), first.token)
-        stack.callback(server._clients.close)
+        app = App(settings, database=database, keys=keys)
+        stack.callback(app.stop)
+        app.start()
+        server = EmbeddedServer(app, first.token)
+        stack.callback(server.close_clients)
         if workspace:
             server.set_up_workspace()
         yield server
@@ -140,20 +150,6 @@ def _open(url: str | None, home: Path) -> Database:
     database = create_database(url)
     migrate(database)
     return database
-
-
-def _start(home: Path, database: Database, keys: Keys, stack: ExitStack) -> App:
-    settings = Settings(
-        database_url=str(database.dialect),
-        key_file=home / "lakewarden.key",
-        data_directory=home,
-        listen="127.0.0.1:0",
-        grace_seconds=1.0,
-    )
-    app = App(settings, database=database, keys=keys)
-    stack.callback(app.stop)
-    app.start()
-    return app
 
 
 def _is_known(app: App, name: str) -> bool:

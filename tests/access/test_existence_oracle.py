@@ -38,6 +38,7 @@ def house() -> Iterator[House]:
             for schema in ("open", "room"):
                 admin.schemas.create(f"{catalog}.{schema}")
                 admin.tables.create(f"{catalog}.{schema}.box")
+        admin.tables.create("vault.default.box")
         admin.grants.grant("USE CATALOG", "catalog", "main", GUEST)
         admin.grants.grant("USE SCHEMA", "schema", "main.open", GUEST)
         admin.groups.create("secret")
@@ -55,14 +56,14 @@ def line(house: House) -> Iterator[grpc.Channel]:
 HIDDEN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "METASTORE": {"elsewhere": ("elsewhome",)},
     "WORKSPACE": {"remote": ("remove",)},
-    "CATALOG": {"vault": ("fault",), "foreign": ("foraign",), "VAULT": ("FAULT",)},
+    "CATALOG": {"vault": ("vaalt",), "foreign": ("foraign",), "VAULT": ("VAALT",)},
     "SCHEMA": {
-        "vault.room": ("vault.roam", "fault.room"),
+        "vault.room": ("vault.roam", "vaalt.room"),
         "main.room": ("main.roam",),
-        "vault.default": ("fault.default",),
+        "vault.default": ("vaalt.default",),
     },
     "TABLE": {
-        "vault.room.box": ("vault.room.fox", "vault.roam.box", "fault.room.box"),
+        "vault.room.box": ("vault.room.fox", "vault.roam.box", "vaalt.room.box"),
         "main.room.box": ("main.room.fox", "main.roam.box"),
         "main.open.box": ("main.open.fox",),
     },

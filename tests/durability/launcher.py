@@ -1,4 +1,4 @@
-"""A server process with a defect that a test asks for: it dies at a step of a write, or trusts SQLite without syncing.
+"""A server process with a defect that a test asks for: it dies at a step of a write, or commits without syncing.
 
 Run as a script; takes the place of `lakewarden-server serve`. Production code has no such switches.
 """
@@ -29,10 +29,10 @@ def main() -> None:
     parser.add_argument("--listen", required=True)
     parser.add_argument("--crash-at", default="")
     parser.add_argument("--crash-file", type=Path)
-    parser.add_argument("--synchronous", choices=("FULL", "NORMAL"), default="FULL")
+    parser.add_argument("--synchronous", choices=("on", "off"), default="on")
     options = parser.parse_args()
     database = create_database(options.database_url, on_step=crash_at(options.crash_at, options.crash_file))
-    if options.synchronous == "NORMAL":
+    if options.synchronous == "off":
         relax(database)
     settings = Settings(
         database_url=options.database_url,
@@ -57,11 +57,14 @@ def crash_at(wanted: str, armed: Path | None) -> Any:
 
 
 def relax(database: Database) -> None:
-    """Commits return before the WAL is synced: what a server with `synchronous=NORMAL` would do."""
+    """Commits return before they are synced: SQLite with `synchronous=NORMAL`, PostgreSQL without waiting for its WAL."""
+    sqlite = database.dialect == "sqlite"
+    statement = "PRAGMA synchronous = NORMAL" if sqlite else "SET synchronous_commit = off"
 
     @event.listens_for(database.engines.writer, "connect")
-    def set_normal(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA synchronous = NORMAL")
+    def set_relaxed(connection: Any, _record: object) -> None:
+        connection.execute(statement)
+        connection.commit()
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def test_a_power_cut_loses_no_acknowledged_write() -> None:
 @pytest.mark.timeout(240)
 def test_control_without_syncing_a_power_cut_loses_acknowledged_writes() -> None:
     chance = random.Random(20261121)
-    relaxed = launched("--synchronous", "NORMAL")
+    relaxed = launched("--synchronous", "off")
     with mounted_disk() as disk:
         installation = install_on(disk)
         for number in range(CONTROL_CUTS_MAX):
@@ -84,7 +84,7 @@ def test_each_acknowledged_write_is_synced(tmp_path: Path) -> None:
     installation = install(f"sqlite:///{tmp_path / 'lakewarden.db'}", tmp_path / "data")
     assert count_syncs(installation, tmp_path / "full") >= COUNTED_WRITES
     # The control: the same writes without a sync each.
-    relaxed = launched("--synchronous", "NORMAL")
+    relaxed = launched("--synchronous", "off")
     assert count_syncs(installation, tmp_path / "normal", command=relaxed) < COUNTED_WRITES / 2
 
 

@@ -51,7 +51,8 @@ class Writers:
         """Returns once at least `count` writes of this round were acknowledged: the load floor of a run."""
         give_up = time.monotonic() + WAIT_SECONDS_MAX
         while len(self._ledger.acknowledged) - self._first < count:
-            assert time.monotonic() < give_up, f"fewer than {count} writes: {self._ledger.errors}"
+            assert not self._ledger.errors, self._ledger.errors
+            assert time.monotonic() < give_up, f"fewer than {count} writes in {WAIT_SECONDS_MAX:g} s"
             time.sleep(0.005)
 
     def stop(self) -> None:

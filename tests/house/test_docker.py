@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from house.dockerfiles import Instruction, read
 from house.repository import ROOT
 from lakewarden_server.core.clock import monotonic
@@ -34,7 +35,7 @@ _ComposeLoader.add_constructor("!override", lambda loader, node: loader.construc
 
 
 def compose(name: str) -> dict[str, Any]:
-    loaded = yaml.load((DOCKER / name).read_text(), Loader=_ComposeLoader)  # noqa: S506 - a safe loader with one tag
+    loaded = yaml.load((DOCKER / name).read_text(), Loader=_ComposeLoader)
     assert isinstance(loaded, dict)
     return loaded
 
@@ -256,11 +257,7 @@ def _wait_until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> No
 
 def _certificate(directory: Path) -> tuple[Path, Path]:
     certificate, key = directory / "certificate.pem", directory / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        + ["-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-        + ["-keyout", key, "-out", certificate],
-        capture_output=True,
-        check=True,
-    )
+    options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]
+    subprocess.run(["openssl", *options.split(), *names], capture_output=True, check=True)
     return certificate, key

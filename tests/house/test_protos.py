@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +13,8 @@ from typing import NamedTuple
 
 import pytest
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescriptor
-from house.repository import ROOT
+
+from house.repository import GENERATED, ROOT, named
 from lakewarden.v1 import (
     catalogs_pb2,
     metastores_pb2,
@@ -28,6 +32,7 @@ SECURABLES = (
     tables_pb2.Table,
 )
 COMMON_FIELD_NUMBER_MAX = 15
+COMPILER = ROOT / "var/proto-env/bin/python"
 _DECLARATION = re.compile(
     r"(?P<block>message|enum|service|rpc|oneof|extend)\s+(?P<name>[\w.]+)"
     r"|(?P<value>[A-Z][A-Z0-9_]*)\s*=\s*(?P<value_number>\d+)\s*;"
@@ -111,7 +116,23 @@ def proto_name(path: Path) -> str:
 def test_stubs_have_what_the_proto_says(path: Path) -> None:
     said = {(found.kind, found.name, found.number) for found in declarations(path)}
     generated = set(described(import_module(f"lakewarden.v1.{path.stem}_pb2").DESCRIPTOR))
-    assert {entry for entry in said if entry[0] not in {"oneof", "extend"} and entry[1] != "rule"} == generated
+    assert {
+        entry for entry in said if entry[0] not in {"oneof", "extend"} and entry[1] != "rule"
+    } == generated
+
+
+@pytest.mark.skipif(
+    not COMPILER.exists(), reason="`make protos` was never run here; the test above compares without it"
+)
+def test_generating_anew_changes_nothing(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "protos", tmp_path / "protos")
+    (tmp_path / "client/lakewarden/v1").mkdir(parents=True)
+    environment = {**os.environ, "PROTO_ENV": os.path.relpath(COMPILER.parents[1], tmp_path)}
+    subprocess.run([tmp_path / "protos/generate.sh"], env=environment, check=True, capture_output=True)
+    for path in (tmp_path / "client/lakewarden/v1").iterdir():
+        assert path.read_bytes() == (GENERATED / path.name).read_bytes(), (
+            f"{named(GENERATED / path.name)}: make protos"
+        )
 
 
 @pytest.mark.parametrize("path", PROTOS, ids=proto_name)
@@ -171,7 +192,9 @@ def test_common_fields_have_the_same_numbers_in_every_securable() -> None:
 def test_reader_sees_a_missing_comment_and_a_changed_number(tmp_path: Path) -> None:
     text = (ROOT / "protos/lakewarden/v1/catalogs.proto").read_text()
     broken = tmp_path / "catalogs.proto"
-    broken.write_text(text.replace("  // Own name", "\n  // Own name\n").replace("string id = 1 ", "string id = 99 "))
+    broken.write_text(
+        text.replace("  // Own name", "\n  // Own name\n").replace("string id = 1 ", "string id = 99 ")
+    )
     assert [found.name for found in declarations(broken) if not found.commented] == ["Catalog.name"]
     said = {(found.kind, found.name, found.number) for found in declarations(broken)}
     assert ("field", "Catalog.id", 99) in said

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
 from house.repository import CODE, GENERATED, ROOT, kept_files, named, written_modules
 
 FILE_LINES_MAX = 400
@@ -95,7 +96,9 @@ def _registries() -> set[str]:
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
     ).stdout
     variables = [os.environ.get(f"PIP_{name}INDEX_URL", "") for name in ("", "EXTRA_")]
-    hosts = {urlsplit(url).hostname for url in re.findall(r"https?://[^\s'\"]+", " ".join([settings, *variables]))}
+    hosts = {
+        urlsplit(url).hostname for url in re.findall(r"https?://[^\s'\"]+", " ".join([settings, *variables]))
+    }
     return {"py" + "pi.org", "python" + "hosted.org"} | {host for host in hosts if host}
 
 

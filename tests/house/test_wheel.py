@@ -12,12 +12,22 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+
 from house.repository import CODE, ROOT
 
 # One worker builds and installs for all of them.
 pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("wheel")]
 
-SERVER_ONLY = ("sqlalchemy", "alembic", "casbin", "sqlglot", "pyarrow", "psycopg", "duckdb", "grpc_reflection")
+SERVER_ONLY = (
+    "sqlalchemy",
+    "alembic",
+    "casbin",
+    "sqlglot",
+    "pyarrow",
+    "psycopg",
+    "duckdb",
+    "grpc_reflection",
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +51,9 @@ def client_only(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
     held = set(zipfile.ZipFile(wheel).namelist())
-    wanted = {path.relative_to((ROOT / folder).parent).as_posix() for folder in CODE for path in _kept(folder)}
+    wanted = {
+        path.relative_to((ROOT / folder).parent).as_posix() for folder in CODE for path in _kept(folder)
+    }
     assert not wanted - held
     for needed in (
         "lakewarden/py.typed",

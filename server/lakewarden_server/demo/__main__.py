@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
@@ -10,6 +11,7 @@ def _run() -> int:
     try:
         from lakewarden_server.demo.command import main
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         return 130
     except ModuleNotFoundError as error:
         print(f"the demo needs {error.name}: pip install 'lakewarden[demo]'", file=sys.stderr)

@@ -14,10 +14,10 @@ FAILED = 1
 
 
 class Interruption:
-    """Turns SIGINT and SIGTERM into KeyboardInterrupt, and remembers them.
+    """Turns the first SIGINT or SIGTERM into KeyboardInterrupt, remembers it, and ignores the rest.
 
-    Remembered, because DuckDB answers a signal with an error of its own and a signal that falls into a finalizer is
-    swallowed.
+    Remembered, because DuckDB answers a signal with an error of its own, and one that falls into a finalizer is swallowed.
+    The rest is ignored, because an impatient second Ctrl-C must not cut the cleaning up short.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Interruption:
             raise KeyboardInterrupt
 
     def ignore(self) -> None:
-        """Ignores further signals: an impatient second Ctrl-C must not cut the cleaning up short."""
+        """Ignores signals from now on."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
 
@@ -45,6 +45,7 @@ class Interruption:
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         self.signal_number = number
+        self.ignore()
         raise KeyboardInterrupt
 
 
@@ -54,7 +55,6 @@ def main() -> int:
     interruption.listen()
     screen = Screen.of_process()
     with ExitStack() as stack:
-        # Runs last of all but the clean-up itself: everything entered later is left with signals ignored.
         try:
             stage = stack.enter_context(open_stage(screen))
             last_line = run_show(stage, screen, check_interrupt=interruption.check)

@@ -1,0 +1,121 @@
+"""The demo as the function it is: it succeeds as it stands, and fails as soon as one outcome is not the expected one."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from lakewarden_server.demo.expected import ALLOW, ANALYST, DENY, EXPECTED, PEOPLE, differences
+from lakewarden_server.demo.screen import Screen
+from lakewarden_server.demo.show import DemoFailed, Stage, open_stage, run_show
+
+TABLES_BY_PERSON = (
+    {"customer", "orders", "lineitem", "nation", "region"},
+    {"part", "partsupp", "supplier", "lineitem", "nation", "region"},
+    {"customer", "orders", "lineitem", "nation", "region", "part", "partsupp", "supplier"},
+)
+
+
+class Terminal(io.StringIO):
+    """Text that was written to a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def screen() -> Screen:
+    return Screen(io.StringIO(), io.StringIO(), width=80)
+
+
+@pytest.fixture
+def stage(screen: Screen) -> Iterator[Stage]:
+    with open_stage(screen) as stage:
+        yield stage
+
+
+def printed(screen: Screen) -> str:
+    assert isinstance(screen.output, io.StringIO)
+    return screen.output.getvalue()
+
+
+def test_demo_shows_what_it_expects_and_ends_with_the_line(stage: Stage, screen: Screen) -> None:
+    last_line = run_show(stage, screen)
+    assert re.fullmatch(r"demo ok: 41 allowed, 25 denied, \d+\.\d µs per decision", last_line)
+    shown = printed(screen)
+    assert len(re.findall(r"^q\d\d  +(allowed|denied)", shown, re.MULTILINE)) == len(EXPECTED)
+    assert "GRANT SELECT ON TABLE tpch.main.supplier" in shown
+    assert "denied: no USE SCHEMA on tpch.main" in shown
+
+
+def test_no_line_is_wider_than_the_terminal(stage: Stage, screen: Screen) -> None:
+    run_show(stage, screen)
+    assert max(map(len, printed(screen).splitlines())) <= screen.width
+
+
+def test_one_grant_too_many_fails_the_demo(stage: Stage, screen: Screen) -> None:
+    stage.world.admin.grants.grant("SELECT", "table", "tpch.main.part", ANALYST)
+    with pytest.raises(DemoFailed) as failed:
+        run_show(stage, screen)
+    assert str(failed.value).splitlines() == [
+        "3 of 66 outcomes are not the expected ones:",
+        *(f"q{query} as {ANALYST}: expected denied, got allowed" for query in (14, 17, 19)),
+    ]
+
+
+def test_one_grant_too_few_fails_the_demo(stage: Stage, screen: Screen) -> None:
+    stage.world.admin.grants.revoke("SELECT", "table", "tpch.main.orders", "sales")
+    with pytest.raises(DemoFailed, match=r"q04 as ann@example\.com: expected allowed, got denied"):
+        run_show(stage, screen)
+
+
+def test_outcomes_are_compared_one_by_one() -> None:
+    outcomes = {
+        (query, person): outcome
+        for query, row in EXPECTED.items()
+        for person, outcome in zip(PEOPLE, row, strict=True)
+    }
+    assert len(outcomes) == 66
+    assert differences(outcomes) == []
+    for question, outcome in outcomes.items():
+        changed = {**outcomes, question: DENY if outcome == ALLOW else ALLOW}
+        assert len(differences(changed)) == 1
+    assert len(differences({})) == 66
+    assert len(differences({**outcomes, (23, ANALYST): ALLOW})) == 1
+
+
+def test_expected_outcomes_agree_with_the_tables_duckdb_reads(stage: Stage) -> None:
+    """The hand-written rows against DuckDB's own binder: a slip of the pen must not hide a wrong decision."""
+    for query, row in EXPECTED.items():
+        read = {
+            name.rpartition(".")[2]
+            for name in stage.lake.connection.get_table_names(stage.lake.queries[query])
+        }
+        assert row == tuple(ALLOW if read <= tables else DENY for tables in TABLES_BY_PERSON), query
+
+
+def test_progress_is_for_terminals_only(screen: Screen) -> None:
+    with screen.step("working"):
+        pass
+    assert isinstance(screen.progress, io.StringIO)
+    assert screen.progress.getvalue() == ""
+    watched = Screen(io.StringIO(), Terminal())
+    with watched.step("working"):
+        pass
+    assert watched.progress.getvalue().startswith("working ...")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("environment", "wanted"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+)
+def test_colors_are_for_terminals_that_want_them(
+    environment: dict[str, str], wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout", Terminal())
+    assert Screen.of_process(environment).color is wanted
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert Screen.of_process(environment).color is False
