@@ -83,6 +83,12 @@ def read_settings(
     )
 
 
+def wants_color(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether a terminal may be written to in colours: not with NO_COLOR (no-color.org), not on a dumb one."""
+    variables = os.environ if environment is None else environment
+    return not variables.get("NO_COLOR") and variables.get("TERM") != "dumb"
+
+
 def _boolean(name: str, text: str) -> bool:
     if text.lower() not in _TRUE | _FALSE:
         raise SettingsError(f"{PREFIX}{name}={text!r}: say true or false")

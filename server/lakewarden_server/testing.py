@@ -16,7 +16,7 @@ from pathlib import Path
 from lakewarden import Client
 from lakewarden_policy import load_policy, principal_key
 from lakewarden_server.app import App
-from lakewarden_server.authn.keys import Keys, create_key_file
+from lakewarden_server.authn.keys import create_key_file
 from lakewarden_server.authn.tokens import TokenKind, mint
 from lakewarden_server.bootstrap import bootstrap
 from lakewarden_server.config import Settings

@@ -49,7 +49,13 @@ class Answer:
 
 
 def call(
-    channel: grpc.Channel, name: str, request: bytes = b"", *, token: str = "", workspace: str = "", **metadata: str
+    channel: grpc.Channel,
+    name: str,
+    request: bytes = b"",
+    *,
+    token: str = "",
+    workspace: str = "",
+    **metadata: str,
 ) -> Answer:
     """Calls an RPC by its wire name with the given bytes."""
     method = offered().get(name)
@@ -80,6 +86,4 @@ def _failed(error: Any) -> Answer:
         if detail.Unpack(information):
             reason, metadata = information.reason, dict(information.metadata)
     trailers = tuple(sorted(key for key, _ in error.trailing_metadata() or ()))
-    return Answer(
-        error.code().name, None, error.details() or "", reason, metadata, tuple(kinds), trailers
-    )
+    return Answer(error.code().name, None, error.details() or "", reason, metadata, tuple(kinds), trailers)

@@ -39,9 +39,7 @@ def test_rpc_is_refused_with_a_forged_token(world: World, channel: grpc.Channel,
 
 
 @pytest.mark.parametrize("name", rpc_names())
-def test_rpc_never_answers_bytes_that_are_no_message(
-    world: World, channel: grpc.Channel, name: str
-) -> None:
+def test_rpc_never_answers_bytes_that_are_no_message(world: World, channel: grpc.Channel, name: str) -> None:
     for token in ("", world.nobody_token):
         answer = call(channel, name, b"\xff\xff\xff\xff", token=token, workspace="workspace")
         assert answer.code != "OK"

@@ -41,5 +41,10 @@ def test_right_spelling_is_implemented(world: World, channel: grpc.Channel) -> N
 
 
 def test_unknown_method_of_a_known_service_is_unimplemented(world: World, channel: grpc.Channel) -> None:
-    for name in ("lakewarden.v1.CatalogService/DropCatalog", "lakewarden.v2.CatalogService/GetCatalog", "a/b", ""):
+    for name in (
+        "lakewarden.v1.CatalogService/DropCatalog",
+        "lakewarden.v2.CatalogService/GetCatalog",
+        "a/b",
+        "",
+    ):
         assert call(channel, name, token=world.server.admin_token).code == "UNIMPLEMENTED"

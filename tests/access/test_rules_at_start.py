@@ -48,7 +48,9 @@ def test_method_without_a_usable_rule_is_not_collected(broken: str) -> None:
 
 def test_method_with_a_usable_rule_is_collected() -> None:
     """The control: the same service with a rule is accepted."""
-    methods = collect_methods({service(("Probe", {"operation": "session.get"})): ProbeService()}, load_policy())
+    methods = collect_methods(
+        {service(("Probe", {"operation": "session.get"})): ProbeService()}, load_policy()
+    )
     assert len(methods) == 1
 
 
@@ -89,5 +91,7 @@ def test_unknown_method_is_denied_by_the_pipeline() -> None:
 
     with serve(workspace=False) as server, pytest.raises(CallFailed) as failed:
         metadata = {"authorization": f"Bearer {server.admin_token}"}
-        server.app.pipeline.handle("lakewarden.v1.MoonService/GetMoon", StringValue(), Incoming(metadata, "test", None))
+        server.app.pipeline.handle(
+            "lakewarden.v1.MoonService/GetMoon", StringValue(), Incoming(metadata, "test", None)
+        )
     assert failed.value.status.message == "no rule allows this method"

@@ -185,6 +185,7 @@ ALLOWED = {
     ("ALREADY_EXISTS", "NAME_TAKEN"),
     ("INVALID_ARGUMENT", "PRINCIPAL_UNKNOWN"),
     ("INVALID_ARGUMENT", "FIELD_INVALID"),
+    ("FAILED_PRECONDITION", "NOT_EMPTY"),
     ("NOT_FOUND", "OBJECT_NOT_FOUND"),
 }
 """What an allowed request of this table ends with when it is not OK: it got past authorization."""

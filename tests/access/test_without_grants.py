@@ -47,9 +47,7 @@ def test_rules_document_has_every_rpc() -> None:
 def test_token_without_grants_gets_what_rules_md_says(
     world: World, channel: grpc.Channel, name: str, place: str
 ) -> None:
-    answer = call(
-        channel, name, request_for(name, world), token=world.nobody_token, workspace=PLACES[place]
-    )
+    answer = call(channel, name, request_for(name, world), token=world.nobody_token, workspace=PLACES[place])
     expected = documented()[name]
     if expected == REFUSED or (expected == OWN_IDENTITY and not _lists_or_shows_oneself(name)):
         _assert_refused(answer, in_workspace=bool(PLACES[place]))
@@ -66,9 +64,7 @@ def test_token_without_grants_gets_what_rules_md_says(
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", rpc_names())
-def test_empty_request_shows_nothing_more(
-    world: World, channel: grpc.Channel, name: str, place: str
-) -> None:
+def test_empty_request_shows_nothing_more(world: World, channel: grpc.Channel, name: str, place: str) -> None:
     answer = call(channel, name, b"", token=world.nobody_token, workspace=PLACES[place])
     expected = documented()[name]
     if name in KINDLESS:
@@ -121,9 +117,7 @@ def test_admin_gets_through_with_the_same_requests(world: World, channel: grpc.C
 def _lists_or_shows_oneself(name: str) -> bool:
     """Whether the request written down for the RPC is about the caller rather than about somebody else."""
     method = offered()[name]
-    return method.noun == "session" or (
-        method.rule.operation.endswith(".list") and not method.rule.subject
-    )
+    return method.noun == "session" or (method.rule.operation.endswith(".list") and not method.rule.subject)
 
 
 def _assert_refused(answer: Answer, *, in_workspace: bool) -> None:

@@ -115,7 +115,11 @@ def test_progress_is_for_terminals_only(screen: Screen) -> None:
 def test_colors_are_for_terminals_that_want_them(
     environment: dict[str, str], wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for variable in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
     monkeypatch.setattr("sys.stdout", Terminal())
-    assert Screen.of_process(environment).color is wanted
+    assert Screen.of_process().color is wanted
     monkeypatch.setattr("sys.stdout", io.StringIO())
-    assert Screen.of_process(environment).color is False
+    assert Screen.of_process().color is False

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TextIO
+
+from lakewarden_server.config import wants_color
 
 WIDTH_DEFAULT: Final = 100
 WIDTH_MIN: Final = 60
@@ -27,16 +28,15 @@ class Screen:
     color: bool = False
 
     @classmethod
-    def of_process(cls, environment: Mapping[str, str] | None = None) -> Screen:
+    def of_process(cls) -> Screen:
         """The screen of this process: no colours off a terminal or with NO_COLOR, the terminal's width where there is one."""
-        variables = os.environ if environment is None else environment
-        terminal = sys.stdout.isatty() and variables.get("TERM") != "dumb"
+        terminal = sys.stdout.isatty()
         width = shutil.get_terminal_size((WIDTH_DEFAULT, 24)).columns if terminal else WIDTH_DEFAULT
         return cls(
             sys.stdout,
             sys.stderr,
             width=max(WIDTH_MIN, min(width, WIDTH_MAX)),
-            color=terminal and not variables.get("NO_COLOR"),
+            color=terminal and wants_color(),
         )
 
     def line(self, text: str = "", style: str = "") -> None:

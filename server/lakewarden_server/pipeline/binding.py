@@ -17,9 +17,11 @@ from lakewarden_policy import (
     explain_operation,
 )
 from lakewarden_server.authn.authenticator import Caller
+from lakewarden_server.authn.tokens import TokenKind
 from lakewarden_server.core.errors import InvalidArgument, LakewardenError, NotFound, PermissionDenied, Reason
 from lakewarden_server.pipeline.rules import Method, securable_kind_names
 
+BOOTSTRAP_OPERATION = "token.create"
 _ACCOUNT_LEVEL = frozenset(kind.name for kind in KINDS.values() if kind.parents in {(), ("ACCOUNT",)})
 """Kinds that are found without a workspace."""
 
@@ -84,6 +86,26 @@ def bind(method: Method, request: Message, decider: Decider, caller: Caller, pla
     absent = located is not None and located.securable is None
     container = located.container.id if located and located.container else None
     return Bound(noun, objects, selections, wanted if absent else None, container, named)
+
+
+def check_token(bound: Bound, caller: Caller) -> None:
+    """What the token itself forbids, whatever its principal may do.
+
+    A bootstrap token creates one token. A token limited to a workspace does no account-level work, or its thief could make
+    himself an unlimited one. Raises BOOTSTRAP_TOKEN_RESTRICTED or WORKSPACE_DENIED.
+    """
+    operation = bound.operations[0][0]
+    if caller.token_kind is TokenKind.BOOTSTRAP and operation != BOOTSTRAP_OPERATION:
+        raise PermissionDenied(
+            Reason.BOOTSTRAP_TOKEN_RESTRICTED,
+            "a bootstrap token only creates a token: call CreateToken, then use the new one",
+        )
+    for_another = bound.noun == "token" and bound.objects.get("subject") != caller.id
+    if caller.token_workspace_id and (bound.noun.upper() in _ACCOUNT_LEVEL or for_another):
+        raise PermissionDenied(
+            Reason.WORKSPACE_DENIED,
+            f"{operation} is account-level work: use a token that is not limited to a workspace",
+        )
 
 
 def authorize(bound: Bound, decider: Decider, caller: Caller, place: Place) -> None:

@@ -13,7 +13,6 @@ from google.protobuf.message import Message
 
 from lakewarden_server.authn.authenticator import Authenticator, Caller
 from lakewarden_server.authn.keys import Keys
-from lakewarden_server.authn.tokens import TokenKind
 from lakewarden_server.authz.follower import Follower, Fresh
 from lakewarden_server.core.errors import (
     Aborted,
@@ -25,7 +24,7 @@ from lakewarden_server.core.errors import (
 )
 from lakewarden_server.pipeline import headers
 from lakewarden_server.pipeline.audit import audit_record, decision_record
-from lakewarden_server.pipeline.binding import Admitted, Bound, authorize, bind
+from lakewarden_server.pipeline.binding import Admitted, Bound, authorize, bind, check_token
 from lakewarden_server.pipeline.decisions import DecisionLog
 from lakewarden_server.pipeline.errors import fail
 from lakewarden_server.pipeline.headers import Headers
@@ -39,7 +38,6 @@ from lakewarden_server.storage.unit_of_work import WriteUnit
 
 DECIDE_AGAIN_MAX = 10
 """How often a read may meet rows newer than its decision before it gives up: each time, somebody else's write went through."""
-BOOTSTRAP_OPERATION = "token.create"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +185,8 @@ class Pipeline:
         place = headers.place(arrived, fresh.snapshot, caller)
         bound = Bound(method.noun, {}, (), None, None, "")
         try:
-            if caller.token_kind is TokenKind.BOOTSTRAP and method.rule.operation != BOOTSTRAP_OPERATION:
-                raise PermissionDenied(
-                    Reason.BOOTSTRAP_TOKEN_RESTRICTED,
-                    "a bootstrap token only creates a token: call CreateToken, then use the new one",
-                )
             bound = bind(method, request, fresh.decider, caller, place)
+            check_token(bound, caller)
             authorize(bound, fresh.decider, caller, place)
         except LakewardenError as error:
             denied = Admitted(caller, place, bound, fresh.decider)
@@ -235,6 +229,7 @@ class Pipeline:
         caller = self._authenticator.authenticate(now.snapshot, arrived.authorization, now.now)
         place = headers.place(arrived, now.snapshot, caller)
         bound = bind(method, request, now.decider, caller, place)
+        check_token(bound, caller)
         changed = getattr(message, "id", "")
         if bound.absent_kind and changed in now.snapshot.securables:
             # Its own success renamed it: it is authorized as what it is now.

@@ -1,0 +1,91 @@
+"""A list shows what its caller may see, and only that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from access.roles import ROLES, WORKSPACE_OF, cast
+from lakewarden import Client
+from lakewarden_server.testing import serve
+
+# What each role is shown besides nothing; a role that is not named sees an empty list.
+CATALOGS = dict.fromkeys(
+    ("met", "cat", "sch", "tab", "man", "mug", "use", "sel", "mod", "bro", "grp"), {"main"}
+)
+SCHEMAS = {
+    **dict.fromkeys(("met", "cat", "mug", "use", "bro"), {"default", "sales"}),
+    **dict.fromkeys(("sch", "tab", "sel", "mod", "grp"), {"sales"}),
+}
+TABLES = dict.fromkeys(("met", "cat", "sch", "tab", "mug", "sel", "mod", "bro", "grp"), {"orders"})
+METASTORES = {
+    **{role: {"metastore"} for role in ROLES},
+    "acc": {"metastore", "elsewhere"},
+    "una": set(),
+    "oth": {"elsewhere"},
+}
+WORKSPACES = {
+    **{role: {"workspace"} for role in ROLES},
+    "acc": {"workspace", "remote"},
+    "una": set(),
+    "oth": {"remote"},
+}
+GROUPS = {**{role: {"account users"} for role in ROLES}, "grp": {"account users", "analysts", "readers"},
+          "acc": {"account users", "analysts", "readers"}}  # fmt: skip
+
+LISTS: dict[str, tuple[Callable[[Client], Iterator[Any]], dict[str, set[str]]]] = {
+    "catalogs": (lambda client: client.catalogs.list(), CATALOGS),
+    "schemas": (lambda client: client.schemas.list("main"), SCHEMAS),
+    "tables": (lambda client: client.tables.list("main.sales"), TABLES),
+    "metastores": (lambda client: client.metastores.list(), METASTORES),
+    "workspaces": (lambda client: client.workspaces.list(), WORKSPACES),
+    "groups": (lambda client: client.groups.list(), GROUPS),
+}
+
+
+@pytest.fixture(scope="module")
+def clients() -> Iterator[dict[str, Client]]:
+    with serve() as server:
+        tokens = cast(server)
+        yield {
+            role: server.client(tokens[role], workspace=WORKSPACE_OF.get(role, "workspace")) for role in ROLES
+        }
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("noun", LISTS)
+def test_list_shows_what_the_role_may_see(clients: dict[str, Client], noun: str, role: str) -> None:
+    listing, expected = LISTS[noun]
+    assert {row.name for row in listing(clients[role])} == expected.get(role, set())
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_users_see_themselves_and_admins_see_all(clients: dict[str, Client], role: str) -> None:
+    shown = {user.name for user in clients[role].users.list()}
+    assert shown == (
+        {user for user in shown if len(shown) > len(ROLES)} if role == "acc" else {f"{role}@example.com"}
+    )
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_only_an_account_admin_sees_service_principals(clients: dict[str, Client], role: str) -> None:
+    clients["acc"].service_principals.create("engine")
+    assert bool(list(clients[role].service_principals.list())) is (role == "acc")
+
+
+@pytest.mark.parametrize("role", ["cat", "sch", "bro", "sel"])
+def test_what_a_list_shows_can_be_got(clients: dict[str, Client], role: str) -> None:
+    client = clients[role]
+    for table in client.tables.list("main.sales"):
+        assert client.tables.get(table.full_name).id == table.id
+    for schema in client.schemas.list("main"):
+        assert client.schemas.get(schema.full_name).id == schema.id
+
+
+def test_list_of_an_invisible_catalog_is_empty_even_for_what_one_owns(clients: dict[str, Client]) -> None:
+    """Owning a table without the gates above it shows no path to it."""
+    clients["cat"].grants.revoke("USE SCHEMA", "schema", "main.sales", "tab@example.com")
+    clients["cat"].grants.revoke("USE CATALOG", "catalog", "main", "tab@example.com")
+    assert list(clients["tab"].catalogs.list()) == []
+    assert list(clients["tab"].tables.list("main.sales")) == []
