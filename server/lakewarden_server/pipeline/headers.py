@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -12,7 +12,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from lakewarden_policy import ACCOUNT_ID, Head, Snapshot, name_key
-from lakewarden_server.authn.authenticator import Caller
+from lakewarden_server.authn.authenticator import Caller, read_bearer
+from lakewarden_server.authn.tokens import TokenText
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import (
     DeadlineExceeded,
@@ -34,6 +35,7 @@ AT_LEAST_REVISION = "lakewarden-at-least-revision"
 
 DEADLINE_SECONDS_DEFAULT = 10.0
 DEADLINE_SECONDS_MAX = 30.0
+ENDLESS_SECONDS = 365 * 86_400.0
 MESSAGE_BYTES_MAX = 1 << 20
 SECRET_FIELDS = ("token_value",)
 """Fields that are shown once and never stored, not even to answer a repeated request."""
@@ -43,7 +45,7 @@ SECRET_FIELDS = ("token_value",)
 class Headers:
     """The metadata of a call, read and checked."""
 
-    authorization: str = field(repr=False)
+    credential: TokenText
     workspace: str
     request_id: str
     idempotent: bool
@@ -60,16 +62,22 @@ def request_id(metadata: Mapping[str, str]) -> str:
 
 
 def read(metadata: Mapping[str, str], seconds_left: float | None, chosen_id: str) -> Headers:
-    """Reads the metadata. Raises FIELD_INVALID for a request id that is no UUID, and DEADLINE_PASSED."""
+    """Reads the metadata.
+
+    Raises what `read_bearer` does, FIELD_INVALID for a request id that is no UUID, and DEADLINE_PASSED.
+    """
+    credential = read_bearer(metadata.get(AUTHORIZATION, ""))
     given = metadata.get(REQUEST_ID, "")
     if given and given != chosen_id:
         raise InvalidArgument(Reason.FIELD_INVALID, f"{REQUEST_ID} must be a UUID", field=REQUEST_ID)
-    # A call without a deadline gets the default; gRPC tells an endless one as a very long time.
-    seconds = DEADLINE_SECONDS_DEFAULT if seconds_left is None else min(seconds_left, DEADLINE_SECONDS_MAX)
+    # gRPC tells the deadline of a call that has none as one in a very distant future.
+    if seconds_left is None or seconds_left > ENDLESS_SECONDS:
+        seconds_left = DEADLINE_SECONDS_DEFAULT
+    seconds = min(seconds_left, DEADLINE_SECONDS_MAX)
     if seconds <= 0:
         raise DeadlineExceeded(Reason.DEADLINE_PASSED, "the deadline had passed when the call's turn came")
     return Headers(
-        authorization=metadata.get(AUTHORIZATION, ""),
+        credential=credential,
         # Metadata is ASCII, so clients percent-encode a name; no name holds a percent sign itself.
         workspace=unquote(metadata.get(WORKSPACE, "")),
         request_id=chosen_id,

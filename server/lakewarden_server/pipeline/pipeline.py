@@ -164,7 +164,7 @@ class Pipeline:
         try:
             return self._admit(method, request, arrived, fresh, peer).caller
         except (PermissionDenied, NotFound):
-            caller = self._authenticator.authenticate(fresh.snapshot, arrived.authorization, fresh.now)
+            caller = self._authenticator.authenticate(fresh.snapshot, arrived.credential, fresh.now)
             if not self._answered_before(method, request, arrived, caller):
                 raise
             return caller
@@ -181,7 +181,7 @@ class Pipeline:
 
     def _admit(self, method: Method, request: Message, arrived: Headers, fresh: Fresh, peer: str) -> Admitted:
         """Authenticates, resolves and authorizes on one state; a denial goes to the decision log."""
-        caller = self._authenticator.authenticate(fresh.snapshot, arrived.authorization, fresh.now)
+        caller = self._authenticator.authenticate(fresh.snapshot, arrived.credential, fresh.now)
         place = headers.place(arrived, fresh.snapshot, caller)
         bound = Bound(method.noun, {}, (), None, None, "")
         try:
@@ -226,7 +226,7 @@ class Pipeline:
             return None
         message: Message = headers.message_class(method)()
         message.ParseFromString(remembered)
-        caller = self._authenticator.authenticate(now.snapshot, arrived.authorization, now.now)
+        caller = self._authenticator.authenticate(now.snapshot, arrived.credential, now.now)
         place = headers.place(arrived, now.snapshot, caller)
         bound = bind(method, request, now.decider, caller, place)
         check_token(bound, caller)
