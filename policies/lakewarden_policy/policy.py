@@ -52,6 +52,10 @@ class Policy:
         self.sources = {act: self._sources(act) for act in self.privileges}
         self.heights = {act: self._height(act) for act in self.privileges}
         self.gated = {act: atoms_of_privilege(row, "self", None) for act, row in self.privileges.items()}
+        self._grantable: dict[str, list[str]] = {}
+        for row in self.privileges.values():
+            if row.is_grantable:
+                self._grantable.setdefault(row.kind, []).append(row.name)
         self._check_getters()
 
     def operation(self, name: str, selector: str | None = None) -> Operation:
@@ -68,7 +72,7 @@ class Policy:
 
     def grantable(self, kind: str) -> list[str]:
         """The privileges a grant on ``kind`` accepts, with underscores, in the order of `privileges.csv`."""
-        return [row.name for row in self.privileges.values() if row.kind == kind and row.is_grantable]
+        return list(self._grantable.get(kind, ()))
 
     def parse_privilege(self, kind: str, text: str) -> str:
         """The stored spelling of a grantable privilege, from spaces or underscores in any case.
@@ -76,7 +80,7 @@ class Policy:
         Raises UnknownPrivilege with the list of those that suit ``kind``.
         """
         name = _spell_privilege(text) if text.isascii() else text
-        suitable = self.grantable(kind)
+        suitable = self._grantable.get(kind, ())
         if name not in suitable:
             shown = ", ".join(map(show_privilege, suitable)) or "none"
             label = KINDS[kind].label if kind in KINDS else kind

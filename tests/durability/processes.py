@@ -94,9 +94,11 @@ class Installation:
     token: str
 
     @contextmanager
-    def serve(self, *, command: Sequence[str] = (), prefix: Sequence[str] = ()) -> Iterator[ServerProcess]:
+    def serve(
+        self, *, command: Sequence[str] = (), prefix: Sequence[str] = (), log_name: str = "server.log"
+    ) -> Iterator[ServerProcess]:
         """A server on this installation, killed at the end; `command` takes the place of the real executable."""
-        server = ServerProcess(self.command(command, prefix), self.directory.parent / "server.log")
+        server = ServerProcess(self.command(command, prefix), self.directory.parent / log_name)
         try:
             yield server
         finally:

@@ -102,9 +102,22 @@ def _registries() -> set[str]:
     return {"py" + "pi.org", "python" + "hosted.org"} | {host for host in hosts if host}
 
 
-def test_no_file_names_a_registry_or_a_place_on_somebodys_machine() -> None:
+def _private() -> re.Pattern[bytes]:
+    """What belongs to one machine and not to the repository: its registries, its home directories, this checkout."""
     places = [re.escape(str(ROOT)) + r"\b"] if len(ROOT.parts) > 2 else []
     places += [rf"/{home}/[a-z]" for home in ("root", "home", "Users")]
-    pattern = re.compile("|".join([*map(re.escape, _registries()), *places]).encode())
-    found = {named(path): pattern.search(path.read_bytes()) for path in kept_files()}
+    return re.compile("|".join([*map(re.escape, _registries()), *places]).encode())
+
+
+def test_no_file_names_a_registry_or_a_place_on_somebodys_machine() -> None:
+    found = {named(path): _private().search(path.read_bytes()) for path in kept_files()}
     assert {name: match.group() for name, match in found.items() if match} == {}
+
+
+def test_a_registry_and_a_home_directory_would_be_found() -> None:
+    for text in (
+        "index-url = https://py" + "pi.org/simple",
+        "/home" + "/ada/lakewarden",
+        str(ROOT) + "/README.md",
+    ):
+        assert _private().search(text.encode()), text

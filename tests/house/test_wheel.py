@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from house.dockerfiles import read
 from house.repository import CODE, ROOT
 
 # One worker builds and installs for all of them.
@@ -70,6 +72,23 @@ def test_wheel_holds_nothing_else(wheel: Path) -> None:
     folders = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     packages = {Path(folder).name for folder in CODE}
     assert folders - packages == {"lakewarden-0.1.0.dist-info"}
+
+
+def test_image_builds_the_same_wheel_from_what_it_copies(wheel: Path, tmp_path: Path) -> None:
+    """Builds from the paths the Dockerfile copies into its first stage, and asks for the extras as it does."""
+    copied = [found.words for found in read(ROOT / "docker/Dockerfile") if found.name == "COPY"]
+    source = tmp_path / "source"
+    source.mkdir()
+    for *paths, target in copied:
+        for path in (ROOT / path for path in paths if not path.startswith(("/", "--", "docker/"))):
+            if path.is_dir():
+                shutil.copytree(path, source / target)
+            else:
+                shutil.copy(path, source / target)
+    _run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, source)
+    (built,) = tmp_path.glob("lakewarden-*.whl")
+    assert set(zipfile.ZipFile(built).namelist()) == set(zipfile.ZipFile(wheel).namelist())
+    _run(sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", f"{built}[server,postgres]")
 
 
 def test_metadata_has_the_documented_extras_and_the_license(wheel: Path) -> None:

@@ -6,7 +6,6 @@ scanner find leaked tokens and let the server refuse a typo without any lookup; 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 import string
@@ -89,7 +88,7 @@ def digest(pepper: bytes, token: TokenText, principal_id: str) -> bytes:
     from inserting a token, and the binding from moving one to another principal.
     """
     message = f"{token.kind}:{token.id}:{principal_id}:{token.secret}".encode()
-    return hmac.new(pepper, message, hashlib.sha256).digest()
+    return hmac.digest(pepper, message, "sha256")
 
 
 def _checksum(body: str) -> str:

@@ -40,15 +40,18 @@ class DecisionLog:
         """Begins writing."""
         self._thread.start()
 
-    def record(self, record: DecisionRecord, peer: str) -> None:
-        """Queues a record unless its peer has used up its share of this second. Never blocks the call."""
+    def admits(self, peer: str) -> bool:
+        """Whether the peer has a share of this second left; takes one. Asked before a record is made."""
         window = int(monotonic())
         if window != self._window or len(self._peers) > PEERS_MAX:
             self._window, self._peers = window, {}
         count = self._peers.get(peer, 0)
-        if count < PER_PEER_PER_SECOND_MAX:
-            self._peers[peer] = count + 1
-            self._queue.append(record)
+        self._peers[peer] = count + 1
+        return count < PER_PEER_PER_SECOND_MAX
+
+    def record(self, record: DecisionRecord) -> None:
+        """Queues a record. Never blocks the call."""
+        self._queue.append(record)
 
     def stop(self) -> None:
         """Writes what is queued and ends."""

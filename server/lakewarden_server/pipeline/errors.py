@@ -12,8 +12,9 @@ from lakewarden_server.core.errors import Internal, LakewardenError, Reason
 
 DOMAIN = "lakewarden"
 MESSAGE_CHARACTERS_MAX = 2_000
-METADATA_CHARACTERS_MAX = 300
-"""A status travels in a trailer of at most 8 KiB; past that the client would lose the real code."""
+MESSAGE_HEADER_BYTES_MAX = 3_600
+METADATA_BYTES_MAX = 300
+"""A status travels in trailers of at most 8 KiB; past that the client would lose the real code."""
 
 logger = logging.getLogger("lakewarden.errors")
 
@@ -41,13 +42,27 @@ def status_of(error: LakewardenError, request_id: str) -> status_pb2.Status:
     information = error_details_pb2.ErrorInfo(
         reason=error.reason,
         domain=DOMAIN,
-        metadata={key: value[:METADATA_CHARACTERS_MAX] for key, value in error.metadata.items()},
+        metadata={key: _begin(value) for key, value in error.metadata.items()},
     )
-    status = status_pb2.Status(
-        code=code_pb2.Code.Value(error.code), message=error.message[:MESSAGE_CHARACTERS_MAX]
-    )
+    status = status_pb2.Status(code=code_pb2.Code.Value(error.code), message=_fitting(error.message))
     for detail in (information, error_details_pb2.RequestInfo(request_id=request_id)):
         packed = AnyMessage()
         packed.Pack(detail)
         status.details.append(packed)
     return status
+
+
+def _fitting(message: str) -> str:
+    """The beginning of a message that fits its header, where each byte but of printable ASCII is written as three."""
+    taken = 0
+    for position, character in enumerate(message):
+        plain = " " <= character <= "~" and character != "%"
+        taken += 1 if plain else 3 * len(character.encode())
+        if position == MESSAGE_CHARACTERS_MAX or taken > MESSAGE_HEADER_BYTES_MAX:
+            return message[:position]
+    return message
+
+
+def _begin(value: str) -> str:
+    """The beginning of a metadata value, cut between characters."""
+    return value.encode()[:METADATA_BYTES_MAX].decode(errors="ignore")

@@ -30,7 +30,6 @@ from lakewarden_server.pipeline.errors import fail
 from lakewarden_server.pipeline.headers import Headers
 from lakewarden_server.pipeline.rules import Method
 from lakewarden_server.services.call import Call, SnapshotBehind
-from lakewarden_server.services.paging import Pager
 from lakewarden_server.storage import idempotency
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.idempotency import RequestKey
@@ -105,9 +104,7 @@ class Pipeline:
                 fresh = self._follower.at_head()
                 continue
             if method.noun == "authorization":
-                self._decisions.record(
-                    decision_record(admitted, method, request, message, arrived, fresh), peer
-                )
+                self._log(admitted, method, request, message, arrived, fresh, peer)
             return _reply(message, fresh.head.epoch, fresh.head.revision, arrived)
         raise Aborted(Reason.CONCURRENT_CHANGE, "what was read kept changing: retry")
 
@@ -190,14 +187,20 @@ class Pipeline:
             authorize(bound, fresh.decider, caller, place)
         except LakewardenError as error:
             denied = Admitted(caller, place, bound, fresh.decider)
-            self._decisions.record(decision_record(denied, method, request, error, arrived, fresh), peer)
+            self._log(denied, method, request, error, arrived, fresh, peer)
             raise
         return Admitted(caller, place, bound, fresh.decider)
+
+    def _log(
+        self, admitted: Admitted, method: Method, request: Message, result: Message | LakewardenError,
+        arrived: Headers, fresh: Fresh, peer: str,
+    ) -> None:  # fmt: skip
+        if self._decisions.admits(peer):
+            self._decisions.record(decision_record(admitted, method, request, result, arrived, fresh))
 
     def _call(
         self, method: Method, arrived: Headers, fresh: Fresh, admitted: Admitted, *, prepared: object = None
     ) -> Call:
-        scope = (method.full_name, admitted.caller.id, admitted.place.workspace_id or "", fresh.head.epoch)
         return Call(
             method=method.full_name,
             caller=admitted.caller,
@@ -208,7 +211,7 @@ class Pipeline:
             workspace_id=admitted.place.workspace_id,
             metastore_id=admitted.place.metastore_id,
             objects=admitted.bound.objects,
-            pager=Pager(self._page_key, "\0".join(scope)),
+            page_key=self._page_key,
             follower=self._follower,
             prepared=prepared,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
@@ -25,7 +26,7 @@ class RuleError(Exception):
     """An RPC without a usable rule: the server must not start."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Method:
     """One RPC: where it is, what it may do, and the function that does it."""
 
@@ -37,18 +38,18 @@ class Method:
     function: ServiceMethod
     prepare: PrepareMethod | None
 
-    @property
+    @cached_property
     def noun(self) -> str:
         """The noun of the operation, e.g. `table`; empty for an operation whose noun is in the request."""
         return self.rule.operation.partition(".")[0] if "." in self.rule.operation else ""
 
-    @property
+    @cached_property
     def kind(self) -> str | None:
         """The kind of the object the operation is about, when the noun is one."""
         kind = self.noun.upper()
         return kind if kind in KINDS else None
 
-    @property
+    @cached_property
     def reads_only_snapshot(self) -> bool:
         """Answered without SQL."""
         return self.noun in {"authorization", "session"}

@@ -38,7 +38,7 @@ class Call:
     """The metastore the calling workspace is attached to."""
     objects: Mapping[str, str]
     """Ids bound by the method's rule: `self`, `parent`, `subject`, `workspace`."""
-    pager: Pager
+    page_key: bytes = field(repr=False)
     follower: Follower
     prepared: Any = None
     """What the method's `prepare_` function made of the request before any lock was taken."""
@@ -64,6 +64,12 @@ class Call:
         if not isinstance(self.transaction, WriteUnit):
             raise Internal(Reason.INTERNAL_ERROR, f"{self.method} has no write transaction")
         return self.transaction
+
+    @property
+    def pager(self) -> Pager:
+        """Reads and writes the page tokens of this method, caller, workspace and history."""
+        scope = (self.method, self.caller.id, self.workspace_id or "", self.snapshot.head.epoch)
+        return Pager(self.page_key, "\0".join(scope))
 
     @property
     def self_id(self) -> str:

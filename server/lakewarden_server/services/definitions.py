@@ -99,11 +99,11 @@ def from_statement(text: str, dialect: str) -> Sequence[ColumnDefinition]:
         or not isinstance(create.this, exp.Schema)
     ):
         raise _invalid("send exactly one CREATE TABLE statement with a list of columns")
-    return _checked(
-        _column_of_sql(column, chosen)
-        for column in create.this.find_all(exp.ColumnDef)
-        if column.parent is create.this
-    )
+    parts = create.this.expressions
+    untyped = next((part.name for part in parts if isinstance(part, exp.Identifier | exp.Column)), None)
+    if untyped is not None:
+        raise _invalid(f"column {untyped!r} has no type")
+    return _checked(_column_of_sql(part, chosen) for part in parts if isinstance(part, exp.ColumnDef))
 
 
 def type_name_of(type_text: str) -> str:

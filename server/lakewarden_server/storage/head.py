@@ -165,3 +165,7 @@ class _Held:
         """Closes quietly: a broken connection has nothing left to say."""
         with suppress(*DatabaseErrors):
             self.connection.close()
+
+    def __del__(self) -> None:
+        # A pool's threads end before the database is closed; their connections would stay open on the server until then.
+        self.close()

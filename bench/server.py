@@ -1,0 +1,129 @@
+"""The server under load, a process of its own: the production parts on a filled database, and an echo beside them.
+
+Started by `bench.rpc` with one JSON object as argument; prints one JSON line when it serves, ends when its stdin closes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import grpc
+from sqlalchemy import insert
+
+from bench.worlds import Size, World, make_world
+from lakewarden.v1 import authorization_pb2 as pb
+from lakewarden_policy import load_policy
+from lakewarden_server import entities
+from lakewarden_server.core.clock import monotonic
+from lakewarden_server.testing import WORKSPACE, EmbeddedServer, serve
+
+ECHO_METHOD = "bench.Echo/Check"
+ROWS_PER_STATEMENT = 10_000
+FILL_SECONDS = 120.0
+TOKEN_LIFETIME = timedelta(hours=2)
+
+
+def main(argument: str) -> None:
+    """Fills the database, serves, waits."""
+    wanted: dict[str, Any] = json.loads(argument)
+    if wanted["cores"]:
+        os.sched_setaffinity(0, wanted["cores"])
+    with serve(database_url=wanted["database_url"], directory=Path(wanted["directory"])) as server:
+        fill(server, Size(**wanted["size"]))
+        add_echo(server)
+        ready = {"endpoint": server.endpoint, "workspace": WORKSPACE, "token": engine_token(server)}
+        # The first look at the filled database builds the snapshot: that is set-up, not load.
+        server.app.follower.at_head()
+        print(json.dumps(ready), flush=True)
+        sys.stdin.read()
+
+
+def add_echo(server: EmbeddedServer) -> None:
+    """A bare unary method on the same grpc server: same pool, options, message classes and sizes, no pipeline."""
+    reply = pb.CheckResponse(verdict=pb.Verdict(allowed=True), revision=_revision(server))
+
+    def answer(_request: pb.CheckRequest, _context: grpc.ServicerContext) -> pb.CheckResponse:
+        return reply
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        answer,
+        request_deserializer=pb.CheckRequest.FromString,
+        response_serializer=pb.CheckResponse.SerializeToString,
+    )
+    service, _, method = ECHO_METHOD.partition("/")
+    # The server object is nobody's business in production, so there is no public way to it.
+    server.app.rpc._server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(service, {method: handler}),)
+    )
+
+
+def engine_token(server: EmbeddedServer) -> str:
+    """A service principal that may ask about everybody, as an engine does."""
+    admin = server.client()
+    engine = admin.service_principals.create("bench engine")
+    admin.grants.grant("QUERY_ENGINE", "workspace", WORKSPACE, engine.name)
+    token: str = admin.tokens.create(principal=engine.name).token_value
+    return token
+
+
+def fill(server: EmbeddedServer, size: Size) -> None:
+    """Writes a world's rows under one revision, past the services: a million calls would take an hour."""
+    snapshot = server.app.follower.at_head().snapshot
+    workspace = snapshot.resolve("WORKSPACE", WORKSPACE, None)
+    admin = snapshot.principal_named("admin@example.com")
+    if workspace is None or workspace.metastore_id is None or admin is None:
+        raise LookupError("the embedded server came without its workspace")
+    world = make_world(size, metastore=workspace.metastore_id, workspace=workspace.id)
+    with server.app.database.write(
+        deadline=monotonic() + FILL_SECONDS,
+        request_id="",
+        actor_id=admin.id,
+        policy_digest=load_policy().digest,
+    ) as uow:
+        stamp = {"create_time": uow.time, "created_by": admin.id, "revision": uow.head.revision}
+        for table, rows in _rows(world, stamp, admin.id):
+            iterator = iter(rows)
+            while chunk := list(islice(iterator, ROWS_PER_STATEMENT)):
+                uow.connection.execute(insert(table), chunk)
+        uow.commit()
+
+
+def _rows(world: World, stamp: dict[str, Any], owner: str) -> Iterable[tuple[Any, Iterable[dict[str, Any]]]]:
+    stamped = {**stamp, "update_time": stamp["create_time"], "updated_by": owner}
+    granted = {"create_time": stamp["create_time"], "granted_by": owner, "revision": stamp["revision"]}
+    yield (
+        entities.Principal.__table__,
+        ({**row._asdict(), "display_name": "", "system": False, **stamped} for row in world.principals),
+    )
+    yield entities.GroupMember.__table__, ({**row._asdict(), **stamp} for row in world.memberships)
+    yield (
+        entities.Securable.__table__,
+        (
+            {
+                **row._asdict(),
+                "namespace": entities.namespace_of(row.kind),
+                "owner_id": owner,
+                "comment": "",
+                "properties": {},
+                **stamped,
+            }
+            for row in world.securables
+        ),
+    )
+    yield entities.Grant.__table__, ({**row._asdict(), **granted} for row in world.grants)
+
+
+def _revision(server: EmbeddedServer) -> str:
+    head = server.app.follower.at_head().head
+    return f"{head.epoch}:{head.revision}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,65 @@
+"""Followers with a defect each, which the suites must catch. None of them exists in production."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+
+from lakewarden_policy import Decider, Policy
+from lakewarden_server.authz.follower import Follower, Fresh
+from lakewarden_server.storage import Database, WriteUnit
+
+CACHE_SECONDS = 0.2
+
+
+class SkipsHeadRead(Follower):
+    """Answers from what it holds and asks the database only now and then, as a cache with a time to live does."""
+
+    def __init__(self, database: Database, policy: Policy) -> None:
+        super().__init__(database, policy)
+        self._kept: tuple[Fresh, float] | None = None
+
+    def at_head(self) -> Fresh:
+        """A decider of up to `CACHE_SECONDS` ago."""
+        kept = self._kept
+        if kept is None or time.monotonic() - kept[1] > CACHE_SECONDS:
+            kept = self._kept = (super().at_head(), time.monotonic())
+        return kept[0]
+
+
+class CachesGrants(Follower):
+    """Sees every object at once but remembers who holds what for a while: the new enemy's friend."""
+
+    def __init__(self, database: Database, policy: Policy) -> None:
+        super().__init__(database, policy)
+        self._grants: tuple[Fresh, float] | None = None
+
+    def at_head(self) -> Fresh:
+        """Objects of now, grants of up to `CACHE_SECONDS` ago."""
+        fresh = super().at_head()
+        kept = self._grants
+        if kept is None or time.monotonic() - kept[1] > CACHE_SECONDS:
+            kept = self._grants = (fresh, time.monotonic())
+        mixed = copy.copy(fresh.snapshot)
+        mixed.held = kept[0].snapshot.held
+        return Fresh(Decider(self.policy, mixed), fresh.now)
+
+
+class TrustsCheapCheck(Follower):
+    """Lets a write go on with the state its cheap check saw, instead of the one under the head row."""
+
+    def __init__(self, database: Database, policy: Policy) -> None:
+        super().__init__(database, policy)
+        self._seen = threading.local()
+
+    def at_head(self) -> Fresh:
+        """As production does, noting what this thread was told."""
+        fresh = super().at_head()
+        self._seen.decider = fresh.decider
+        return fresh
+
+    def before_write(self, uow: WriteUnit) -> Decider:
+        """What the cheap check saw."""
+        decider: Decider = self._seen.decider
+        return decider

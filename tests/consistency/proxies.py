@@ -1,0 +1,98 @@
+"""A TCP proxy that cuts connections in the middle of a call, so that nobody knows what became of it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+CHUNK_BYTES = 65_536
+CONNECT_SECONDS = 5.0
+
+
+class CuttingProxy:
+    """Forwards to one server; `cut_after` cuts every connection some time after the client's next bytes."""
+
+    def __init__(self, upstream: str) -> None:
+        host, _, port = upstream.rpartition(":")
+        self._upstream = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = "127.0.0.1:{}".format(self._listener.getsockname()[1])
+        self._delay: float | None = None
+        self._sockets: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._spawn(self._accept)
+
+    def cut_after(self, seconds: float) -> None:
+        """Arms the proxy: the next bytes of a client start the clock, then every connection ends."""
+        self._delay = seconds
+
+    def close(self) -> None:
+        """Ends everything."""
+        # Shutting down wakes the thread in accept(); closing alone would not.
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._cut()
+        for thread in list(self._threads):
+            thread.join()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                server = socket.create_connection(self._upstream, CONNECT_SECONDS)
+            except OSError:
+                client.close()
+                continue
+            server.settimeout(None)
+            with self._lock:
+                self._sockets |= {client, server}
+            self._spawn(self._pump, client, server, True)
+            self._spawn(self._pump, server, client, False)
+
+    def _pump(self, source: socket.socket, target: socket.socket, from_client: bool) -> None:
+        with suppress(OSError):
+            while received := source.recv(CHUNK_BYTES):
+                target.sendall(received)
+                delay, self._delay = (self._delay, None) if from_client else (None, self._delay)
+                if delay is not None:
+                    time.sleep(delay)
+                    self._cut()
+        for ended in (source, target):
+            with self._lock:
+                self._sockets.discard(ended)
+            _end(ended)
+
+    def _cut(self) -> None:
+        with self._lock:
+            sockets = list(self._sockets)
+        for each in sockets:
+            _end(each)
+
+    def _spawn(self, target: object, *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)  # type: ignore[arg-type]
+        self._threads.append(thread)
+        thread.start()
+
+
+def _end(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+@contextmanager
+def cutting_proxy(upstream: str) -> Iterator[CuttingProxy]:
+    """A proxy for the length of the block."""
+    proxy = CuttingProxy(upstream)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
