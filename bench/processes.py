@@ -88,6 +88,8 @@ def _process(module: str, wanted: dict[str, Any]) -> Iterator[subprocess.Popen[s
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def _exchange(process: subprocess.Popen[str], command: dict[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from durability.processes import Installation
 
+from durability.processes import Installation
 from lakewarden import Client
 from lakewarden_server import app as composition
 from lakewarden_server.app import App
@@ -106,9 +106,7 @@ class Cluster:
     def add_process(self) -> str:
         """Another server in a process of its own; returns where it listens."""
         installation = Installation(self.url, self.directory, self.server.admin_token)
-        process = self._stack.enter_context(
-            installation.serve(log_name=f"replica-{len(self.endpoints)}.log")
-        )
+        process = self._stack.enter_context(installation.serve(log_name=f"replica-{len(self.endpoints)}.log"))
         self.endpoints.append(process.endpoint)
         return process.endpoint
 

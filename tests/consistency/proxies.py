@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 CHUNK_BYTES = 65_536
@@ -19,7 +19,7 @@ class CuttingProxy:
         host, _, port = upstream.rpartition(":")
         self._upstream = (host, int(port))
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.endpoint = "127.0.0.1:{}".format(self._listener.getsockname()[1])
+        self.endpoint = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._delay: float | None = None
         self._sockets: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
@@ -54,15 +54,15 @@ class CuttingProxy:
             server.settimeout(None)
             with self._lock:
                 self._sockets |= {client, server}
-            self._spawn(self._pump, client, server, True)
-            self._spawn(self._pump, server, client, False)
+            self._spawn(self._pump, client, server, from_client=True)
+            self._spawn(self._pump, server, client, from_client=False)
 
-    def _pump(self, source: socket.socket, target: socket.socket, from_client: bool) -> None:
+    def _pump(self, source: socket.socket, target: socket.socket, *, from_client: bool) -> None:
         with suppress(OSError):
             while received := source.recv(CHUNK_BYTES):
                 target.sendall(received)
-                delay, self._delay = (self._delay, None) if from_client else (None, self._delay)
-                if delay is not None:
+                if from_client and self._delay is not None:
+                    delay, self._delay = self._delay, None
                     time.sleep(delay)
                     self._cut()
         for ended in (source, target):
@@ -76,8 +76,8 @@ class CuttingProxy:
         for each in sockets:
             _end(each)
 
-    def _spawn(self, target: object, *arguments: object) -> None:
-        thread = threading.Thread(target=target, args=arguments, daemon=True)  # type: ignore[arg-type]
+    def _spawn(self, target: Callable[..., None], *arguments: object, **options: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, kwargs=options, daemon=True)
         self._threads.append(thread)
         thread.start()
 

@@ -112,9 +112,7 @@ def observing(cluster: Cluster, register: Register, table: str, *, threads: int)
             observer.join()
 
 
-def _observe(
-    client: Client, register: Register, table: str, stopping: threading.Event, number: int
-) -> None:
+def _observe(client: Client, register: Register, table: str, stopping: threading.Event, number: int) -> None:
     questions = list(QUESTIONS.items())
     turn = number
     while not stopping.is_set():

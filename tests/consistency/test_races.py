@@ -7,21 +7,28 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import text
+
 from consistency.broken import TrustsCheapCheck
 from consistency.cluster import Cluster, HookedDatabase
-
-from lakewarden import AlreadyExists, Client, FailedPrecondition, LakewardenError, PermissionDenied, Unauthenticated
+from lakewarden import (
+    AlreadyExists,
+    Client,
+    FailedPrecondition,
+    LakewardenError,
+    PermissionDenied,
+    Unauthenticated,
+)
 from lakewarden_server.authn.keys import create_key_file
 from lakewarden_server.authz.follower import Follower
 from lakewarden_server.bootstrap import Bootstrapped, bootstrap
 from lakewarden_server.core.errors import LakewardenError as ServerError
 from lakewarden_server.core.errors import Reason
 from lakewarden_server.storage import create_database
-from sqlalchemy import text
 
 ROUNDS = 8
 ROUNDS_LONG = 200
-BOOTSTRAP_ROUNDS = 6
+BOOTSTRAP_ROUNDS = 4
 BARRIER_SECONDS = 10.0
 ADMINS = ("ann@example.com", "ben@example.com")
 
@@ -169,7 +176,9 @@ def race_admins(race: Race, *, rounds: int) -> None:
     for name in ADMINS:
         cluster.server.token_of(name)
         admin.grants.grant("ADMIN", "account", "account", name)
-    clients = [cluster.client_as(name, endpoint) for name, endpoint in zip(ADMINS, race.endpoints, strict=True)]
+    clients = [
+        cluster.client_as(name, endpoint) for name, endpoint in zip(ADMINS, race.endpoints, strict=True)
+    ]
     clients[0].grants.revoke("ADMIN", "account", "account", admin.session.get().principal)
     removals = (
         lambda client, name: client.grants.revoke("ADMIN", "account", "account", name),

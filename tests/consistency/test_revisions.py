@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from contextlib import AbstractContextManager
 
 import pytest
-from consistency.cluster import Cluster
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
+from consistency.cluster import Cluster
 from lakewarden import FailedPrecondition, InvalidArgument, Unavailable
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.storage import Database
@@ -15,7 +16,7 @@ from lakewarden_server.storage.head import renew_epoch
 
 PAIRS = 60
 PAIRS_LONG = 2_500
-REFUSALS = 100
+REFUSALS = 30
 
 
 def test_a_write_is_read_back_on_every_replica(cluster: Cluster) -> None:
@@ -32,7 +33,7 @@ def test_a_revision_that_was_not_reached_is_unavailable(cluster: Cluster) -> Non
     epoch, revision = last_seen(cluster)
     for ahead in range(1, REFUSALS):
         with pytest.raises(Unavailable) as failure:
-            cluster.admin().at_least_revision(f"{epoch}:{revision + ahead}").catalogs.list().__next__()
+            cluster.admin().at_least_revision(f"{epoch}:{revision + ahead}").catalogs.get("main")
         assert failure.value.reason == "SNAPSHOT_UNAVAILABLE"
     assert list(cluster.admin().at_least_revision(f"{epoch}:{revision}").catalogs.list()) == []
 
@@ -75,11 +76,11 @@ def test_a_database_that_went_back_is_noticed_and_its_lost_grants_are_not_kept(c
         list(admin.at_least_revision(f"{epoch}:{revision}").catalogs.list())
 
 
-@pytest.mark.parametrize("malformed", ["1", "x:y", ":1", "epoch:", "epoch:-1", "epoch:1.5", "epoch:¹"])
-def test_a_malformed_revision_is_refused(cluster: Cluster, malformed: str) -> None:
-    with pytest.raises((InvalidArgument, FailedPrecondition, ValueError)) as failure:
-        list(cluster.admin().at_least_revision(malformed).catalogs.list())
-    assert not isinstance(failure.value, FailedPrecondition)
+def test_a_malformed_revision_is_refused(cluster: Cluster) -> None:
+    for malformed in ("1", "x:y", ":1", "epoch:", "epoch:-1", "epoch:1.5", "epoch: 1"):
+        with pytest.raises(InvalidArgument) as failure:
+            list(cluster.admin().at_least_revision(malformed).catalogs.list())
+        assert failure.value.reason == "FIELD_INVALID"
 
 
 def read_writes(cluster: Cluster, *, pairs: int, seed: int) -> None:
@@ -109,6 +110,6 @@ def last_seen(cluster: Cluster) -> tuple[str, int]:
     return epoch, int(revision)
 
 
-def transaction(database: Database):  # type: ignore[no-untyped-def]
+def transaction(database: Database) -> AbstractContextManager[Connection]:
     """A write behind the servers' back."""
     return database.transaction(deadline=monotonic() + 10)

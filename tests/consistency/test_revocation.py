@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable
 
 import pytest
+
 from consistency.broken import SkipsHeadRead
 from consistency.cluster import Cluster
 from consistency.register import Register, observing, wait_until_observed
-
 from lakewarden import Client
 
 ROUNDS = 15
@@ -78,12 +78,12 @@ def test_control_a_replica_that_skips_the_head_read_is_caught(cluster: Cluster) 
     cluster.add(follower=SkipsHeadRead)
     register = Register(cluster.server.issue_token(VICTIM))
     with observing(cluster, register, TABLE, threads=OBSERVERS_PER_REPLICA):
-        for number in range(CONTROL_ROUNDS_MAX):
+        for _ in range(CONTROL_ROUNDS_MAX):
             change(cluster, register, "grant", cluster.endpoints[0])
             if any(violation.allowed for violation in register.violations):
                 break
         else:
-            pytest.fail(f"{number + 1} rounds did not catch a replica with an old state")
+            pytest.fail(f"{CONTROL_ROUNDS_MAX} rounds did not catch a replica with an old state")
     # Only the broken replica is blamed.
     assert {violation.endpoint for violation in register.violations} == {cluster.endpoints[-1]}
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+
 from consistency.broken import TrustsCheapCheck
 from consistency.cluster import Cluster
-
 from lakewarden import Client, LakewardenError, PermissionDenied, Unauthenticated
 from lakewarden_server.authz.follower import Follower
 

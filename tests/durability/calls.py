@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+
 from lakewarden._errors import from_rpc_error
 
 CALL_SECONDS = 10.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from durability.writers import Ledger
 from sqlalchemy import text
 
+from durability.writers import Ledger
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.storage import UnitOfWork, audit, create_database
 
@@ -76,9 +76,7 @@ def _traces(uow: UnitOfWork) -> Traces:
 
 
 def _logged_traces(uow: UnitOfWork) -> Traces:
-    created = _rows(
-        uow, "SELECT kind, object_id, revision, after FROM change_log WHERE operation = 'CREATE'"
-    )
+    created = _rows(uow, "SELECT kind, object_id, revision, after FROM change_log WHERE operation = 'CREATE'")
     catalogs: dict[str, int] = {}
     schemas: dict[str, int] = {}
     names: dict[str, str] = {}
@@ -96,7 +94,9 @@ def _logged_traces(uow: UnitOfWork) -> Traces:
 def _broken_history(uow: UnitOfWork, ledger: Ledger) -> list[str]:
     found = [f"audit chain: {finding}" for finding in audit.verify(uow.connection)]
     expected = list(range(1, uow.revision + 1))
-    logged = _rows(uow, "SELECT revision, min(nonce) AS nonce FROM change_log GROUP BY revision ORDER BY revision")
+    logged = _rows(
+        uow, "SELECT revision, min(nonce) AS nonce FROM change_log GROUP BY revision ORDER BY revision"
+    )
     if [row["revision"] for row in logged] != expected:
         found.append(f"the change log has gaps or goes beyond revision {uow.revision}")
     if logged and logged[-1]["nonce"] != uow.head.nonce:

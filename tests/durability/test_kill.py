@@ -8,12 +8,12 @@ import uuid
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+
 from durability.calls import Caller, calling
 from durability.invariants import problems, stored
 from durability.processes import WORKSPACE, Installation, install, launched
 from durability.writers import Ledger, writing
-from sqlalchemy import text
-
 from lakewarden import Unavailable
 from lakewarden.v1 import catalogs_pb2, catalogs_pb2_grpc
 from lakewarden_server.core.clock import monotonic

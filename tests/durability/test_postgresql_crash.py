@@ -13,10 +13,10 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
+
 from durability.invariants import problems, stored
 from durability.processes import Installation, ServerProcess, install, launched
 from durability.writers import Ledger, writing
-
 from lakewarden import Unavailable
 
 KILLS = 4
@@ -104,7 +104,9 @@ def test_control_without_synchronous_commit_a_killed_postgresql_loses_writes(
             kill_while_writing(postgresql, installation, server, ledger, name=f"kill{number}")
         if set(ledger.acknowledged) - stored(postgresql.url):
             return
-    pytest.fail(f"{CONTROL_KILLS_MAX} kills with synchronous_commit=off lost nothing: the harness proves nothing")
+    pytest.fail(
+        f"{CONTROL_KILLS_MAX} kills with synchronous_commit=off lost nothing: the harness proves nothing"
+    )
 
 
 def kill_while_writing(

@@ -10,10 +10,11 @@ import re
 import shutil
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
 from durability.images import Disk, mounted_disk, why_no_disk
 from durability.invariants import problems, stored
 from durability.processes import Installation, install, launched
@@ -28,46 +29,41 @@ COUNTED_WRITES = 30
 SYNC = re.compile(r"\b(?:fdatasync|fsync)\(")
 STRACE = ("strace", "-f", "-qq", "-e", "trace=fdatasync,fsync", "-o")
 
-needs_disk = pytest.mark.skipif(
-    bool(why_no_disk()), reason=f"{why_no_disk()}; test_each_acknowledged_write_is_synced counts syncs instead"
-)
+
+@pytest.fixture
+def disk() -> Iterator[Disk]:
+    """A disk whose power can be cut, where this machine can mount one."""
+    if why_no_disk():
+        pytest.skip(f"{why_no_disk()}; test_each_acknowledged_write_is_synced counts syncs instead")
+    with mounted_disk() as mounted:
+        yield mounted
 
 
-@needs_disk
 @pytest.mark.timeout(240)
-def test_a_power_cut_loses_no_acknowledged_write() -> None:
+def test_a_power_cut_loses_no_acknowledged_write(disk: Disk) -> None:
     ledger = Ledger()
     chance = random.Random(20261120)
-    with mounted_disk() as disk:
-        installation = install_on(disk)
-        for number in range(CUTS):
-            known = cut(disk, installation, ledger, name=f"cut{number}", seconds=chance.uniform(*SECONDS))
-            assert problems(installation.url, known) == [], f"cut {number}"
-        with installation.serve() as server, installation.client(server) as client:
-            present = {catalog.name for catalog in client.catalogs.list()}
+    installation = install_on(disk)
+    for number in range(CUTS):
+        known = cut(disk, installation, ledger, name=f"cut{number}", seconds=chance.uniform(*SECONDS))
+        assert problems(installation.url, known) == [], f"cut {number}"
+        ledger = known
+    with installation.serve() as server, installation.client(server) as client:
+        present = {catalog.name for catalog in client.catalogs.list()}
     assert set(ledger.acknowledged) - present == set()
     assert len(ledger.acknowledged) >= CUTS * WRITES_PER_CUT_MIN
 
 
-@needs_disk
 @pytest.mark.timeout(240)
-def test_control_without_syncing_a_power_cut_loses_acknowledged_writes() -> None:
+def test_control_without_syncing_a_power_cut_loses_acknowledged_writes(disk: Disk) -> None:
     chance = random.Random(20261121)
     relaxed = launched("--synchronous", "off")
-    with mounted_disk() as disk:
-        installation = install_on(disk)
-        for number in range(CONTROL_CUTS_MAX):
-            ledger = Ledger()
-            cut(
-                disk,
-                installation,
-                ledger,
-                name=f"cut{number}",
-                seconds=chance.uniform(*SECONDS),
-                command=relaxed,
-            )
-            if set(ledger.acknowledged) - stored(installation.url):
-                return
+    installation = install_on(disk)
+    for number in range(CONTROL_CUTS_MAX):
+        seconds = chance.uniform(*SECONDS)
+        known = cut(disk, installation, Ledger(), name=f"cut{number}", seconds=seconds, command=relaxed)
+        if set(known.acknowledged) - stored(installation.url):
+            return
     pytest.fail(f"{CONTROL_CUTS_MAX} cuts with synchronous=NORMAL lost nothing: the harness proves nothing")
 
 
@@ -103,17 +99,19 @@ def cut(
     seconds: float,
     command: Sequence[str] = (),
 ) -> Ledger:
-    """Lets clients write, cuts the power, mounts what is left; returns what was acknowledged before the cut."""
-    with installation.serve(command=command) as server:
-        with writing(lambda: installation.client(server), ledger, threads=WRITERS, name=name) as writers:
-            writers.wait_for(WRITES_PER_CUT_MIN)
-            time.sleep(seconds)
-            known = ledger.copy()
-            server.freeze()
-            disk.capture()
-            server.kill()
+    """Lets clients write, cuts the power, mounts what is left; returns the ledger as it stood before the cut."""
+    with (
+        installation.serve(command=command) as server,
+        writing(lambda: installation.client(server), ledger, threads=WRITERS, name=name) as writers,
+    ):
+        writers.wait_for(WRITES_PER_CUT_MIN)
+        time.sleep(seconds)
+        known = ledger.copy()
+        server.freeze()
+        disk.capture()
+        server.kill()
     disk.swap()
-    # Attempts that began after the copy of the ledger may or may not have reached the disk.
+    # A reply that came after the ledger was copied tells nothing, but its write may be on the disk.
     known.attempted |= ledger.attempted
     return known
 

@@ -110,7 +110,8 @@ def _private() -> re.Pattern[bytes]:
 
 
 def test_no_file_names_a_registry_or_a_place_on_somebodys_machine() -> None:
-    found = {named(path): _private().search(path.read_bytes()) for path in kept_files()}
+    private = _private()
+    found = {named(path): private.search(path.read_bytes()) for path in kept_files()}
     assert {name: match.group() for name, match in found.items() if match} == {}
 
 

@@ -22,8 +22,7 @@ class GrantService:
 
     def list_grants(self, request: pb.ListGrantsRequest, call: Call) -> pb.ListGrantsResponse:
         """Lists direct grants: all for who may grant on the securable, else the caller's own and its groups'."""
-        wanted = {principal_id(call, request.principal, field="principal")} if request.principal else None
-        shown = wanted if _sees_all(call) else _own(call, wanted)
+        shown = _shown(request.principal, call)
         rows = call.rows(grants.of_securable(call.uow.session, call.self_id))
         assignments = _assignments(call, (row for row in rows if shown is None or row.principal_id in shown))
         page, token = call.pager.page(
@@ -114,7 +113,7 @@ def parse_privilege(call: Call, kind: str, text: str) -> str:
     try:
         return policy.parse_privilege(kind, text)
     except UnknownPrivilege as error:
-        name = "_".join(text.upper().replace("_", " ").split())
+        name = "_".join(text.upper().replace("_", " ").split()) if text.isascii() else ""
         elsewhere = any(row.name == name and row.is_grantable for row in policy.privileges.values())
         reason = Reason.PRIVILEGE_NOT_APPLICABLE if elsewhere else Reason.PRIVILEGE_UNKNOWN
         raise InvalidArgument(reason, str(error), privilege=text[:100], kind=kind) from None
@@ -127,9 +126,16 @@ def _sees_all(call: Call) -> bool:
     ).allowed
 
 
-def _own(call: Call, wanted: set[str] | None) -> frozenset[str]:
+def _shown(name: str, call: Call) -> frozenset[str] | None:
+    """Whose grants a list may show; None is everybody's. Raises PRINCIPAL_UNKNOWN to who sees all."""
+    if _sees_all(call):
+        return frozenset({principal_id(call, name, field="principal")}) if name else None
     own = call.snapshot.closure(call.caller.id)
-    return own if wanted is None else own & wanted
+    if not name:
+        return own
+    # An unknown name is not told from somebody else's: neither has grants that the caller may see.
+    wanted = call.snapshot.principal_named(name)
+    return own & {wanted.id} if wanted else frozenset()
 
 
 def _assignments(call: Call, rows: Iterable[Grant]) -> list[pb.PrivilegeAssignment]:
