@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -64,8 +63,6 @@ def postgresql() -> Iterator[str]:
     try:
         yield server.get_uri()
     finally:
-        # Nobody needs these data again: no reason to wait for a checkpoint.
-        os.kill(server.get_pid(), signal.SIGQUIT)
         server.cleanup()
         shutil.rmtree(directory, ignore_errors=True)
 

@@ -14,7 +14,7 @@ METASTORE = "metastore-0"
 WORKSPACE = "workspace-0"
 GROUP_DEPTH_MAX = 4
 ALLOWED_SHARE = 0.4
-MISS_KINDS = ("no SELECT", "no USE SCHEMA", "no USE CATALOG")
+PLACES = ("schema in use", "catalog in use", "anywhere")
 
 
 class Size(NamedTuple):
@@ -78,7 +78,7 @@ def make_world(size: Size, *, metastore: str = METASTORE, workspace: str = WORKS
 
 
 def ask(world: World, count: int, *, seed: int) -> list[Question]:
-    """Fresh questions: two fifths lead to a table the user may read, the rest fail in equal parts at each gate."""
+    """Fresh questions: two fifths lead to a table the user may read, the rest in equal parts near, far and anywhere."""
     rng = random.Random(seed)
     users = [principal.name for principal in world.principals if world.groups_of.get(principal.name)]
     return [_question(world, rng, rng.choice(users)) for _ in range(count)]
@@ -90,10 +90,10 @@ def _question(world: World, rng: random.Random, user: str) -> Question:
         return Question(user, rng.choice(world.holders[group]))
     schema = rng.choice(world.entered[group])
     catalog = schema.partition(".")[0]
-    miss = rng.choice(MISS_KINDS)
-    if miss == "no USE SCHEMA":
+    place = rng.choice(PLACES)
+    if place == "catalog in use":
         schema = f"{catalog}.schema_{rng.randrange(world.size.schemas_per_catalog)}"
-    elif miss == "no USE CATALOG":
+    elif place == "anywhere":
         schema = f"catalog_{rng.randrange(world.size.catalogs)}.schema_{rng.randrange(world.size.schemas_per_catalog)}"
     return Question(user, f"{schema}.table_{rng.randrange(world.size.tables_per_schema)}")
 

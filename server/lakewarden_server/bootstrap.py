@@ -17,6 +17,7 @@ from lakewarden_server.entities import Grant, Principal
 from lakewarden_server.services.tokens import token_row
 from lakewarden_server.storage import AuditRecord, Database, load_snapshot
 from lakewarden_server.storage.bootstrap import claim
+from lakewarden_server.storage.head import renew_epoch
 
 BOOTSTRAP_LIFETIME = timedelta(hours=24)
 INITIALIZE_SECONDS = 30.0
@@ -106,6 +107,14 @@ def recover(database: Database, keys: Keys, *, admin: str) -> Bootstrapped:
         uow.audit(_record(principal.id, principal.name, "lakewarden-server recover", "recover"))
         uow.commit()
     return Bootstrapped(principal.id, text.render())
+
+
+def declare_restored(database: Database) -> str:
+    """Gives a database that was restored from a backup a new epoch, and returns it."""
+    with database.transaction(deadline=monotonic() + INITIALIZE_SECONDS) as connection:
+        epoch = renew_epoch(connection)
+        connection.commit()
+    return epoch
 
 
 def _record(principal_id: str, name: str, method: str, operation: str) -> AuditRecord:

@@ -17,7 +17,7 @@ try:
     from lakewarden_server import doctor as checks
     from lakewarden_server.app import App
     from lakewarden_server.authn.keys import KeyFileError, create_key_file, load_key_file
-    from lakewarden_server.bootstrap import bootstrap, recover, write_token_file
+    from lakewarden_server.bootstrap import bootstrap, declare_restored, recover, write_token_file
     from lakewarden_server.config import Settings, SettingsError, read_settings
     from lakewarden_server.core.errors import LakewardenError
     from lakewarden_server.pipeline.rules import RuleError
@@ -122,7 +122,9 @@ def recover_command(admin: str, **options: object) -> None:
       lakewarden-server recover --admin ada@example.com
     """
     settings = read_settings(options)
-    keys = load_key_file(settings.key_file)
+    keys = (
+        load_key_file(settings.key_file) if settings.key_file.exists() else create_key_file(settings.key_file)
+    )
     database = create_database(settings.database_url)
     try:
         again = recover(database, keys, admin=admin)
@@ -130,6 +132,26 @@ def recover_command(admin: str, **options: object) -> None:
         database.close()
     write_token_file(settings.bootstrap_token_file, again.token)
     click.echo(f"One-time token for {admin}, good for 24 hours: {settings.bootstrap_token_file}")
+
+
+@main.command()
+@_data_options
+def restored(**options: object) -> None:
+    """Declare a database that was restored from a backup another history than the one clients remember.
+
+    Revision tokens from before the restore are refused from now on. Tokens and grants revoked since the backup are back: revoke them again.
+
+    \b
+    Example:
+      lakewarden-server restored
+    """
+    database = create_database(read_settings(options).database_url)
+    try:
+        epoch = declare_restored(database)
+    finally:
+        database.close()
+    click.echo(f"epoch {epoch}: revision tokens from before the restore are refused")
+    click.echo("Tokens and grants revoked since the backup are back: revoke them again.")
 
 
 @main.command("migrate")

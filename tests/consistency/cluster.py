@@ -79,6 +79,7 @@ class Cluster:
         self.directory = directory
         self.endpoints = [server.endpoint]
         self._stack = stack
+        self._clients: dict[tuple[str, str], Client] = {}
 
     def add(self, *, database: Database | None = None, follower: type[Follower] = Follower) -> App:
         """Another server in this process; `follower` may be a broken one, put in where production has its own."""
@@ -119,9 +120,12 @@ class Cluster:
         return self.client(self.server.token_of(name), endpoint)
 
     def client(self, token: str, endpoint: str = "") -> Client:
-        """A client with any token; it makes one attempt for each call."""
-        client = Client(endpoint or self.server.endpoint, token=token, workspace=WORKSPACE, retries=0)
-        return self._stack.enter_context(client)
+        """A client with any token; it makes one attempt for each call, and is the same one each time."""
+        key = (token, endpoint or self.server.endpoint)
+        if key not in self._clients:
+            client = Client(key[1], token=token, workspace=WORKSPACE, retries=0)
+            self._clients[key] = self._stack.enter_context(client)
+        return self._clients[key]
 
 
 @contextmanager

@@ -95,10 +95,11 @@ def read_writes(cluster: Cluster, *, pairs: int, seed: int) -> None:
     for number in range(pairs):
         writer, reader = chance.choice(clients), chance.choice(clients)
         writer.catalogs.update("main", comment=str(number))
+        written = int(writer.revision.rpartition(":")[2])
         seen = reader.at_least_revision(writer.revision)
         assert seen.catalogs.get("main").comment == str(number)
         answered = int(seen.revision.rpartition(":")[2])
-        assert answered >= int(writer.revision.rpartition(":")[2]) > newest
+        assert answered >= written > newest
         newest = answered
 
 

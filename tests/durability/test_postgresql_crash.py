@@ -122,6 +122,9 @@ def kill_while_writing(
         writers.wait_for(WRITES_PER_KILL_MIN)
         time.sleep(SECONDS)
         postgresql.kill()
+    # Without its primary the server says that it cannot answer; an answer could be a stale one (promise G5).
+    with installation.client(server) as client, pytest.raises(Unavailable):
+        client.authorization.check("SELECT", "table", "main.sales.orders")
     postgresql.restart()
 
 

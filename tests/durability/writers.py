@@ -23,10 +23,6 @@ class Ledger:
     errors: list[str] = field(default_factory=list)
     """Failures that no kill explains."""
 
-    def copy(self) -> Ledger:
-        """The ledger as it stands now."""
-        return Ledger(set(self.attempted), dict(self.acknowledged), list(self.errors))
-
     @property
     def revision(self) -> int:
         """The highest acknowledged revision."""

@@ -58,7 +58,8 @@ def load_key_file(path: Path) -> Keys:
         root = bytes.fromhex(text)
     except FileNotFoundError:
         raise KeyFileError(
-            f"key file {path} is missing: run `lakewarden-server init`, or restore it from your backup"
+            f"key file {path} is missing: restore it from your backup (a new database gets one by `lakewarden-server init`; "
+            "where it is lost for good, `lakewarden-server recover` makes a new one, and every old token is void)"
         ) from None
     except (OSError, ValueError) as error:
         raise KeyFileError(f"key file {path} cannot be read: {error}") from None

@@ -1,0 +1,97 @@
+"""Each servicer behind grpc_testing's transport: the contract of the adapter, through the same pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import grpc_testing
+import pytest
+from access.rpcs import offered
+from access.world import REQUESTS, World, build, request_for
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc import error_details_pb2, status_pb2
+from lakewarden_server.app import services
+from lakewarden_server.rpc.servicers import servicer_class
+from lakewarden_server.testing import EmbeddedServer, serve
+
+# One RPC of each service that succeeds for the admin without changing anything.
+READS = {
+    "AuthorizationService": "Check",
+    "CatalogService": "GetCatalog",
+    "GrantService": "ListGrants",
+    "GroupService": "GetGroup",
+    "MetastoreService": "GetMetastore",
+    "SchemaService": "ListSchemas",
+    "ServicePrincipalService": "ListServicePrincipals",
+    "SessionService": "GetSession",
+    "TableService": "GetTable",
+    "TokenService": "ListTokens",
+    "UserService": "ListUsers",
+    "WorkspaceService": "ListWorkspaces",
+}
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[tuple[EmbeddedServer, World, grpc_testing.Server]]:
+    with serve() as server:
+        world = build(server)
+        implemented = {
+            descriptor: servicer_class(descriptor, server.app.pipeline)()
+            for descriptor in services(server.app.keys)
+        }
+        clock = grpc_testing.strict_real_time()
+        yield server, world, grpc_testing.server_from_dictionary(implemented, clock)
+
+
+def _descriptors(server: EmbeddedServer) -> dict[str, ServiceDescriptor]:
+    return {descriptor.name: descriptor for descriptor in services(server.app.keys)}
+
+
+def _invoke(
+    stage: tuple[EmbeddedServer, World, grpc_testing.Server], service: str, *, token: str, timeout: float = 10
+) -> tuple[Any, dict[str, str], dict[str, bytes], grpc.StatusCode, str]:
+    server, world, transport = stage
+    method = _descriptors(server)[service].methods_by_name[READS[service]]
+    name = f"lakewarden.v1.{service}/{READS[service]}"
+    request = GetMessageClass(method.input_type).FromString(request_for(name, world))
+    metadata = (("authorization", f"Bearer {token}"), ("lakewarden-workspace", "workspace"))
+    rpc = transport.invoke_unary_unary(method, metadata, request, timeout)
+    reply, trailing, code, details = rpc.termination()
+    initial = {} if code is not grpc.StatusCode.OK else dict(rpc.initial_metadata())
+    return reply, initial, dict(trailing or ()), code, details
+
+
+@pytest.mark.parametrize("service", READS)
+def test_servicer_answers_with_revision_and_request_id(
+    stage: tuple[EmbeddedServer, World, grpc_testing.Server], service: str
+) -> None:
+    reply, initial, _, code, _ = _invoke(stage, service, token=stage[0].admin_token)
+    assert code is grpc.StatusCode.OK
+    assert reply.DESCRIPTOR is offered()[f"lakewarden.v1.{service}/{READS[service]}"].output_type
+    assert set(initial) == {"lakewarden-revision", "lakewarden-request-id"}
+
+
+@pytest.mark.parametrize("service", READS)
+def test_servicer_refuses_with_status_details(
+    stage: tuple[EmbeddedServer, World, grpc_testing.Server], service: str
+) -> None:
+    reply, _, trailing, code, details = _invoke(stage, service, token="garbage")
+    assert (reply, code) == (None, grpc.StatusCode.UNAUTHENTICATED)
+    status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
+    information = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(information)
+    assert (information.reason, information.domain, status.message) == (
+        "TOKEN_MALFORMED",
+        "lakewarden",
+        details,
+    )
+
+
+def test_every_servicer_has_its_contract_test(
+    stage: tuple[EmbeddedServer, World, grpc_testing.Server],
+) -> None:
+    assert set(_descriptors(stage[0])) == set(READS)
+    assert {f"{service}/{method}" for service, method in READS.items()} <= set(REQUESTS)
