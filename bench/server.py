@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from sqlalchemy import insert
+from sqlalchemy import Table, insert
 
 from bench.worlds import Size, World, make_world
 from lakewarden.v1 import authorization_pb2 as pb
@@ -95,16 +95,23 @@ def fill(server: EmbeddedServer, size: Size) -> None:
         uow.commit()
 
 
+def table_of(entity_class: type[entities.Base]) -> Table:
+    """The table of a mapped class alone: inserting through the class would write its parent's table too."""
+    table = entity_class.__table__
+    assert isinstance(table, Table)
+    return table
+
+
 def _rows(world: World, stamp: dict[str, Any], owner: str) -> Iterable[tuple[Any, Iterable[dict[str, Any]]]]:
     stamped = {**stamp, "update_time": stamp["create_time"], "updated_by": owner}
     granted = {"create_time": stamp["create_time"], "granted_by": owner, "revision": stamp["revision"]}
     yield (
-        entities.Principal.__table__,
+        table_of(entities.Principal),
         ({**row._asdict(), "display_name": "", "system": False, **stamped} for row in world.principals),
     )
-    yield entities.GroupMember.__table__, ({**row._asdict(), **stamp} for row in world.memberships)
+    yield table_of(entities.GroupMember), ({**row._asdict(), **stamp} for row in world.memberships)
     yield (
-        entities.Securable.__table__,
+        table_of(entities.Securable),
         (
             {
                 **row._asdict(),
@@ -117,7 +124,7 @@ def _rows(world: World, stamp: dict[str, Any], owner: str) -> Iterable[tuple[Any
             for row in world.securables
         ),
     )
-    yield entities.Grant.__table__, ({**row._asdict(), **granted} for row in world.grants)
+    yield table_of(entities.Grant), ({**row._asdict(), **granted} for row in world.grants)
 
 
 def _revision(server: EmbeddedServer) -> str:

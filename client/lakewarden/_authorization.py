@@ -143,17 +143,26 @@ class Authorization:
         self._connection = connection
         self._stub = authorization_pb2_grpc.AuthorizationServiceStub(connection.channel)
 
-    def check(self, privilege: str, kind: str, full_name: str, *, subject: str | None = None) -> Verdict:
-        """May the subject use this privilege on this securable now, every gate included?"""
+    def check(
+        self, privilege: str, kind: str, full_name: str, *, subject: str | None = None, explain: bool = True
+    ) -> Verdict:
+        """May the subject use this privilege on this securable now, every gate included?
+
+        `explain=False` leaves reason and fixes out of a denial, which makes it several times cheaper.
+        """
         request = authorization_pb2.CheckRequest(
-            subject=subject or "", access=access(privilege, kind, full_name)
+            subject=subject or "", access=access(privilege, kind, full_name), explain=explain
         )
         reply = self._connection.call(self._stub.Check, request)
         return _verdict(reply.verdict, reply.revision)
 
-    def batch_check(self, accesses: Iterable[PlanAccess], *, subject: str | None = None) -> list[Verdict]:
-        """Answer up to 1,000 checks at one revision, in the order asked."""
-        request = authorization_pb2.BatchCheckRequest(subject=subject or "", accesses=_accesses(accesses))
+    def batch_check(
+        self, accesses: Iterable[PlanAccess], *, subject: str | None = None, explain: bool = True
+    ) -> list[Verdict]:
+        """Answer up to 1,000 checks at one revision, in the order asked; `explain` as for `check`."""
+        request = authorization_pb2.BatchCheckRequest(
+            subject=subject or "", accesses=_accesses(accesses), explain=explain
+        )
         reply = self._connection.call(self._stub.BatchCheck, request)
         return [_verdict(verdict, reply.revision) for verdict in reply.verdicts]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
+
 from access.world import World, build
 from lakewarden_server.testing import serve
 

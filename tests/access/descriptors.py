@@ -7,6 +7,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, empty_pb2, wrappers_pb2
 from google.protobuf.descriptor import ServiceDescriptor
+
 from lakewarden.v1 import rules_pb2
 
 _numbers = itertools.count(1)

@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+
 from lakewarden_policy import load_policy
 from lakewarden_server.app import services
 from lakewarden_server.authn.keys import KEY_BYTES, Keys

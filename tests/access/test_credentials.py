@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import grpc
 import pytest
-from access.rpcs import call, names, offered
-from access.world import World, request_for, rpc_names
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from access.rpcs import call, names, offered
+from access.world import World, request_for, rpc_names
 
 GARBAGE_TOKENS = {
     "word": ("garbage", "TOKEN_MALFORMED"),

@@ -8,8 +8,9 @@ from typing import Any
 
 import grpc
 import pytest
-from access.rpcs import Answer, call, offered, request_class
 from google.protobuf.json_format import ParseDict
+
+from access.rpcs import Answer, call, offered, request_class
 from lakewarden_server.testing import EmbeddedServer, serve
 
 GUEST = "guest@example.com"
@@ -127,24 +128,34 @@ def _kind(rpc: str) -> str:
     return {"SCHEMA": "CATALOG", "TABLE": "SCHEMA"}[own]
 
 
-def _cases() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    for rpc, body in BODIES.items():
-        for hidden, missing in HIDDEN[_kind(rpc)].items():
+def _pairs(*kinds: str) -> Iterator[tuple[str, str, str]]:
+    """Kind, hidden name and missing name."""
+    for kind in kinds:
+        for hidden, missing in HIDDEN[kind].items():
             for other in missing:
-                yield rpc, hidden, other, dict(body)
-                if rpc in {"SchemaService/ListSchemas", "TableService/ListTables"}:
-                    yield rpc, hidden, other, {**body, "pageToken": "bogus"}
-                    yield rpc, hidden, other, {**body, "pageSize": -1}
-    for rpc, body in GRANTS.items():
-        for kind in ("METASTORE", "WORKSPACE", "CATALOG", "SCHEMA", "TABLE"):
-            for hidden, missing in HIDDEN[kind].items():
-                for other in missing:
-                    yield rpc, hidden, other, {"securableType": kind, "fullName": NAME, **body}
-    for rpc, body in SUBJECTS.items():
-        for kind in ("USER", "SERVICE_PRINCIPAL", "GROUP"):
-            for hidden, missing in HIDDEN[kind].items():
-                for other in missing:
-                    yield rpc, hidden, other, dict(body)
+                yield kind, hidden, other
+
+
+def _bodies(rpc: str, kind: str) -> Iterator[dict[str, Any]]:
+    """The requests of an RPC to compare; a list also with a page nobody can have."""
+    if rpc in GRANTS:
+        yield {"securableType": kind, "fullName": NAME, **GRANTS[rpc]}
+        return
+    body = dict({**BODIES, **SUBJECTS}[rpc])
+    yield body
+    if rpc in {"SchemaService/ListSchemas", "TableService/ListTables"}:
+        yield {**body, "pageToken": "bogus"}
+        yield {**body, "pageSize": -1}
+
+
+def _cases() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    kinds = {rpc: (_kind(rpc),) for rpc in BODIES}
+    kinds |= dict.fromkeys(GRANTS, ("METASTORE", "WORKSPACE", "CATALOG", "SCHEMA", "TABLE"))
+    kinds |= dict.fromkeys(SUBJECTS, ("USER", "SERVICE_PRINCIPAL", "GROUP"))
+    for rpc, wanted in kinds.items():
+        for kind, hidden, missing in _pairs(*wanted):
+            for body in _bodies(rpc, kind):
+                yield rpc, hidden, missing, body
 
 
 CASES = list(_cases())

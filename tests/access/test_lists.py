@@ -6,33 +6,26 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from access.roles import ROLES, WORKSPACE_OF, cast
+
+from access.roles import ROLES, WORKSPACE_OF, cast, email
 from lakewarden import Client
 from lakewarden_server.testing import serve
 
+
 # What each role is shown besides nothing; a role that is not named sees an empty list.
-CATALOGS = dict.fromkeys(
-    ("met", "cat", "sch", "tab", "man", "mug", "use", "sel", "mod", "bro", "grp"), {"main"}
-)
-SCHEMAS = {
-    **dict.fromkeys(("met", "cat", "mug", "use", "bro"), {"default", "sales"}),
-    **dict.fromkeys(("sch", "tab", "sel", "mod", "grp"), {"sales"}),
-}
-TABLES = dict.fromkeys(("met", "cat", "sch", "tab", "mug", "sel", "mod", "bro", "grp"), {"orders"})
-METASTORES = {
-    **{role: {"metastore"} for role in ROLES},
-    "acc": {"metastore", "elsewhere"},
-    "una": set(),
-    "oth": {"elsewhere"},
-}
-WORKSPACES = {
-    **{role: {"workspace"} for role in ROLES},
-    "acc": {"workspace", "remote"},
-    "una": set(),
-    "oth": {"remote"},
-}
-GROUPS = {**{role: {"account users"} for role in ROLES}, "grp": {"account users", "analysts", "readers"},
-          "acc": {"account users", "analysts", "readers"}}  # fmt: skip
+def _shown(**by_names: str) -> dict[str, set[str]]:
+    """Role -> names, from names joined by `_and_` -> roles."""
+    return {role: set(names.split("_and_")) for names, roles in by_names.items() for role in roles.split()}
+
+
+_ASSIGNED = "met cat sch tab man mug use sel mod bro grp wsa"
+CATALOGS = _shown(main="met cat sch tab man mug use sel mod bro grp")
+SCHEMAS = _shown(default_and_sales="met cat mug use bro", sales="sch tab sel mod grp")
+TABLES = _shown(orders="met cat sch tab mug sel mod bro grp")
+METASTORES = _shown(metastore=_ASSIGNED, metastore_and_elsewhere="acc", elsewhere="oth")
+WORKSPACES = _shown(workspace=_ASSIGNED, workspace_and_remote="acc", remote="oth")
+GROUPS = {role: {"account users"} for role in ROLES}
+GROUPS["grp"] = GROUPS["acc"] = {"account users", "analysts", "readers"}
 
 LISTS: dict[str, tuple[Callable[[Client], Iterator[Any]], dict[str, set[str]]]] = {
     "catalogs": (lambda client: client.catalogs.list(), CATALOGS),
@@ -62,9 +55,9 @@ def test_list_shows_what_the_role_may_see(clients: dict[str, Client], noun: str,
 
 @pytest.mark.parametrize("role", ROLES)
 def test_users_see_themselves_and_admins_see_all(clients: dict[str, Client], role: str) -> None:
-    shown = {user.name for user in clients[role].users.list()}
-    assert shown == (
-        {user for user in shown if len(shown) > len(ROLES)} if role == "acc" else {f"{role}@example.com"}
+    everybody = {"admin@example.com", *map(email, ROLES)}
+    assert {user.name for user in clients[role].users.list()} == (
+        everybody if role == "acc" else {email(role)}
     )
 
 

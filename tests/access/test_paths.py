@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
+
 from access.rpcs import Answer, call
 from access.world import World, rpc_names
 

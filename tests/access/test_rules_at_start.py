@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import lakewarden_server.app
 import pytest
-from access.descriptors import service
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.wrappers_pb2 import StringValue
+
+import lakewarden_server.app
+from access.descriptors import service
 from lakewarden_policy import load_policy
 from lakewarden_server.pipeline.rules import RuleError, collect_methods
 from lakewarden_server.testing import serve
@@ -89,9 +90,8 @@ def test_unknown_method_is_denied_by_the_pipeline() -> None:
     from lakewarden_server.pipeline.errors import CallFailed
     from lakewarden_server.pipeline.pipeline import Incoming
 
-    with serve(workspace=False) as server, pytest.raises(CallFailed) as failed:
-        metadata = {"authorization": f"Bearer {server.admin_token}"}
-        server.app.pipeline.handle(
-            "lakewarden.v1.MoonService/GetMoon", StringValue(), Incoming(metadata, "test", None)
-        )
+    with serve(workspace=False) as server:
+        incoming = Incoming({"authorization": f"Bearer {server.admin_token}"}, "test", None)
+        with pytest.raises(CallFailed) as failed:
+            server.app.pipeline.handle("lakewarden.v1.MoonService/GetMoon", StringValue(), incoming)
     assert failed.value.status.message == "no rule allows this method"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib import resources
 
 import pytest
+
 from access.rpcs import offered
 from lakewarden.v1 import rules_pb2
 from lakewarden_policy import load_policy

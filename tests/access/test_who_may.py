@@ -11,9 +11,10 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.json_format import ParseDict
+
 from access.roles import ROLES, WORKSPACE_OF, cast, email
 from access.rpcs import Answer, call, offered, request_class
-from google.protobuf.json_format import ParseDict
 from lakewarden_server.testing import EmbeddedServer, serve
 
 # `+` may, `.` may not. Columns are the roles of `roles.py`.

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+
 from access.rpcs import Answer, call, offered
 from access.world import NOBODY, World, request_for, rpc_names
 from lakewarden_server.rules_document import EMPTY_LIST, OWN_IDENTITY, REFUSED, SAYS_NO

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from access.rpcs import names, request_class
 from google.protobuf.json_format import ParseDict
+
+from access.rpcs import names, request_class
 from lakewarden_server.testing import EmbeddedServer
 
 NOBODY = "nobody@example.com"

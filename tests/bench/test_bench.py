@@ -17,7 +17,7 @@ from bench.worlds import METASTORE, WORKSPACE, Question, Size, World, ask, make_
 from lakewarden_policy import Decider, load_policy
 
 SMALL = Size(
-    users=100, groups=40, catalogs=10, schemas_per_catalog=4, tables_per_schema=40, grants=2_000, closure=12
+    users=100, groups=40, catalogs=10, schemas_per_catalog=10, tables_per_schema=40, grants=1_500, closure=12
 )
 
 ASSIGNMENT = 1
@@ -36,7 +36,7 @@ def decider(world: World) -> Decider:
 
 def test_world_has_the_size_asked_for(world: World) -> None:
     kinds = Counter(row.kind for row in world.securables)
-    assert (kinds["CATALOG"], kinds["SCHEMA"], kinds["TABLE"]) == (10, 40, 1_600)
+    assert (kinds["CATALOG"], kinds["SCHEMA"], kinds["TABLE"]) == (10, 100, 4_000)
     assert len(world.grants) == len(set(world.grants)) == SMALL.grants + ASSIGNMENT
     assert make_world(SMALL).grants == world.grants
 

@@ -44,7 +44,7 @@ class Caller:
             )
         except grpc.RpcError as error:
             raise from_rpc_error(error, request_id=request_id, endpoint="test") from None
-        revision = dict(call.initial_metadata())["lakewarden-revision"]
+        revision = dict(call.trailing_metadata())["lakewarden-revision"]
         return reply, int(revision.rpartition(":")[2])
 
 

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from lakewarden import Client
 from lakewarden_server.testing import EmbeddedServer, serve
 

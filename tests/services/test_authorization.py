@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import pytest
+
 from lakewarden import Client
 from lakewarden_server.testing import EmbeddedServer, serve
 from services.errors import fails

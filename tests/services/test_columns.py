@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+
 from lakewarden import Client
 from lakewarden.v1 import tables_pb2, tables_pb2_grpc
 from lakewarden_server.testing import EmbeddedServer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from lakewarden import Client
 from lakewarden._authorization import change
 from lakewarden.v1 import grants_pb2

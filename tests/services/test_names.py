@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Callable
 
 import pytest
+
 from lakewarden import Client
 from services.errors import fails
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from lakewarden import Client
 from lakewarden_server.testing import EmbeddedServer
 from services.errors import fails

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+
 from lakewarden import Client
 from lakewarden.v1 import (
     catalogs_pb2,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
+
 from lakewarden import Client, LakewardenError
 from lakewarden_server.testing import EmbeddedServer, serve
 from services.errors import fails
@@ -150,7 +152,7 @@ def test_group_cycle_is_refused_at_any_distance(admin: Client, fresh: Fresh) -> 
         admin.groups.create(name)
     with fails("GROUP_CYCLE", "FAILED_PRECONDITION"):
         admin.groups.update_members(names[0], add=[names[0]])
-    for parent, child in zip(names, names[1:], strict=False):
+    for parent, child in pairwise(names):
         admin.groups.update_members(parent, add=[child])
     for ancestor in names[:3]:
         with fails("GROUP_CYCLE", "FAILED_PRECONDITION", saying=ancestor):
@@ -180,7 +182,7 @@ def test_groups_nest_ten_deep_and_no_deeper(admin: Client, fresh: Fresh) -> None
     names = [fresh("group") for _ in range(11)]
     for name in names:
         admin.groups.create(name)
-    for parent, child in zip(names[:9], names[1:10], strict=True):
+    for parent, child in pairwise(names[:10]):
         admin.groups.update_members(parent, add=[child])
     with fails("GROUP_TOO_DEEP", "FAILED_PRECONDITION", saying="10"):
         admin.groups.update_members(names[9], add=[names[10]])
@@ -195,7 +197,7 @@ def test_tenth_group_still_confers(server: EmbeddedServer, fresh: Fresh) -> None
     admin.catalogs.create(catalog)
     for name in names:
         admin.groups.create(name)
-    for parent, child in zip(names, names[1:], strict=False):
+    for parent, child in pairwise(names):
         admin.groups.update_members(parent, add=[child])
     admin.groups.update_members(names[-1], add=["deep@example.com"])
     admin.grants.grant("BROWSE", "catalog", catalog, names[0])

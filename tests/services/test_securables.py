@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
 from lakewarden import Client
 from lakewarden_server.testing import EmbeddedServer
 from services.errors import fails

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
 from lakewarden import Client
 from lakewarden_server.app import App
 from lakewarden_server.authn.keys import create_key_file

@@ -28,7 +28,7 @@ from lakewarden.v1 import grants_pb2 as lakewarden_dot_v1_dot_grants__pb2
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lakewarden/v1/authorization.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1alakewarden/v1/grants.proto\x1a\x19lakewarden/v1/rules.proto\"\x8d\x01\n\x06\x41\x63\x63\x65ss\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprivilege\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63olumns\x18\x04 \x03(\tB\x04\xe2\x41\x01\x01\"K\n\x07Verdict\x12\x15\n\x07\x61llowed\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x66ixes\x18\x03 \x03(\tB\x04\xe2\x41\x01\x03\"R\n\x0c\x43heckRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12+\n\x06\x61\x63\x63\x65ss\x18\x02 \x01(\x0b\x32\x15.lakewarden.v1.AccessB\x04\xe2\x41\x01\x02\"V\n\rCheckResponse\x12-\n\x07verdict\x18\x01 \x01(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"Y\n\x11\x42\x61tchCheckRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x08\x61\x63\x63\x65sses\x18\x02 \x03(\x0b\x32\x15.lakewarden.v1.AccessB\x04\xe2\x41\x01\x02\"\\\n\x12\x42\x61tchCheckResponse\x12.\n\x08verdicts\x18\x01 \x03(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x99\x01\n\x14\x41uthorizePlanRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x08\x61\x63\x63\x65sses\x18\x02 \x03(\x0b\x32\x15.lakewarden.v1.AccessB\x04\xe2\x41\x01\x02\x12;\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0e\x32\x1f.lakewarden.v1.EngineCapabilityB\x04\xe2\x41\x01\x01\"\xa8\x01\n\x15\x41uthorizePlanResponse\x12\x15\n\x07\x61llowed\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12.\n\x08verdicts\x18\x02 \x03(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x30\n\x07max_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03*V\n\x10\x45ngineCapability\x12!\n\x1d\x45NGINE_CAPABILITY_UNSPECIFIED\x10\x00\x12\x0e\n\nROW_FILTER\x10\x01\x12\x0f\n\x0b\x43OLUMN_MASK\x10\x02\x32\xf4\x02\n\x14\x41uthorizationService\x12\x66\n\x05\x43heck\x12\x1b.lakewarden.v1.CheckRequest\x1a\x1c.lakewarden.v1.CheckResponse\"\"\xfa\xd4\x18\x1e\n\x13\x61uthorization.check\"\x07subject\x12u\n\nBatchCheck\x12 .lakewarden.v1.BatchCheckRequest\x1a!.lakewarden.v1.BatchCheckResponse\"\"\xfa\xd4\x18\x1e\n\x13\x61uthorization.check\"\x07subject\x12}\n\rAuthorizePlan\x12#.lakewarden.v1.AuthorizePlanRequest\x1a$.lakewarden.v1.AuthorizePlanResponse\"!\xfa\xd4\x18\x1d\n\x12\x61uthorization.plan\"\x07subjectb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lakewarden/v1/authorization.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1alakewarden/v1/grants.proto\x1a\x19lakewarden/v1/rules.proto\"\x8d\x01\n\x06\x41\x63\x63\x65ss\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprivilege\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63olumns\x18\x04 \x03(\tB\x04\xe2\x41\x01\x01\"K\n\x07Verdict\x12\x15\n\x07\x61llowed\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x66ixes\x18\x03 \x03(\tB\x04\xe2\x41\x01\x03\"i\n\x0c\x43heckRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12+\n\x06\x61\x63\x63\x65ss\x18\x02 \x01(\x0b\x32\x15.lakewarden.v1.AccessB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x65xplain\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"V\n\rCheckResponse\x12-\n\x07verdict\x18\x01 \x01(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"p\n\x11\x42\x61tchCheckRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x08\x61\x63\x63\x65sses\x18\x02 \x03(\x0b\x32\x15.lakewarden.v1.AccessB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x65xplain\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\\\n\x12\x42\x61tchCheckResponse\x12.\n\x08verdicts\x18\x01 \x03(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x99\x01\n\x14\x41uthorizePlanRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x08\x61\x63\x63\x65sses\x18\x02 \x03(\x0b\x32\x15.lakewarden.v1.AccessB\x04\xe2\x41\x01\x02\x12;\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0e\x32\x1f.lakewarden.v1.EngineCapabilityB\x04\xe2\x41\x01\x01\"\xa8\x01\n\x15\x41uthorizePlanResponse\x12\x15\n\x07\x61llowed\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12.\n\x08verdicts\x18\x02 \x03(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x30\n\x07max_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03*V\n\x10\x45ngineCapability\x12!\n\x1d\x45NGINE_CAPABILITY_UNSPECIFIED\x10\x00\x12\x0e\n\nROW_FILTER\x10\x01\x12\x0f\n\x0b\x43OLUMN_MASK\x10\x02\x32\xf4\x02\n\x14\x41uthorizationService\x12\x66\n\x05\x43heck\x12\x1b.lakewarden.v1.CheckRequest\x1a\x1c.lakewarden.v1.CheckResponse\"\"\xfa\xd4\x18\x1e\n\x13\x61uthorization.check\"\x07subject\x12u\n\nBatchCheck\x12 .lakewarden.v1.BatchCheckRequest\x1a!.lakewarden.v1.BatchCheckResponse\"\"\xfa\xd4\x18\x1e\n\x13\x61uthorization.check\"\x07subject\x12}\n\rAuthorizePlan\x12#.lakewarden.v1.AuthorizePlanRequest\x1a$.lakewarden.v1.AuthorizePlanResponse\"!\xfa\xd4\x18\x1d\n\x12\x61uthorization.plan\"\x07subjectb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,6 +53,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKREQUEST'].fields_by_name['subject']._serialized_options = b'\342A\001\001'
   _globals['_CHECKREQUEST'].fields_by_name['access']._loaded_options = None
   _globals['_CHECKREQUEST'].fields_by_name['access']._serialized_options = b'\342A\001\002'
+  _globals['_CHECKREQUEST'].fields_by_name['explain']._loaded_options = None
+  _globals['_CHECKREQUEST'].fields_by_name['explain']._serialized_options = b'\342A\001\001'
   _globals['_CHECKRESPONSE'].fields_by_name['verdict']._loaded_options = None
   _globals['_CHECKRESPONSE'].fields_by_name['verdict']._serialized_options = b'\342A\001\003'
   _globals['_CHECKRESPONSE'].fields_by_name['revision']._loaded_options = None
@@ -61,6 +63,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHCHECKREQUEST'].fields_by_name['subject']._serialized_options = b'\342A\001\001'
   _globals['_BATCHCHECKREQUEST'].fields_by_name['accesses']._loaded_options = None
   _globals['_BATCHCHECKREQUEST'].fields_by_name['accesses']._serialized_options = b'\342A\001\002'
+  _globals['_BATCHCHECKREQUEST'].fields_by_name['explain']._loaded_options = None
+  _globals['_BATCHCHECKREQUEST'].fields_by_name['explain']._serialized_options = b'\342A\001\001'
   _globals['_BATCHCHECKRESPONSE'].fields_by_name['verdicts']._loaded_options = None
   _globals['_BATCHCHECKRESPONSE'].fields_by_name['verdicts']._serialized_options = b'\342A\001\003'
   _globals['_BATCHCHECKRESPONSE'].fields_by_name['revision']._loaded_options = None
@@ -85,24 +89,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['BatchCheck']._serialized_options = b'\372\324\030\036\n\023authorization.check\"\007subject'
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['AuthorizePlan']._loaded_options = None
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['AuthorizePlan']._serialized_options = b'\372\324\030\035\n\022authorization.plan\"\007subject'
-  _globals['_ENGINECAPABILITY']._serialized_start=1077
-  _globals['_ENGINECAPABILITY']._serialized_end=1163
+  _globals['_ENGINECAPABILITY']._serialized_start=1123
+  _globals['_ENGINECAPABILITY']._serialized_end=1209
   _globals['_ACCESS']._serialized_start=173
   _globals['_ACCESS']._serialized_end=314
   _globals['_VERDICT']._serialized_start=316
   _globals['_VERDICT']._serialized_end=391
   _globals['_CHECKREQUEST']._serialized_start=393
-  _globals['_CHECKREQUEST']._serialized_end=475
-  _globals['_CHECKRESPONSE']._serialized_start=477
-  _globals['_CHECKRESPONSE']._serialized_end=563
-  _globals['_BATCHCHECKREQUEST']._serialized_start=565
-  _globals['_BATCHCHECKREQUEST']._serialized_end=654
-  _globals['_BATCHCHECKRESPONSE']._serialized_start=656
-  _globals['_BATCHCHECKRESPONSE']._serialized_end=748
-  _globals['_AUTHORIZEPLANREQUEST']._serialized_start=751
-  _globals['_AUTHORIZEPLANREQUEST']._serialized_end=904
-  _globals['_AUTHORIZEPLANRESPONSE']._serialized_start=907
-  _globals['_AUTHORIZEPLANRESPONSE']._serialized_end=1075
-  _globals['_AUTHORIZATIONSERVICE']._serialized_start=1166
-  _globals['_AUTHORIZATIONSERVICE']._serialized_end=1538
+  _globals['_CHECKREQUEST']._serialized_end=498
+  _globals['_CHECKRESPONSE']._serialized_start=500
+  _globals['_CHECKRESPONSE']._serialized_end=586
+  _globals['_BATCHCHECKREQUEST']._serialized_start=588
+  _globals['_BATCHCHECKREQUEST']._serialized_end=700
+  _globals['_BATCHCHECKRESPONSE']._serialized_start=702
+  _globals['_BATCHCHECKRESPONSE']._serialized_end=794
+  _globals['_AUTHORIZEPLANREQUEST']._serialized_start=797
+  _globals['_AUTHORIZEPLANREQUEST']._serialized_end=950
+  _globals['_AUTHORIZEPLANRESPONSE']._serialized_start=953
+  _globals['_AUTHORIZEPLANRESPONSE']._serialized_end=1121
+  _globals['_AUTHORIZATIONSERVICE']._serialized_start=1212
+  _globals['_AUTHORIZATIONSERVICE']._serialized_end=1584
 # @@protoc_insertion_point(module_scope)

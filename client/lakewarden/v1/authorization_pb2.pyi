@@ -90,7 +90,7 @@ class Verdict(message.Message):
     allowed: builtins.bool
     """Whether the access is allowed."""
     reason: builtins.str
-    """For a denial: what is missing and where, in a sentence. Without detail when the subject may not see the securable."""
+    """For a denial, where reasons are told: what is missing and where. Without detail when the subject may not see the securable."""
     @builtins.property
     def fixes(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """For a denial of something the subject may see: the smallest set of GRANT statements that would allow it."""
@@ -116,8 +116,11 @@ class CheckRequest(message.Message):
 
     SUBJECT_FIELD_NUMBER: builtins.int
     ACCESS_FIELD_NUMBER: builtins.int
+    EXPLAIN_FIELD_NUMBER: builtins.int
     subject: builtins.str
     """Who would access: email or application id; the caller when empty."""
+    explain: builtins.bool
+    """Tell the reason and the fixes of a denial. Working them out costs several times the decision itself."""
     @builtins.property
     def access(self) -> Access:
         """The access."""
@@ -127,10 +130,11 @@ class CheckRequest(message.Message):
         *,
         subject: builtins.str = ...,
         access: Access | None = ...,
+        explain: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["access", b"access"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["access", b"access", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["access", b"access", "explain", b"explain", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -168,8 +172,11 @@ class BatchCheckRequest(message.Message):
 
     SUBJECT_FIELD_NUMBER: builtins.int
     ACCESSES_FIELD_NUMBER: builtins.int
+    EXPLAIN_FIELD_NUMBER: builtins.int
     subject: builtins.str
     """Who would access: email or application id; the caller when empty."""
+    explain: builtins.bool
+    """Tell the reason and the fixes of a denial. Working them out costs several times the decision itself."""
     @builtins.property
     def accesses(self) -> containers.RepeatedCompositeFieldContainer[Access]:
         """The accesses. At most 1,000."""
@@ -179,10 +186,11 @@ class BatchCheckRequest(message.Message):
         *,
         subject: builtins.str = ...,
         accesses: abc.Iterable[Access] | None = ...,
+        explain: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["accesses", b"accesses", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["accesses", b"accesses", "explain", b"explain", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

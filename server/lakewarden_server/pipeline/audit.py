@@ -62,7 +62,7 @@ def decision_record(
         operation=", ".join(
             _spelled(operation, selector) for operation, selector in admitted.bound.operations
         ),
-        object_name=(admitted.bound.named or _accessed(request))[:NAME_CHARACTERS_MAX],
+        object_name=(_accessed(request) or admitted.bound.named)[:NAME_CHARACTERS_MAX],
         outcome=outcome,
         reason=reason[:NAME_CHARACTERS_MAX],
     )

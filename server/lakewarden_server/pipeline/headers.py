@@ -38,6 +38,8 @@ DEADLINE_SECONDS_DEFAULT = 10.0
 DEADLINE_SECONDS_MAX = 30.0
 ENDLESS_SECONDS = 365 * 86_400.0
 MESSAGE_BYTES_MAX = 1 << 20
+REVISION_DIGITS_MAX = 19
+"""Digits of the largest revision a database can hold; Python reads no integer of thousands."""
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 SECRET_FIELDS = ("token_value",)
 """Fields that are shown once and never stored, not even to answer a repeated request."""
@@ -104,7 +106,8 @@ def check_at_least(headers: Headers, head: Head) -> None:
     if not headers.at_least:
         return
     epoch, _, revision = headers.at_least.rpartition(":")
-    if not epoch or not revision.isascii() or not revision.isdigit():
+    digits = revision.isascii() and revision.isdigit() and len(revision) <= REVISION_DIGITS_MAX
+    if not epoch or not digits:
         raise InvalidArgument(
             Reason.FIELD_INVALID, f"{AT_LEAST_REVISION} reads <epoch>:<number>", field=AT_LEAST_REVISION
         )

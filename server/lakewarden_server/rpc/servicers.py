@@ -60,7 +60,8 @@ def _behaviour(full_name: str, pipeline: Pipeline) -> Behaviour:
             status = rpc_status.to_status(failure.status)
             context.set_trailing_metadata(status.trailing_metadata)
             context.abort(status.code, status.details)
-        context.send_initial_metadata(reply.metadata)
+        # Trailing: it travels with the status, where initial metadata would cost a message of its own.
+        context.set_trailing_metadata(reply.metadata)
         return reply.message
 
     return answer

@@ -19,27 +19,31 @@ class AuthorizationService:
 
     def check(self, request: pb.CheckRequest, call: Call) -> pb.CheckResponse:
         """One decision."""
-        return pb.CheckResponse(verdict=_verdict(request.access, call), revision=_revision(call))
+        return pb.CheckResponse(
+            verdict=_verdict(request.access, call, explain=request.explain), revision=_revision(call)
+        )
 
     def batch_check(self, request: pb.BatchCheckRequest, call: Call) -> pb.BatchCheckResponse:
         """Many decisions at one revision."""
-        return pb.BatchCheckResponse(verdicts=_verdicts(request.accesses, call), revision=_revision(call))
+        return pb.BatchCheckResponse(
+            verdicts=_verdicts(request.accesses, call, explain=request.explain), revision=_revision(call)
+        )
 
     def authorize_plan(self, request: pb.AuthorizePlanRequest, call: Call) -> pb.AuthorizePlanResponse:
         """A plan is allowed when each of its accesses is. An empty plan asks nothing and is allowed nothing."""
-        verdicts = _verdicts(request.accesses, call)
+        verdicts = _verdicts(request.accesses, call, explain=True)
         return pb.AuthorizePlanResponse(
             allowed=all(verdict.allowed for verdict in verdicts), verdicts=verdicts, revision=_revision(call)
         )
 
 
-def _verdicts(accesses: Sequence[pb.Access], call: Call) -> list[pb.Verdict]:
+def _verdicts(accesses: Sequence[pb.Access], call: Call, *, explain: bool) -> list[pb.Verdict]:
     validation.repeated(accesses, "accesses", required=True)
-    return [_verdict(access, call) for access in accesses]
+    return [_verdict(access, call, explain=explain) for access in accesses]
 
 
-def _verdict(access: pb.Access, call: Call) -> pb.Verdict:
-    """The subject's own rights decide, from the calling workspace; reasons only for what the subject may see."""
+def _verdict(access: pb.Access, call: Call, *, explain: bool) -> pb.Verdict:
+    """The subject's own rights decide, from the calling workspace."""
     kind = _kind(access)
     privilege = parse_privilege(call, kind, access.privilege)
     subject = call.objects.get("subject")
@@ -47,11 +51,16 @@ def _verdict(access: pb.Access, call: Call) -> pb.Verdict:
     if subject is not None and found is not None:
         if call.decider.privilege(subject, call.workspace_id, found.id, privilege).allowed:
             return pb.Verdict(allowed=True)
-        if call.decider.visible(subject, call.workspace_id, found.id):
+        if explain and call.decider.visible(subject, call.workspace_id, found.id):
             explanation = explain_privilege(call.decider, subject, call.workspace_id, found.id, privilege)
             return pb.Verdict(reason=explanation.message, fixes=explanation.statements)
-    return pb.Verdict(
-        reason=f"{show_privilege(privilege)} denied on {kind.lower()} {access.full_name}: "
+    return pb.Verdict(reason=_unseen(access, kind, privilege) if explain else "")
+
+
+def _unseen(access: pb.Access, kind: str, privilege: str) -> str:
+    """The same words for what is absent and for what the subject may not see."""
+    return (
+        f"{show_privilege(privilege)} denied on {kind.lower()} {access.full_name}: "
         "it does not exist, or may not be seen from this workspace."
     )
 

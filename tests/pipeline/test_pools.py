@@ -1,0 +1,38 @@
+"""Reads flow while writers queue: they have threads of their own."""
+
+from __future__ import annotations
+
+from pipeline.probe import ProbedServer
+
+WRITERS = 12
+
+
+def test_reads_are_answered_while_more_writers_wait_than_there_are_threads(probe: ProbedServer) -> None:
+    first = probe.call("Write", "wait")
+    assert probe.probe.entered.acquire(timeout=10)
+    queued = [probe.call("Write", f"queued {number}") for number in range(WRITERS)]
+    for number in range(50):
+        assert probe.call("Read", f"read {number}", seconds=5).result().value == f"read {number}"
+    assert not any(future.done() for future in (first, *queued))
+    probe.probe.gate.set()
+    assert first.result().value == "wait"
+    assert [future.result().value for future in queued] == [f"queued {number}" for number in range(WRITERS)]
+
+
+def test_each_kind_of_call_runs_in_its_own_pool(probe: ProbedServer) -> None:
+    """Pins what grpcio reads to choose the pool: without it every call would share the readers' threads."""
+    probe.call("Read").result()
+    probe.call("Write").result()
+    assert [name.rpartition("_")[0] for name in probe.probe.threads] == [
+        "lakewarden-read",
+        "lakewarden-write",
+    ]
+
+
+def test_writes_are_answered_while_readers_hold_their_threads(probe: ProbedServer) -> None:
+    readers = [probe.call("Read", "wait") for _ in range(8)]
+    for _ in readers:
+        assert probe.probe.entered.acquire(timeout=10)
+    assert probe.call("Write", "through", seconds=5).result().value == "through"
+    probe.probe.gate.set()
+    assert [reader.result().value for reader in readers] == ["wait"] * 8
