@@ -180,7 +180,8 @@ def _add_user_grants(world: World, rng: random.Random) -> None:
     size = world.size
     tables = [row.id for row in world.securables if row.kind == "TABLE"]
     known: set[tuple[str, str]] = set()
-    while len(world.grants) + len(known) < size.grants:
+    assigned = 1
+    while len(world.grants) + len(known) < size.grants + assigned:
         known.add((rng.choice(tables), f"user-{rng.randrange(size.users)}"))
     world.grants.extend(Grant(table, user, "SELECT") for table, user in sorted(known))
 

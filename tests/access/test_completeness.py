@@ -21,6 +21,9 @@ TESTS = Path(__file__).parents[1]
 SERVER = TESTS.parent / "server" / "lakewarden_server"
 
 
+SECURABLES = {"Metastore", "Workspace", "Catalog", "Schema", "Table"}
+
+
 def _names() -> set[str]:
     return {name.removeprefix("lakewarden.v1.") for name in offered()}
 
@@ -103,5 +106,8 @@ def _spelling(rpc: str) -> str:
         "UpdateGroupMembers": "update_members", "UpdateGroup": "rename",
     }  # fmt: skip
     verb = verbs.get(method) or re.match(r"Create|Get|List|Update|Delete", method)[0].lower()  # type: ignore[index]
+    if method == "AuthorizePlan":
+        return r"\w\.authorize_plan\("
     # The suite of securables calls all five of them by `noun.of(client).<verb>`.
-    return rf"(\.{resource}|noun\.of\(\w+\)|\w)\.{verb}\b"
+    of_each = r"|\.of\(\w+\)" if service in SECURABLES else ""
+    return rf"(\.{resource}{of_each})\.{verb}\b"

@@ -20,7 +20,7 @@ from lakewarden import Client, LakewardenError, NotFound, PermissionDenied
 from lakewarden_server.services.call import Call
 
 ROUNDS = 15
-ROUNDS_LONG = 1_000
+ROUNDS_LONG = 400
 CONTROL_ROUNDS_MAX = 10
 DELAY_SECONDS_MAX = 0.02
 LOOKS_MIN = 3

@@ -15,7 +15,7 @@ from lakewarden_server.storage import Database
 from lakewarden_server.storage.head import renew_epoch
 
 PAIRS = 60
-PAIRS_LONG = 2_500
+PAIRS_LONG = 2_000
 REFUSALS = 30
 
 

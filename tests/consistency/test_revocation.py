@@ -13,7 +13,7 @@ from consistency.register import Register, observing, wait_until_observed
 from lakewarden import Client
 
 ROUNDS = 15
-ROUNDS_LONG = 500
+ROUNDS_LONG = 250
 CONTROL_ROUNDS_MAX = 10
 OBSERVERS_PER_REPLICA = 2
 VICTIM = "victim@example.com"

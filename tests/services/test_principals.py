@@ -59,6 +59,7 @@ def test_group_lives_from_create_to_delete(
     renamed = admin.groups.rename(name, f"{name}_new")
     assert (renamed.id, renamed.name) == (made.id, f"{name}_new")
     assert [row.name for row in admin.groups.members(f"{name}_new")] == [member]
+    assert f"{name}_new" in [group.name for group in admin.groups.list()]
     reply = admin.groups.update_members(f"{name}_new", remove=[member])
     assert (reply.added, reply.removed) == (0, 1)
     assert (admin.groups.update_members(f"{name}_new", remove=[member]).removed) == 0
