@@ -91,7 +91,7 @@ def test_unknown_method_is_denied_by_the_pipeline() -> None:
     from lakewarden_server.pipeline.pipeline import Incoming
 
     with serve(workspace=False) as server:
-        incoming = Incoming({"authorization": f"Bearer {server.admin_token}"}, "test", None)
+        incoming = Incoming({"authorization": f"Bearer {server.admin_token}"}, None)
         with pytest.raises(CallFailed) as failed:
             server.app.pipeline.handle("lakewarden.v1.MoonService/GetMoon", StringValue(), incoming)
     assert failed.value.status.message == "no rule allows this method"

@@ -37,7 +37,7 @@ def _audit(server: EmbeddedServer) -> list[Any]:
 
 
 def _decisions(server: EmbeddedServer) -> list[Any]:
-    return _records(server, DecisionLog, DecisionLog.id)
+    return _records(server, DecisionLog, DecisionLog.time)
 
 
 CHANGES: dict[str, tuple[Callable[[Client], object], str, str, str, str]] = {
@@ -127,11 +127,11 @@ def test_decisions_are_logged_with_both_names(server: EmbeddedServer) -> None:
     assert allowed.revision > denied.revision
 
 
-def test_one_peer_cannot_flood_the_decision_log(server: EmbeddedServer) -> None:
+def test_one_caller_cannot_flood_the_decision_log(server: EmbeddedServer) -> None:
     bob = server.client_as("bob")
     for _ in range(400):
         bob.authorization.check("CREATE CATALOG", "metastore", "metastore")
-    # At most 100 a second from one peer; the calls take a few seconds at most.
+    # At most 100 a second from one caller; the calls take a few seconds at most.
     assert 100 <= len(_decisions(server)) < 400
 
 

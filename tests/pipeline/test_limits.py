@@ -26,7 +26,7 @@ def test_deadline_is_the_callers_with_a_default_and_a_cap(
 
 
 def test_expired_deadline_is_refused_before_any_work(probe: ProbedServer) -> None:
-    incoming = Incoming({"authorization": f"Bearer {probe.server.admin_token}"}, "test", 0.0)
+    incoming = Incoming({"authorization": f"Bearer {probe.server.admin_token}"}, 0.0)
     with pytest.raises(CallFailed) as failed:
         probe.server.app.pipeline.handle(f"{probe.name}/Read", StringValue(), incoming)
     assert "DEADLINE_PASSED" in str(failed.value.status.details[0])

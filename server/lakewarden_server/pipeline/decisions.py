@@ -1,6 +1,6 @@
 """The decision log: denials and engine decisions, written in batches beside the authorization head.
 
-Loss window: what was decided in the last `FLUSH_SECONDS` before a crash, and what a peer exceeds `PER_PEER_PER_SECOND_MAX`
+Loss window: what was decided in the last `FLUSH_SECONDS` before a crash, and what a caller exceeds `PER_CALLER_PER_SECOND_MAX`
 with; both are stated in the documentation. Changes are never here: they are audited in their own transaction.
 """
 
@@ -18,8 +18,8 @@ from lakewarden_server.storage.engine import Database
 FLUSH_SECONDS = 1.0
 BATCH_MAX = 500
 QUEUE_MAX = 10_000
-PER_PEER_PER_SECOND_MAX = 100
-PEERS_MAX = 10_000
+PER_CALLER_PER_SECOND_MAX = 100
+CALLERS_MAX = 10_000
 WRITE_SECONDS_MAX = 5.0
 
 logger = logging.getLogger("lakewarden.decisions")
@@ -31,7 +31,7 @@ class DecisionLog:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queue: deque[DecisionRecord] = deque(maxlen=QUEUE_MAX)
-        self._peers: dict[str, int] = {}
+        self._callers: dict[str, int] = {}
         self._window = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lakewarden-decisions", daemon=True)
@@ -40,14 +40,14 @@ class DecisionLog:
         """Begins writing."""
         self._thread.start()
 
-    def admits(self, peer: str) -> bool:
-        """Whether the peer has a share of this second left; takes one. Asked before a record is made."""
+    def admits(self, caller_id: str) -> bool:
+        """Whether the caller has a share of this second left; takes one. Asked before a record is made."""
         window = int(monotonic())
-        if window != self._window or len(self._peers) > PEERS_MAX:
-            self._window, self._peers = window, {}
-        count = self._peers.get(peer, 0)
-        self._peers[peer] = count + 1
-        return count < PER_PEER_PER_SECOND_MAX
+        if window != self._window or len(self._callers) > CALLERS_MAX:
+            self._window, self._callers = window, {}
+        count = self._callers.get(caller_id, 0)
+        self._callers[caller_id] = count + 1
+        return count < PER_CALLER_PER_SECOND_MAX
 
     def record(self, record: DecisionRecord) -> None:
         """Queues a record. Never blocks the call."""

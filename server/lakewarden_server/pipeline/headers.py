@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from lakewarden_policy import ACCOUNT_ID, Head, Snapshot, name_key
+from lakewarden_policy import ACCOUNT_ID, Decider, Head, name_key
 from lakewarden_server.authn.authenticator import Caller, read_bearer
 from lakewarden_server.authn.tokens import TokenText
 from lakewarden_server.core.clock import monotonic
@@ -38,6 +38,8 @@ DEADLINE_SECONDS_DEFAULT = 10.0
 DEADLINE_SECONDS_MAX = 30.0
 ENDLESS_SECONDS = 365 * 86_400.0
 MESSAGE_BYTES_MAX = 1 << 20
+UNKNOWN_WORKSPACE_ID = "unknown"
+"""Stands for a named workspace that does not exist; no object has this id, so nothing is reachable from it."""
 REVISION_DIGITS_MAX = 19
 """Digits of the largest revision a database can hold; Python reads no integer of thousands."""
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -119,25 +121,30 @@ def check_at_least(headers: Headers, head: Head) -> None:
         raise Unavailable(Reason.SNAPSHOT_UNAVAILABLE, "the server has not reached that revision: retry")
 
 
-def place(headers: Headers, snapshot: Snapshot, caller: Caller) -> Place:
+def place(headers: Headers, decider: Decider, caller: Caller) -> Place:
     """Where the call comes from.
 
-    A workspace that does not exist and one the token is not for are refused alike. Whether the caller is assigned is the
-    policy's `reachable` rule, not decided here.
+    A workspace that does not exist is answered like one the caller is not assigned to, which is the policy's `reachable`
+    rule and not decided here: only who would be shown every workspace learns that there is none. Raises WORKSPACE_DENIED
+    for that one, and for a token that is limited to another workspace.
     """
-    if not headers.workspace:
-        if caller.token_workspace_id is None:
-            return Place(None, None)
-        workspace = snapshot.securables.get(caller.token_workspace_id)
-    else:
-        workspace = snapshot.child(ACCOUNT_ID, "WORKSPACE", name_key(headers.workspace))
     limit = caller.token_workspace_id
-    if workspace is None or (limit is not None and workspace.id != limit):
+    snapshot = decider.snapshot
+    if not headers.workspace:
+        named = snapshot.securables.get(limit or "")
+        return Place(limit, named.metastore_id if named else None)
+    workspace = snapshot.child(ACCOUNT_ID, "WORKSPACE", name_key(headers.workspace))
+    found = workspace.id if workspace else UNKNOWN_WORKSPACE_ID
+    told = (
+        workspace is None
+        and decider.operation(caller.id, None, "workspace.miss", {"parent": ACCOUNT_ID}).allowed
+    )
+    if told or (limit is not None and found != limit):
         raise PermissionDenied(
             Reason.WORKSPACE_DENIED,
-            f"workspace {headers.workspace!r} does not exist, or you may not work from it",
+            f"workspace {headers.workspace!r} does not exist, or is not the one this token is limited to",
         )
-    return Place(workspace.id, workspace.metastore_id)
+    return Place(found, workspace.metastore_id if workspace else None)
 
 
 def without_secrets(message: Message) -> Message:

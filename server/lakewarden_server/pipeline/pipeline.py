@@ -44,7 +44,6 @@ class Incoming:
     """What the transport knows of a call besides its message."""
 
     metadata: Mapping[str, str]
-    peer: str
     seconds_left: float | None
 
 
@@ -91,20 +90,20 @@ class Pipeline:
             fresh = self._follower.at_head()
             headers.check_at_least(arrived, fresh.head)
             run = self._write if method.rule.write else self._read
-            return run(method, request, arrived, fresh, incoming.peer)
+            return run(method, request, arrived, fresh)
         except Exception as error:  # noqa: BLE001 - the one place where every error leaves
             fail(error, method=method_name, request_id=request_id)
 
-    def _read(self, method: Method, request: Message, arrived: Headers, fresh: Fresh, peer: str) -> Reply:
+    def _read(self, method: Method, request: Message, arrived: Headers, fresh: Fresh) -> Reply:
         for _ in range(DECIDE_AGAIN_MAX):
-            admitted = self._admit(method, request, arrived, fresh, peer)
+            admitted = self._admit(method, request, arrived, fresh)
             try:
                 message = self._run_read(method, request, arrived, fresh, admitted)
             except SnapshotBehind:
                 fresh = self._follower.at_head()
                 continue
             if method.noun == "authorization":
-                self._log(admitted, method, request, message, arrived, fresh, peer)
+                self._log(admitted, method, request, message, arrived, fresh)
             return _reply(message, fresh.head.epoch, fresh.head.revision, arrived)
         raise Aborted(Reason.CONCURRENT_CHANGE, "what was read kept changing: retry")
 
@@ -122,8 +121,8 @@ class Pipeline:
             call.transaction = uow
             return method.function(request, call)
 
-    def _write(self, method: Method, request: Message, arrived: Headers, fresh: Fresh, peer: str) -> Reply:
-        caller = self._refuse_early(method, request, arrived, fresh, peer)
+    def _write(self, method: Method, request: Message, arrived: Headers, fresh: Fresh) -> Reply:
+        caller = self._refuse_early(method, request, arrived, fresh)
         prepared = method.prepare(request) if method.prepare else None
         with self._database.write(
             deadline=arrived.deadline,
@@ -134,7 +133,7 @@ class Pipeline:
             now = Fresh(self._follower.before_write(uow), uow.time)
             message = self._recall(method, request, arrived, now, uow)
             if message is None:
-                admitted = self._admit(method, request, arrived, now, peer)
+                admitted = self._admit(method, request, arrived, now)
                 call = self._call(method, arrived, now, admitted, prepared=prepared)
                 call.transaction = uow
                 message = method.function(request, call)
@@ -151,15 +150,13 @@ class Pipeline:
         revision = uow.head.revision if uow.committed else now.head.revision
         return _reply(message, now.head.epoch, revision, arrived)
 
-    def _refuse_early(
-        self, method: Method, request: Message, arrived: Headers, fresh: Fresh, peer: str
-    ) -> Caller:
+    def _refuse_early(self, method: Method, request: Message, arrived: Headers, fresh: Fresh) -> Caller:
         """The caller of a write; a denial is answered here, without any lock.
 
         A repeated request goes on although it is denied now: a delete must not be denied for its own success.
         """
         try:
-            return self._admit(method, request, arrived, fresh, peer).caller
+            return self._admit(method, request, arrived, fresh).caller
         except (PermissionDenied, NotFound):
             caller = self._authenticator.authenticate(fresh.snapshot, arrived.credential, fresh.now)
             if not self._answered_before(method, request, arrived, caller):
@@ -176,10 +173,10 @@ class Pipeline:
             )
         return found is not None
 
-    def _admit(self, method: Method, request: Message, arrived: Headers, fresh: Fresh, peer: str) -> Admitted:
+    def _admit(self, method: Method, request: Message, arrived: Headers, fresh: Fresh) -> Admitted:
         """Authenticates, resolves and authorizes on one state; a denial goes to the decision log."""
         caller = self._authenticator.authenticate(fresh.snapshot, arrived.credential, fresh.now)
-        place = headers.place(arrived, fresh.snapshot, caller)
+        place = headers.place(arrived, fresh.decider, caller)
         bound = Bound(method.noun, {}, (), None, None, "")
         try:
             bound = bind(method, request, fresh.decider, caller, place)
@@ -187,15 +184,15 @@ class Pipeline:
             authorize(bound, fresh.decider, caller, place)
         except LakewardenError as error:
             denied = Admitted(caller, place, bound, fresh.decider)
-            self._log(denied, method, request, error, arrived, fresh, peer)
+            self._log(denied, method, request, error, arrived, fresh)
             raise
         return Admitted(caller, place, bound, fresh.decider)
 
     def _log(
         self, admitted: Admitted, method: Method, request: Message, result: Message | LakewardenError,
-        arrived: Headers, fresh: Fresh, peer: str,
+        arrived: Headers, fresh: Fresh,
     ) -> None:  # fmt: skip
-        if self._decisions.admits(peer):
+        if self._decisions.admits(admitted.caller.id):
             self._decisions.record(decision_record(admitted, method, request, result, arrived, fresh))
 
     def _call(
@@ -230,7 +227,7 @@ class Pipeline:
         message: Message = headers.message_class(method)()
         message.ParseFromString(remembered)
         caller = self._authenticator.authenticate(now.snapshot, arrived.credential, now.now)
-        place = headers.place(arrived, now.snapshot, caller)
+        place = headers.place(arrived, now.decider, caller)
         bound = bind(method, request, now.decider, caller, place)
         check_token(bound, caller)
         changed = getattr(message, "id", "")

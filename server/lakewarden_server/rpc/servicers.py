@@ -51,7 +51,6 @@ def _behaviour(full_name: str, pipeline: Pipeline) -> Behaviour:
     def answer(_servicer: Any, request: Message, context: grpc.ServicerContext) -> Message:
         incoming = Incoming(
             metadata=_metadata(context.invocation_metadata()),
-            peer=_peer(context),
             seconds_left=context.time_remaining(),
         )
         try:
@@ -79,12 +78,3 @@ def _in_pool(behaviour: Callable[..., Message], pool: ThreadPoolExecutor) -> Cal
 def _metadata(pairs: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
     """Text metadata by key; of a key sent twice the last one counts, for every reader alike."""
     return {key: value for key, value in pairs if isinstance(value, str)}
-
-
-def _peer(context: grpc.ServicerContext) -> str:
-    try:
-        address: str = context.peer()
-    except NotImplementedError:
-        return "test"
-    # Without the port, so that one machine's connections share one allowance.
-    return address.rpartition(":")[0]
