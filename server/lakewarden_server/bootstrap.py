@@ -14,12 +14,11 @@ from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import FailedPrecondition, Reason
 from lakewarden_server.core.ids import new_id
 from lakewarden_server.entities import Grant, Principal
-from lakewarden_server.services.tokens import token_row
+from lakewarden_server.services.tokens import ONE_TIME_LIFETIME, token_row
 from lakewarden_server.storage import AuditRecord, Database, load_snapshot
 from lakewarden_server.storage.bootstrap import claim
 from lakewarden_server.storage.head import renew_epoch
 
-BOOTSTRAP_LIFETIME = timedelta(hours=24)
 INITIALIZE_SECONDS = 30.0
 METHOD = "lakewarden-server init"
 
@@ -38,7 +37,7 @@ def bootstrap(
     *,
     admin: str,
     kind: TokenKind = TokenKind.BOOTSTRAP,
-    lifetime: timedelta = BOOTSTRAP_LIFETIME,
+    lifetime: timedelta = ONE_TIME_LIFETIME,
 ) -> Bootstrapped:
     """Creates the account admin `admin` (an email) and a token for it, in one transaction.
 
@@ -100,7 +99,7 @@ def recover(database: Database, keys: Keys, *, admin: str) -> Bootstrapped:
                 text,
                 principal_id=principal.id,
                 now=uow.time,
-                lifetime=BOOTSTRAP_LIFETIME,
+                lifetime=ONE_TIME_LIFETIME,
                 comment="recovery",
             )
         )

@@ -208,7 +208,4 @@ class Reference:
         itself = subject == who and self.principals[subject]["kind"] != "GROUP"
         if noun == "authorization":
             return itself or self.granted(who, objects["workspace"], "QUERY_ENGINE")
-        serves = self.principals[subject]["kind"] == "SERVICE_PRINCIPAL"
-        return itself or (
-            admin and (serves or (verb != "create" and self.principals[subject]["kind"] == "USER"))
-        )
+        return itself or (admin and self.principals[subject]["kind"] != "GROUP")

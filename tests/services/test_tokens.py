@@ -113,15 +113,13 @@ def test_at_most_twenty_live_tokens(user: Client) -> None:
     assert user.tokens.create().token_value
 
 
-def test_admin_mints_for_service_principals_only(server: EmbeddedServer, user: Client) -> None:
+def test_admin_mints_for_service_principals(server: EmbeddedServer, user: Client) -> None:
     admin = server.client()
     engine = admin.service_principals.create("engine").name
     made = admin.tokens.create(principal=engine)
     holder = server.client(made.token_value)
     assert holder.session.get().principal == engine
     assert [token.id for token in admin.tokens.list(principal=engine)] == [made.token.id]
-    with fails("ACCESS_DENIED", "PERMISSION_DENIED"):
-        admin.tokens.create(principal=user.session.get().principal)
     for call in (user.tokens.create, lambda principal: list(user.tokens.list(principal=principal))):
         with fails("ACCESS_DENIED", "PERMISSION_DENIED"):
             call(principal=engine)
@@ -130,6 +128,27 @@ def test_admin_mints_for_service_principals_only(server: EmbeddedServer, user: C
     admin.tokens.delete(made.token.id, principal=engine)
     with fails("TOKEN_INVALID"):
         holder.session.get()
+
+
+def test_admin_hands_a_person_a_token_that_works_once(server: EmbeddedServer) -> None:
+    """A lasting token is only ever in the hands of the person it speaks for."""
+    admin = server.client()
+    name = admin.users.create("newcomer@example.com").name
+    with fails("FIELD_INVALID", saying="lifetime_seconds"):
+        admin.tokens.create(principal=name, lifetime_seconds=DAY + 1)
+    handed = admin.tokens.create(principal=name)
+    assert handed.token_value.startswith("lwboot_")
+    assert handed.token.expire_time.ToSeconds() - handed.token.create_time.ToSeconds() == DAY
+    person = server.client(handed.token_value)
+    for refused in (person.session.get, lambda: person.tokens.create(principal="admin@example.com")):
+        with fails("BOOTSTRAP_TOKEN_RESTRICTED", "PERMISSION_DENIED"):
+            refused()
+    lasting = person.tokens.create()
+    assert server.client(lasting.token_value).session.get().principal == name
+    with fails("TOKEN_INVALID"):
+        person.tokens.create()
+    with fails("ACCESS_DENIED"):
+        server.client(lasting.token_value).tokens.create(principal="admin@example.com")
 
 
 def test_nobody_deletes_anothers_token_as_ones_own(server: EmbeddedServer, user: Client) -> None:

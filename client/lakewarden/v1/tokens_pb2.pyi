@@ -74,7 +74,7 @@ class CreateTokenRequest(message.Message):
     LIFETIME_SECONDS_FIELD_NUMBER: builtins.int
     WORKSPACE_FIELD_NUMBER: builtins.int
     principal: builtins.str
-    """Whose token: the caller's when empty; an application id for a service principal."""
+    """Whose token: the caller's when empty; by an account admin also an application id, or a user's email for a one-time token."""
     comment: builtins.str
     """Free text for people. At most 4,096 bytes."""
     lifetime_seconds: builtins.int

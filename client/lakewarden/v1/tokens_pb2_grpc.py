@@ -58,8 +58,8 @@ class TokenServiceServicer(object):
     """
 
     def CreateToken(self, request, context):
-        """Creates a token for the caller or, by an account admin, for a service principal. The secret is shown only here.
-        A bootstrap token may call this once, and is used up by it.
+        """Creates a token for the caller or, by an account admin, for another principal. The secret is shown only here.
+        For another person it is a one-time token of at most 24 hours (`lwboot_`): it may only call this, once, and is used up by it.
         Fails with INVALID_ARGUMENT (FIELD_INVALID), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED), PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

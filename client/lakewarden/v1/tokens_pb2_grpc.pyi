@@ -35,8 +35,8 @@ class TokenServiceStub:
     @typing.overload
     def __new__(cls, channel: aio.Channel) -> TokenServiceAsyncStub: ...
     CreateToken: grpc.UnaryUnaryMultiCallable[tokens_pb2.CreateTokenRequest, tokens_pb2.CreateTokenResponse]
-    """Creates a token for the caller or, by an account admin, for a service principal. The secret is shown only here.
-    A bootstrap token may call this once, and is used up by it.
+    """Creates a token for the caller or, by an account admin, for another principal. The secret is shown only here.
+    For another person it is a one-time token of at most 24 hours (`lwboot_`): it may only call this, once, and is used up by it.
     Fails with INVALID_ARGUMENT (FIELD_INVALID), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED), PERMISSION_DENIED.
     """
     ListTokens: grpc.UnaryUnaryMultiCallable[tokens_pb2.ListTokensRequest, tokens_pb2.ListTokensResponse]
@@ -52,8 +52,8 @@ class TokenServiceAsyncStub(TokenServiceStub):
 
     def __init__(self, channel: aio.Channel) -> None: ...
     CreateToken: aio.UnaryUnaryMultiCallable[tokens_pb2.CreateTokenRequest, tokens_pb2.CreateTokenResponse]  # type: ignore[assignment]
-    """Creates a token for the caller or, by an account admin, for a service principal. The secret is shown only here.
-    A bootstrap token may call this once, and is used up by it.
+    """Creates a token for the caller or, by an account admin, for another principal. The secret is shown only here.
+    For another person it is a one-time token of at most 24 hours (`lwboot_`): it may only call this, once, and is used up by it.
     Fails with INVALID_ARGUMENT (FIELD_INVALID), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED), PERMISSION_DENIED.
     """
     ListTokens: aio.UnaryUnaryMultiCallable[tokens_pb2.ListTokensRequest, tokens_pb2.ListTokensResponse]  # type: ignore[assignment]
@@ -72,8 +72,8 @@ class TokenServiceServicer(metaclass=abc_1.ABCMeta):
         request: tokens_pb2.CreateTokenRequest,
         context: _ServicerContext,
     ) -> typing.Union[tokens_pb2.CreateTokenResponse, abc.Awaitable[tokens_pb2.CreateTokenResponse]]:
-        """Creates a token for the caller or, by an account admin, for a service principal. The secret is shown only here.
-        A bootstrap token may call this once, and is used up by it.
+        """Creates a token for the caller or, by an account admin, for another principal. The secret is shown only here.
+        For another person it is a one-time token of at most 24 hours (`lwboot_`): it may only call this, once, and is used up by it.
         Fails with INVALID_ARGUMENT (FIELD_INVALID), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED), PERMISSION_DENIED.
         """
 

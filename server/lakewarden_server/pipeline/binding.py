@@ -91,16 +91,16 @@ def bind(method: Method, request: Message, decider: Decider, caller: Caller, pla
 def check_token(bound: Bound, caller: Caller) -> None:
     """What the token itself forbids, whatever its principal may do.
 
-    A bootstrap token creates one token. A token limited to a workspace does no account-level work, or its thief could make
+    A bootstrap token creates one token, for its own principal. A token limited to a workspace does no account-level work, or its thief could make
     himself an unlimited one. Raises BOOTSTRAP_TOKEN_RESTRICTED or WORKSPACE_DENIED.
     """
     operation = bound.operations[0][0]
-    if caller.token_kind is TokenKind.BOOTSTRAP and operation != BOOTSTRAP_OPERATION:
+    for_another = bound.noun == "token" and bound.objects.get("subject") != caller.id
+    if caller.token_kind is TokenKind.BOOTSTRAP and (operation != BOOTSTRAP_OPERATION or for_another):
         raise PermissionDenied(
             Reason.BOOTSTRAP_TOKEN_RESTRICTED,
-            "a bootstrap token only creates a token: call CreateToken, then use the new one",
+            "a one-time token only creates a token for its own principal: run `lakewarden login` with it",
         )
-    for_another = bound.noun == "token" and bound.objects.get("subject") != caller.id
     if caller.token_workspace_id and (bound.noun.upper() in _ACCOUNT_LEVEL or for_another):
         raise PermissionDenied(
             Reason.WORKSPACE_DENIED,

@@ -24,6 +24,7 @@ from lakewarden_server.storage.repositories import tokens
 
 LIFETIME_DEFAULT = timedelta(days=90)
 LIFETIME_MAX = timedelta(days=365)
+ONE_TIME_LIFETIME = timedelta(hours=24)
 TOKENS_PER_PRINCIPAL_MAX = 20
 
 
@@ -46,13 +47,14 @@ class TokenService:
                 Reason.QUOTA_EXCEEDED,
                 f"{len(live)} live tokens; at most {TOKENS_PER_PRINCIPAL_MAX}: revoke one first",
             )
-        text = mint(TokenKind.PAT)
+        kind = _kind(principal_id, call)
+        text = mint(kind)
         token = token_row(
             self._keys,
             text,
             principal_id=principal_id,
             now=call.now,
-            lifetime=_lifetime(request, call),
+            lifetime=_lifetime(request, call, kind=kind),
             comment=validation.comment(request.comment),
             workspace_id=_workspace_id(request, call),
         )
@@ -124,14 +126,21 @@ def to_message(token: Token, call: Call) -> pb.Token:
     return message
 
 
-def _lifetime(request: pb.CreateTokenRequest, call: Call) -> timedelta:
+def _kind(principal_id: str, call: Call) -> TokenKind:
+    """One-time for another person, who trades it for a lasting one: nobody but a person ever holds that person's own."""
+    for_another = principal_id != call.caller.id and call.snapshot.principals[principal_id].kind == "USER"
+    return TokenKind.BOOTSTRAP if for_another else TokenKind.PAT
+
+
+def _lifetime(request: pb.CreateTokenRequest, call: Call, *, kind: TokenKind) -> timedelta:
     """The lifetime asked for; a token never makes one that outlives it (a bootstrap token exists to do just that)."""
     seconds = request.lifetime_seconds
-    if seconds < 0 or seconds > LIFETIME_MAX.total_seconds():
+    longest = ONE_TIME_LIFETIME if kind is TokenKind.BOOTSTRAP else LIFETIME_MAX
+    if seconds < 0 or seconds > longest.total_seconds():
         raise validation.invalid(
-            "lifetime_seconds", f"{seconds} is not between 1 and {int(LIFETIME_MAX.total_seconds())}"
+            "lifetime_seconds", f"{seconds} is not between 1 and {int(longest.total_seconds())}"
         )
-    wanted = timedelta(seconds=seconds) if seconds else LIFETIME_DEFAULT
+    wanted = timedelta(seconds=seconds) if seconds else min(LIFETIME_DEFAULT, longest)
     if call.caller.token_kind is TokenKind.BOOTSTRAP:
         return wanted
     left = datetime.fromtimestamp(call.caller.token_expire_time, UTC) - call.now
