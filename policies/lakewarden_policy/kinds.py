@@ -29,16 +29,16 @@ class Kind(NamedTuple):
 
 
 _TABLE: Final = (
-    Kind("ACCOUNT", (), "ACCOUNT", 1),
-    Kind("METASTORE", ("ACCOUNT",), "METASTORE", 1),
-    Kind("WORKSPACE", ("ACCOUNT",), "WORKSPACE", 1),
-    Kind("USER", ("ACCOUNT",), "PRINCIPAL", 1, is_principal=True),
-    Kind("GROUP", ("ACCOUNT",), "PRINCIPAL", 1, is_principal=True),
-    Kind("SERVICE_PRINCIPAL", ("ACCOUNT",), "PRINCIPAL", 1, is_principal=True),
-    Kind("CATALOG", ("METASTORE",), "CATALOG", 1),
-    Kind("SCHEMA", ("CATALOG",), "SCHEMA", 2),
+    Kind("ACCOUNT", (), "account", 1),
+    Kind("METASTORE", ("ACCOUNT",), "metastore", 1),
+    Kind("WORKSPACE", ("ACCOUNT",), "workspace", 1),
+    Kind("USER", ("ACCOUNT",), "principal", 1, is_principal=True),
+    Kind("GROUP", ("ACCOUNT",), "principal", 1, is_principal=True),
+    Kind("SERVICE_PRINCIPAL", ("ACCOUNT",), "principal", 1, is_principal=True),
+    Kind("CATALOG", ("METASTORE",), "catalog", 1),
+    Kind("SCHEMA", ("CATALOG",), "schema", 2),
     # Views will share this namespace, so that a view can never shadow a table (DESIGN 6).
-    Kind("TABLE", ("SCHEMA",), "RELATION", 3),
+    Kind("TABLE", ("SCHEMA",), "table", 3),
 )
 
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _TABLE}
@@ -48,6 +48,12 @@ IMPLICIT_PRIVILEGES: Final = frozenset({"OWNER", "SELF"})
 
 METASTORE_BROWSE: Final = "METASTORE:BROWSE"
 """Held by ``account users`` on every metastore; the workspace rule decides who can use it."""
+
+
+def name_steps(kind: str) -> tuple[str, ...]:
+    """The kinds the parts of a full name of ``kind`` stand for: CATALOG, SCHEMA, TABLE for a table."""
+    above = name_steps(KINDS[kind].parents[0]) if KINDS[kind].name_parts > 1 else ()
+    return (*above, kind)
 
 
 def ancestor_kinds(kind: str) -> frozenset[str]:

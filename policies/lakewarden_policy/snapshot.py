@@ -15,17 +15,17 @@ from lakewarden_policy.kinds import (
     ACCOUNT_USERS_NAME,
     KINDS,
     METASTORE_BROWSE,
+    name_steps,
 )
 from lakewarden_policy.names import name_key, principal_key, split_full_name
 
 _NOBODY: Final[frozenset[str]] = frozenset()
 _NO_CHAIN: Final[tuple[str, ...]] = ()
 _NO_NAMES: Final[dict[str, str]] = {}
-# The namespaces a full name of several parts walks through, from the metastore down.
+# The kinds a full name walks through, one for each of its parts, and the namespaces of those with several.
+_STEPS: Final = {name: name_steps(name) for name in KINDS}
 _PATHS: Final = {
-    kind.name: (*("CATALOG", "SCHEMA")[: kind.name_parts - 1], kind.namespace)
-    for kind in KINDS.values()
-    if kind.name_parts > 1
+    name: tuple(KINDS[step].namespace for step in steps) for name, steps in _STEPS.items() if len(steps) > 1
 }
 _DEPTH_MAX: Final = 16
 # The kinds whose objects every user and service principal belongs to `account users` with.
@@ -212,9 +212,9 @@ class Snapshot:
         """The principal with this email, group name or application id."""
         return self.principals.get(self._principal_ids.get(principal_key(name), ""))
 
-    def child(self, parent_id: str | None, namespace: str, key: str) -> Securable | None:
-        """The child of ``parent_id`` whose name key is ``key`` in a namespace of `KINDS`."""
-        found = self._child_ids[namespace].get(parent_id, {}).get(key)
+    def child(self, parent_id: str | None, kind: str, key: str) -> Securable | None:
+        """The child of ``parent_id`` that has the name key ``key`` in the namespace of ``kind``, of whatever kind it is."""
+        found = self._child_ids[KINDS[kind].namespace].get(parent_id, {}).get(key)
         return None if found is None else self.securables[found]
 
     def children(self, parent_id: str, kind: str) -> tuple[str, ...]:
@@ -278,11 +278,11 @@ class Snapshot:
             principal = self.principal_named(full_name)
             found = self.securables.get(principal.id) if principal and principal.kind == kind else None
             return Located(found, self.securables[ACCOUNT_ID], None if found else kind)
-        path = (*("CATALOG", "SCHEMA")[: len(parts) - 1], kind)
-        container_id = metastore_id if path[0] == "CATALOG" else ACCOUNT_ID
+        path = _STEPS[kind]
+        container_id = metastore_id if KINDS[path[0]].parents == ("METASTORE",) else ACCOUNT_ID
         container = self.securables.get(container_id or "")
         for step, part in zip(path, parts, strict=True):
-            found = self.child(container.id, KINDS[step].namespace, name_key(part)) if container else None
+            found = self.child(container.id, step, name_key(part)) if container else None
             if found is None or found.kind != step:
                 return Located(None, container, step)
             container = found

@@ -137,14 +137,14 @@ class App:
         """Ready means: the state is complete and was compared with the primary less than a second ago."""
         ready, purged = True, monotonic() - PURGE_SECONDS / 2
         while not self._stopping.wait(READINESS_SECONDS):
-            if monotonic() - purged > PURGE_SECONDS:
-                purged = monotonic()
-                self._purge()
             try:
                 self.follower.at_head()
-            except LakewardenError as error:
+                if monotonic() - purged > PURGE_SECONDS:
+                    purged = monotonic()
+                    self._purge()
+            except Exception as error:
                 if ready:
-                    logger.warning("not ready: %s", error.message)
+                    logger.warning("not ready: %s", error, exc_info=not isinstance(error, LakewardenError))
                 ready = False
             else:
                 ready = True

@@ -10,12 +10,13 @@ from pathlib import Path
 from lakewarden_policy import ACCOUNT_ID, Decider, load_policy, name_key, validate_email
 from lakewarden_server.authn.keys import Keys
 from lakewarden_server.authn.tokens import TokenKind, mint
-from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.clock import monotonic, utc_now
 from lakewarden_server.core.errors import FailedPrecondition, Reason
 from lakewarden_server.core.ids import new_id
 from lakewarden_server.entities import Grant, Principal
 from lakewarden_server.services.tokens import ONE_TIME_LIFETIME, token_row
 from lakewarden_server.storage import AuditRecord, Database, load_snapshot
+from lakewarden_server.storage.audit import append
 from lakewarden_server.storage.bootstrap import claim
 from lakewarden_server.storage.head import renew_epoch
 
@@ -110,13 +111,17 @@ def recover(database: Database, keys: Keys, *, admin: str) -> Bootstrapped:
 
 def declare_restored(database: Database) -> str:
     """Gives a database that was restored from a backup a new epoch, and returns it."""
+    with database.read() as view:
+        revision = view.revision
     with database.transaction(deadline=monotonic() + INITIALIZE_SECONDS) as connection:
         epoch = renew_epoch(connection)
+        record = _record("", "operator", "lakewarden-server restored", "restored", epoch=epoch)
+        append(connection, [record], revision=revision, time=utc_now())
         connection.commit()
     return epoch
 
 
-def _record(principal_id: str, name: str, method: str, operation: str) -> AuditRecord:
+def _record(principal_id: str, name: str, method: str, operation: str, **detail: str) -> AuditRecord:
     return AuditRecord(
         actor_id=principal_id,
         actor_name=name,
@@ -127,6 +132,7 @@ def _record(principal_id: str, name: str, method: str, operation: str) -> AuditR
         object_id=ACCOUNT_ID,
         object_name=ACCOUNT_ID,
         outcome="DONE",
+        detail=dict(detail),
     )
 
 

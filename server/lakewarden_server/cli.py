@@ -1,4 +1,4 @@
-"""`lakewarden-server`: what an operator types. serve, init, migrate, doctor, health."""
+"""`lakewarden-server`: what an operator types: init, recover, restored, migrate, serve, doctor, health."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ try:
     from lakewarden_server.config import Settings, SettingsError, read_settings
     from lakewarden_server.core.errors import LakewardenError
     from lakewarden_server.pipeline.rules import RuleError
+    from lakewarden_server.rpc.probe import ask_health
     from lakewarden_server.rpc.server import InsecureAddress
     from lakewarden_server.storage import create_database
     from lakewarden_server.storage.migrations import current_revision, latest_revision, migrate
@@ -271,7 +272,7 @@ def health(endpoint: str, ca_file: Path | None) -> None:
     Example:
       lakewarden-server health --endpoint 127.0.0.1:50051
     """
-    status = checks.ask_health(endpoint, ca_file)
+    status = ask_health(endpoint, ca_file)
     click.echo(status)
     sys.exit(0 if status == "SERVING" else EXIT_FAILED)
 

@@ -1,4 +1,4 @@
-"""What `lakewarden-server doctor` and `health` look at."""
+"""What `lakewarden-server doctor` looks at."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import grpc
 from google.protobuf.internal import api_implementation
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lakewarden_policy import PolicyError, load_policy
 from lakewarden_server.authn.keys import KeyFileError, load_key_file
@@ -19,7 +17,6 @@ from lakewarden_server.rpc.server import is_loopback
 from lakewarden_server.storage import audit, create_database
 from lakewarden_server.storage.migrations import current_revision, latest_revision
 
-HEALTH_SECONDS = 5.0
 SQLITE_WAL_RESET_FIXED = (3, 51, 3)
 
 
@@ -40,22 +37,6 @@ def examine(settings: Settings) -> Iterator[Check]:
         except (LakewardenError, KeyFileError, PolicyError, ValueError, OSError) as error:
             verdict, detail = "FAIL", str(error)
         yield Check(name, verdict, detail)
-
-
-def ask_health(endpoint: str, ca_file: Path | None) -> str:
-    """The health of a running server, or UNREACHABLE."""
-    if ca_file is None:
-        channel = grpc.insecure_channel(endpoint)
-    else:
-        channel = grpc.secure_channel(endpoint, grpc.ssl_channel_credentials(ca_file.read_bytes()))
-    with channel:
-        try:
-            reply = health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(), timeout=HEALTH_SECONDS
-            )
-        except grpc.RpcError:
-            return "UNREACHABLE"
-    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))
 
 
 def _checks(settings: Settings) -> dict[str, Callable[[], tuple[str, str]]]:

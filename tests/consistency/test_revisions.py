@@ -72,8 +72,11 @@ def test_a_database_that_went_back_is_noticed_and_its_lost_grants_are_not_kept(c
     with transaction(cluster.server.app.database) as connection:
         connection.execute(text("UPDATE authz_head SET revision = revision - 1, nonce = 'yet another'"))
         connection.commit()
-    with pytest.raises(Unavailable):
+    # The server gave the other history an epoch of its own, so every revision of the old one is void.
+    with pytest.raises(FailedPrecondition) as failure:
         list(admin.at_least_revision(f"{epoch}:{revision}").catalogs.list())
+    assert failure.value.reason == "HISTORY_MISMATCH"
+    assert last_seen(cluster)[0] != epoch
 
 
 def test_a_malformed_revision_is_refused(cluster: Cluster) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import duckdb
 import pytest
+
+import duckdb
 from lakewarden.duckdb import Access, GovernedConnection, govern
 
 LAKE = """

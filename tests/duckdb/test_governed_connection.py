@@ -6,8 +6,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
-import duckdb
 import pytest
+
+import duckdb
 from lakewarden.duckdb import Access, AccessDenied, StatementRefused, connect, govern
 
 # The fixture's class lives in conftest.py, which cannot be imported.

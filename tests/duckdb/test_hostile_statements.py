@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import duckdb
 import pytest
+
+import duckdb
 from lakewarden._duckdb_binder import named_tables
 from lakewarden._duckdb_parse import parse_statement
 from lakewarden.duckdb import AccessDenied, GovernanceError, StatementRefused

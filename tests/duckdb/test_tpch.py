@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import duckdb
 import pytest
 from duckdb_extensions import import_extension
+
+import duckdb
 from lakewarden.duckdb import Access, AccessDenied, GovernedConnection, govern
 
 TABLES_BY_QUERY = {

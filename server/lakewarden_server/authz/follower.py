@@ -7,6 +7,7 @@ writer asks `before_write`, which sees the state just before its own revision on
 from __future__ import annotations
 
 import gc
+import logging
 import threading
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +15,13 @@ from datetime import datetime
 from lakewarden_policy import Decider, Head, Policy, Snapshot
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import Reason, Unavailable
+from lakewarden_server.storage.change_log import nonce_of
 from lakewarden_server.storage.engine import Database
+from lakewarden_server.storage.head import renew_epoch
 from lakewarden_server.storage.snapshot import load_snapshot
 from lakewarden_server.storage.unit_of_work import UnitOfWork, WriteUnit
+
+logger = logging.getLogger("lakewarden.follower")
 
 REBUILD_SECONDS_MAX = 30.0
 """A rebuild serves every waiting call, so it outlives the deadline of the one that began it."""
@@ -57,41 +62,86 @@ class Follower:
     def at_head(self) -> Fresh:
         """A decider no older than this call.
 
-        Raises `Unavailable` when the primary cannot be asked: no answer is better than a stale one (promise G5).
+        Raises `Unavailable` when the primary cannot be asked, and once for a database that shows another history: no answer
+        is better than a stale one (promise G5).
         """
+        # Held first, head second: in one history the head is then never behind the decider.
+        held = self._decider
         head, now = self._database.head()
-        decider = self._decider
-        if decider is None or decider.snapshot.head != head:
-            decider = self._rebuilt(head)
-        return Fresh(decider, now)
+        if held is None or held.snapshot.head != head:
+            held = self._rebuilt(head, held)
+        return Fresh(held, now)
 
     def before_write(self, uow: WriteUnit) -> Decider:
         """The state at the revision just before the write that holds the head (promise G8)."""
-        decider = self._decider
-        if decider is not None and decider.snapshot.head == uow.previous:
-            return decider
-        return Decider(self._policy, load_snapshot(uow.connection, head=uow.previous))
+        held = self._decider
+        if held is not None and held.snapshot.head == uow.previous:
+            return held
+        decider = Decider(self._policy, load_snapshot(uow.connection, head=uow.previous))
+        # That revision is committed, so readers may have it too; should the write fail, it still is the head.
+        if (
+            held is not None
+            and held.snapshot.head.epoch == uow.previous.epoch
+            and _is_newer(uow.previous, held)
+        ):
+            self._decider = decider
+        return decider
 
     def after_flush(self, uow: WriteUnit) -> Decider:
         """The state a write is about to commit, for rules about its result."""
         return Decider(self._policy, load_snapshot(uow.connection, head=uow.head))
 
-    def _rebuilt(self, head: Head) -> Decider:
-        """Builds one snapshot while other readers that need it wait for it instead of building their own."""
+    def _rebuilt(self, head: Head, held: Decider | None) -> Decider:
+        """Builds one snapshot; other readers wait for it instead of building their own, and take it when it is new enough."""
         with self._rebuild:
             decider = self._decider
-            if decider is not None and decider.snapshot.head == head:
+            if decider is not None and decider is not held and _covers(decider, head):
                 return decider
             with self._database.read(deadline=monotonic() + REBUILD_SECONDS_MAX) as uow:
+                continues = held is None or _continues(uow, held.snapshot.head)
                 snapshot = _load(uow)
-            if snapshot.head.epoch == head.epoch and snapshot.head.revision < head.revision:
+            if not continues:
+                self._leave_history()
+            if not _covers(decider := Decider(self._policy, snapshot), head):
                 raise Unavailable(
-                    Reason.SNAPSHOT_UNAVAILABLE,
-                    "the database went back behind an acknowledged revision: retry",
+                    Reason.SNAPSHOT_UNAVAILABLE, "the database answered from an older state: retry"
                 )
-            decider = Decider(self._policy, snapshot)
             self._decider = decider
             return decider
+
+    def _leave_history(self) -> None:
+        """The database was restored or lost its tail under this server: what clients remember of it is void.
+
+        The new epoch makes every server refuse revision tokens of the old history (DESIGN 5.4); this call is denied, the
+        next one is answered from a new snapshot.
+        """
+        with self._database.transaction(deadline=monotonic() + REBUILD_SECONDS_MAX) as connection:
+            epoch = renew_epoch(connection)
+            connection.commit()
+        self._decider = None
+        logger.error("the database shows another history than before: it is epoch %s now", epoch)
+        raise Unavailable(
+            Reason.SNAPSHOT_UNAVAILABLE, "the database shows another history than before: retry"
+        )
+
+
+def _is_newer(head: Head, decider: Decider) -> bool:
+    return head.revision > decider.snapshot.head.revision
+
+
+def _covers(decider: Decider, head: Head) -> bool:
+    """Whether the decider's state is that of `head`, or a later one of its epoch."""
+    held = decider.snapshot.head
+    return held == head or (held.epoch == head.epoch and held.revision > head.revision)
+
+
+def _continues(uow: UnitOfWork, held: Head) -> bool:
+    """Whether what `uow` sees came after the state held before: another epoch says so openly and is no surprise."""
+    if uow.head.epoch != held.epoch:
+        return True
+    if uow.revision == held.revision:
+        return uow.head.nonce == held.nonce
+    return uow.revision > held.revision and nonce_of(uow.connection, held.revision) in (held.nonce, None)
 
 
 def _load(uow: UnitOfWork) -> Snapshot:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lakewarden_server.entities.base import Base, ChangeLogged, Stamped, UtcDateTime, state
+from lakewarden_server.entities.base import Base, ChangeLogged, Stamped, UtcDateTime, state, touch
 from lakewarden_server.entities.catalogs import Catalog
 from lakewarden_server.entities.columns import Column
 from lakewarden_server.entities.grants import Grant
@@ -19,7 +19,7 @@ from lakewarden_server.entities.records import (
     Idempotency,
 )
 from lakewarden_server.entities.schemas import Schema
-from lakewarden_server.entities.securables import Account, Securable, namespace_of
+from lakewarden_server.entities.securables import Account, Securable
 from lakewarden_server.entities.tables import Table
 from lakewarden_server.entities.tokens import Token
 from lakewarden_server.entities.workspaces import Workspace
@@ -48,6 +48,6 @@ __all__ = [
     "Token",
     "UtcDateTime",
     "Workspace",
-    "namespace_of",
     "state",
+    "touch",
 ]

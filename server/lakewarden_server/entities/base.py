@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, LargeBinary, MetaData, Text, inspect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm.attributes import flag_modified
 from sqlalchemy.types import TypeDecorator
 
 from lakewarden_server.core.errors import Internal, Reason
@@ -85,6 +86,11 @@ class Stamped(ChangeLogged):
     created_by: Mapped[str]
     update_time: Mapped[datetime]
     updated_by: Mapped[str]
+
+
+def touch(entity: ChangeLogged) -> None:
+    """Makes an entity a new revision although none of its own columns changed: what belongs to it did."""
+    flag_modified(entity, "revision")
 
 
 def json_value(value: Any) -> Any:

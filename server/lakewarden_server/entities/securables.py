@@ -9,17 +9,10 @@ from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.ext.mutable import MutableDict
 from sqlalchemy.orm import Mapped, mapped_column
 
+from lakewarden_policy.kinds import KINDS
 from lakewarden_server.entities.base import DEFERRED, Base, KeyText, Stamped
 
 LIVE = text("deleted_time IS NULL")
-
-NAMESPACES = {"TABLE": "table"}
-"""Kinds that share a namespace under one parent; a kind that is not named here has one of its own."""
-
-
-def namespace_of(kind: str) -> str:
-    """The namespace in which names of this kind are unique: `table` for tables, else the kind in lower case."""
-    return NAMESPACES.get(kind, kind.lower())
 
 
 def mapped_as(kind: str, **options: Any) -> dict[str, Any]:
@@ -64,7 +57,7 @@ class Securable(Stamped, Base):
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
         if self.kind is not None and self.namespace is None:
-            self.namespace = namespace_of(self.kind)
+            self.namespace = KINDS[self.kind].namespace
 
     def change_kind(self) -> str:
         """Its kind: a follower filters the change log by it."""

@@ -31,7 +31,7 @@ class DecisionLog:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queue: deque[DecisionRecord] = deque(maxlen=QUEUE_MAX)
-        self._callers: dict[str, int] = {}
+        self._callers: dict[tuple[str, bool], int] = {}
         self._window = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lakewarden-decisions", daemon=True)
@@ -40,13 +40,16 @@ class DecisionLog:
         """Begins writing."""
         self._thread.start()
 
-    def admits(self, caller_id: str) -> bool:
-        """Whether the caller has a share of this second left; takes one. Asked before a record is made."""
+    def admits(self, caller_id: str, *, denied: bool) -> bool:
+        """Whether the caller has a share of this second left; takes one. Asked before a record is made.
+
+        Refusals of the caller have a share of their own, so that an engine's many answers do not hide them.
+        """
         window = int(monotonic())
         if window != self._window or len(self._callers) > CALLERS_MAX:
             self._window, self._callers = window, {}
-        count = self._callers.get(caller_id, 0)
-        self._callers[caller_id] = count + 1
+        count = self._callers.get((caller_id, denied), 0)
+        self._callers[caller_id, denied] = count + 1
         return count < PER_CALLER_PER_SECOND_MAX
 
     def record(self, record: DecisionRecord) -> None:
@@ -69,9 +72,14 @@ class DecisionLog:
                     append_decisions(connection, batch)
                     connection.commit()
             except LakewardenError as error:
-                logger.warning("%d decisions were not logged: %s", len(batch), error.message)
+                # Kept for the next try; the queue drops its oldest when it is full.
+                self._queue.extendleft(reversed(batch))
+                logger.warning("%d decisions wait for the database: %s", len(self._queue), error.message)
                 return
 
     def _run(self) -> None:
         while not self._stopping.wait(FLUSH_SECONDS):
-            self.flush()
+            try:
+                self.flush()
+            except Exception:
+                logger.exception("decisions could not be logged")

@@ -24,7 +24,7 @@ from lakewarden_server.core.errors import (
 )
 from lakewarden_server.pipeline import headers
 from lakewarden_server.pipeline.audit import audit_record, decision_record
-from lakewarden_server.pipeline.binding import Admitted, Bound, authorize, bind, check_token
+from lakewarden_server.pipeline.binding import Admitted, Bound, Place, authorize, bind, check_token
 from lakewarden_server.pipeline.decisions import DecisionLog
 from lakewarden_server.pipeline.errors import fail
 from lakewarden_server.pipeline.headers import Headers
@@ -119,7 +119,11 @@ class Pipeline:
                     Reason.SNAPSHOT_UNAVAILABLE, "the database answered from an older state: retry"
                 )
             call.transaction = uow
-            return method.function(request, call)
+            message = method.function(request, call)
+            # The snapshot rule (promise G1): nothing is shown that is newer than what was decided on.
+            if uow.newest_revision > fresh.head.revision:
+                raise SnapshotBehind
+            return message
 
     def _write(self, method: Method, request: Message, arrived: Headers, fresh: Fresh) -> Reply:
         caller = self._refuse_early(method, request, arrived, fresh)
@@ -176,13 +180,13 @@ class Pipeline:
     def _admit(self, method: Method, request: Message, arrived: Headers, fresh: Fresh) -> Admitted:
         """Authenticates, resolves and authorizes on one state; a denial goes to the decision log."""
         caller = self._authenticator.authenticate(fresh.snapshot, arrived.credential, fresh.now)
-        place = headers.place(arrived, fresh.decider, caller)
-        bound = Bound(method.noun, {}, (), None, None, "")
+        place, bound = Place(None, None), Bound(method.noun, {}, (), None, None, "")
         try:
+            place = headers.place(arrived, fresh.decider, caller)
             bound = bind(method, request, fresh.decider, caller, place)
             check_token(bound, caller)
             authorize(bound, fresh.decider, caller, place)
-        except LakewardenError as error:
+        except (PermissionDenied, NotFound) as error:
             denied = Admitted(caller, place, bound, fresh.decider)
             self._log(denied, method, request, error, arrived, fresh)
             raise
@@ -192,7 +196,8 @@ class Pipeline:
         self, admitted: Admitted, method: Method, request: Message, result: Message | LakewardenError,
         arrived: Headers, fresh: Fresh,
     ) -> None:  # fmt: skip
-        if self._decisions.admits(admitted.caller.id):
+        denied = isinstance(result, LakewardenError)
+        if self._decisions.admits(admitted.caller.id, denied=denied):
             self._decisions.record(decision_record(admitted, method, request, result, arrived, fresh))
 
     def _call(

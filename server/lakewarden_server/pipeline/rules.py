@@ -19,7 +19,6 @@ PrepareMethod = Callable[[Any], Any]
 
 GENERIC_NOUNS = {"get", "grant"}
 """Operations whose noun is the kind of the securable named in the request, e.g. `grant` on a table is `table.grant`."""
-NAMED_OBJECTS = frozenset({"self", "parent", "subject", "workspace"})
 
 
 class RuleError(Exception):

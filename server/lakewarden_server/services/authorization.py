@@ -46,7 +46,7 @@ def _verdict(access: pb.Access, call: Call, *, explain: bool) -> pb.Verdict:
     """The subject's own rights decide, from the calling workspace."""
     kind = _kind(access)
     privilege = parse_privilege(call, kind, access.privilege)
-    subject = call.objects.get("subject")
+    subject = _subject(call)
     found = _resolve(access, kind, call)
     if subject is not None and found is not None:
         if call.decider.privilege(subject, call.workspace_id, found.id, privilege).allowed:
@@ -55,6 +55,15 @@ def _verdict(access: pb.Access, call: Call, *, explain: bool) -> pb.Verdict:
             explanation = explain_privilege(call.decider, subject, call.workspace_id, found.id, privilege)
             return pb.Verdict(reason=explanation.message, fixes=explanation.statements)
     return pb.Verdict(reason=_unseen(access, kind, privilege) if explain else "")
+
+
+def _subject(call: Call) -> str | None:
+    """Whose rights decide; an engine is told nothing of a principal who is not assigned to its workspace."""
+    subject = call.objects.get("subject")
+    if subject in (None, call.caller.id):
+        return subject
+    assigned = call.workspace_id and call.decider.reach.is_assigned(subject or "", call.workspace_id)
+    return subject if assigned else None
 
 
 def _unseen(access: pb.Access, kind: str, privilege: str) -> str:

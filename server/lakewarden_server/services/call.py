@@ -87,15 +87,14 @@ class Call:
         return principal.name if principal else principal_id or ""
 
     def row(self, entity_class: type[Entity], entity_id: str) -> Entity:
-        """A row the decision covers. Raises `SnapshotBehind` for one that is gone or newer than the snapshot."""
+        """A row the decision covers. Raises `SnapshotBehind` for one that is gone."""
         entity = self.uow.session.get(entity_class, entity_id)
         if entity is None or getattr(entity, "deleted_time", None) is not None:
             raise SnapshotBehind
-        return self.rows([entity], expected=1)[0]
+        return entity
 
-    def rows(self, entities: Sequence[Entity], *, expected: int | None = None) -> Sequence[Entity]:
-        """Rows the decision covers: as many as expected, none newer than the snapshot (the snapshot rule, promise G1)."""
-        newest = self.snapshot.head.revision
-        if any(entity.revision > newest for entity in entities) or expected not in (None, len(entities)):
+    def rows(self, entities: Sequence[Entity], *, expected: int) -> Sequence[Entity]:
+        """As many rows as the decision covers. Raises `SnapshotBehind` when some are gone; newer ones the pipeline finds."""
+        if len(entities) != expected:
             raise SnapshotBehind
         return entities

@@ -23,7 +23,7 @@ class GrantService:
     def list_grants(self, request: pb.ListGrantsRequest, call: Call) -> pb.ListGrantsResponse:
         """Lists direct grants: all for who may grant on the securable, else the caller's own and its groups'."""
         shown = _shown(request.principal, call)
-        rows = call.rows(grants.of_securable(call.uow.session, call.self_id))
+        rows = grants.of_securable(call.uow.session, call.self_id)
         assignments = _assignments(call, (row for row in rows if shown is None or row.principal_id in shown))
         page, token = call.pager.page(
             assignments,

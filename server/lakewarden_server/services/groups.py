@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
@@ -152,6 +153,13 @@ def _is_system(call: Call, principal_id: str) -> bool:
 
 
 def _longest(neighbours: Callable[[str], Iterable[str]], start: str, call: Call) -> int:
-    """Groups on the longest chain from `start`, itself included; what is stored nests at most `GROUP_DEPTH_MAX` deep."""
-    following = [node for node in neighbours(start) if call.snapshot.principals[node].kind == "GROUP"]
-    return 1 + max((_longest(neighbours, node, call) for node in following), default=0)
+    """Groups on the longest chain from `start`, itself included; each group is walked once, however many paths lead to it."""
+    principals = call.snapshot.principals
+
+    @cache
+    def height(group: str) -> int:
+        return 1 + max(
+            (height(node) for node in neighbours(group) if principals[node].kind == "GROUP"), default=0
+        )
+
+    return height(start)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from lakewarden_policy import ACCOUNT_ID, KINDS, name_key, validate_name
+from lakewarden_policy import ACCOUNT_ID, name_key, validate_name
 from lakewarden_server.core.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, Reason
 from lakewarden_server.core.ids import new_id
 from lakewarden_server.entities import Securable
@@ -85,7 +85,7 @@ def add(
 
 def refuse_taken(call: Call, *, kind: str, parent_id: str, name: str, besides: str | None = None) -> None:
     """Raises NAME_TAKEN when a live object of the same namespace has that name."""
-    taken = call.snapshot.child(parent_id, KINDS[kind].namespace, name_key(name))
+    taken = call.snapshot.child(parent_id, kind, name_key(name))
     if taken is not None and taken.id != besides:
         raise AlreadyExists(
             Reason.NAME_TAKEN, f"the name {name!r} is taken there: choose another", name=name, kind=kind

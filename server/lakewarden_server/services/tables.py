@@ -10,7 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 from lakewarden.v1 import tables_pb2 as pb
 from lakewarden_policy import name_key
 from lakewarden_server.core.errors import FailedPrecondition, InvalidArgument, Reason
-from lakewarden_server.entities import Column, Table
+from lakewarden_server.entities import Column, Table, touch
 from lakewarden_server.services import securables, validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.definitions import ColumnDefinition, from_arrow, from_message, from_statement
@@ -53,14 +53,15 @@ class TableService:
             data_source_format=_data_source_format(request.table.data_source_format),
             column_count=len(definitions),
         )
-        rows = _add_columns(call, table.id, definitions)
+        rows = _columns(table.id, definitions)
+        call.uow.session.add_all(rows)
         call.uow.session.flush()
         return to_message(table, rows, call)
 
     def get_table(self, request: pb.GetTableRequest, call: Call) -> pb.Table:
         """Returns one table with its columns."""
         table = call.row(Table, call.self_id)
-        return to_message(table, call.rows(column_rows.of_table(call.uow.session, table.id)), call)
+        return to_message(table, column_rows.of_table(call.uow.session, table.id), call)
 
     def list_tables(self, request: pb.ListTablesRequest, call: Call) -> pb.ListTablesResponse:
         """Lists the tables of a schema that the caller may see."""
@@ -71,7 +72,7 @@ class TableService:
             else column_rows.of_tables(call.uow.session, [table.id for table in page])
         )
         return pb.ListTablesResponse(
-            tables=[to_message(table, call.rows(columns.get(table.id, [])), call) for table in page],
+            tables=[to_message(table, columns.get(table.id, []), call) for table in page],
             next_page_token=token,
         )
 
@@ -114,8 +115,8 @@ def to_message(table: Table, columns: Sequence[Column], call: Call) -> pb.Table:
     return message
 
 
-def _add_columns(call: Call, table_id: str, definitions: Sequence[ColumnDefinition]) -> list[Column]:
-    rows = [
+def _columns(table_id: str, definitions: Sequence[ColumnDefinition]) -> list[Column]:
+    return [
         Column(
             table_id=table_id,
             position=position,
@@ -128,17 +129,14 @@ def _add_columns(call: Call, table_id: str, definitions: Sequence[ColumnDefiniti
         )
         for position, column in enumerate(definitions)
     ]
-    call.uow.session.add_all(rows)
-    return rows
 
 
 def _set_columns(table: Any, message: Any, call: Call) -> None:
-    for column in column_rows.of_table(call.uow.session, table.id):
-        call.uow.session.delete(column)
-    call.uow.session.flush()
     definitions: Sequence[ColumnDefinition] = call.prepared
-    _add_columns(call, table.id, definitions)
+    column_rows.replace(call.uow.session, table.id, _columns(table.id, definitions))
     table.column_count = len(definitions)
+    # The etag is the table's, so it must move although none of the table's own columns may have changed.
+    touch(table)
 
 
 def _table_type(value: pb.TableType.ValueType) -> str:

@@ -68,7 +68,7 @@ class TokenService:
     def list_tokens(self, request: pb.ListTokensRequest, call: Call) -> pb.ListTokensResponse:
         """Lists the live tokens of the caller or of the named principal."""
         principal_id = call.objects["subject"]
-        rows = call.rows(tokens.of_principal(call.uow.session, principal_id))
+        rows = tokens.of_principal(call.uow.session, principal_id)
         page, token = call.pager.page(
             sorted((row for row in rows if row.expire_time > call.now), key=lambda row: row.id),
             lambda row: row.id,

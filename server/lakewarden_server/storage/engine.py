@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from lakewarden_policy.snapshot import Head
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import Internal, Reason
+from lakewarden_server.entities import ChangeLogged
 from lakewarden_server.storage.change_log import Stamp
 from lakewarden_server.storage.connections import (
     LOCK_TIMEOUT_MILLISECONDS,
@@ -24,7 +25,7 @@ from lakewarden_server.storage.connections import (
 from lakewarden_server.storage.errors import DatabaseErrors, deadline_passed, translate
 from lakewarden_server.storage.head import HeadReader, read_head, take_head
 from lakewarden_server.storage.locks import FairLock, FileLock
-from lakewarden_server.storage.unit_of_work import StepHook, UnitOfWork, WriteUnit
+from lakewarden_server.storage.unit_of_work import NEWEST, StepHook, UnitOfWork, WriteUnit
 
 POOL_SIZE = 8
 READ_SECONDS = 10.0
@@ -186,6 +187,12 @@ def _milliseconds_left(deadline: float, limit: int) -> int:
 
 class _ReadSession(Session):
     """A session that refuses to write: a change in a read would be lost without a word."""
+
+
+@event.listens_for(_ReadSession, "loaded_as_persistent")
+def _note_revision(session: Session, entity: object) -> None:
+    if isinstance(entity, ChangeLogged):
+        session.info[NEWEST] = max(session.info.get(NEWEST, 0), entity.revision)
 
 
 @event.listens_for(_ReadSession, "before_flush")

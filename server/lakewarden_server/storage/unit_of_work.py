@@ -21,6 +21,10 @@ StepHook = Callable[[str], None]
 """Called with the name of each step a transaction has reached; crash tests stop the process there."""
 
 
+NEWEST = "newest_revision"
+"""Where a read session notes the newest revision among the rows it loaded."""
+
+
 class UnitOfWork:
     """One open transaction. Everything read through it is one consistent state.
 
@@ -41,6 +45,12 @@ class UnitOfWork:
     def connection(self) -> Connection:
         """The connection of this transaction, for Core statements that only read."""
         return self.session.connection()
+
+    @property
+    def newest_revision(self) -> int:
+        """The newest revision among the change-logged rows read so far, 0 before the first."""
+        newest: int = self.session.info.get(NEWEST, 0)
+        return newest
 
     @property
     def revision(self) -> int:
