@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -117,6 +118,15 @@ def _scans(node: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield from _scans(child)
 
 
+def _is_ungovernable(part: str) -> bool:
+    """Whether a part cannot name a governed table: forbidden characters, or a name the server takes for another one.
+
+    DuckDB folds ASCII letters only, the server NFKC and casefold: two tables here would share the grants of one there.
+    """
+    twin = unicodedata.normalize("NFKC", part).casefold() != ascii_fold(part)
+    return not part or twin or _UNGOVERNABLE.search(part) is not None
+
+
 class TableResolver:
     """Resolves typed names as DuckDB does: by the one search path the connection had when it was locked."""
 
@@ -128,7 +138,7 @@ class TableResolver:
     def resolve(self, names: frozenset[Name]) -> dict[Name, Table]:
         """The table of each name, existing or not. Refuses views, temporary and system tables."""
         for name in names:
-            unusual = next((part for part in name if not part or _UNGOVERNABLE.search(part)), None)
+            unusual = next((part for part in name if _is_ungovernable(part)), None)
             if unusual is not None:
                 raise StatementRefused(f"{unusual!r} cannot be the name of a governed table")
         listed = self._listed({name[-1] for name in names})

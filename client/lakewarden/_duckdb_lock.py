@@ -40,6 +40,7 @@ def lock(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
         "SELECT DISTINCT function_name, internal FROM duckdb_functions()"
     ).fetchall()
     _refuse_shadowing({ascii_fold(name) for name, internal in functions if not internal})
+    _refuse_types(connection)
     _refuse_exceptions(connection)
     # Only what is still loose is set, so that a database that is locked already can be governed once more.
     for name in _loose_settings(connection):
@@ -63,6 +64,15 @@ def _refuse_shadowing(own: set[str]) -> None:
         raise ValueError(
             f"drop the macros that take the names of built-in functions first: {', '.join(shadowing)}"
         )
+
+
+def _refuse_types(connection: duckdb.DuckDBPyConnection) -> None:
+    # An ENUM made from a table holds its values, and a cast or a type name in a string reads them without any table.
+    own = connection.execute(
+        "SELECT DISTINCT database_name || '.' || schema_name || '.' || type_name FROM duckdb_types() WHERE NOT internal"
+    ).fetchall()
+    if own:
+        raise ValueError(f"drop the user-defined types first: {', '.join(sorted(name for (name,) in own))}")
 
 
 def _refuse_exceptions(connection: duckdb.DuckDBPyConnection) -> None:

@@ -7,6 +7,7 @@ a part for embedding, not a boundary against the user of its own process (see do
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -106,12 +107,16 @@ def _locked_world(
     ).fetchall()[0]
     if "," in search_path:
         raise ValueError("a search path of several schemas cannot be governed; USE one schema first")
+    if any(unicodedata.normalize("NFKC", name).casefold() != ascii_fold(name) for name in (database, schema)):
+        raise ValueError(
+            f"{database}.{schema} is another name to the server than to DuckDB; USE one in plain letters"
+        )
     functions = lock(connection)
     return _World(
         client=client,
         database=database,
         schema=schema,
-        catalogs={ascii_fold(name): catalog for name, catalog in (catalog_map or {}).items()},
+        catalogs=_catalogs(catalog_map or {}),
         functions=functions,
     )
 
@@ -124,6 +129,13 @@ class _Analysis:
     parsed: ParsedStatement
     reads: frozenset[Table]
     target: Table | None
+
+
+def _catalogs(catalog_map: Mapping[str, str]) -> dict[str, str]:
+    """Folded database name -> catalog. Two databases of one catalog would share its grants, so that is refused."""
+    if len({catalog.casefold() for catalog in catalog_map.values()}) < len(catalog_map):
+        raise ValueError("catalog_map maps two databases to one catalog")
+    return {ascii_fold(name): catalog for name, catalog in catalog_map.items()}
 
 
 class GovernedConnection:
@@ -149,8 +161,12 @@ class GovernedConnection:
         self._has_result = False
         analysis = self._analyze(sql)
         self._authorize(self._accesses(analysis))
-        self._confirm(analysis, parameters)
-        self._cursor.execute(analysis.statement, parameters)
+        try:
+            self._confirm(analysis, parameters)
+            self._cursor.execute(analysis.statement, parameters)
+        except duckdb.CatalogException:
+            # DuckDB's own words propose names that are close, whoever may see them.
+            raise StatementRefused("the statement names something DuckDB does not have") from None
         self._has_result = True
         return self
 

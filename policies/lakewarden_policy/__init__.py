@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from lakewarden_policy.decide import Decider, Decision, Missing
 from lakewarden_policy.explain import Explanation, explain_operation, explain_privilege, quote_principal
-from lakewarden_policy.kinds import ACCOUNT_ID, ACCOUNT_USERS_ID, ACCOUNT_USERS_NAME, KINDS, Kind
+from lakewarden_policy.kinds import (
+    ACCOUNT_ADMIN,
+    ACCOUNT_ID,
+    ACCOUNT_USERS_ID,
+    ACCOUNT_USERS_NAME,
+    KINDS,
+    Kind,
+)
 from lakewarden_policy.matcher import PolicyError
 from lakewarden_policy.names import (
     NAME_BYTES_MAX,
@@ -43,6 +50,7 @@ from lakewarden_policy.snapshot import (
 )
 
 __all__ = [
+    "ACCOUNT_ADMIN",
     "ACCOUNT_ID",
     "ACCOUNT_USERS_ID",
     "ACCOUNT_USERS_NAME",

@@ -46,6 +46,9 @@ KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _TABLE}
 IMPLICIT_PRIVILEGES: Final = frozenset({"OWNER", "SELF"})
 """Held because of what somebody is, never by a stored grant."""
 
+ACCOUNT_ADMIN: Final = "ACCOUNT:ADMIN"
+"""What an account admin holds; the last active holder is never removed."""
+
 METASTORE_BROWSE: Final = "METASTORE:BROWSE"
 """Held by ``account users`` on every metastore; the workspace rule decides who can use it."""
 

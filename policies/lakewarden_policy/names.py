@@ -119,7 +119,7 @@ def validate_group_name(name: str) -> str:
         )
     if _UUID.fullmatch(key):
         raise InvalidName(f"The group name {name!r} looks like an application id. Choose another name.")
-    if key == ACCOUNT_USERS_NAME:
+    if " ".join(key.split()) == ACCOUNT_USERS_NAME:
         raise InvalidName(f"The group name {name!r} is reserved for the system. Choose another name.")
     return display_name(name)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from lakewarden_policy import ACCOUNT_ID, Decider, load_policy, name_key, validate_email
+from lakewarden_policy import ACCOUNT_ADMIN, ACCOUNT_ID, Decider, load_policy, name_key, validate_email
 from lakewarden_server.authn.keys import Keys
 from lakewarden_server.authn.tokens import TokenKind, mint
 from lakewarden_server.core.clock import monotonic, utc_now
@@ -92,7 +92,7 @@ def recover(database: Database, keys: Keys, *, admin: str) -> Bootstrapped:
         policy_digest=policy.digest,
     ) as uow:
         decider = Decider(policy, load_snapshot(uow.connection, head=uow.previous))
-        if not decider.atom(principal.id, None, ACCOUNT_ID, "ACCOUNT:ADMIN"):
+        if not decider.atom(principal.id, None, ACCOUNT_ID, ACCOUNT_ADMIN):
             raise FailedPrecondition(Reason.PRIVILEGE_MISSING, f"{admin} is no active account admin")
         uow.session.add(
             token_row(

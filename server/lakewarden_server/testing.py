@@ -29,7 +29,7 @@ from lakewarden_server.storage.template import SqliteTemplate
 ADMIN = "admin@example.com"
 METASTORE = "metastore"
 WORKSPACE = "workspace"
-TOKEN_LIFETIME = timedelta(days=1)
+TOKEN_LIFETIME = timedelta(days=30)
 WRITE_SECONDS = 30.0
 _template = SqliteTemplate()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf.message import Message
@@ -40,17 +41,16 @@ def audit_record(call: Call, admitted: Admitted, reply: Message) -> AuditRecord:
     )
 
 
-def decision_record(
+def decision_records(
     admitted: Admitted,
     method: Method,
     request: Message,
     result: Message | LakewardenError,
     arrived: Headers,
     fresh: Fresh,
-) -> DecisionRecord:
-    """The record of a denial, or of the answer an engine was given."""
-    outcome, reason = _outcome(result)
-    return DecisionRecord(
+) -> list[DecisionRecord]:
+    """One record of a refusal, or one for each access an engine was answered about; refused accesses come first."""
+    common = DecisionRecord(
         time=fresh.now,
         revision=fresh.head.revision,
         actor_id=admitted.caller.id,
@@ -63,23 +63,39 @@ def decision_record(
             _spelled(operation, selector) for operation, selector in admitted.bound.operations
         ),
         object_name=(_accessed(request) or admitted.bound.named)[:NAME_CHARACTERS_MAX],
-        outcome=outcome,
-        reason=reason[:NAME_CHARACTERS_MAX],
+        outcome="DENIED",
+        reason=result.reason if isinstance(result, LakewardenError) else "",
     )
-
-
-def _outcome(result: Any) -> tuple[str, str]:
     if isinstance(result, LakewardenError):
-        return "DENIED", result.reason
-    if hasattr(result, "verdict"):
-        return ("ALLOWED", "") if result.verdict.allowed else ("DENIED", result.verdict.reason)
-    denied = [verdict.reason for verdict in result.verdicts if not verdict.allowed]
-    return ("DENIED", "; ".join(denied)) if denied else ("ALLOWED", "")
+        return [common]
+    answers = sorted(
+        zip(_verdicts(result), _accesses(request), strict=True), key=lambda answer: answer[0].allowed
+    )
+    return [
+        replace(
+            common,
+            object_name=_spelled_access(access)[:NAME_CHARACTERS_MAX],
+            outcome="ALLOWED" if verdict.allowed else "DENIED",
+            reason=verdict.reason[:NAME_CHARACTERS_MAX],
+        )
+        for verdict, access in answers
+    ]
+
+
+def _verdicts(reply: Any) -> list[Any]:
+    return [reply.verdict] if hasattr(reply, "verdict") else list(reply.verdicts)
+
+
+def _accesses(request: Any) -> list[Any]:
+    return [request.access] if hasattr(request, "access") else list(getattr(request, "accesses", []))
 
 
 def _accessed(request: Any) -> str:
-    accesses = [request.access] if hasattr(request, "access") else getattr(request, "accesses", [])
-    return ", ".join(f"{access.privilege} {access.full_name}" for access in accesses)
+    return ", ".join(_spelled_access(access) for access in _accesses(request))
+
+
+def _spelled_access(access: Any) -> str:
+    return f"{access.privilege} {access.full_name}"
 
 
 def _subject(admitted: Admitted) -> str | None:

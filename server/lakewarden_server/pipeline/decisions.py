@@ -1,7 +1,7 @@
 """The decision log: denials and engine decisions, written in batches beside the authorization head.
 
 Loss window: what was decided in the last `FLUSH_SECONDS` before a crash, and what a caller exceeds `PER_CALLER_PER_SECOND_MAX`
-with; both are stated in the documentation. Changes are never here: they are audited in their own transaction.
+records with; both are stated in the documentation. Changes are never here: they are audited in their own transaction.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from collections.abc import Sequence
 
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import LakewardenError
@@ -31,7 +32,7 @@ class DecisionLog:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queue: deque[DecisionRecord] = deque(maxlen=QUEUE_MAX)
-        self._callers: dict[tuple[str, bool], int] = {}
+        self._used: dict[tuple[str, bool], int] = {}
         self._window = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lakewarden-decisions", daemon=True)
@@ -40,21 +41,21 @@ class DecisionLog:
         """Begins writing."""
         self._thread.start()
 
-    def admits(self, caller_id: str, *, denied: bool) -> bool:
-        """Whether the caller has a share of this second left; takes one. Asked before a record is made.
+    def share(self, caller_id: str, *, refusal: bool) -> int:
+        """How many records more the caller may leave this second. Asked before records are made.
 
         Refusals of the caller have a share of their own, so that an engine's many answers do not hide them.
         """
         window = int(monotonic())
-        if window != self._window or len(self._callers) > CALLERS_MAX:
-            self._window, self._callers = window, {}
-        count = self._callers.get((caller_id, denied), 0)
-        self._callers[caller_id, denied] = count + 1
-        return count < PER_CALLER_PER_SECOND_MAX
+        if window != self._window or len(self._used) > CALLERS_MAX:
+            self._window, self._used = window, {}
+        return PER_CALLER_PER_SECOND_MAX - self._used.get((caller_id, refusal), 0)
 
-    def record(self, record: DecisionRecord) -> None:
-        """Queues a record. Never blocks the call."""
-        self._queue.append(record)
+    def record(self, records: Sequence[DecisionRecord], *, refusal: bool) -> None:
+        """Queues records of one caller. Never blocks the call."""
+        key = (records[0].actor_id, refusal)
+        self._used[key] = self._used.get(key, 0) + len(records)
+        self._queue.extend(records)
 
     def stop(self) -> None:
         """Writes what is queued and ends."""

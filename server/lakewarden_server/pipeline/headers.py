@@ -62,8 +62,8 @@ class Headers:
 
 
 def request_id(metadata: Mapping[str, str]) -> str:
-    """The caller's request id when it is a UUID, else a new one."""
-    given = metadata.get(REQUEST_ID, "")
+    """The caller's request id in lower case when it is a UUID, else a new one."""
+    given = metadata.get(REQUEST_ID, "").lower()
     return given if _is_uuid(given) else str(uuid.uuid4())
 
 
@@ -74,7 +74,7 @@ def read(metadata: Mapping[str, str], seconds_left: float | None, chosen_id: str
     """
     credential = read_bearer(metadata.get(AUTHORIZATION, ""))
     given = metadata.get(REQUEST_ID, "")
-    if given and given != chosen_id:
+    if given and given.lower() != chosen_id:
         raise InvalidArgument(Reason.FIELD_INVALID, f"{REQUEST_ID} must be a UUID", field=REQUEST_ID)
     # gRPC tells the deadline of a call that has none as one in a very distant future.
     if seconds_left is None or seconds_left > ENDLESS_SECONDS:

@@ -23,7 +23,7 @@ from lakewarden_server.core.errors import (
     Unavailable,
 )
 from lakewarden_server.pipeline import headers
-from lakewarden_server.pipeline.audit import audit_record, decision_record
+from lakewarden_server.pipeline.audit import audit_record, decision_records
 from lakewarden_server.pipeline.binding import Admitted, Bound, Place, authorize, bind, check_token
 from lakewarden_server.pipeline.decisions import DecisionLog
 from lakewarden_server.pipeline.errors import fail
@@ -196,9 +196,11 @@ class Pipeline:
         self, admitted: Admitted, method: Method, request: Message, result: Message | LakewardenError,
         arrived: Headers, fresh: Fresh,
     ) -> None:  # fmt: skip
-        denied = isinstance(result, LakewardenError)
-        if self._decisions.admits(admitted.caller.id, denied=denied):
-            self._decisions.record(decision_record(admitted, method, request, result, arrived, fresh))
+        refusal = isinstance(result, LakewardenError)
+        share = self._decisions.share(admitted.caller.id, refusal=refusal)
+        if share > 0:
+            records = decision_records(admitted, method, request, result, arrived, fresh)
+            self._decisions.record(records[:share], refusal=refusal)
 
     def _call(
         self, method: Method, arrived: Headers, fresh: Fresh, admitted: Admitted, *, prepared: object = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from lakewarden_server.services import validation
 COLUMNS_MAX = 4_096
 COLUMN_NAME_BYTES_MAX = 255
 TYPE_TEXT_BYTES_MAX = 4_096
-STATEMENT_BYTES_MAX = 262_144
+STATEMENT_BYTES_MAX = 65_536
 STATEMENT_NESTING_MAX = 100
 DIALECT_DEFAULT = "duckdb"
 DIALECTS = (
@@ -64,16 +65,19 @@ def from_arrow(schema_bytes: bytes) -> Sequence[ColumnDefinition]:
         raise _invalid(
             "arrow_schema is not a serialized Arrow schema: send `schema.serialize().to_pybytes()`"
         ) from None
-    return _checked(
-        ColumnDefinition(
-            field.name,
-            sql := _sql_of_arrow(field.type),
-            type_name_of(sql),
-            field.nullable,
-            _comment_of(field),
+    try:
+        return _checked(
+            ColumnDefinition(
+                field.name,
+                sql := _sql_of_arrow(field.type),
+                type_name_of(sql),
+                field.nullable,
+                _comment_of(field),
+            )
+            for field in schema
         )
-        for field in schema
-    )
+    except (UnicodeDecodeError, RecursionError):
+        raise _invalid("arrow_schema holds a name that is not UTF-8, or a type that nests too deep") from None
 
 
 def from_statement(text: str, dialect: str) -> Sequence[ColumnDefinition]:
@@ -89,7 +93,8 @@ def from_statement(text: str, dialect: str) -> Sequence[ColumnDefinition]:
     if _nesting(text) > STATEMENT_NESTING_MAX:
         raise _invalid(f"the statement nests deeper than {STATEMENT_NESTING_MAX}")
     try:
-        statements = [statement for statement in parse(text, dialect=chosen) if statement is not None]
+        # What follows the column list is never used, so it is not parsed either: a long SELECT could take seconds.
+        statements = parse(_with_column_list(text, chosen), dialect=chosen)
     except (SqlglotError, RecursionError):
         raise _invalid(f"the statement does not parse as {chosen} SQL") from None
     create = statements[0] if len(statements) == 1 else None
@@ -103,7 +108,29 @@ def from_statement(text: str, dialect: str) -> Sequence[ColumnDefinition]:
     untyped = next((part.name for part in parts if isinstance(part, exp.Identifier | exp.Column)), None)
     if untyped is not None:
         raise _invalid(f"column {untyped!r} has no type")
-    return _checked(_column_of_sql(part, chosen) for part in parts if isinstance(part, exp.ColumnDef))
+    try:
+        return _checked(_column_of_sql(part, chosen) for part in parts if isinstance(part, exp.ColumnDef))
+    except RecursionError:
+        raise _invalid("a column's type nests too deep") from None
+
+
+def _with_column_list(text: str, dialect: str) -> str:
+    """The statement up to the parenthesis that closes its first one. Raises DEFINITION_INVALID for a second statement."""
+    from sqlglot import TokenType, tokenize
+
+    depth, end, ended = 0, len(text), False
+    for token in tokenize(text, read=dialect):
+        if ended:
+            raise _invalid("send exactly one CREATE TABLE statement with a list of columns")
+        if token.token_type is TokenType.L_PAREN:
+            depth += 1
+        elif token.token_type is TokenType.R_PAREN:
+            depth -= 1
+            if depth == 0 and end == len(text):
+                end = token.end + 1
+        elif token.token_type is TokenType.SEMICOLON:
+            ended = True
+    return text[:end]
 
 
 def type_name_of(type_text: str) -> str:
@@ -157,10 +184,17 @@ def _sql_of_arrow(arrow: Any) -> str:
         return f"MAP<{_sql_of_arrow(arrow.key_type)}, {_sql_of_arrow(arrow.item_type)}>"
     if types.is_struct(arrow):
         fields = (arrow.field(index) for index in range(arrow.num_fields))
-        return f"STRUCT<{', '.join(f'{field.name}: {_sql_of_arrow(field.type)}' for field in fields)}>"
+        return (
+            f"STRUCT<{', '.join(f'{_quoted(field.name)}: {_sql_of_arrow(field.type)}' for field in fields)}>"
+        )
     if types.is_fixed_size_binary(arrow):
         return "BINARY"
     raise _invalid(f"the Arrow type {arrow} has no SQL type here")
+
+
+def _quoted(name: str) -> str:
+    """A field's name as SQL: plain where it can be, in backticks where it must be."""
+    return name if name.isidentifier() else f"`{name.replace('`', '``')}`"
 
 
 def _comment_of(field: Any) -> str:
@@ -175,6 +209,8 @@ def _checked(definitions: Iterable[ColumnDefinition]) -> Sequence[ColumnDefiniti
     seen: set[str] = set()
     for column in columns:
         _check_name(column.name)
+        if _holds_invisible(column.type_text):
+            raise _invalid(f"the type of column {column.name!r} holds a control or invisible character")
         if not column.type_text or len(column.type_text.encode()) > TYPE_TEXT_BYTES_MAX:
             raise _invalid(
                 f"column {column.name!r} has no type, or one longer than {TYPE_TEXT_BYTES_MAX} bytes"
@@ -188,12 +224,18 @@ def _checked(definitions: Iterable[ColumnDefinition]) -> Sequence[ColumnDefiniti
 def _check_name(name: str) -> None:
     if not name or len(name.encode()) > COLUMN_NAME_BYTES_MAX:
         raise _invalid(f"a column name has 1 to {COLUMN_NAME_BYTES_MAX} bytes: {name[:40]!r} does not")
-    if any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for character in name):
+    if _holds_invisible(name):
         raise _invalid(f"the column name {name!r} holds a control or invisible character")
 
 
+def _holds_invisible(text: str) -> bool:
+    return any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for character in text)
+
+
 def _nesting(text: str) -> int:
-    depth = deepest = 0
+    """How deep brackets nest; `[]` nests once more each time it follows itself, as in `int[][]`."""
+    depth = 0
+    deepest = max((len(run) // 2 for run in re.findall(r"(?:\[\d*\])+", text)), default=0)
     for character in text:
         if character in "(<[":
             depth += 1

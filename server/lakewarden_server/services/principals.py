@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 
-from lakewarden_policy import ACCOUNT_ID, name_key
+from lakewarden_policy import ACCOUNT_ADMIN, ACCOUNT_ID, name_key
 from lakewarden_server.core.errors import AlreadyExists, FailedPrecondition, Reason
 from lakewarden_server.core.ids import new_id
 from lakewarden_server.entities import Principal
@@ -128,7 +128,7 @@ def assert_admin_remains(call: Call) -> None:
     """
     decider = call.follower.after_flush(call.write)
     people = (p for p in decider.snapshot.principals.values() if p.active and p.kind != "GROUP")
-    if not any(decider.atom(person.id, None, ACCOUNT_ID, "ACCOUNT:ADMIN") for person in people):
+    if not any(decider.atom(person.id, None, ACCOUNT_ID, ACCOUNT_ADMIN) for person in people):
         raise FailedPrecondition(
             Reason.LAST_ADMIN, "no active account admin would be left: appoint another one first"
         )

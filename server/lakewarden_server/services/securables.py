@@ -93,8 +93,11 @@ def refuse_taken(call: Call, *, kind: str, parent_id: str, name: str, besides: s
 
 
 def owner_id(call: Call, name: str) -> str:
-    """Id of the active principal who shall own something. Raises PRINCIPAL_UNKNOWN."""
-    return principal_id(call, name, field="owner")
+    """Id of the active principal who shall own something. Raises PRINCIPAL_UNKNOWN, FIELD_INVALID."""
+    found = principal_id(call, name, field="owner")
+    if not call.decider.is_active(found):
+        raise validation.invalid("owner", f"{name} is disabled; name an active principal")
+    return found
 
 
 def principal_id(call: Call, name: str, *, field: str) -> str:
@@ -162,6 +165,7 @@ def set_owner(entity: Any, message: Any, call: Call) -> None:
     """Transfers ownership."""
     call.detail["owner_before"] = call.principal_name(entity.owner_id)
     entity.owner_id = owner_id(call, message.owner)
+    call.detail["owner_after"] = call.principal_name(entity.owner_id)
 
 
 SETTERS: Mapping[str, Setter] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from lakewarden.v1 import tables_pb2 as pb
 from lakewarden_policy import name_key
-from lakewarden_server.core.errors import FailedPrecondition, InvalidArgument, Reason
+from lakewarden_server.core.errors import FailedPrecondition, InvalidArgument, Reason, ResourceExhausted
 from lakewarden_server.entities import Column, Table, touch
 from lakewarden_server.services import securables, validation
 from lakewarden_server.services.call import Call
@@ -18,10 +19,15 @@ from lakewarden_server.storage.repositories import columns as column_rows
 
 DATA_SOURCE_FORMATS = ("DELTA", "PARQUET", "ICEBERG", "CSV", "JSON", "AVRO", "ORC", "TEXT", "DUCKDB")
 DATA_SOURCE_FORMAT_DEFAULT = "DELTA"
+PARSER_WAIT_SECONDS = 0.5
 
 
 class TableService:
     """Implements `lakewarden.v1.TableService`."""
+
+    def __init__(self) -> None:
+        # Parsing holds the interpreter: one statement at a time keeps every other call moving.
+        self._parsing = threading.BoundedSemaphore(1)
 
     def prepare_create_table(self, request: pb.CreateTableRequest) -> Sequence[ColumnDefinition]:
         """Reads the columns from whichever definition was sent; before any lock, because parsing is slow.
@@ -38,8 +44,18 @@ class TableService:
         if definition == "arrow_schema":
             return from_arrow(request.arrow_schema)
         if definition == "create_statement":
-            return from_statement(request.create_statement, request.dialect)
+            return self._from_statement(request)
         return from_message(request.table.columns)
+
+    def _from_statement(self, request: pb.CreateTableRequest) -> Sequence[ColumnDefinition]:
+        if not self._parsing.acquire(timeout=PARSER_WAIT_SECONDS):
+            raise ResourceExhausted(
+                Reason.QUOTA_EXCEEDED, "other CREATE TABLE statements are being parsed: retry"
+            )
+        try:
+            return from_statement(request.create_statement, request.dialect)
+        finally:
+            self._parsing.release()
 
     def create_table(self, request: pb.CreateTableRequest, call: Call) -> pb.Table:
         """Registers a table with the prepared columns."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from google.protobuf.empty_pb2 import Empty
 
 from lakewarden.v1 import tokens_pb2 as pb
-from lakewarden_policy import ACCOUNT_ID, name_key
+from lakewarden_policy import ACCOUNT_ADMIN, ACCOUNT_ID, name_key
 from lakewarden_server.authn.keys import Keys
 from lakewarden_server.authn.tokens import TokenKind, TokenText, digest, mint
 from lakewarden_server.core.errors import (
@@ -48,6 +48,8 @@ class TokenService:
                 f"{len(live)} live tokens; at most {TOKENS_PER_PRINCIPAL_MAX}: revoke one first",
             )
         kind = _kind(principal_id, call)
+        if kind is TokenKind.BOOTSTRAP:
+            _check_may_hand_out(principal_id, call)
         text = mint(kind)
         token = token_row(
             self._keys,
@@ -61,6 +63,7 @@ class TokenService:
         call.uow.session.add(token)
         if call.caller.token_kind is TokenKind.BOOTSTRAP:
             call.uow.session.delete(call.uow.session.get(Token, call.caller.token_id))
+            call.detail["redeemed_token_id"] = call.caller.token_id
         call.uow.session.flush()
         call.detail.update(token_id=token.id, expire_time=token.expire_time.isoformat())
         return pb.CreateTokenResponse(token=to_message(token, call), token_value=text.render())
@@ -68,7 +71,9 @@ class TokenService:
     def list_tokens(self, request: pb.ListTokensRequest, call: Call) -> pb.ListTokensResponse:
         """Lists the live tokens of the caller or of the named principal."""
         principal_id = call.objects["subject"]
-        rows = tokens.of_principal(call.uow.session, principal_id)
+        rows = [
+            row for row in tokens.of_principal(call.uow.session, principal_id) if _within_limit(row, call)
+        ]
         page, token = call.pager.page(
             sorted((row for row in rows if row.expire_time > call.now), key=lambda row: row.id),
             lambda row: row.id,
@@ -81,11 +86,17 @@ class TokenService:
     def delete_token(self, request: pb.DeleteTokenRequest, call: Call) -> Empty:
         """Revokes a token by deleting its row."""
         token = call.uow.session.get(Token, request.id)
-        if token is None or token.principal_id != call.objects["subject"]:
+        if token is None or token.principal_id != call.objects["subject"] or not _within_limit(token, call):
             raise NotFound(Reason.OBJECT_NOT_FOUND, f"there is no token {request.id!r} of that principal")
         call.uow.session.delete(token)
         call.detail["token_id"] = token.id
         return Empty()
+
+
+def _within_limit(token: Token, call: Call) -> bool:
+    """A token limited to a workspace sees and ends only tokens with the same limit."""
+    limit = call.caller.token_workspace_id
+    return limit is None or token.workspace_id == limit
 
 
 def token_row(
@@ -127,9 +138,27 @@ def to_message(token: Token, call: Call) -> pb.Token:
 
 
 def _kind(principal_id: str, call: Call) -> TokenKind:
-    """One-time for another person, who trades it for a lasting one: nobody but a person ever holds that person's own."""
+    """One-time for another person, who trades it for a lasting one; both acts are audited under one token id."""
     for_another = principal_id != call.caller.id and call.snapshot.principals[principal_id].kind == "USER"
     return TokenKind.BOOTSTRAP if for_another else TokenKind.PAT
+
+
+def _check_may_hand_out(principal_id: str, call: Call) -> None:
+    """A one-time token outlives itself by what it is traded for, so a short-lived token makes none, and none is for an admin.
+
+    Raises FIELD_INVALID or ACCESS_DENIED.
+    """
+    left = datetime.fromtimestamp(call.caller.token_expire_time, UTC) - call.now
+    if left < ONE_TIME_LIFETIME:
+        raise validation.invalid(
+            "principal",
+            "a token that ends within a day makes no one-time token for another person: use a longer one",
+        )
+    if call.decider.atom(principal_id, None, ACCOUNT_ID, ACCOUNT_ADMIN):
+        raise PermissionDenied(
+            Reason.ACCESS_DENIED,
+            "it is an account admin: only `lakewarden-server recover` makes a one-time token for one",
+        )
 
 
 def _lifetime(request: pb.CreateTokenRequest, call: Call, *, kind: TokenKind) -> timedelta:
