@@ -1,4 +1,4 @@
-# What you can do here. Everything installs itself into .venv; nothing else on the machine is touched.
+# What you can do here. Everything installs itself into .venv.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -33,7 +33,9 @@ protos: ## Regenerate client/lakewarden/v1 from protos/
 	./protos/generate.sh
 
 rules: $(READY) ## Regenerate policies/lakewarden_policy/RULES.md from the protos and the policy files
-	$(BIN)/python -m lakewarden_server.rules_document > policies/lakewarden_policy/RULES.md
+	@mkdir -p var
+	$(BIN)/python -m lakewarden_server.rules_document > var/RULES.md
+	mv var/RULES.md policies/lakewarden_policy/RULES.md
 
 serve: $(READY) ## Serve from ./lakewarden-data, making it on the first run
 	@test -e lakewarden-data/lakewarden.key || $(BIN)/lakewarden-server init --admin admin@example.com

@@ -18,11 +18,11 @@ try:
     from lakewarden_server.app import App
     from lakewarden_server.authn.keys import KeyFileError, create_key_file, load_key_file
     from lakewarden_server.bootstrap import bootstrap, declare_restored, recover, write_token_file
-    from lakewarden_server.config import Settings, SettingsError, read_settings
+    from lakewarden_server.config import Settings, SettingsError, is_missing, read_settings
     from lakewarden_server.core.errors import LakewardenError
     from lakewarden_server.pipeline.rules import RuleError
     from lakewarden_server.rpc.probe import ask_health
-    from lakewarden_server.rpc.server import InsecureAddress
+    from lakewarden_server.rpc.server import AddressUnavailable, InsecureAddress
     from lakewarden_server.storage import create_database
     from lakewarden_server.storage.migrations import current_revision, latest_revision, migrate
 except ModuleNotFoundError as missing:
@@ -30,10 +30,19 @@ except ModuleNotFoundError as missing:
         f"lakewarden-server needs the server's packages ({missing.name} is missing): pip install 'lakewarden[server]'"
     )
 
-from lakewarden_policy import InvalidName
+from lakewarden_policy import InvalidName, validate_email
 
 EXIT_FAILED = 1
-_EXPECTED = (LakewardenError, KeyFileError, SettingsError, InsecureAddress, RuleError, InvalidName, OSError)
+_EXPECTED = (
+    LakewardenError,
+    KeyFileError,
+    SettingsError,
+    InsecureAddress,
+    AddressUnavailable,
+    RuleError,
+    InvalidName,
+    OSError,
+)
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -88,6 +97,7 @@ def init(admin: str, **options: object) -> None:
       lakewarden-server init --admin ada@example.com
       lakewarden login --token-stdin < lakewarden-data/bootstrap-token
     """
+    validate_email(admin)
     settings = read_settings(options)
     settings.data_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = create_database(settings.database_url)
@@ -278,6 +288,8 @@ def health(endpoint: str, ca_file: Path | None) -> None:
 
 
 def _check_schema(settings: Settings) -> None:
+    if is_missing(settings.database_url):
+        raise SettingsError("there is no database yet: run `lakewarden-server init --admin EMAIL` first")
     database = create_database(settings.database_url)
     try:
         found = current_revision(database)

@@ -89,6 +89,12 @@ def wants_color(environment: Mapping[str, str] | None = None) -> bool:
     return not variables.get("NO_COLOR") and variables.get("TERM") != "dumb"
 
 
+def is_missing(database_url: str) -> bool:
+    """Whether a SQLite URL names a file that is not there; always false for a server's URL."""
+    scheme, _, path = database_url.partition(":///")
+    return scheme.startswith("sqlite") and not Path(path).exists()
+
+
 def _boolean(name: str, text: str) -> bool:
     if text.lower() not in _TRUE | _FALSE:
         raise SettingsError(f"{PREFIX}{name}={text!r}: say true or false")

@@ -5,16 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from google.protobuf.internal import api_implementation
 
-from lakewarden_policy import PolicyError, load_policy
+from lakewarden_policy import ACCOUNT_ADMIN, ACCOUNT_ID, Decider, PolicyError, load_policy
 from lakewarden_server.authn.keys import KeyFileError, load_key_file
-from lakewarden_server.config import Settings
+from lakewarden_server.config import Settings, is_missing
 from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.rpc.server import is_loopback
-from lakewarden_server.storage import audit, create_database
+from lakewarden_server.storage import audit, create_database, load_snapshot
 from lakewarden_server.storage.migrations import current_revision, latest_revision
 
 SQLITE_WAL_RESET_FIXED = (3, 51, 3)
@@ -73,9 +72,8 @@ def _sqlite(settings: Settings) -> tuple[str, str]:
 
 
 def _database(settings: Settings) -> tuple[str, str]:
-    path = settings.database_url.removeprefix("sqlite:///")
-    if settings.database_url.startswith("sqlite") and not Path(path).exists():
-        return "FAIL", f"{path} does not exist: run `lakewarden-server init --admin EMAIL`"
+    if is_missing(settings.database_url):
+        return "FAIL", f"{settings.database_url} does not exist: run `lakewarden-server init --admin EMAIL`"
     database = create_database(settings.database_url)
     try:
         found = current_revision(database)
@@ -87,10 +85,14 @@ def _database(settings: Settings) -> tuple[str, str]:
         with database.read() as uow:
             broken = list(audit.verify(uow.connection))
             head = uow.head
+            snapshot = load_snapshot(uow.connection, head=head)
     finally:
         database.close()
     if broken:
         return "FAIL", f"the audit chain is broken at record {broken[0].sequence}: {broken[0].problem}"
+    decider = Decider(load_policy(), snapshot)
+    if not any(decider.atom(principal, None, ACCOUNT_ID, ACCOUNT_ADMIN) for principal in snapshot.principals):
+        return "FAIL", "there is no active account admin: run `lakewarden-server init --admin EMAIL`"
     return "OK", f"schema {found}, revision {head.revision}, audit chain whole"
 
 
@@ -109,4 +111,4 @@ def _address(settings: Settings) -> tuple[str, str]:
 def _bootstrap_token(settings: Settings) -> tuple[str, str]:
     if settings.bootstrap_token_file.exists():
         return "WARN", f"{settings.bootstrap_token_file} still lies there: log in with it, then delete it"
-    return "OK", "none lies about"
+    return "OK", "no unused one is left in the data directory"

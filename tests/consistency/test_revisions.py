@@ -67,12 +67,17 @@ def test_a_database_that_went_back_is_noticed_and_its_lost_grants_are_not_kept(c
         connection.execute(text("DELETE FROM grants WHERE privilege = 'USE_CATALOG'"))
         connection.execute(text("UPDATE authz_head SET nonce = 'another history'"))
         connection.commit()
+    with pytest.raises(Unavailable):
+        list(victim.catalogs.list())
     assert list(victim.catalogs.list()) == []
+    assert last_seen(cluster)[0] != epoch, "the other history has an epoch of its own"
     # And one that lost more than was made up for: a client that saw the lost revision is told so.
     with transaction(cluster.server.app.database) as connection:
         connection.execute(text("UPDATE authz_head SET revision = revision - 1, nonce = 'yet another'"))
         connection.commit()
-    # The server gave the other history an epoch of its own, so every revision of the old one is void.
+    with pytest.raises(Unavailable):
+        list(victim.catalogs.list())
+    # Every revision of the old histories is void.
     with pytest.raises(FailedPrecondition) as failure:
         list(admin.at_least_revision(f"{epoch}:{revision}").catalogs.list())
     assert failure.value.reason == "HISTORY_MISMATCH"

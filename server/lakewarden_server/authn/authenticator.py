@@ -46,7 +46,8 @@ class Authenticator:
         stored = token.digest if token else bytes(len(computed))
         if not hmac.compare_digest(computed, stored) or token is None or token.kind != text.kind:
             raise Unauthenticated(
-                Reason.TOKEN_INVALID, "the token is not valid: it was revoked, or never made here"
+                Reason.TOKEN_INVALID,
+                "the token is not valid: it was revoked, used up (a one-time token works once), or never made here",
             )
         if token.expire_time <= now.timestamp():
             raise Unauthenticated(Reason.TOKEN_EXPIRED, "the token has expired: create a new one")

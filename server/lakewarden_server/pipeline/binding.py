@@ -84,6 +84,8 @@ def bind(method: Method, request: Message, decider: Decider, caller: Caller, pla
         (operation, None),
     )
     absent = located is not None and located.securable is None
+    if absent and wanted == "METASTORE" and role == "parent" and not operation.endswith(".list"):
+        _refuse_unattached(decider, caller, place)
     container = located.container.id if located and located.container else None
     return Bound(noun, objects, selections, wanted if absent else None, container, named)
 
@@ -222,6 +224,17 @@ def _require_workspace(place: Place) -> None:
         raise InvalidArgument(
             Reason.WORKSPACE_REQUIRED,
             "this call works inside a workspace: send the metadata `lakewarden-workspace: <name>`",
+        )
+
+
+def _refuse_unattached(decider: Decider, caller: Caller, place: Place) -> None:
+    """Tells who may see the workspace that it is attached to nothing; to others it is one like any they may not use."""
+    workspace = place.workspace_id or ""
+    if decider.visible(caller.id, workspace, workspace):
+        name = decider.snapshot.full_name(workspace)
+        raise InvalidArgument(
+            Reason.WORKSPACE_REQUIRED,
+            f"workspace {name} is attached to no metastore: an account admin runs `lakewarden workspace attach {name} METASTORE`",
         )
 
 

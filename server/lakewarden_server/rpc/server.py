@@ -33,6 +33,10 @@ OPTIONS = (
 )
 
 
+class AddressUnavailable(Exception):
+    """The address cannot be bound."""
+
+
 class InsecureAddress(Exception):
     """Plaintext was asked for on an address that other machines reach."""
 
@@ -58,7 +62,7 @@ class RpcServer:
         allow_plaintext: bool = False,
         read_threads: int = READ_THREADS,
     ) -> None:
-        """Binds `address` (`host:port`, port 0 for any). Raises `InsecureAddress`, or OSError when the port is taken."""
+        """Binds `address` (`host:port`, port 0 for any). Raises `InsecureAddress`, `AddressUnavailable`."""
         if tls is None and not allow_plaintext and not is_loopback(address):
             raise InsecureAddress(
                 f"plaintext on {address} would show tokens to the network: give a TLS certificate and key, "
@@ -99,10 +103,16 @@ class RpcServer:
         self._writers.shutdown(wait=True)
 
     def _bind(self, address: str, tls: TlsFiles | None) -> int:
-        if tls is None:
-            return int(self._server.add_insecure_port(address))
-        credentials = grpc.ssl_server_credentials([(tls.private_key, tls.certificate_chain)])
-        return int(self._server.add_secure_port(address, credentials))
+        try:
+            if tls is None:
+                return int(self._server.add_insecure_port(address))
+            credentials = grpc.ssl_server_credentials([(tls.private_key, tls.certificate_chain)])
+            return int(self._server.add_secure_port(address, credentials))
+        except RuntimeError:
+            raise AddressUnavailable(
+                f"cannot listen on {address}: another server has it, or it is no address of this machine; "
+                "stop the other one or choose another with --listen"
+            ) from None
 
 
 def is_loopback(address: str) -> bool:

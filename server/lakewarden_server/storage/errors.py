@@ -156,7 +156,8 @@ def _taken(cause: BaseException | None) -> LakewardenError:
         )
     if table == "bootstrap":
         return FailedPrecondition(
-            Reason.ALREADY_INITIALIZED, "The first administrator has already been made."
+            Reason.ALREADY_INITIALIZED,
+            "The first administrator has already been made: log in, or run `lakewarden-server recover --admin EMAIL` for a lost token.",
         )
     return Aborted(
         Reason.CONCURRENT_CHANGE, "The call lost against a concurrent change. Read again, then retry."
