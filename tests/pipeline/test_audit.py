@@ -15,6 +15,7 @@ from sqlalchemy import select
 from access.rpcs import call, offered
 from access.world import build, request_for, rpc_names
 from lakewarden import Client, LakewardenError
+from lakewarden._duckdb_access import Access
 from lakewarden_server.entities import AuditLog, DecisionLog
 from lakewarden_server.storage import audit
 from lakewarden_server.testing import EmbeddedServer, serve
@@ -165,3 +166,27 @@ def test_secrets_are_in_no_log_no_error_and_no_table(
     assert tokens[0].split("_")[1].encode() in stored, (
         "the control: ids are stored, so the search does read the file"
     )
+
+
+def test_every_access_of_a_plan_is_logged_by_name(server: EmbeddedServer) -> None:
+    """One long name must not push the others out of sight, nor one answer stand for all."""
+    server.client().catalogs.create("main")
+    bob = server.client_as("bob")
+    server.client().grants.grant("BROWSE", "catalog", "main", "bob@example.com")
+    long = "x" * 1_000
+    bob.authorization.batch_check(
+        [Access(f"{long}.a.b", "SELECT", "TABLE"), Access("main", "BROWSE", "CATALOG")], explain=False
+    )
+    denied, allowed = _decisions(server)[-2:]
+    assert (denied.outcome, allowed.outcome) == ("DENIED", "ALLOWED")
+    assert allowed.object_name == "BROWSE main"
+
+
+def test_traded_one_time_token_is_named_in_the_audit(server: EmbeddedServer) -> None:
+    admin = server.client()
+    person = admin.users.create("carol@example.com").name
+    handed = admin.tokens.create(principal=person)
+    server.client(handed.token_value).tokens.create()
+    made, traded = _audit(server)[-2:]
+    assert made.detail["token_id"] == handed.token.id
+    assert (traded.actor_name, traded.detail["redeemed_token_id"]) == (person, handed.token.id)

@@ -219,3 +219,29 @@ def test_database_is_set_up_once(first_run: tuple[App, str]) -> None:
 def test_token_of_another_server_is_worthless(server: EmbeddedServer) -> None:
     with serve(workspace=False) as other, fails("TOKEN_INVALID", "UNAUTHENTICATED"):
         server.client(other.admin_token).session.get()
+
+
+def test_one_time_token_is_not_for_an_admin_nor_from_a_short_lived_token(server: EmbeddedServer) -> None:
+    """Else a stolen minute of an admin's token would become a year of anybody's."""
+    admin = server.client()
+    person = admin.users.create("careful@example.com").name
+    brief = server.client(admin.tokens.create(lifetime_seconds=DAY - 1).token_value)
+    with fails("FIELD_INVALID", saying="within a day"):
+        brief.tokens.create(principal=person)
+    second = admin.users.create("second-admin@example.com").name
+    admin.grants.grant("ADMIN", "account", "account", second)
+    with fails("ACCESS_DENIED", "PERMISSION_DENIED", saying="recover"):
+        admin.tokens.create(principal=second)
+
+
+def test_limited_token_neither_sees_nor_ends_unlimited_ones(server: EmbeddedServer, user: Client) -> None:
+    unlimited = user.tokens.create().token.id
+    limited = user.tokens.create(workspace="workspace")
+    holder = server.client(limited.token_value)
+    assert [token.id for token in holder.tokens.list()] == [limited.token.id]
+    with fails("OBJECT_NOT_FOUND"):
+        holder.tokens.delete(unlimited)
+    with fails("WORKSPACE_DENIED", "PERMISSION_DENIED"):
+        holder.users.list(limit=1).__next__()
+    holder.tokens.delete(limited.token.id)
+    assert unlimited in [token.id for token in user.tokens.list()]

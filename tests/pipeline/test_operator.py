@@ -1,0 +1,123 @@
+"""What an operator does by hand: first admin, recovery of a lost one, and a database that came from a backup."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from lakewarden import Client, FailedPrecondition, PermissionDenied, Unauthenticated
+from lakewarden_server.app import App
+from lakewarden_server.cli import main
+from lakewarden_server.config import Settings, read_settings
+from lakewarden_server.storage import audit, create_database
+
+
+def _run(home: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, [*arguments, "--data-dir", str(home)])
+
+
+def _settings(home: Path) -> Settings:
+    return read_settings(
+        {"data_directory": home, "listen": "127.0.0.1:0", "grace_seconds": 1}, environment={}
+    )
+
+
+def _token(home: Path) -> str:
+    return _settings(home).bootstrap_token_file.read_text().strip()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A directory with a set-up database."""
+    assert _run(tmp_path / "data", "init", "--admin", "ada@example.com").exit_code == 0
+    return tmp_path / "data"
+
+
+def test_init_makes_one_admin_whose_token_works_once(home: Path) -> None:
+    again = _run(home, "init", "--admin", "eve@example.com")
+    assert (again.exit_code, "already been made" in again.output) == (1, True)
+    settings = _settings(home)
+    assert {
+        settings.key_file.stat().st_mode & 0o777,
+        settings.bootstrap_token_file.stat().st_mode & 0o777,
+    } == {0o600}
+    app = App(settings)
+    app.start()
+    try:
+        with Client(f"127.0.0.1:{app.port}", token=_token(home), workspace="") as first:
+            with pytest.raises(PermissionDenied):
+                first.session.get()
+            lasting = first.tokens.create().token_value
+            with pytest.raises(Unauthenticated):
+                first.tokens.create()
+            assert first.as_token(lasting).session.get().principal == "ada@example.com"
+    finally:
+        app.stop()
+
+
+def test_init_refuses_what_is_no_email_and_leaves_nothing(tmp_path: Path) -> None:
+    assert _run(tmp_path / "data", "init", "--admin", "ada").exit_code == 1
+    assert not (tmp_path / "data").exists()
+
+
+def test_recover_is_for_account_admins_only_and_is_audited(home: Path) -> None:
+    (home / "bootstrap-token").unlink()
+    for nobody in ("eve@example.com", "account users"):
+        assert _run(home, "recover", "--admin", nobody).exit_code == 1
+        assert not (home / "bootstrap-token").exists()
+    assert _run(home, "recover", "--admin", "ada@example.com").exit_code == 0
+    assert _token(home).startswith("lwboot_")
+    assert "audit chain whole" in _run(home, "doctor").output
+
+
+def test_restored_database_refuses_the_revisions_clients_remember(home: Path) -> None:
+    app = App(_settings(home))
+    app.start()
+    with Client(f"127.0.0.1:{app.port}", token=_token(home), workspace="") as client:
+        token = client.tokens.create().token_value
+        remembered = client.revision
+    app.stop()
+    shutil.copytree(home, home.parent / "backup")
+    assert _run(home.parent / "backup", "restored").exit_code == 0
+    copy = App(_settings(home.parent / "backup"))
+    copy.start()
+    try:
+        with Client(f"127.0.0.1:{copy.port}", token=token, workspace="") as client:
+            assert client.session.get().principal == "ada@example.com"
+            assert remembered is not None
+            with pytest.raises(FailedPrecondition) as refused:
+                client.at_least_revision(remembered).session.get()
+            assert refused.value.reason == "HISTORY_MISMATCH"
+        with copy.database.read() as uow:
+            assert audit.verify(uow.connection) == []
+    finally:
+        copy.stop()
+
+
+def test_serve_without_a_database_says_what_to_run(tmp_path: Path) -> None:
+    answer = _run(tmp_path / "nothing", "serve")
+    assert (answer.exit_code, "lakewarden-server init" in answer.output) == (1, True)
+    assert not (tmp_path / "nothing").exists()
+    assert "init" in _run(tmp_path / "nothing", "doctor").output
+
+
+def test_serve_on_a_taken_port_is_one_line(home: Path) -> None:
+    app = App(_settings(home))
+    app.start()
+    try:
+        answer = _run(home, "serve", "--listen", f"127.0.0.1:{app.port}")
+        assert (answer.exit_code, "another server has it" in answer.output) == (1, True)
+    finally:
+        app.stop()
+
+
+def test_doctor_fails_without_an_account_admin(tmp_path: Path) -> None:
+    home = tmp_path / "data"
+    assert _run(home, "migrate").exit_code == 0
+    database = create_database(_settings(home).database_url)
+    database.close()
+    answer = _run(home, "doctor")
+    assert (answer.exit_code, "no active account admin" in answer.output) == (1, True)
