@@ -31,7 +31,7 @@ from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.pipeline.decisions import DecisionLog
 from lakewarden_server.pipeline.pipeline import Pipeline
 from lakewarden_server.pipeline.rules import collect_methods
-from lakewarden_server.rpc.server import RpcServer, TlsFiles
+from lakewarden_server.rpc.server import WRITE_THREADS, RpcServer, TlsFiles
 from lakewarden_server.services.authorization import AuthorizationService
 from lakewarden_server.services.catalogs import CatalogService
 from lakewarden_server.services.grants import GrantService
@@ -47,6 +47,8 @@ from lakewarden_server.services.workspaces import WorkspaceService
 from lakewarden_server.storage import Database, create_database, idempotency
 
 READINESS_SECONDS = 0.5
+SPARE_READERS = 4
+"""Connections for the rebuild of the snapshot and the watch of readiness, whatever the calls hold."""
 PURGE_SECONDS = 3_600.0
 PURGE_SECONDS_MAX = 10.0
 logger = logging.getLogger("lakewarden")
@@ -82,7 +84,9 @@ class App:
         """
         self.settings = settings
         self.keys = keys or load_key_file(settings.key_file)
-        self.database = database or create_database(settings.database_url)
+        self.database = database or create_database(
+            settings.database_url, pool_size=settings.read_threads + WRITE_THREADS + SPARE_READERS
+        )
         self.follower = Follower(self.database, load_policy())
         offered = services(self.keys)
         self._decisions = DecisionLog(self.database)

@@ -28,7 +28,7 @@ from lakewarden.v1 import grants_pb2 as lakewarden_dot_v1_dot_grants__pb2
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lakewarden/v1/authorization.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1alakewarden/v1/grants.proto\x1a\x19lakewarden/v1/rules.proto\"\x8d\x01\n\x06\x41\x63\x63\x65ss\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprivilege\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63olumns\x18\x04 \x03(\tB\x04\xe2\x41\x01\x01\"K\n\x07Verdict\x12\x15\n\x07\x61llowed\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x66ixes\x18\x03 \x03(\tB\x04\xe2\x41\x01\x03\"i\n\x0c\x43heckRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12+\n\x06\x61\x63\x63\x65ss\x18\x02 \x01(\x0b\x32\x15.lakewarden.v1.AccessB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x65xplain\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"V\n\rCheckResponse\x12-\n\x07verdict\x18\x01 \x01(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"p\n\x11\x42\x61tchCheckRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x08\x61\x63\x63\x65sses\x18\x02 \x03(\x0b\x32\x15.lakewarden.v1.AccessB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x65xplain\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\\\n\x12\x42\x61tchCheckResponse\x12.\n\x08verdicts\x18\x01 \x03(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x99\x01\n\x14\x41uthorizePlanRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x08\x61\x63\x63\x65sses\x18\x02 \x03(\x0b\x32\x15.lakewarden.v1.AccessB\x04\xe2\x41\x01\x02\x12;\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0e\x32\x1f.lakewarden.v1.EngineCapabilityB\x04\xe2\x41\x01\x01\"\xa8\x01\n\x15\x41uthorizePlanResponse\x12\x15\n\x07\x61llowed\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12.\n\x08verdicts\x18\x02 \x03(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x30\n\x07max_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03*V\n\x10\x45ngineCapability\x12!\n\x1d\x45NGINE_CAPABILITY_UNSPECIFIED\x10\x00\x12\x0e\n\nROW_FILTER\x10\x01\x12\x0f\n\x0b\x43OLUMN_MASK\x10\x02\x32\xf4\x02\n\x14\x41uthorizationService\x12\x66\n\x05\x43heck\x12\x1b.lakewarden.v1.CheckRequest\x1a\x1c.lakewarden.v1.CheckResponse\"\"\xfa\xd4\x18\x1e\n\x13\x61uthorization.check\"\x07subject\x12u\n\nBatchCheck\x12 .lakewarden.v1.BatchCheckRequest\x1a!.lakewarden.v1.BatchCheckResponse\"\"\xfa\xd4\x18\x1e\n\x13\x61uthorization.check\"\x07subject\x12}\n\rAuthorizePlan\x12#.lakewarden.v1.AuthorizePlanRequest\x1a$.lakewarden.v1.AuthorizePlanResponse\"!\xfa\xd4\x18\x1d\n\x12\x61uthorization.plan\"\x07subjectb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lakewarden/v1/authorization.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1alakewarden/v1/grants.proto\x1a\x19lakewarden/v1/rules.proto\"\x8d\x01\n\x06\x41\x63\x63\x65ss\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprivilege\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63olumns\x18\x04 \x03(\tB\x04\xe2\x41\x01\x01\"\xde\x01\n\x07Verdict\x12\x15\n\x07\x61llowed\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x66ixes\x18\x03 \x03(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nrow_filter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x43\n\x0c\x63olumn_masks\x18\x05 \x03(\x0b\x32\'.lakewarden.v1.Verdict.ColumnMasksEntryB\x04\xe2\x41\x01\x03\x1a\x32\n\x10\x43olumnMasksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"i\n\x0c\x43heckRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12+\n\x06\x61\x63\x63\x65ss\x18\x02 \x01(\x0b\x32\x15.lakewarden.v1.AccessB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x65xplain\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"V\n\rCheckResponse\x12-\n\x07verdict\x18\x01 \x01(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"p\n\x11\x42\x61tchCheckRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x08\x61\x63\x63\x65sses\x18\x02 \x03(\x0b\x32\x15.lakewarden.v1.AccessB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x65xplain\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\\\n\x12\x42\x61tchCheckResponse\x12.\n\x08verdicts\x18\x01 \x03(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x99\x01\n\x14\x41uthorizePlanRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x08\x61\x63\x63\x65sses\x18\x02 \x03(\x0b\x32\x15.lakewarden.v1.AccessB\x04\xe2\x41\x01\x02\x12;\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0e\x32\x1f.lakewarden.v1.EngineCapabilityB\x04\xe2\x41\x01\x01\"\xa8\x01\n\x15\x41uthorizePlanResponse\x12\x15\n\x07\x61llowed\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12.\n\x08verdicts\x18\x02 \x03(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x30\n\x07max_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03*V\n\x10\x45ngineCapability\x12!\n\x1d\x45NGINE_CAPABILITY_UNSPECIFIED\x10\x00\x12\x0e\n\nROW_FILTER\x10\x01\x12\x0f\n\x0b\x43OLUMN_MASK\x10\x02\x32\x81\x03\n\x14\x41uthorizationService\x12j\n\x05\x43heck\x12\x1b.lakewarden.v1.CheckRequest\x1a\x1c.lakewarden.v1.CheckResponse\"&\xfa\xd4\x18\"\n\x13\x61uthorization.check\"\x07subjectH\x01P\x01\x12y\n\nBatchCheck\x12 .lakewarden.v1.BatchCheckRequest\x1a!.lakewarden.v1.BatchCheckResponse\"&\xfa\xd4\x18\"\n\x13\x61uthorization.check\"\x07subjectH\x01P\x01\x12\x81\x01\n\rAuthorizePlan\x12#.lakewarden.v1.AuthorizePlanRequest\x1a$.lakewarden.v1.AuthorizePlanResponse\"%\xfa\xd4\x18!\n\x12\x61uthorization.plan\"\x07subjectH\x01P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,12 +43,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCESS'].fields_by_name['privilege']._serialized_options = b'\342A\001\002'
   _globals['_ACCESS'].fields_by_name['columns']._loaded_options = None
   _globals['_ACCESS'].fields_by_name['columns']._serialized_options = b'\342A\001\001'
+  _globals['_VERDICT_COLUMNMASKSENTRY']._loaded_options = None
+  _globals['_VERDICT_COLUMNMASKSENTRY']._serialized_options = b'8\001'
   _globals['_VERDICT'].fields_by_name['allowed']._loaded_options = None
   _globals['_VERDICT'].fields_by_name['allowed']._serialized_options = b'\342A\001\003'
   _globals['_VERDICT'].fields_by_name['reason']._loaded_options = None
   _globals['_VERDICT'].fields_by_name['reason']._serialized_options = b'\342A\001\003'
   _globals['_VERDICT'].fields_by_name['fixes']._loaded_options = None
   _globals['_VERDICT'].fields_by_name['fixes']._serialized_options = b'\342A\001\003'
+  _globals['_VERDICT'].fields_by_name['row_filter']._loaded_options = None
+  _globals['_VERDICT'].fields_by_name['row_filter']._serialized_options = b'\342A\001\003'
+  _globals['_VERDICT'].fields_by_name['column_masks']._loaded_options = None
+  _globals['_VERDICT'].fields_by_name['column_masks']._serialized_options = b'\342A\001\003'
   _globals['_CHECKREQUEST'].fields_by_name['subject']._loaded_options = None
   _globals['_CHECKREQUEST'].fields_by_name['subject']._serialized_options = b'\342A\001\001'
   _globals['_CHECKREQUEST'].fields_by_name['access']._loaded_options = None
@@ -84,29 +90,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHORIZEPLANRESPONSE'].fields_by_name['max_age']._loaded_options = None
   _globals['_AUTHORIZEPLANRESPONSE'].fields_by_name['max_age']._serialized_options = b'\342A\001\003'
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['Check']._loaded_options = None
-  _globals['_AUTHORIZATIONSERVICE'].methods_by_name['Check']._serialized_options = b'\372\324\030\036\n\023authorization.check\"\007subject'
+  _globals['_AUTHORIZATIONSERVICE'].methods_by_name['Check']._serialized_options = b'\372\324\030\"\n\023authorization.check\"\007subjectH\001P\001'
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['BatchCheck']._loaded_options = None
-  _globals['_AUTHORIZATIONSERVICE'].methods_by_name['BatchCheck']._serialized_options = b'\372\324\030\036\n\023authorization.check\"\007subject'
+  _globals['_AUTHORIZATIONSERVICE'].methods_by_name['BatchCheck']._serialized_options = b'\372\324\030\"\n\023authorization.check\"\007subjectH\001P\001'
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['AuthorizePlan']._loaded_options = None
-  _globals['_AUTHORIZATIONSERVICE'].methods_by_name['AuthorizePlan']._serialized_options = b'\372\324\030\035\n\022authorization.plan\"\007subject'
-  _globals['_ENGINECAPABILITY']._serialized_start=1123
-  _globals['_ENGINECAPABILITY']._serialized_end=1209
+  _globals['_AUTHORIZATIONSERVICE'].methods_by_name['AuthorizePlan']._serialized_options = b'\372\324\030!\n\022authorization.plan\"\007subjectH\001P\001'
+  _globals['_ENGINECAPABILITY']._serialized_start=1271
+  _globals['_ENGINECAPABILITY']._serialized_end=1357
   _globals['_ACCESS']._serialized_start=173
   _globals['_ACCESS']._serialized_end=314
-  _globals['_VERDICT']._serialized_start=316
-  _globals['_VERDICT']._serialized_end=391
-  _globals['_CHECKREQUEST']._serialized_start=393
-  _globals['_CHECKREQUEST']._serialized_end=498
-  _globals['_CHECKRESPONSE']._serialized_start=500
-  _globals['_CHECKRESPONSE']._serialized_end=586
-  _globals['_BATCHCHECKREQUEST']._serialized_start=588
-  _globals['_BATCHCHECKREQUEST']._serialized_end=700
-  _globals['_BATCHCHECKRESPONSE']._serialized_start=702
-  _globals['_BATCHCHECKRESPONSE']._serialized_end=794
-  _globals['_AUTHORIZEPLANREQUEST']._serialized_start=797
-  _globals['_AUTHORIZEPLANREQUEST']._serialized_end=950
-  _globals['_AUTHORIZEPLANRESPONSE']._serialized_start=953
-  _globals['_AUTHORIZEPLANRESPONSE']._serialized_end=1121
-  _globals['_AUTHORIZATIONSERVICE']._serialized_start=1212
-  _globals['_AUTHORIZATIONSERVICE']._serialized_end=1584
+  _globals['_VERDICT']._serialized_start=317
+  _globals['_VERDICT']._serialized_end=539
+  _globals['_VERDICT_COLUMNMASKSENTRY']._serialized_start=489
+  _globals['_VERDICT_COLUMNMASKSENTRY']._serialized_end=539
+  _globals['_CHECKREQUEST']._serialized_start=541
+  _globals['_CHECKREQUEST']._serialized_end=646
+  _globals['_CHECKRESPONSE']._serialized_start=648
+  _globals['_CHECKRESPONSE']._serialized_end=734
+  _globals['_BATCHCHECKREQUEST']._serialized_start=736
+  _globals['_BATCHCHECKREQUEST']._serialized_end=848
+  _globals['_BATCHCHECKRESPONSE']._serialized_start=850
+  _globals['_BATCHCHECKRESPONSE']._serialized_end=942
+  _globals['_AUTHORIZEPLANREQUEST']._serialized_start=945
+  _globals['_AUTHORIZEPLANREQUEST']._serialized_end=1098
+  _globals['_AUTHORIZEPLANRESPONSE']._serialized_start=1101
+  _globals['_AUTHORIZEPLANRESPONSE']._serialized_end=1269
+  _globals['_AUTHORIZATIONSERVICE']._serialized_start=1360
+  _globals['_AUTHORIZATIONSERVICE']._serialized_end=1745
 # @@protoc_insertion_point(module_scope)

@@ -84,16 +84,48 @@ class Verdict(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
+    @typing.final
+    class ColumnMasksEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ALLOWED_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
     FIXES_FIELD_NUMBER: builtins.int
+    ROW_FILTER_FIELD_NUMBER: builtins.int
+    COLUMN_MASKS_FIELD_NUMBER: builtins.int
     allowed: builtins.bool
     """Whether the access is allowed."""
     reason: builtins.str
     """For a denial, where reasons are told: what is missing and where. Without detail when the subject may not see the securable."""
+    row_filter: builtins.str
+    """SQL condition the engine must add to the rows it reads. Row filters cannot be set yet, so it is empty for now; an engine
+    that meets one it does not apply must refuse the plan.
+    """
     @builtins.property
     def fixes(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """For a denial of something the subject may see: the smallest set of GRANT statements that would allow it."""
+
+    @builtins.property
+    def column_masks(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """SQL expression by column that the engine must show in its place. Column masks cannot be set yet, so it is empty for now;
+        an engine that meets one it does not apply must refuse the plan.
+        """
 
     def __init__(
         self,
@@ -101,10 +133,12 @@ class Verdict(message.Message):
         allowed: builtins.bool = ...,
         reason: builtins.str = ...,
         fixes: abc.Iterable[builtins.str] | None = ...,
+        row_filter: builtins.str = ...,
+        column_masks: abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["allowed", b"allowed", "fixes", b"fixes", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["allowed", b"allowed", "column_masks", b"column_masks", "fixes", b"fixes", "reason", b"reason", "row_filter", b"row_filter"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

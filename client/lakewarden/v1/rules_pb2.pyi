@@ -32,6 +32,8 @@ class Rule(message.Message):
     UPDATE_MASK_FIELD_NUMBER: builtins.int
     PRIVILEGES_FIELD_NUMBER: builtins.int
     WRITE_FIELD_NUMBER: builtins.int
+    SNAPSHOT_ONLY_FIELD_NUMBER: builtins.int
+    LOG_DECISION_FIELD_NUMBER: builtins.int
     operation: builtins.str
     """The operation, e.g. `table.create`. An operation ending in `.list` filters by `.get` of the same noun."""
     self: builtins.str
@@ -48,6 +50,10 @@ class Rule(message.Message):
     """Path of the repeated privileges; each selects the operation `<operation>.<PRIVILEGE>` where that exists."""
     write: builtins.bool
     """The RPC changes state: it runs under the head row and is re-authorized there."""
+    snapshot_only: builtins.bool
+    """The RPC is answered from the authorization state in memory: no transaction is opened for it."""
+    log_decision: builtins.bool
+    """The RPC tells an engine a decision: each access it answers about goes to the decision log."""
     def __init__(
         self_,  # pyright: ignore[reportSelfClsParameterName]
         *,
@@ -59,10 +65,12 @@ class Rule(message.Message):
         update_mask: builtins.str = ...,
         privileges: builtins.str = ...,
         write: builtins.bool = ...,
+        snapshot_only: builtins.bool = ...,
+        log_decision: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["operation", b"operation", "parent", b"parent", "privileges", b"privileges", "securable_type", b"securable_type", "self", b"self", "subject", b"subject", "update_mask", b"update_mask", "write", b"write"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["log_decision", b"log_decision", "operation", b"operation", "parent", b"parent", "privileges", b"privileges", "securable_type", b"securable_type", "self", b"self", "snapshot_only", b"snapshot_only", "subject", b"subject", "update_mask", b"update_mask", "write", b"write"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

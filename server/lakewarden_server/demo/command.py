@@ -11,10 +11,11 @@ from lakewarden_server.demo.screen import RED, Screen
 from lakewarden_server.demo.show import DemoFailed, open_stage, run_show
 
 FAILED = 1
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruption:
-    """Turns the first SIGINT or SIGTERM into KeyboardInterrupt, remembers it, and ignores the rest.
+    """Turns the first SIGINT, SIGTERM or SIGHUP into KeyboardInterrupt, remembers it, and ignores the rest.
 
     Remembered, because DuckDB answers a signal with an error of its own, and one that falls into a finalizer is swallowed.
     The rest is ignored, because an impatient second Ctrl-C must not cut the cleaning up short.
@@ -25,8 +26,10 @@ class Interruption:
 
     def listen(self) -> None:
         """Begins to listen."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._receive)
+        for number in SIGNALS:
+            # Under `nohup` a hang-up is ignored already, and stays so.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._receive)
 
     def check(self) -> None:
         """Raises KeyboardInterrupt when a signal came."""
@@ -35,7 +38,7 @@ class Interruption:
 
     def ignore(self) -> None:
         """Ignores signals from now on."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
 
     @property

@@ -102,7 +102,7 @@ class Pipeline:
             except SnapshotBehind:
                 fresh = self._follower.at_head()
                 continue
-            if method.noun == "authorization":
+            if method.rule.log_decision:
                 self._log(admitted, method, request, message, arrived, fresh)
             return _reply(message, fresh.head.epoch, fresh.head.revision, arrived)
         raise Aborted(Reason.CONCURRENT_CHANGE, "what was read kept changing: retry")
@@ -111,7 +111,7 @@ class Pipeline:
         self, method: Method, request: Message, arrived: Headers, fresh: Fresh, admitted: Admitted
     ) -> Message:
         call = self._call(method, arrived, fresh, admitted)
-        if method.reads_only_snapshot:
+        if method.rule.snapshot_only:
             return method.function(request, call)
         with self._database.read(deadline=arrived.deadline) as uow:
             if uow.revision < fresh.head.revision or uow.head.epoch != fresh.head.epoch:

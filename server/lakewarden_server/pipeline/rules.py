@@ -48,11 +48,6 @@ class Method:
         kind = self.noun.upper()
         return kind if kind in KINDS else None
 
-    @cached_property
-    def reads_only_snapshot(self) -> bool:
-        """Answered without SQL."""
-        return self.noun in {"authorization", "session"}
-
 
 def collect_methods(services: Mapping[ServiceDescriptor, object], policy: Policy) -> dict[str, Method]:
     """Every method of the given services by its wire name.

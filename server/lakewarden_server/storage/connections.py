@@ -21,6 +21,8 @@ from lakewarden_server.core.errors import FailedPrecondition, InvalidArgument, R
 SQLITE_BUSY_MILLISECONDS = 5_000
 SQLITE_WAL_SWITCH_SECONDS = 10.0
 POOL_TIMEOUT_SECONDS = 5.0
+WRITERS_MAX = 8
+"""Writers wait for the head one by one, so more connections would only wait in the database instead of here."""
 CONNECT_TIMEOUT_SECONDS = 5
 LOCK_TIMEOUT_MILLISECONDS = 2_000
 STATEMENT_TIMEOUT_MILLISECONDS = 5_000
@@ -40,7 +42,7 @@ class Engines(NamedTuple):
 
 
 def create_engines(url: str, *, pool_size: int) -> Engines:
-    """Engines for `sqlite:///path/to/file` or `postgresql://…` (psycopg 3); `pool_size` bounds each pool.
+    """Engines for `sqlite:///path/to/file` or `postgresql://…` (psycopg 3); `pool_size` bounds the readers' pool.
 
     Raises InvalidArgument for a URL that names neither, and for a SQLite database in memory: it would be another
     database in every connection, and lost with the process.
@@ -177,7 +179,7 @@ def _postgresql_engines(url: URL, *, pool_size: int) -> Engines:
         )
     address = url.set(drivername="postgresql+psycopg")
     writer = _postgresql_engine(
-        address, pool_size=pool_size, isolation_level="READ COMMITTED", read_only=False
+        address, pool_size=WRITERS_MAX, isolation_level="READ COMMITTED", read_only=False
     )
     reader = _postgresql_engine(
         address, pool_size=pool_size, isolation_level="REPEATABLE READ", read_only=True

@@ -27,7 +27,7 @@ from lakewarden_server.storage.head import HeadReader, read_head, take_head
 from lakewarden_server.storage.locks import FairLock, FileLock
 from lakewarden_server.storage.unit_of_work import NEWEST, StepHook, UnitOfWork, WriteUnit
 
-POOL_SIZE = 8
+POOL_SIZE = 20
 READ_SECONDS = 10.0
 
 
@@ -38,7 +38,7 @@ def _ignore(_step: str) -> None:
 def create_database(url: str, *, pool_size: int = POOL_SIZE, on_step: StepHook = _ignore) -> Database:
     """Opens a database by URL: `sqlite:///path/to/file` or `postgresql://…`; connects only when first used.
 
-    `pool_size` bounds the readers and, on PostgreSQL, also the writers. `on_step` lets a crash test stop the process
+    `pool_size` bounds the readers: one for each thread that may hold a read, and one to rebuild the snapshot. `on_step` lets a crash test stop the process
     between the steps of a write.
     """
     return Database(create_engines(url, pool_size=pool_size), on_step=on_step)
