@@ -15,9 +15,8 @@ from datetime import datetime
 from lakewarden_policy import Decider, Head, Policy, Snapshot
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import Reason, Unavailable
-from lakewarden_server.storage.change_log import nonce_of
 from lakewarden_server.storage.engine import Database
-from lakewarden_server.storage.head import renew_epoch
+from lakewarden_server.storage.head import nonce_of, renew_epoch
 from lakewarden_server.storage.snapshot import load_snapshot
 from lakewarden_server.storage.unit_of_work import UnitOfWork, WriteUnit
 

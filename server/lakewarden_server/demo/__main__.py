@@ -14,7 +14,10 @@ def _run() -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return 130
     except ModuleNotFoundError as error:
-        print(f"the demo needs {error.name}: pip install 'lakewarden[demo]'", file=sys.stderr)
+        print(
+            f"the demo needs {error.name}: run `make demo`, or in a clone pip install '.[server,demo]'",
+            file=sys.stderr,
+        )
         return 1
     return main()
 

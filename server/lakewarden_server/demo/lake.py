@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from tempfile import TemporaryDirectory
+from pathlib import Path
 
 import pyarrow
 from duckdb_extensions import import_extension
@@ -29,19 +29,15 @@ class Lake:
         return self.connection.table(f"{SCHEMA}.{table}").limit(0).to_arrow_table().schema
 
 
-def load_lake(connection: duckdb.DuckDBPyConnection) -> Lake:
-    """Generates the data in memory behind `connection`; nothing stays on disk and nothing is downloaded."""
-    _load_extension(connection)
-    connection.execute(f"ATTACH ':memory:' AS {CATALOG}; USE {CATALOG}; CALL dbgen(sf = {SCALE})")
+def load_lake(connection: duckdb.DuckDBPyConnection, extension_directory: Path) -> Lake:
+    """Generates the data in memory behind `connection`; nothing is downloaded.
+
+    DuckDB copies the extension from its package into `extension_directory` before it loads it, else into the home directory.
+    """
+    connection.execute(f"SET extension_directory = '{extension_directory}'")
+    import_extension("tpch", con=connection)
+    connection.execute(f"LOAD tpch; ATTACH ':memory:' AS {CATALOG}; USE {CATALOG}; CALL dbgen(sf = {SCALE})")
     # Read now: once the database is governed, table functions are refused.
     queries = dict(connection.execute("FROM tpch_queries()").fetchall())
     row_count = sum(len(connection.table(f"{SCHEMA}.{table}")) for table in TABLES)
     return Lake(connection, queries, row_count)
-
-
-def _load_extension(connection: duckdb.DuckDBPyConnection) -> None:
-    """Loads `tpch` from its package. DuckDB copies it first: not into the home directory, but into one that goes again."""
-    with TemporaryDirectory(prefix="lakewarden-") as directory:
-        connection.execute(f"SET extension_directory = '{directory}'")
-        import_extension("tpch", con=connection)
-        connection.execute("LOAD tpch; RESET extension_directory")

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 from lakewarden.duckdb import AccessDenied, Denial, GovernedConnection, govern
@@ -44,9 +46,13 @@ class DemoFailed(Exception):
 @contextmanager
 def open_stage(screen: Screen) -> Iterator[Stage]:
     """Makes the data, starts the server on a free port, sets the world up; all is gone at the end of the block."""
-    with serve(workspace=False) as server, duckdb.connect() as connection:
+    with (
+        TemporaryDirectory(prefix="lakewarden-") as extensions,
+        serve(workspace=False) as server,
+        duckdb.connect() as connection,
+    ):
         with screen.step(f"making TPC-H data, scale {SCALE}"):
-            lake = load_lake(connection)
+            lake = load_lake(connection, Path(extensions))
         with screen.step("registering tables, people and grants"):
             world = build_world(server, lake)
         yield Stage(lake, world)

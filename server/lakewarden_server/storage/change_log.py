@@ -26,12 +26,6 @@ LOGGED_TABLES = frozenset(
 )
 
 
-def nonce_of(connection: Connection, revision: int) -> str | None:
-    """The nonce a revision was committed with; None for one the log does not hold (that of the migrations)."""
-    statement = select(ChangeLog.nonce).where(ChangeLog.revision == revision).limit(1)
-    return connection.execute(statement).scalar_one_or_none()
-
-
 class Stamp(NamedTuple):
     """What every change of one transaction has in common."""
 

@@ -15,7 +15,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from lakewarden_policy.snapshot import Head
 from lakewarden_server.core.errors import Reason, Unavailable
 from lakewarden_server.core.ids import new_id, new_nonce
-from lakewarden_server.entities import AuthzHead, UtcDateTime
+from lakewarden_server.entities import AuthzHead, ChangeLog, UtcDateTime
 from lakewarden_server.storage.errors import DatabaseErrors
 
 
@@ -84,10 +84,21 @@ def take_head(connection: Connection) -> TakenHead:
 
 
 def renew_epoch(connection: Connection) -> str:
-    """Declares this database another history: after a restore, and for a copy of a template. Returns the epoch."""
-    epoch, nonce = new_id(), new_nonce()
-    connection.execute(update(AuthzHead).values(epoch=epoch, nonce=nonce, previous_nonce=nonce))
+    """Declares this database another history: after a restore, and for a copy of a template. Returns the epoch.
+
+    The revision stays, and its nonce becomes the one the change log has for it, so that the history goes on from here whole.
+    """
+    epoch = new_id()
+    revision = connection.execute(select(_head.revision)).scalar_one()
+    logged = nonce_of(connection, revision)
+    connection.execute(update(AuthzHead).values(epoch=epoch, nonce=_head.nonce if logged is None else logged))
     return epoch
+
+
+def nonce_of(connection: Connection, revision: int) -> str | None:
+    """The nonce a revision was committed with; None for one the log does not hold (that of the migrations)."""
+    statement = select(ChangeLog.nonce).where(ChangeLog.revision == revision).limit(1)
+    return connection.execute(statement).scalar_one_or_none()
 
 
 class HeadReader:
