@@ -79,7 +79,7 @@ class Grants:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._stub = grants_pb2_grpc.GrantServiceStub(connection.channel)
+        self._stub = grants_pb2_grpc.GrantServiceStub(connection.open_channel)
 
     def grant(
         self, privileges: str | Iterable[str], kind: str, full_name: str, principal: str
@@ -141,7 +141,7 @@ class Authorization:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._stub = authorization_pb2_grpc.AuthorizationServiceStub(connection.channel)
+        self._stub = authorization_pb2_grpc.AuthorizationServiceStub(connection.open_channel)
 
     def check(
         self, privilege: str, kind: str, full_name: str, *, subject: str | None = None, explain: bool = True

@@ -169,7 +169,7 @@ class Client:
     def close(self) -> None:
         """Close the channel; running calls are cancelled. A copy leaves it to the client it was made from."""
         if self._owns_channel:
-            self._connection.channel.close()
+            self._connection.close()
 
     def __enter__(self) -> Self:
         return self

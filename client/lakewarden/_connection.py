@@ -43,10 +43,18 @@ class LastSeen:
     revision: str = ""
 
 
+@dataclass
+class Lifetime:
+    """Whether the channel was closed; shared by all copies. gRPC would crash the process over a stub made after that."""
+
+    closed: bool = False
+
+
 @dataclass(frozen=True)
 class Connection:
     """A channel and what every call on it carries. Copies with another token or workspace share the channel."""
 
+    # Use `open_channel`, which refuses a closed one.
     channel: grpc.Channel = field(repr=False)
     endpoint: str
     confidential: bool
@@ -56,6 +64,7 @@ class Connection:
     timeout_seconds: float = 10.0
     retries: int = TRIES_MAX - 1
     last_seen: LastSeen = field(default_factory=LastSeen, repr=False)
+    lifetime: Lifetime = field(default_factory=Lifetime, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what must not be sent, before anything is."""
@@ -77,6 +86,18 @@ class Connection:
                 f"refusing to send a token to {self.endpoint} in plain text. Use TLS, or say insecure (--insecure)",
                 reason="TOKEN_OVER_PLAINTEXT",
             )
+
+    @property
+    def open_channel(self) -> grpc.Channel:
+        """The channel. Raises ConfigurationError once it is closed."""
+        if self.lifetime.closed:
+            raise _closed()
+        return self.channel
+
+    def close(self) -> None:
+        """Close the channel, for all copies."""
+        self.lifetime.closed = True
+        self.channel.close()
 
     def call(self, method: grpc.UnaryUnaryMultiCallable[Request, Response], request: Request) -> Response:
         """Make one call, with retries while the server is unavailable, and return its reply.
@@ -112,6 +133,11 @@ class Connection:
             )
         except grpc.RpcError as error:
             raise from_rpc_error(error, request_id=request_id, endpoint=self.endpoint) from None
+        except ValueError as error:
+            # All that gRPC says of a channel that was closed is in the text of a ValueError.
+            if "closed" not in str(error).lower():
+                raise
+            raise _closed() from None
         for key, value in (*(call.initial_metadata() or ()), *(call.trailing_metadata() or ())):
             if key == "lakewarden-revision":
                 self.last_seen.revision = str(value)
@@ -132,10 +158,16 @@ class Connection:
 
         The reply is one enum field, read here by hand: a dependency for two bytes would not pay.
         """
-        method = self.channel.unary_unary("/grpc.health.v1.Health/Check", _identity, _identity)
+        method = self.open_channel.unary_unary("/grpc.health.v1.Health/Check", _identity, _identity)
         reply = replace(self, retries=0).call(method, b"")
         status = reply[1] if len(reply) >= 2 and reply[0] == 0x08 else 0
         return {1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}.get(status, "UNKNOWN")
+
+
+def _closed() -> ConfigurationError:
+    return ConfigurationError(
+        "this client, or the one it was made from, was closed; make a new one", reason="CLIENT_CLOSED"
+    )
 
 
 def _identity(message: bytes) -> bytes:

@@ -81,8 +81,13 @@ class AccessDenied(GovernanceError):
 
 def denial_message(subject: str | None, denials: Sequence[Denial]) -> str:
     """One line for each denied access: what, on which, why, and what to do."""
-    lines = []
-    for denial in denials:
-        fix = f" Fix: {denial.fix}" if denial.fix else ""
-        lines.append(f"{denial.privilege} denied on {denial.full_name}: {denial.reason}{fix}")
-    return f"access denied for {subject or 'the connected principal'}:\n" + "\n".join(lines)
+    lines = "\n".join(_denial_line(denial) for denial in denials)
+    return f"access denied for {subject or 'the connected principal'}:\n{lines}"
+
+
+def _denial_line(denial: Denial) -> str:
+    # The server's reason is a whole sentence that names the access and the fix; another authorizer's may be two words.
+    tells_what = " denied on " in denial.reason and denial.full_name in denial.reason
+    what = "" if tells_what else f"{denial.privilege} denied on {denial.full_name}: "
+    fix = f" Fix: {denial.fix}" if denial.fix and denial.fix not in denial.reason else ""
+    return f"{what}{denial.reason}{fix}"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import duckdb
 from lakewarden._duckdb_access import StatementRefused
-from lakewarden._duckdb_parse import Name, StatementKind, ascii_fold
+from lakewarden._duckdb_parse import Name, StatementKind, ascii_fold, server_fold
 
 Parameters: TypeAlias = Sequence[object] | Mapping[str, object] | None
 
@@ -22,6 +21,7 @@ _UNGOVERNABLE = re.compile(r"[./\\*?%$'\"`\s]")
 
 _NAME = re.compile(r'(?:"(?:[^"]|"")*"|[^\s".]+)(?:\.(?:"(?:[^"]|"")*"|[^\s".]+))*')
 _NAME_PART = re.compile(r'"((?:[^"]|"")*)"|([^\s".]+)')
+_QUOTED_LINE = re.compile(r"\n\nLINE \d+: [^\n]*\n *\^\s*\Z")
 _ROWLESS_LEAVES = frozenset(
     {
         "DUMMY_SCAN",
@@ -97,7 +97,11 @@ def planned_tables(
 
     Raises StatementRefused when rows would come from anything but tables and the arguments of the statement.
     """
-    rows = connection.execute(f"EXPLAIN (FORMAT json) {sql}", parameters).fetchall()
+    try:
+        rows = connection.execute(f"EXPLAIN (FORMAT json) {sql}", parameters).fetchall()
+    except duckdb.Error as error:
+        # DuckDB ends by quoting the line with a marker under it: of a statement the caller has not written.
+        raise type(error)(_QUOTED_LINE.sub("", str(error))) from None
     plans = [json.loads(plan) for name, plan in rows if name == "logical_plan"]
     if len(plans) != 1:
         raise StatementRefused("DuckDB shows no unoptimized plan of the statement")
@@ -123,7 +127,7 @@ def _is_ungovernable(part: str) -> bool:
 
     DuckDB folds ASCII letters only, the server NFKC and casefold: two tables here would share the grants of one there.
     """
-    twin = unicodedata.normalize("NFKC", part).casefold() != ascii_fold(part)
+    twin = server_fold(part) != ascii_fold(part)
     return not part or twin or _UNGOVERNABLE.search(part) is not None
 
 

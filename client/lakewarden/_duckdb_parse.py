@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import string
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -210,6 +211,11 @@ def _extended_scope(with_clause: exp.Expression, outer: dict[str, _Cte]) -> dict
         if with_clause.args.get("recursive"):
             visible[ascii_fold(definition.alias)] = cte
     return scope
+
+
+def server_fold(name: str) -> str:
+    """A name as the server compares it: NFKC and case folding of every letter, where DuckDB folds ASCII only."""
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def ascii_fold(name: str) -> str:

@@ -150,7 +150,7 @@ class Sessions:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._stub = sessions_pb2_grpc.SessionServiceStub(connection.channel)
+        self._stub = sessions_pb2_grpc.SessionServiceStub(connection.open_channel)
 
     def get(self) -> sessions_pb2.Session:
         """Return who the caller is, its groups, and where it is calling from."""

@@ -31,7 +31,7 @@ class Resource(Generic[MessageType]):
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._stub = self.stub_class(connection.channel)
+        self._stub = self.stub_class(connection.open_channel)
 
     def get(self, name: str) -> MessageType:
         """Return the object with this full name."""

@@ -229,6 +229,11 @@ def split_name(full_name: str, shape: str) -> tuple[str, str]:
 def _column(column: tables_pb2.Column | Mapping[str, Any]) -> tables_pb2.Column:
     if isinstance(column, tables_pb2.Column):
         return column
+    if not isinstance(column, Mapping):
+        raise InvalidArgument(
+            f'{column!r} is no column; one looks like {{"name": "id", "type_text": "BIGINT"}}',
+            reason="FIELD_INVALID",
+        )
     try:
         return tables_pb2.Column(**column)
     except (TypeError, ValueError) as error:

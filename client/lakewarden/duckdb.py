@@ -7,7 +7,6 @@ a part for embedding, not a boundary against the user of its own process (see do
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -33,7 +32,14 @@ from lakewarden._duckdb_binder import (
     sole_statement,
 )
 from lakewarden._duckdb_lock import lock
-from lakewarden._duckdb_parse import Name, ParsedStatement, StatementKind, ascii_fold, parse_statement
+from lakewarden._duckdb_parse import (
+    Name,
+    ParsedStatement,
+    StatementKind,
+    ascii_fold,
+    parse_statement,
+    server_fold,
+)
 from lakewarden._duckdb_tokens import called_names, check_called_names, check_characters, tokens, written_name
 
 __all__ = [
@@ -107,16 +113,17 @@ def _locked_world(
     ).fetchall()[0]
     if "," in search_path:
         raise ValueError("a search path of several schemas cannot be governed; USE one schema first")
-    if any(unicodedata.normalize("NFKC", name).casefold() != ascii_fold(name) for name in (database, schema)):
+    if any(server_fold(name) != ascii_fold(name) for name in (database, schema)):
         raise ValueError(
             f"{database}.{schema} is another name to the server than to DuckDB; USE one in plain letters"
         )
+    catalogs = _catalogs(connection, catalog_map or {})
     functions = lock(connection)
     return _World(
         client=client,
         database=database,
         schema=schema,
-        catalogs=_catalogs(catalog_map or {}),
+        catalogs=catalogs,
         functions=functions,
     )
 
@@ -131,11 +138,17 @@ class _Analysis:
     target: Table | None
 
 
-def _catalogs(catalog_map: Mapping[str, str]) -> dict[str, str]:
+def _catalogs(connection: duckdb.DuckDBPyConnection, catalog_map: Mapping[str, str]) -> dict[str, str]:
     """Folded database name -> catalog. Two databases of one catalog would share its grants, so that is refused."""
-    if len({catalog.casefold() for catalog in catalog_map.values()}) < len(catalog_map):
-        raise ValueError("catalog_map maps two databases to one catalog")
-    return {ascii_fold(name): catalog for name, catalog in catalog_map.items()}
+    catalogs = {ascii_fold(name): catalog for name, catalog in catalog_map.items()}
+    attached = connection.execute(
+        "SELECT database_name FROM duckdb_databases() WHERE NOT internal"
+    ).fetchall()
+    # A database that is not mapped stands for the catalog of its own name, which another may be mapped to.
+    meant = {ascii_fold(name): name for (name,) in attached} | catalogs
+    if len(catalogs) < len(catalog_map) or len(set(map(server_fold, meant.values()))) < len(meant):
+        raise ValueError("catalog_map must give every database a catalog of its own")
+    return catalogs
 
 
 class GovernedConnection:

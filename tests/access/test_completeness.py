@@ -105,7 +105,9 @@ def _spelling(rpc: str) -> str:
         "ListGrants": "list", "UpdateGrants": "(grant|revoke|update)", "ListGroupMembers": "members",
         "UpdateGroupMembers": "update_members", "UpdateGroup": "rename",
     }  # fmt: skip
-    verb = verbs.get(method) or re.match(r"Create|Get|List|Update|Delete", method)[0].lower()  # type: ignore[index]
+    matched = re.match(r"Create|Get|List|Update|Delete", method)
+    assert method in verbs or matched, f"add to `verbs` here how the client method of {rpc} is called"
+    verb = verbs.get(method) or (matched[0].lower() if matched else "")
     if method == "AuthorizePlan":
         return r"\w\.authorize_plan\("
     # The suite of securables calls all five of them by `noun.of(client).<verb>`.

@@ -111,3 +111,22 @@ def test_changed_endpoint_drops_the_stored_token() -> None:
     assert read_profiles().profiles["p"].token == "lwpat_x"
     assert main(["profile", "set", "p", "--endpoint", "b:1"]) == 0
     assert read_profiles().profiles["p"].token == ""
+
+
+@pytest.mark.parametrize("reason", ["TOKEN_INVALID", "TOKEN_EXPIRED"])
+def test_one_time_token_that_is_spent_is_explained(
+    wire: WireServer, monkeypatch: pytest.MonkeyPatch, capsys: Captured, reason: str
+) -> None:
+    wire.answers["TokenService/CreateToken"] = fail(grpc.StatusCode.UNAUTHENTICATED, "no", reason=reason)
+    assert _log_in(wire, monkeypatch, "lwboot_once") == 4
+    err = capsys.readouterr().err
+    assert "A one-time token works once" in err
+    assert "lakewarden-server recover" in err
+    assert "Run `lakewarden login`" not in err
+
+
+def test_profile_that_is_made_by_setting_it_is_told(capsys: Captured) -> None:
+    assert main(["profile", "set", "new", "--endpoint", "a:1"]) == 0
+    assert capsys.readouterr().err == "there was no profile of that name: made profile new\n"
+    assert main(["profile", "set", "new", "--workspace", "w"]) == 0
+    assert capsys.readouterr().err == "set profile new\n"

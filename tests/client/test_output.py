@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import click
 import pytest
 import yaml
 from google.protobuf.duration_pb2 import Duration
@@ -148,3 +149,10 @@ def test_width_counts_what_the_terminal_shows() -> None:
     assert width("表") == 2
     assert width("e\u0301") == 1
     assert printable("表 é") == "表 é"
+
+
+def test_name_format_of_what_has_no_name_is_wrong_usage() -> None:
+    with pytest.raises(click.UsageError, match="choose another -o"):
+        write_record({"count": 3}, output="name", name="full_name")
+    with pytest.raises(click.UsageError, match="choose another -o"):
+        write_records([{"count": 3}], ("count",), output="name", name="full_name")

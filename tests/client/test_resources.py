@@ -175,3 +175,10 @@ def test_capabilities_are_named_and_unknown_ones_refused(wire: WireServer, clien
     assert list(wire.calls[0].request.capabilities) == [authorization_pb2.ROW_FILTER]
     with pytest.raises(InvalidArgument):
         client.authorize_plan([], capabilities=["TELEPATHY"])
+
+
+@pytest.mark.parametrize("columns", [["id"], "id BIGINT", [("id", "BIGINT")]])
+def test_column_of_another_shape_is_refused_with_an_example(client: Client, columns: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"is no column; one looks like") as refused:
+        client.tables.create("a.b.c", columns=columns)
+    assert '{"name": "id", "type_text": "BIGINT"}' in str(refused.value)

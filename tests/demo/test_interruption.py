@@ -16,11 +16,11 @@ SECONDS_MAX = 60
 
 
 def start(directory: Path) -> subprocess.Popen[str]:
-    """The demo with a temporary directory of its own, so that everything it leaves there shows."""
+    """The demo with a temporary directory of its own, and home, so that everything it leaves there shows."""
     return subprocess.Popen(
         COMMAND,
         cwd=directory,
-        env={**os.environ, "TMPDIR": str(directory)},
+        env={**os.environ, "TMPDIR": str(directory), "HOME": str(directory)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -52,7 +52,7 @@ def test_demo_exits_with_zero_and_leaves_nothing(tmp_path: Path) -> None:
     assert_nothing_is_left(tmp_path, process)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("delay_seconds", [0.0, 0.15, 0.4])
 def test_interrupted_demo_leaves_nothing(
     tmp_path: Path, number: signal.Signals, delay_seconds: float

@@ -294,25 +294,6 @@ def test_external_files_are_out_of_reach_even_for_the_loader(lake: Lake) -> None
         lake.raw.execute("FROM read_csv('x.csv')")
 
 
-@pytest.mark.parametrize(
-    "preparation",
-    [
-        "CREATE MACRO upper(x) AS (SELECT max(id) FROM secrets)",
-        'CREATE MACRO "+"(a, b) AS (SELECT max(id) FROM secrets)',
-        "CREATE MACRO range(x) AS TABLE FROM secrets",
-        "SET allowed_paths = ['/etc/passwd']",
-        "CREATE SCHEMA second; SET search_path = 'main,second'",
-    ],
-)
-def test_database_the_guard_cannot_see_through_is_not_governed(preparation: str) -> None:
-    with duckdb.connect() as raw:
-        raw.execute("CREATE TABLE secrets(id INTEGER)")
-        raw.execute(preparation)
-        with pytest.raises(ValueError, match=r"."):
-            govern(raw, FixedAnswer(allowed=True))
-        raw.execute("SET threads = 1")  # nothing was locked
-
-
 def test_governed_connection_shows_no_ungoverned_one(lake: Lake) -> None:
     public = [getattr(lake.analyst, name) for name in dir(lake.analyst) if not name.startswith("_")]
     assert public

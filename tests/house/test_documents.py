@@ -160,7 +160,9 @@ def test_named_environment_variables_are_read_somewhere(path: Path) -> None:
 
 def test_embedding_program_runs() -> None:
     (program,) = [
-        block for block in blocks("python") if "server.client_as" in block and "with serve()" in block
+        block
+        for block in blocks("python")
+        if "with serve()" in block and "server.client_as" in block and "lakewarden.duckdb" not in block
     ]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=120
@@ -177,40 +179,28 @@ def test_pytest_fixture_works_as_shown(tmp_path: Path) -> None:
 
 
 def test_duckdb_program_is_denied_and_then_allowed() -> None:
-    """Runs README's governed query before and after the grants that its denial asks for."""
-    duckdb = pytest.importorskip("duckdb", reason="the extra `duckdb` is not installed")
-    from lakewarden_server.testing import serve
-
+    """The whole of README's program: the denial with its fix, and after the grant the rows."""
+    pytest.importorskip("duckdb", reason="the extra `duckdb` is not installed")
     (program,) = [block for block in blocks("python") if "lakewarden.duckdb" in block]
-    with serve() as server, duckdb.connect() as loaded:
-        loaded.execute("CREATE TABLE orders AS SELECT 7 AS amount")
-        admin = server.client()
-        admin.catalogs.create("main")
-        admin.schemas.create("main.main")
-        admin.tables.create("main.main.orders", columns=[{"name": "amount", "type_text": "INTEGER"}])
-        shown: list[object] = []
-        names: dict[str, object] = {"loaded_connection": loaded, "server": server, "print": shown.append}
-        exec(program, names)  # noqa: S102 - the program is ours, from README
-        assert len(shown) == 1
-        for privilege, kind, name in (
-            ("USE CATALOG", "catalog", "main"),
-            ("USE SCHEMA", "schema", "main.main"),
-        ):
-            admin.grants.grant(privilege, kind, name, "bob@example.com")
-        admin.grants.grant("SELECT", "table", "main.main.orders", "bob@example.com")
-        names["loaded_connection"] = loaded
-        result = names["governed"].execute("SELECT sum(amount) FROM orders").fetchall()  # type: ignore[attr-defined]
-        assert result == [(7,)]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    denial, rows = done.stdout.strip().rsplit("\n", 1)
+    assert denial.count("SELECT denied on") == 1
+    assert denial.count("GRANT SELECT ON TABLE main.sales.orders TO `bob@example.com`") == 1
+    assert rows == "[(7,)]"
 
 
 def test_commands_to_run_it_work_as_shown(tmp_path: Path) -> None:
     setting_up, using = blocks("sh")[:2]
-    commands = setting_up.splitlines()
-    assert commands[0].startswith("pip install 'lakewarden[")
+    *installing, initialize, serve = setting_up.splitlines()
+    # What they install is what runs these tests; an extra that is not there would be a command that fails.
+    assert installing == ["python3 -m venv .venv && . .venv/bin/activate", "pip install '.[server]'"]
     environment = _environment(tmp_path)
-    _shell(commands[1], tmp_path, environment)
+    _shell(initialize, tmp_path, environment)
     server = subprocess.Popen(
-        ["sh", "-c", f"exec {commands[2]}"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE
+        ["sh", "-c", f"exec {serve}"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE
     )
     try:
         _wait_until_it_serves(tmp_path, environment)
@@ -221,6 +211,8 @@ def test_commands_to_run_it_work_as_shown(tmp_path: Path) -> None:
     assert server.returncode == 0
     assert "DENY SELECT on table main.sales.orders for bob@example.com" in output
     assert "not yet" in output
+    assert "reason: SELECT denied on table main.sales.orders: no SELECT on main.sales.orders" in output
+    assert "run: lakewarden grant SELECT table main.sales.orders bob@example.com" in output
     assert "ALLOW SELECT on table main.sales.orders for bob@example.com" in output
     assert output.rstrip().endswith("└── orders")
 

@@ -15,6 +15,7 @@ from lakewarden import __version__
 from lakewarden._config import debug_wanted
 from lakewarden._errors import LakewardenError
 from lakewarden.cli._commands import LazyGroup
+from lakewarden.cli._fixes import grant_commands
 from lakewarden.cli._terminal import printable, styled
 
 EXIT_USAGE = 2
@@ -136,6 +137,9 @@ def show_error(error: LakewardenError) -> None:
     cause = f"{error.code}/{error.reason}" if error.reason else error.code
     request = f" (request_id={error.request_id})" if error.request_id else ""
     click.echo(f"{styled('Error:', 'red')} {printable(error.message)} [{cause}]{request}", err=True)
-    hint = _HINTS.get(error.reason, _HINTS.get(error.code, ""))
+    # A command that knows more than the code says adds notes, which then stand in the place of the general hint.
+    hint = "\n".join(getattr(error, "__notes__", ())) or _HINTS.get(error.reason, _HINTS.get(error.code, ""))
     if hint:
         click.echo(hint, err=True)
+    for command in grant_commands(error.metadata.get("fixes", "")):
+        click.echo(f"As a command: {command}", err=True)

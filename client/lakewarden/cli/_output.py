@@ -23,7 +23,7 @@ def write_record(record: Mapping[str, Any], *, output: str, name: str) -> None:
     elif output == "yaml":
         click.echo(to_yaml(record), nl=False)
     elif output == "name":
-        click.echo(record[name])
+        click.echo(_name_of(record, name))
     else:
         _write_fields(record)
 
@@ -37,7 +37,7 @@ def write_records(
             click.echo(_json(record))
     elif output == "name":
         for record in records:
-            click.echo(record[name])
+            click.echo(_name_of(record, name))
     elif output == "json":
         click.echo(_json(list(records), indent=2))
     elif output == "yaml":
@@ -53,6 +53,13 @@ def write_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
     click.echo(styled(_line(heading, widths), "cyan", stdout=True))
     for row in rows:
         click.echo(_line(row, widths))
+
+
+def _name_of(record: Mapping[str, Any], name: str) -> str:
+    """What `-o name` prints. Raises UsageError where there is no such field."""
+    if name not in record:
+        raise click.UsageError(f"This has no {name} that -o name could print: choose another -o.")
+    return str(record[name])
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

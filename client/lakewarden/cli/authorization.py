@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lakewarden._errors import PermissionDenied
 from lakewarden.cli._commands import Command
+from lakewarden.cli._fixes import grant_commands
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._parameters import name_argument, type_argument
 from lakewarden.cli._terminal import printable, styled
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
     from lakewarden._authorization import Verdict
 
 EXIT_DENIED = 1
+ROLE_NEEDED = (
+    "Asking about somebody else needs the role QUERY_ENGINE in the calling workspace. An account admin grants it:\n"
+    "lakewarden workspace member add WORKSPACE YOU --role QUERY_ENGINE"
+)
 
 
 @click.command(
@@ -38,11 +44,19 @@ def check(
 ) -> None:
     """Ask whether a principal may use a privilege on a securable now, from this workspace.
 
-    Exits with 0 for yes and 1 for no, and says why not and which grant would help.
+    Exits with 0 for yes and 1 for no. Says why not, and which grant would help, when that principal may see the
+    object (as with BROWSE on its catalog); else a hidden object and an absent one give the same answer. Asking about
+    somebody else needs the role QUERY_ENGINE in the workspace.
     """
-    verdict = invocation.open_client().authorization.check(
-        privilege, securable_type, full_name, subject=principal
-    )
+    try:
+        verdict = invocation.open_client().authorization.check(
+            privilege, securable_type, full_name, subject=principal
+        )
+    except PermissionDenied as error:
+        # Of the caller's own rights everybody may ask, so what else is denied is the workspace.
+        if error.reason != "WORKSPACE_DENIED":
+            error.add_note(ROLE_NEEDED)
+        raise
     question = f"{privilege} on {securable_type} {full_name} for {principal}"
     if invocation.output == "table":
         _write_verdict(verdict, question)
@@ -68,3 +82,5 @@ def _write_verdict(verdict: Verdict, question: str) -> None:
         click.echo(f"  reason: {printable(verdict.reason)}")
     for fix in verdict.fixes:
         click.echo(f"  fix: {printable(fix)}")
+        for command in grant_commands(fix):
+            click.echo(f"  run: {printable(command)}")

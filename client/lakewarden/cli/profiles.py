@@ -105,7 +105,9 @@ def set_profile(invocation: Invocation, name: str) -> None:
     if (after.endpoint or DEFAULT_ENDPOINT) != (before.endpoint or DEFAULT_ENDPOINT):
         after = replace(after, token="")
     write_profiles(found.with_profile(name, after))
-    invocation.note(f"set profile {name}")
+    invocation.note(
+        f"{'set' if name in found.profiles else 'there was no profile of that name: made'} profile {name}"
+    )
 
 
 @profile.command("delete", example="lakewarden profile delete old --yes")

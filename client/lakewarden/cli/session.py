@@ -19,14 +19,20 @@ from lakewarden._config import (
     resolve,
     write_profiles,
 )
+from lakewarden._errors import LakewardenError, Unauthenticated, Unavailable
 from lakewarden.cli._commands import Command
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._terminal import is_interactive
 
 if TYPE_CHECKING:
+    from lakewarden._client import Client
     from lakewarden._config import Settings
 
 EXIT_UNHEALTHY = 6
+ONE_TIME_TOKEN = (
+    "A one-time token works once, within 24 hours; if you used it, you are logged in already. Otherwise an account admin "
+    "makes another:\nlakewarden token create --principal YOU (or, where no admin can log in, `lakewarden-server recover`)."
+)
 
 
 @click.command(
@@ -52,7 +58,7 @@ def login(invocation: Invocation, token_stdin: bool) -> None:
     token = _asked_token(invocation, token_stdin=token_stdin)
     client = invocation.open_client(token=token)
     if token.startswith(BOOTSTRAP_PREFIX):
-        token = client.tokens.create(comment=f"lakewarden login on {platform.node()}").token_value
+        token = _traded(client)
         # Stored before it is tried: the bootstrap token is spent, and this secret exists nowhere else.
         _store(name, settings, token)
         client = client.as_token(token)
@@ -61,6 +67,15 @@ def login(invocation: Invocation, token_stdin: bool) -> None:
     invocation.note(f"logged in to {settings.endpoint} as {session.principal} (profile {name})")
     if settings.workspace and not session.workspace:
         invocation.note(f"Warning: you are not assigned to workspace {settings.workspace}.")
+
+
+def _traded(client: Client) -> str:
+    """The lasting token for the bootstrap token the client calls with."""
+    try:
+        return client.tokens.create(comment=f"lakewarden login on {platform.node()}").token_value
+    except Unauthenticated as error:
+        error.add_note(ONE_TIME_TOKEN)
+        raise
 
 
 def _login_settings(invocation: Invocation, name: str) -> Settings:
@@ -136,10 +151,12 @@ def whoami(invocation: Invocation) -> None:
 @pass_invocation
 def status(invocation: Invocation, context: click.Context) -> None:
     """Show whether the server answers, and as whom. Exits with 6 when it does not serve."""
-    from lakewarden._errors import LakewardenError
-
     client = invocation.open_client()
-    health = client.health()
+    try:
+        health = client.health()
+    except Unavailable as error:
+        error.add_note("Start it with `lakewarden-server serve`, or name another one: --endpoint HOST:PORT.")
+        raise
     answer: dict[str, object] = {"endpoint": client.endpoint, "health": health, "client_version": __version__}
     try:
         session = client.session.get()

@@ -21,7 +21,12 @@ def _lifetime(context: click.Context, parameter: click.Parameter, text: str | No
 @token.command(
     "create", example="lakewarden token create --lifetime 30d --comment laptop -o name > token.txt"
 )
-@click.option("--principal", default="", metavar="ID", help="For this service principal, or as a one-time token for this user, instead of yourself.")
+@click.option(
+    "--principal",
+    default="",
+    metavar="ID",
+    help="For this service principal, or as a one-time token for this user, instead of yourself.",
+)
 @click.option("--comment", default="", metavar="TEXT", help="Free text for people.")
 @click.option("--lifetime", callback=_lifetime, metavar="DURATION", help="E.g. 30d, 12h (90d; at most 365d).")
 @click.option("--only-workspace", default="", metavar="NAME", help="It shall work in this workspace only.")
