@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from lakewarden._connection import Connection
@@ -59,6 +59,10 @@ class PlanAnswer:
     denials: tuple[Denial, ...]
     revision: str
     max_age_seconds: float = 0.0
+    row_filters: Mapping[str, str] = field(default_factory=dict)
+    """Full name -> SQL condition. The engine adds each to the rows it reads, or refuses the plan."""
+    column_masks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Full name -> column -> SQL expression. The engine shows each in the column's place, or refuses the plan."""
 
     def __bool__(self) -> bool:
         return self.allowed
@@ -178,9 +182,10 @@ class Authorization:
             subject=subject or "", accesses=wanted, capabilities=[_capability(name) for name in capabilities]
         )
         reply = self._connection.call(self._stub.AuthorizePlan, request)
+        answers = list(zip(wanted, reply.verdicts, strict=True))
         denials = tuple(
             Denial(asked.full_name, asked.privilege, verdict.reason, "; ".join(verdict.fixes))
-            for asked, verdict in zip(wanted, reply.verdicts, strict=True)
+            for asked, verdict in answers
             if not verdict.allowed
         )
         # The plan's own word and its parts must both say yes: an answer that contradicts itself is a denial.
@@ -189,6 +194,12 @@ class Authorization:
             denials,
             reply.revision,
             reply.max_age.ToNanoseconds() / 1_000_000_000,
+            {asked.full_name: verdict.row_filter for asked, verdict in answers if verdict.row_filter},
+            {
+                asked.full_name: dict(verdict.column_masks)
+                for asked, verdict in answers
+                if verdict.column_masks
+            },
         )
 
 

@@ -182,3 +182,16 @@ def test_column_of_another_shape_is_refused_with_an_example(client: Client, colu
     with pytest.raises(InvalidArgument, match=r"is no column; one looks like") as refused:
         client.tables.create("a.b.c", columns=columns)
     assert '{"name": "id", "type_text": "BIGINT"}' in str(refused.value)
+
+
+def test_plan_answer_carries_what_the_engine_must_enforce(wire: WireServer, client: Client) -> None:
+    """An answer whose conditions were dropped on the way would let an engine show what it must hide."""
+    verdict = authorization_pb2.Verdict(
+        allowed=True, row_filter="amount < 10", column_masks={"name": "'***'"}
+    )
+    wire.answers["AuthorizationService/AuthorizePlan"] = lambda *_: authorization_pb2.AuthorizePlanResponse(
+        allowed=True, verdicts=[verdict, authorization_pb2.Verdict(allowed=True)]
+    )
+    answer = client.authorize_plan(_accesses("a.b.c", "a.b.d"))
+    assert answer.row_filters == {"a.b.c": "amount < 10"}
+    assert answer.column_masks == {"a.b.c": {"name": "'***'"}}
