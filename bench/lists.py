@@ -12,7 +12,7 @@ from sqlalchemy import insert
 from bench.figures import Figure, at_most, median_of
 from bench.server import table_of
 from lakewarden import Client
-from lakewarden_policy import Decider, load_policy
+from lakewarden_policy import KINDS, Decider, load_policy
 from lakewarden_server import entities
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.testing import EmbeddedServer, serve
@@ -100,7 +100,7 @@ def _fill(server: EmbeddedServer) -> Client:
             {
                 "id": f"table-{number}",
                 "kind": "TABLE",
-                "namespace": entities.namespace_of("TABLE"),
+                "namespace": KINDS["TABLE"].namespace,
                 "parent_id": schema.id,
                 "metastore_id": schema.metastore_id,
                 "name": f"table_{number}",

@@ -19,7 +19,7 @@ from sqlalchemy import Table, insert
 
 from bench.worlds import Size, World, make_world
 from lakewarden.v1 import authorization_pb2 as pb
-from lakewarden_policy import load_policy
+from lakewarden_policy import KINDS, load_policy
 from lakewarden_server import entities
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.testing import WORKSPACE, EmbeddedServer, serve
@@ -115,7 +115,7 @@ def _rows(world: World, stamp: dict[str, Any], owner: str) -> Iterable[tuple[Any
         (
             {
                 **row._asdict(),
-                "namespace": entities.namespace_of(row.kind),
+                "namespace": KINDS[row.kind].namespace,
                 "owner_id": owner,
                 "comment": "",
                 "properties": {},
