@@ -19,6 +19,7 @@ from bench.decisions import decision_figures, stock_figure
 from bench.figures import Figure
 from bench.lists import list_figures
 from bench.rpc import rpc_figures
+from bench.starts import start_figures
 
 RESULTS = Path(__file__).with_name("results.json")
 PACKAGES = ("lakewarden", "grpcio", "protobuf", "pycasbin", "sqlalchemy", "psycopg")
@@ -26,6 +27,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "decisions": decision_figures,
     "stock": lambda: [stock_figure()],
     "lists": list_figures,
+    "starts": start_figures,
     "rpc": rpc_figures,
 }
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import weakref
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, bindparam, func, literal, select, update
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -58,8 +59,14 @@ _TAKE = (
 
 _DRIVER_TEXT = {
     "sqlite": "SELECT epoch, revision, nonce, strftime('%Y-%m-%d %H:%M:%f', 'now') FROM authz_head",
-    "postgresql": "SELECT epoch, revision, nonce, clock_timestamp() FROM authz_head",
+    "postgresql": (
+        "SELECT epoch, revision, nonce, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM authz_head"
+    ),
 }
+_PREPARED = b"lakewarden_head"
+_TUPLES_OK = 2
+"""libpq's PGRES_TUPLES_OK."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_head(connection: Connection, *, timeout_milliseconds: int | None = None) -> tuple[Head, datetime]:
@@ -138,13 +145,17 @@ class HeadReader:
             held.close()
 
     def _ask(self, connection: Any) -> tuple[Head, datetime]:
+        answer = self._ask_sqlite(connection) if self._sqlite else _ask_libpq(connection.pgconn)
+        if answer is None:
+            raise Unavailable(Reason.STORAGE_UNAVAILABLE, "The database has no head row: run its migrations.")
+        return answer
+
+    def _ask_sqlite(self, connection: Any) -> tuple[Head, datetime] | None:
         row = connection.execute(self._text).fetchone()
         if row is None:
-            raise Unavailable(Reason.STORAGE_UNAVAILABLE, "The database has no head row: run its migrations.")
+            return None
         epoch, revision, nonce, time = row
-        if self._sqlite:
-            time = datetime.fromisoformat(time).replace(tzinfo=UTC)
-        return Head(epoch, revision, nonce), time
+        return Head(epoch, revision, nonce), datetime.fromisoformat(time).replace(tzinfo=UTC)
 
     def _connect(self) -> _Held:
         pooled = self._engine.raw_connection()
@@ -153,7 +164,7 @@ class HeadReader:
         pooled.detach()
         if not self._sqlite:
             connection.autocommit = True
-            connection.prepare_threshold = 0
+            connection.pgconn.prepare(_PREPARED, self._text.encode())
         held = _Held(connection)
         self._local.held = held
         self._held.add(held)
@@ -164,6 +175,18 @@ class HeadReader:
         self._local.held = None
         if held is not None:
             held.close()
+
+
+def _ask_libpq(connection: Any) -> tuple[Head, datetime] | None:
+    """The head by one round trip of libpq: psycopg's cursor around the same statement costs as much again."""
+    result = connection.exec_prepared(_PREPARED, None)
+    if result.status != _TUPLES_OK:
+        raise DisconnectionError(f"the head could not be read: {result.status}")
+    if result.ntuples == 0:
+        return None
+    epoch, revision, nonce, microseconds = (result.get_value(0, column) for column in range(4))
+    time = _EPOCH + timedelta(microseconds=int(microseconds))
+    return Head(epoch.decode(), int(revision), nonce.decode()), time
 
 
 class _Held:
