@@ -10,7 +10,7 @@ from lakewarden_policy import Decider, Policy
 from lakewarden_server.authz.follower import Follower, Fresh
 from lakewarden_server.storage import Database, WriteUnit
 
-CACHE_SECONDS = 0.2
+CACHE_SECONDS = 0.5
 
 
 class SkipsHeadRead(Follower):

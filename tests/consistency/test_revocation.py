@@ -14,7 +14,7 @@ from lakewarden import Client
 
 ROUNDS = 15
 ROUNDS_LONG = 250
-CONTROL_ROUNDS_MAX = 10
+CONTROL_ROUNDS_MAX = 40
 OBSERVERS_PER_REPLICA = 2
 VICTIM = "victim@example.com"
 READERS = "readers"
