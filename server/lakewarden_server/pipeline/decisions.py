@@ -73,7 +73,7 @@ class DecisionLog:
                     append_decisions(connection, batch)
                     connection.commit()
             except LakewardenError as error:
-                # Kept for the next try; the queue drops its oldest when it is full.
+                # Kept for the next try; a full queue makes room for them by dropping its newest.
                 self._queue.extendleft(reversed(batch))
                 logger.warning("%d decisions wait for the database: %s", len(self._queue), error.message)
                 return
