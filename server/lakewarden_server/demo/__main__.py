@@ -10,6 +10,8 @@ def _run() -> int:
     # Imported here: the imports take a second, in which Ctrl-C must end as quietly as later.
     try:
         from lakewarden_server.demo.command import main
+
+        return main()
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return 130
@@ -19,7 +21,6 @@ def _run() -> int:
             file=sys.stderr,
         )
         return 1
-    return main()
 
 
 if __name__ == "__main__":

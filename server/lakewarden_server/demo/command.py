@@ -15,10 +15,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruption:
-    """Turns the first SIGINT, SIGTERM or SIGHUP into KeyboardInterrupt, remembers it, and ignores the rest.
+    """Remembers the first SIGINT, SIGTERM or SIGHUP until `check` is reached; the others change nothing.
 
-    Remembered, because DuckDB answers a signal with an error of its own, and one that falls into a finalizer is swallowed.
-    The rest is ignored, because an impatient second Ctrl-C must not cut the cleaning up short.
+    The handler raises nothing itself: an exception that falls into a finalizer is swallowed, and DuckDB leaves a
+    thread behind that goes on writing files when a statement is broken off, after they were cleaned up.
     """
 
     def __init__(self) -> None:
@@ -36,20 +36,13 @@ class Interruption:
         if self.signal_number:
             raise KeyboardInterrupt
 
-    def ignore(self) -> None:
-        """Ignores signals from now on."""
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-
     @property
     def exit_code(self) -> int:
         """What a shell reports of a process that a signal ended."""
         return 128 + (self.signal_number or signal.SIGINT)
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        self.signal_number = number
-        self.ignore()
-        raise KeyboardInterrupt
+        self.signal_number = self.signal_number or number
 
 
 def main() -> int:
@@ -59,7 +52,7 @@ def main() -> int:
     screen = Screen.of_process()
     with ExitStack() as stack:
         try:
-            stage = stack.enter_context(open_stage(screen))
+            stage = stack.enter_context(open_stage(screen, check_interrupt=interruption.check))
             last_line = run_show(stage, screen, check_interrupt=interruption.check)
             interruption.check()
         except DemoFailed as failure:
@@ -69,12 +62,6 @@ def main() -> int:
             return _abandon_output()
         except KeyboardInterrupt:
             return _interrupted(interruption)
-        except Exception:
-            if interruption.signal_number:
-                return _interrupted(interruption)
-            raise
-        finally:
-            interruption.ignore()
         screen.whole("")
         screen.whole(last_line)
     return 0

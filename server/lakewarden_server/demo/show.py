@@ -44,17 +44,23 @@ class DemoFailed(Exception):
 
 
 @contextmanager
-def open_stage(screen: Screen) -> Iterator[Stage]:
-    """Makes the data, starts the server on a free port, sets the world up; all is gone at the end of the block."""
+def open_stage(screen: Screen, *, check_interrupt: Callable[[], None] = lambda: None) -> Iterator[Stage]:
+    """Makes the data, starts the server on a free port, sets the world up; all is gone at the end of the block.
+
+    `check_interrupt` is called between the steps and raises when they shall end.
+    """
     with (
         TemporaryDirectory(prefix="lakewarden-") as extensions,
         serve(workspace=False) as server,
         duckdb.connect() as connection,
     ):
         with screen.step(f"making TPC-H data, scale {SCALE}"):
+            check_interrupt()
             lake = load_lake(connection, Path(extensions))
         with screen.step("registering tables, people and grants"):
+            check_interrupt()
             world = build_world(server, lake)
+        check_interrupt()
         yield Stage(lake, world)
 
 
