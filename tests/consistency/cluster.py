@@ -19,6 +19,8 @@ from lakewarden_server.storage.connections import create_engines
 from lakewarden_server.testing import WORKSPACE, EmbeddedServer, serve
 
 POOL_SIZE = 8
+TIMEOUT_SECONDS = 30.0
+"""Generous: a starved machine must look slow, not wrong."""
 
 
 def nothing() -> None:
@@ -123,7 +125,9 @@ class Cluster:
         """A client with any token; it makes one attempt for each call, and is the same one each time."""
         key = (token, endpoint or self.server.endpoint)
         if key not in self._clients:
-            client = Client(key[1], token=token, workspace=WORKSPACE, retries=0)
+            client = Client(
+                key[1], token=token, workspace=WORKSPACE, retries=0, timeout_seconds=TIMEOUT_SECONDS
+            )
             self._clients[key] = self._stack.enter_context(client)
         return self._clients[key]
 
