@@ -37,17 +37,8 @@ from lakewarden_policy.policy import (
 )
 from lakewarden_policy.privileges import Privilege
 from lakewarden_policy.reach import Unreached
-from lakewarden_policy.snapshot import (
-    Grant,
-    Head,
-    Located,
-    Membership,
-    Principal,
-    Row,
-    Securable,
-    Snapshot,
-    Token,
-)
+from lakewarden_policy.records import Grant, Head, Located, Membership, Principal, Row, Securable, Token
+from lakewarden_policy.snapshot import Snapshot
 
 __all__ = [
     "ACCOUNT_ADMIN",

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lakewarden_policy.kinds import ACCOUNT_ID
 from lakewarden_policy.matcher import Relations
-from lakewarden_policy.operations import Atom, Operation
+from lakewarden_policy.operations import REFERENCED_KINDS, Atom, Operation
 from lakewarden_policy.policy import Policy
 from lakewarden_policy.reach import Reach
-from lakewarden_policy.snapshot import Row, Snapshot
+from lakewarden_policy.records import Row, Securable
+from lakewarden_policy.snapshot import Snapshot
 
+_NOT_ENTERED: Final[frozenset[str]] = frozenset()
 # Past the named constructor, which takes a tenth of a decision.
 _new_row: Callable[[tuple[str, str, str]], Row] = partial(tuple.__new__, Row)
 
 
 class Missing(NamedTuple):
-    """An atom of an operation that no row proves; ``object_id`` is None where the call binds no such object."""
+    """An atom of an operation that no row proves; ``object_id`` is None where the call binds no such object.
+
+    ``subject_id`` is the owner whose rights are missing, None where they are those of whoever is asked about.
+    """
 
     object_id: str | None
     act: str
+    subject_id: str | None = None
 
 
 class Decision(NamedTuple):
@@ -44,7 +50,7 @@ class Decider:
         self._sources, self._heights = policy.sources, policy.heights
         self._securables, self._held = snapshot.securables, snapshot.held
         self._closures, self._chains = snapshot.closures, snapshot.chains
-        self._kin = snapshot.kin
+        self._kin, self._as_owner = snapshot.kin, policy.as_owner
 
     def atom(self, subject_id: str, workspace_id: str | None, object_id: str, act: str) -> Row | None:
         """The row that lets the subject do ``act`` on the object from the workspace, None where there is none."""
@@ -58,21 +64,30 @@ class Decider:
 
     def operation(
         self, subject_id: str, workspace_id: str | None, operation: str, objects: Mapping[str, str],
-        *, selector: str | None = None,
+        *, selector: str | None = None, references: Sequence[str] = (),
     ) -> Decision:  # fmt: skip
         """Decide an operation of `operations.csv` over the objects the call binds (name -> id).
 
-        ``selector`` is a mask path or a privilege. Raises UnknownOperation.
+        ``selector`` is a mask path, a privilege or a bound name; ``references`` are the ids of everything a definition uses.
+        Raises UnknownOperation.
         """
         found = self.policy.operation(operation, selector)
         if found.opens:
             return Decision(self.is_active(subject_id), (), ())
-        return self._decide(subject_id, workspace_id, found.alternatives, objects)
+        return self._decide(subject_id, workspace_id, found.alternatives, objects, references)
 
     def privilege(
         self, subject_id: str, workspace_id: str | None, object_id: str, privilege: str
     ) -> Decision:
-        """May the subject use ``privilege`` (stored spelling) on the object: the atom and all its gates."""
+        """May the subject use ``privilege`` (stored spelling) on the object: the atom and all its gates.
+
+        What runs with its owner's rights asks about the owner too, through any nesting (semantics 3.3, "query view").
+        """
+        return self._privilege(subject_id, workspace_id, object_id, privilege, _NOT_ENTERED)
+
+    def _privilege(
+        self, subject_id: str, workspace_id: str | None, object_id: str, privilege: str, entered: frozenset[str]
+    ) -> Decision:  # fmt: skip
         securable = self.snapshot.securables.get(object_id)
         act = f"{securable.kind}:{privilege}" if securable else privilege
         atoms = self.policy.gated.get(act)
@@ -86,6 +101,26 @@ class Decider:
             if row is None:
                 return Decision(False, (), (Missing(place, wanted),))
             proof.append(row)
+        if act in self._as_owner:
+            return self._through_owner(securable, workspace_id, proof, entered | {object_id})
+        return Decision(True, tuple(proof), ())
+
+    def _through_owner(
+        self, securable: Securable, workspace_id: str | None, proof: list[Row], entered: frozenset[str]
+    ) -> Decision:
+        """Adds to ``proof`` what lets the owner use each reference, looked up by name as an engine would now."""
+        owner = securable.owner_id or ""
+        for reference in self.snapshot.references.get(securable.id, ()):
+            target = self.snapshot.referenced(reference, securable.metastore_id)
+            if target is None or target.id in entered:
+                return Decision(False, (), (Missing(None, reference.privilege, owner),))
+            decision = self._privilege(owner, workspace_id, target.id, reference.privilege, entered)
+            if not decision.allowed:
+                missing = (
+                    lacking._replace(subject_id=lacking.subject_id or owner) for lacking in decision.missing
+                )
+                return Decision(False, (), tuple(missing))
+            proof.extend(decision.proof)
         return Decision(True, tuple(proof), ())
 
     def visible(self, subject_id: str, workspace_id: str | None, object_id: str) -> bool:
@@ -139,12 +174,19 @@ class Decider:
 
     def _decide(
         self, subject_id: str, workspace_id: str | None, alternatives: Iterable[tuple[Atom, ...]],
-        objects: Mapping[str, str],
+        objects: Mapping[str, str], references: Sequence[str],
     ) -> Decision:  # fmt: skip
-        missing = []
+        missing: list[Missing] = []
         for alternative in alternatives:
-            proof = []
+            proof: list[Row] = []
             for atom in alternative:
+                if atom.name in REFERENCED_KINDS:
+                    each = self.each_reference(subject_id, workspace_id, atom, references)
+                    if not each.allowed:
+                        missing.extend(each.missing)
+                        break
+                    proof.extend(each.proof)
+                    continue
                 object_id = self.bind(atom, objects)
                 row = self.atom(subject_id, workspace_id, object_id, atom.act) if object_id else None
                 if row is None:
@@ -154,6 +196,22 @@ class Decider:
             else:
                 return Decision(True, tuple(proof), ())
         return Decision(False, (), tuple(missing))
+
+    def each_reference(
+        self, subject_id: str, workspace_id: str | None, atom: Atom, references: Sequence[str]
+    ) -> Decision:
+        """Whether the subject may use the atom's privilege on every reference of the kinds it speaks of."""
+        proof: list[Row] = []
+        for object_id in references:
+            securable = self._securables.get(object_id)
+            if securable is None:
+                return Decision(False, (), (Missing(None, atom.act),))
+            if securable.kind in REFERENCED_KINDS[atom.name]:
+                decision = self.privilege(subject_id, workspace_id, object_id, atom.act)
+                if not decision.allowed:
+                    return decision
+                proof.extend(decision.proof)
+        return Decision(True, tuple(proof), ())
 
     def _inherits(self, subject_id: str, workspace_id: str | None, getter: Operation, child_id: str) -> bool:
         """Would a child without rows of its own be seen? ``child_id`` is any of the siblings."""

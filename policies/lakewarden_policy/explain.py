@@ -5,15 +5,15 @@ Only for callers who may see the object (DESIGN 2); the server decides that befo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from lakewarden_policy.decide import Decider, Missing
 from lakewarden_policy.kinds import KINDS
-from lakewarden_policy.operations import Atom
+from lakewarden_policy.operations import REFERENCED_KINDS, Atom
 from lakewarden_policy.policy import show_privilege
 from lakewarden_policy.reach import Unreached
-from lakewarden_policy.snapshot import Row
+from lakewarden_policy.records import Row
 
 _WORKSPACE_OBSTACLES = frozenset(
     {Unreached.NO_WORKSPACE, Unreached.UNKNOWN_WORKSPACE, Unreached.NOT_ATTACHED}
@@ -34,20 +34,24 @@ class _Question(NamedTuple):
     subject_id: str
     workspace_id: str | None
     objects: Mapping[str, str]
+    references: Sequence[str] = ()
 
 
 def explain_operation(
     decider: Decider, subject_id: str, workspace_id: str | None, operation: str, objects: Mapping[str, str],
-    *, selector: str | None = None,
+    *, selector: str | None = None, references: Sequence[str] = (),
 ) -> Explanation:  # fmt: skip
     """Decide an operation and say why. Raises UnknownOperation."""
-    decision = decider.operation(subject_id, workspace_id, operation, objects, selector=selector)
+    decision = decider.operation(
+        subject_id, workspace_id, operation, objects, selector=selector, references=references
+    )
     if decision.allowed:
         return Explanation(True, "allowed", decision.proof, (), ())
     found = decider.policy.operation(operation, selector)
     target = objects.get("self") or objects.get("parent")
     what = f"{found.name} denied{_on(decider, target)}"
-    return _explain(decider, _Question(subject_id, workspace_id, objects), found.alternatives, what)
+    question = _Question(subject_id, workspace_id, objects, references)
+    return _explain(decider, question, found.alternatives, what)
 
 
 def explain_privilege(
@@ -64,7 +68,10 @@ def explain_privilege(
         return Explanation(
             False, f"{what}: it is not a privilege on such an object.", (), decision.missing, ()
         )
-    return _explain(decider, _Question(subject_id, workspace_id, {"self": object_id}), (atoms,), what)
+    question = _Question(subject_id, workspace_id, {"self": object_id})
+    if any(missing.subject_id for missing in decision.missing):
+        return _explain_owner(decider, question, decision.missing, what)
+    return _explain(decider, question, (atoms,), what)
 
 
 def quote_principal(name: str) -> str:
@@ -96,9 +103,33 @@ def _explain(
     return Explanation(False, f"{what}: {reason}.{asks}", (), nearest, statements)
 
 
+def _explain_owner(
+    decider: Decider, question: _Question, missing: tuple[Missing, ...], what: str
+) -> Explanation:
+    """The asker lacks nothing; the owner does. What that is, is told only where the asker may see the object."""
+    first = missing[0]
+    owner = decider.snapshot.principals.get(first.subject_id or "")
+    name = owner.name if owner else "its owner"
+    seen = first.object_id and decider.visible(question.subject_id, question.workspace_id, first.object_id)
+    if not owner or not seen:
+        reason = f"{name}, with whose rights it runs, may not use all that it references"
+        return Explanation(False, f"{what}: {reason}.", (), missing, ())
+    statements = _statements(decider, question._replace(subject_id=owner.id), missing)
+    reason = f"{name}, with whose rights it runs, has no {_describe(decider, first)}"
+    asks = f" Ask {_whom(missing, None)} for: {'; '.join(statements)}" if statements else ""
+    return Explanation(False, f"{what}: {reason}.{asks}", (), missing, statements)
+
+
 def _missing(decider: Decider, question: _Question, alternative: tuple[Atom, ...]) -> tuple[Missing, ...]:
-    found = []
+    found: list[Missing] = []
     for atom in alternative:
+        if atom.name in REFERENCED_KINDS:
+            found.extend(
+                decider.each_reference(
+                    question.subject_id, question.workspace_id, atom, question.references
+                ).missing
+            )
+            continue
         object_id = decider.bind(atom, question.objects)
         if object_id is None or not decider.atom(
             question.subject_id, question.workspace_id, object_id, atom.act
@@ -109,8 +140,8 @@ def _missing(decider: Decider, question: _Question, alternative: tuple[Atom, ...
 
 def _obstacle(decider: Decider, question: _Question, missing: tuple[Missing, ...]) -> Unreached | None:
     """The workspace rule comes first: no grant helps while it says no."""
-    for object_id, act in missing:
-        if object_id is not None:
+    for object_id, act, owner_id in missing:
+        if object_id is not None and owner_id is None:
             obstacle = decider.reach.obstacle(question.subject_id, question.workspace_id, object_id, act)
             if obstacle is not None:
                 return obstacle
@@ -190,6 +221,6 @@ def _kind_words(decider: Decider, object_id: str) -> str:
 def _whom(missing: tuple[Missing, ...], obstacle: Unreached | None) -> str:
     if obstacle is not None:
         return "a workspace admin"
-    if any(act.startswith("ACCOUNT:") for _, act in missing):
+    if any(atom.act.startswith("ACCOUNT:") for atom in missing):
         return "an account admin"
     return "its owner" if len(missing) == 1 else "their owners"

@@ -37,11 +37,35 @@ _TABLE: Final = (
     Kind("SERVICE_PRINCIPAL", ("ACCOUNT",), "principal", 1, is_principal=True),
     Kind("CATALOG", ("METASTORE",), "catalog", 1),
     Kind("SCHEMA", ("CATALOG",), "schema", 2),
-    # Views will share this namespace, so that a view can never shadow a table (DESIGN 6).
+    # Tables and views share a namespace, functions and models another: no view ever shadows a table (DESIGN 6).
     Kind("TABLE", ("SCHEMA",), "table", 3),
+    Kind("VIEW", ("SCHEMA",), "table", 3),
+    Kind("MATERIALIZED_VIEW", ("SCHEMA",), "table", 3),
+    Kind("STREAMING_TABLE", ("SCHEMA",), "table", 3),
+    Kind("VOLUME", ("SCHEMA",), "volume", 3),
+    Kind("FUNCTION", ("SCHEMA",), "function", 3),
+    Kind("REGISTERED_MODEL", ("SCHEMA",), "function", 3),
+    # A deleted table keeps its row until it is purged; its name key is its id, since several may have had one name.
+    Kind("DELETED_TABLE", ("SCHEMA",), "deleted table", 3),
+    Kind("STORAGE_CREDENTIAL", ("METASTORE",), "credential", 1),
+    Kind("SERVICE_CREDENTIAL", ("METASTORE",), "credential", 1),
+    Kind("EXTERNAL_LOCATION", ("METASTORE",), "external location", 1),
+    Kind("CONNECTION", ("METASTORE",), "connection", 1),
+    Kind("SHARE", ("METASTORE",), "share", 1),
+    Kind("RECIPIENT", ("METASTORE",), "recipient", 1),
+    Kind("PROVIDER", ("METASTORE",), "provider", 1),
+    Kind("EXTERNAL_METADATA", ("METASTORE",), "external metadata", 1),
 )
 
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _TABLE}
+
+RELATIONS: Final = frozenset({"TABLE", "VIEW", "MATERIALIZED_VIEW", "STREAMING_TABLE"})
+"""What a FROM clause may name; they share one namespace."""
+
+BINDABLE: Final = frozenset({"CATALOG", "EXTERNAL_LOCATION", "STORAGE_CREDENTIAL", "SERVICE_CREDENTIAL"})
+"""What can be isolated and bound to workspaces (semantics 4)."""
+
+PRINCIPAL_KINDS: Final = frozenset(kind.name for kind in KINDS.values() if kind.is_principal)
 
 IMPLICIT_PRIVILEGES: Final = frozenset({"OWNER", "SELF"})
 """Held because of what somebody is, never by a stored grant."""
@@ -77,3 +101,20 @@ def levels_above(kind: str, container: str) -> int:
         return 0
     paths = [parent for parent in KINDS[kind].parents if container in ancestor_kinds(parent) | {parent}]
     return 1 + max(levels_above(parent, container) for parent in paths)
+
+
+WORKSPACE_GROUPS: Final[dict[str, frozenset[str]]] = {
+    "users": frozenset({"WORKSPACE:USER", "WORKSPACE:ADMIN", "WORKSPACE:OWNER"}),
+    "admins": frozenset({"WORKSPACE:ADMIN", "WORKSPACE:OWNER"}),
+}
+"""The system groups of each workspace (semantics 5.1) and what makes a principal belong to them."""
+
+
+def workspace_group_id(workspace_id: str, role: str) -> str:
+    """Id of a workspace's system group ``users`` or ``admins``."""
+    return f"{workspace_id}:{role}"
+
+
+def is_system_group(principal_id: str) -> bool:
+    """Whether the server alone keeps the members of a group."""
+    return principal_id == ACCOUNT_USERS_ID or principal_id.rpartition(":")[2] in WORKSPACE_GROUPS

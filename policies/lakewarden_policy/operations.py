@@ -5,14 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from lakewarden_policy.kinds import KINDS, ancestor_kinds
+from lakewarden_policy.kinds import KINDS, PRINCIPAL_KINDS, RELATIONS, ancestor_kinds
 from lakewarden_policy.privileges import Privilege, read_rows
 
 OPERATIONS_FILE: Final = "operations.csv"
 PUBLIC: Final = "public"
 FILTERED: Final = "filtered"
 _COLUMNS: Final = ["operation", "requires", "source"]
-_PRINCIPAL_KINDS: Final = frozenset(kind.name for kind in KINDS.values() if kind.is_principal)
+BOUND_KINDS: Final[Mapping[str, frozenset[str]]] = {
+    "subject": PRINCIPAL_KINDS,
+    "grantee": PRINCIPAL_KINDS,
+    "workspace": frozenset({"WORKSPACE"}),
+    "location": frozenset({"EXTERNAL_LOCATION"}),
+    "credential": frozenset({"STORAGE_CREDENTIAL", "SERVICE_CREDENTIAL"}),
+    "connection": frozenset({"CONNECTION"}),
+    "function": frozenset({"FUNCTION"}),
+    "recipient": frozenset({"RECIPIENT"}),
+}
+"""What a call may bind besides its object and parent, and the kinds each can be."""
+REFERENCED_KINDS: Final[Mapping[str, frozenset[str]]] = {
+    "relations": RELATIONS,
+    "functions": frozenset({"FUNCTION"}),
+}
+"""Everything a definition or a share names, at once: a term on them must hold for each, gates included."""
 # Operations decided on the parent, because the object itself does not exist (yet).
 _ON_PARENT: Final = frozenset({"create", "miss"})
 
@@ -20,7 +35,8 @@ _ON_PARENT: Final = frozenset({"create", "miss"})
 class Atom(NamedTuple):
     """One act on the object bound as ``name``, or, with ``kind``, on its container of that kind.
 
-    The empty name stands for ``self``, else ``parent``, else the account: whichever the call binds first.
+    The empty name stands for ``self``, else ``parent``, else the account: whichever the call binds first. On `relations`
+    and `functions` the act is a privilege without a kind, and must be usable on each of them.
     """
 
     name: str
@@ -43,7 +59,17 @@ class Operation(NamedTuple):
     @property
     def object_names(self) -> frozenset[str]:
         """The names a call must bind for this operation, without those found by walking up."""
-        return frozenset(atom.name for alternative in self.alternatives for atom in alternative if atom.name)
+        return frozenset(
+            atom.name
+            for alternative in self.alternatives
+            for atom in alternative
+            if atom.name and atom.name not in REFERENCED_KINDS
+        )
+
+    @property
+    def asks_references(self) -> bool:
+        """Whether it speaks of everything that a definition references."""
+        return any(atom.name in REFERENCED_KINDS for alternative in self.alternatives for atom in alternative)
 
 
 def parse_operations(text: str, privileges: Mapping[str, Privilege]) -> dict[str, Operation]:
@@ -85,6 +111,9 @@ def _parse_alternative(
         if len(words) != 3 or words[1] not in ("has", "can"):
             raise _error(line, f"term {term.strip()!r} is not '<object> has <ACT>' or '<object> can <ACT>'")
         object_name, verb, act = words
+        if object_name in REFERENCED_KINDS:
+            atoms[_parse_references(line, object_name, verb, act, privileges)] = None
+            continue
         if act not in privileges:
             raise _error(line, f"unknown act {act!r}")
         name, kind = _parse_object(line, row["operation"], object_name, act)
@@ -93,6 +122,16 @@ def _parse_alternative(
         )
         atoms.update(dict.fromkeys(wanted))
     return tuple(atoms)
+
+
+def _parse_references(
+    line: int, name: str, verb: str, privilege: str, privileges: Mapping[str, Privilege]
+) -> Atom:
+    """A term on everything of a kind that is referenced: ``relations can SELECT``."""
+    unknown = [kind for kind in sorted(REFERENCED_KINDS[name]) if f"{kind}:{privilege}" not in privileges]
+    if verb != "can" or unknown:
+        raise _error(line, f"'{name} {verb} {privilege}' is not '{name} can' and a privilege of each of them")
+    return Atom(name, None, privilege)
 
 
 def _parse_object(line: int, operation: str, object_name: str, act: str) -> tuple[str, str | None]:
@@ -104,10 +143,8 @@ def _parse_object(line: int, operation: str, object_name: str, act: str) -> tupl
         name, kind, possible = "self", None, frozenset({noun})
     elif object_name == "parent" and noun in KINDS and verb in _ON_PARENT:
         name, kind, possible = "parent", None, frozenset(KINDS[noun].parents)
-    elif object_name == "subject":
-        name, kind, possible = "subject", None, _PRINCIPAL_KINDS
-    elif object_name == "workspace":
-        name, kind, possible = "workspace", None, frozenset({"WORKSPACE"})
+    elif object_name in BOUND_KINDS:
+        name, kind, possible = object_name, None, BOUND_KINDS[object_name]
     else:
         name, kind = "", object_name.upper()
         reachable = ancestor_kinds(noun) | {noun} if noun in KINDS else frozenset({"ACCOUNT"})

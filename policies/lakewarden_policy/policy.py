@@ -48,7 +48,9 @@ class Policy:
         self.operations: dict[str, Operation] = parse_operations(operations_text, self.privileges)
         self.matcher = Matcher(model_text)
         self.digest = _digest(model_text, privileges_text, operations_text)
-        self.account_scope = frozenset(act for act, row in self.privileges.items() if row.scope == "ACCOUNT")
+        self.scopes = {act: row.scope for act, row in self.privileges.items()}
+        self.writes = frozenset(act for act, row in self.privileges.items() if row.writes)
+        self.as_owner = frozenset(act for act, row in self.privileges.items() if row.as_owner)
         self.sources = {act: self._sources(act) for act in self.privileges}
         self.heights = {act: self._height(act) for act in self.privileges}
         self.gated = {act: atoms_of_privilege(row, "self", None) for act, row in self.privileges.items()}

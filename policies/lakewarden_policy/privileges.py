@@ -21,7 +21,9 @@ _COLUMNS: Final = [
     "writes",
     "description",
 ]
-_SCOPES: Final = frozenset({"ACCOUNT", "WORKSPACE"})
+_SCOPES: Final = frozenset({"ACCOUNT", "METASTORE", "WORKSPACE"})
+AS_OWNER: Final = "references as owner"
+"""The gate of what runs with its owner's rights: the owner must be allowed to use everything it references."""
 
 
 class Gate(NamedTuple):
@@ -32,7 +34,11 @@ class Gate(NamedTuple):
 
 
 class Privilege(NamedTuple):
-    """One row of the matrix; ``here`` and ``inside`` are acts, not yet closed."""
+    """One row of the matrix; ``here`` and ``inside`` are acts, not yet closed.
+
+    ``scope`` says which part of the workspace rule applies: none of it (ACCOUNT), assignment and attachment
+    (METASTORE), or bindings too (WORKSPACE).
+    """
 
     act: str
     kind: str
@@ -42,6 +48,7 @@ class Privilege(NamedTuple):
     here: tuple[str, ...]
     inside: tuple[str, ...]
     gates: tuple[Gate, ...]
+    as_owner: bool
     writes: bool
     description: str
     line: int
@@ -114,10 +121,13 @@ def check_obtainable(privileges: Mapping[str, Privilege], conferral: Conferral) 
             )
 
 
-def parse_gates(text: str, kind: str, line: int) -> tuple[Gate, ...]:
-    """Parse ``schema SCHEMA:USE_SCHEMA & self TABLE:SELECT`` for a privilege of ``kind``."""
+def parse_gates(text: str, kind: str, line: int) -> tuple[tuple[Gate, ...], bool]:
+    """Parse ``schema SCHEMA:USE_SCHEMA & self TABLE:SELECT`` for a privilege of ``kind``, and whether AS_OWNER is in it."""
     gates = []
-    for term in filter(None, (part.strip() for part in text.split("&"))):
+    terms = [part.strip() for part in text.split("&") if part.strip()]
+    for term in terms:
+        if term == AS_OWNER:
+            continue
         name, _, act = term.partition(" ")
         gate_kind = kind if name == "self" else name.upper()
         if name != name.lower() or gate_kind not in ancestor_kinds(kind) | {kind}:
@@ -127,7 +137,7 @@ def parse_gates(text: str, kind: str, line: int) -> tuple[Gate, ...]:
                 line, f"gate {term!r}: {act!r} is not an act on a {gate_kind}, so it can never be reached"
             )
         gates.append(Gate(None if name == "self" else gate_kind, act))
-    return tuple(gates)
+    return tuple(gates), AS_OWNER in terms
 
 
 def _parse_row(line: int, row: dict[str, str]) -> Privilege:
@@ -137,9 +147,10 @@ def _parse_row(line: int, row: dict[str, str]) -> Privilege:
     if not name.isascii() or not name.replace("_", "").isalpha() or name != name.upper():
         raise _error(line, f"{name!r} is not a privilege name such as USE_CATALOG")
     if row["scope"] not in _SCOPES:
-        raise _error(line, f"scope {row['scope']!r} is neither ACCOUNT nor WORKSPACE")
+        raise _error(line, f"scope {row['scope']!r} is not one of {', '.join(sorted(_SCOPES))}")
     if not row["description"]:
         raise _error(line, "the description is empty")
+    gates, as_owner = parse_gates(row["gates"], kind, line)
     return Privilege(
         act=f"{kind}:{name}",
         kind=kind,
@@ -148,7 +159,8 @@ def _parse_row(line: int, row: dict[str, str]) -> Privilege:
         scope=row["scope"],
         here=tuple(f"{kind}:{conferred}" for conferred in row["here"].split()),
         inside=tuple(row["inside"].split()),
-        gates=parse_gates(row["gates"], kind, line),
+        gates=gates,
+        as_owner=as_owner,
         writes=_parse_flag(line, "writes", row["writes"]),
         description=row["description"],
         line=line,

@@ -1,6 +1,7 @@
 """The workspace rule: may this act be asked of this object from this workspace at all (DESIGN 5.1, `reachable`)?
 
-Bindings, isolation and read-only workspaces belong in `Reach._blocked`, and nowhere else.
+The scope of an act says how much of it applies: ACCOUNT nothing, METASTORE assignment and attachment, WORKSPACE the
+bindings of isolated objects too (semantics 4).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from enum import Enum
 from typing import Final
 
 from lakewarden_policy.policy import Policy
+from lakewarden_policy.records import READ_ONLY
 from lakewarden_policy.snapshot import Snapshot
 
 ASSIGNED: Final = "WORKSPACE:USER"
@@ -25,6 +27,8 @@ class Unreached(Enum):
     UNKNOWN_WORKSPACE = "the workspace does not exist"
     NOT_ASSIGNED = "the principal is not assigned to the workspace"
     NOT_ATTACHED = "the workspace is not attached to the object's metastore"
+    NOT_BOUND = "the object is isolated and not bound to the workspace"
+    READ_ONLY = "the object is bound to the workspace for reading only"
 
 
 class Reach:
@@ -32,13 +36,14 @@ class Reach:
 
     def __init__(self, policy: Policy, snapshot: Snapshot) -> None:
         """Nothing is computed before the first question."""
-        self._account_scope = policy.account_scope
+        self._scopes, self._writes = policy.scopes, policy.writes
         self._assigning = frozenset(act for act, conferred in policy.here.items() if ASSIGNED in conferred)
         self._kinds = {act: privilege.kind for act, privilege in policy.privileges.items()}
         self._workspace_kinds = {
-            act: kind for act, kind in self._kinds.items() if act not in policy.account_scope
+            act: kind for act, kind in self._kinds.items() if policy.scopes[act] == "WORKSPACE"
         }
         self._snapshot = snapshot
+        self._isolated = snapshot.bindings
         self._metastores: dict[tuple[str, str], str | None] = {}
 
     def __call__(self, subject_id: str, workspace_id: str | None, object_id: str, act: str) -> bool:
@@ -52,7 +57,7 @@ class Reach:
             and securable.metastore_id
             and self._metastores.get((subject_id, workspace_id)) == securable.metastore_id
         ):
-            return True
+            return not self._isolated or self._unbound(workspace_id, object_id, act) is None
         return self.obstacle(subject_id, workspace_id, object_id, act) is None
 
     def obstacle(
@@ -69,9 +74,13 @@ class Reach:
             return Unreached.UNKNOWN_SUBJECT
         if not subject.active:
             return Unreached.INACTIVE_SUBJECT
-        if act in self._account_scope:
+        scope = self._scopes[act]
+        if scope == "ACCOUNT":
             return None
-        return self._blocked(subject_id, workspace_id, securable.metastore_id)
+        blocked = self._blocked(subject_id, workspace_id, securable.metastore_id)
+        if blocked is not None or scope == "METASTORE" or not workspace_id:
+            return blocked
+        return self._unbound(workspace_id, object_id, act)
 
     def is_assigned(self, subject_id: str, workspace_id: str) -> bool:
         """Does the principal hold the workspace's USER permission, itself or through a group?"""
@@ -94,4 +103,17 @@ class Reach:
         self._metastores[subject_id, workspace_id] = workspace.metastore_id
         if home is None or workspace.metastore_id != home:
             return Unreached.NOT_ATTACHED
+        return None
+
+    def _unbound(self, workspace_id: str, object_id: str, act: str) -> Unreached | None:
+        """What the bindings of the object and of its catalog say; an object that is not isolated has none."""
+        for place in (object_id, self._snapshot.ancestor(object_id, "CATALOG")):
+            bound = self._isolated.get(place or "")
+            if bound is None:
+                continue
+            binding = bound.get(workspace_id)
+            if binding is None:
+                return Unreached.NOT_BOUND
+            if binding == READ_ONLY and act in self._writes:
+                return Unreached.READ_ONLY
         return None

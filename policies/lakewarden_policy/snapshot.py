@@ -6,8 +6,10 @@ changed after `build` but caches, whose entries any thread may compute again to 
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final, Self
 
 from lakewarden_policy.kinds import (
     ACCOUNT_ID,
@@ -15,145 +17,35 @@ from lakewarden_policy.kinds import (
     ACCOUNT_USERS_NAME,
     KINDS,
     METASTORE_BROWSE,
+    RELATIONS,
+    WORKSPACE_GROUPS,
     name_steps,
+    workspace_group_id,
 )
+from lakewarden_policy.lookups import Chains, Closures, Containers, Kin
 from lakewarden_policy.names import name_key, principal_key, split_full_name
+from lakewarden_policy.records import (
+    Binding,
+    ColumnMask,
+    Grant,
+    Head,
+    Located,
+    Membership,
+    Principal,
+    Reference,
+    Row,
+    RowFilter,
+    Securable,
+    SqlFunction,
+    Token,
+)
 
-_NOBODY: Final[frozenset[str]] = frozenset()
-_NO_CHAIN: Final[tuple[str, ...]] = ()
 _NO_NAMES: Final[dict[str, str]] = {}
 # The kinds a full name walks through, one for each of its parts, and the namespaces of those with several.
 _STEPS: Final = {name: name_steps(name) for name in KINDS}
 _PATHS: Final = {
     name: tuple(KINDS[step].namespace for step in steps) for name, steps in _STEPS.items() if len(steps) > 1
 }
-_DEPTH_MAX: Final = 16
-# The kinds whose objects every user and service principal belongs to `account users` with.
-_ACCOUNT_USER_KINDS: Final = frozenset({"USER", "SERVICE_PRINCIPAL"})
-
-
-class Head(NamedTuple):
-    """Which state of which history a snapshot shows (DESIGN 5.4)."""
-
-    epoch: str
-    revision: int
-    nonce: str
-
-
-class Principal(NamedTuple):
-    """A user, group or service principal; ``name`` is email, group name or application id."""
-
-    id: str
-    kind: str
-    name: str
-    name_key: str
-    active: bool
-
-
-class Membership(NamedTuple):
-    """``member_id`` belongs directly to ``group_id``."""
-
-    group_id: str
-    member_id: str
-
-
-class Securable(NamedTuple):
-    """A governed object; for a WORKSPACE ``metastore_id`` is the attached metastore or None."""
-
-    id: str
-    kind: str
-    parent_id: str | None
-    metastore_id: str | None
-    name: str
-    name_key: str
-    owner_id: str | None
-    revision: int
-
-
-class Grant(NamedTuple):
-    """A stored grant; ``privilege`` in its stored spelling, such as USE_CATALOG."""
-
-    securable_id: str
-    principal_id: str
-    privilege: str
-
-
-class Token(NamedTuple):
-    """A credential: kind PAT or BOOTSTRAP, ``expire_time`` in seconds since the epoch."""
-
-    id: str
-    principal_id: str
-    digest: bytes
-    kind: str
-    expire_time: float
-    workspace_id: str | None
-
-
-class Row(NamedTuple):
-    """One policy row as Casbin sees it: this principal holds this act on this object."""
-
-    principal_id: str
-    object_id: str
-    act: str
-
-
-class Located(NamedTuple):
-    """How far a full name could be followed: the object, or the deepest container found and the kind missing in it."""
-
-    securable: Securable | None
-    container: Securable | None
-    missing_kind: str | None
-
-
-class _Closures(dict[str, frozenset[str]]):
-    """Closures by principal id, computed at the first look-up; a dict, because every decision starts here."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        super().__init__()
-        self._snapshot = snapshot
-
-    def __missing__(self, principal_id: str) -> frozenset[str]:
-        found = self._snapshot._close(principal_id)
-        # Unknown ids are not kept: asking for them must not fill memory.
-        if found:
-            self[principal_id] = found
-        return found
-
-
-class _Chains(dict[str | None, tuple[str, ...]]):
-    """Containers from ``parent_id`` upwards; kept per container, since siblings share them."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        super().__init__({None: _NO_CHAIN})
-        self._snapshot = snapshot
-
-    def __missing__(self, parent_id: str | None) -> tuple[str, ...]:
-        chain = self[parent_id] = self._snapshot._chain(parent_id)
-        return chain
-
-
-class _Kin(dict[str | None, dict[str, str]]):
-    """The chain of ``parent_id`` by kind."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        super().__init__()
-        self._snapshot = snapshot
-
-    def __missing__(self, parent_id: str | None) -> dict[str, str]:
-        securables, chain = self._snapshot.securables, self._snapshot.chains[parent_id]
-        # Reversed, so that the nearest container of a kind wins.
-        kin = self[parent_id] = {securables[container].kind: container for container in reversed(chain)}
-        return kin
-
-
-class _Containers:
-    """Containers by object id: the relation g2 of the model."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-
-    def __getitem__(self, object_id: str, /) -> tuple[str, ...]:
-        return self._snapshot.ancestors(object_id)
 
 
 class Snapshot:
@@ -166,18 +58,23 @@ class Snapshot:
         self.securables: dict[str, Securable] = {}
         self.tokens: dict[str, Token] = {}
         self.held: dict[str, dict[str, tuple[str, ...]]] = {}
+        self.bindings: dict[str, dict[str, str]] = {}
+        self.references: dict[str, list[Reference]] = {}
+        self.row_filters: dict[str, RowFilter] = {}
+        self.column_masks: dict[str, list[ColumnMask]] = {}
+        self.functions: dict[str, SqlFunction] = {}
+        self.next_expiry = math.inf
+        self._expiring: dict[Row, float] = {}
         self._groups_of: dict[str, list[str]] = {}
         self._members_of: dict[str, list[str]] | None = None
         self._principal_ids: dict[str, str] = {}
         self._child_ids: dict[str, dict[str | None, dict[str, str]]] = {
             kind.namespace: {} for kind in KINDS.values()
         }
-        self.closures: dict[str, frozenset[str]] = _Closures(self)
-        self.chains: dict[str | None, tuple[str, ...]] = _Chains(self)
-        self.containers = _Containers(self)
-        self.kin: dict[str | None, dict[str, str]] = _Kin(self)
+        self.chains: dict[str | None, tuple[str, ...]] = Chains(self)
+        self.kin: dict[str | None, dict[str, str]] = Kin(self)
         self._children: dict[tuple[str, str], tuple[str, ...]] = {}
-        self._holders: dict[tuple[str, str], dict[str, list[str]]] = {}
+        self._forget_holders()
 
     @classmethod
     def build(
@@ -189,10 +86,18 @@ class Snapshot:
         securables: Iterable[Securable],
         grants: Iterable[Grant],
         tokens: Iterable[Token],
-    ) -> Snapshot:
-        """A complete snapshot; the account and the system group are added where the lists lack them.
+        isolated: Iterable[str] = (),
+        bindings: Iterable[Binding] = (),
+        references: Iterable[Reference] = (),
+        row_filters: Iterable[RowFilter] = (),
+        column_masks: Iterable[ColumnMask] = (),
+        functions: Iterable[SqlFunction] = (),
+        now: float = 0.0,
+    ) -> Self:
+        """A complete snapshot at the time ``now``; the account and the system group are added where the lists lack them.
 
-        Grants and owners that name nothing existing are dropped, so that a recreated name starts without rights.
+        Grants and owners that name nothing existing are dropped, so that a recreated name starts without rights, and
+        so are grants that expired. Bindings count on what is ``isolated`` only.
         """
         snapshot = cls(head)
         snapshot._add_securable(Securable(ACCOUNT_ID, "ACCOUNT", None, None, "account", "account", None, 0))
@@ -204,9 +109,37 @@ class Snapshot:
         for securable in securables:
             if securable.id != ACCOUNT_ID:
                 snapshot._add_securable(securable)
-        snapshot._add_grants(grants)
+        snapshot._add_grants(grants, now)
         snapshot.tokens = {token.id: token for token in tokens}
+        snapshot.bindings = {securable_id: {} for securable_id in isolated}
+        for binding in bindings:
+            if binding.securable_id in snapshot.bindings:
+                snapshot.bindings[binding.securable_id][binding.workspace_id] = binding.type
+        for reference in references:
+            snapshot.references.setdefault(reference.object_id, []).append(reference)
+        snapshot.row_filters = {row_filter.table_id: row_filter for row_filter in row_filters}
+        for mask in column_masks:
+            snapshot.column_masks.setdefault(mask.table_id, []).append(mask)
+        snapshot.functions = {function.id: function for function in functions}
         return snapshot
+
+    def at(self, now: float) -> Self:
+        """This state at a later time: without the grants that expired since; itself when none did.
+
+        Costs a shallow copy of what is held, so it is for the moment an expiry passes, not for every question.
+        """
+        if now < self.next_expiry:
+            return self
+        later = copy.copy(self)
+        later.held = dict(self.held)
+        later._expiring = dict(self._expiring)
+        for row, expire_time in self._expiring.items():
+            if expire_time <= now:
+                del later._expiring[row]
+                later._drop(row)
+        later.next_expiry = min(later._expiring.values(), default=math.inf)
+        later._forget_holders()
+        return later
 
     def principal_named(self, name: str) -> Principal | None:
         """The principal with this email, group name or application id."""
@@ -242,7 +175,7 @@ class Snapshot:
     def ancestors(self, object_id: str) -> tuple[str, ...]:
         """The object's containers from its parent up to the account."""
         securable = self.securables.get(object_id)
-        return _NO_CHAIN if securable is None else self.chains[securable.parent_id]
+        return () if securable is None else self.chains[securable.parent_id]
 
     def ancestor(self, object_id: str, kind: str) -> str | None:
         """The object itself or its container of ``kind``, None where there is none."""
@@ -258,6 +191,10 @@ class Snapshot:
     def groups_of(self, principal_id: str) -> tuple[str, ...]:
         """Ids of the groups the principal belongs to directly, by stored membership."""
         return tuple(self._groups_of.get(principal_id, ()))
+
+    def groups_above(self, principal_id: str) -> tuple[str, ...]:
+        """The same with the system groups of the workspaces it is assigned to by name."""
+        return (*self._groups_of.get(principal_id, ()), *self._system_groups().get(principal_id, ()))
 
     def members_of(self, group_id: str) -> tuple[str, ...]:
         """Ids of the direct members of a group; computed for all groups at the first question."""
@@ -305,6 +242,16 @@ class Snapshot:
         securable = self.securables[found] if found else None
         return securable if securable is not None and securable.kind == kind else None
 
+    def referenced(self, reference: Reference, metastore_id: str | None) -> Securable | None:
+        """What a reference means in this state: whatever relation or function has that name now, None where nothing has."""
+        kind = "TABLE" if reference.privilege == "SELECT" else "FUNCTION"
+        found: str | None = metastore_id
+        for namespace, part in zip(_PATHS[kind], split_full_name(kind, reference.full_name), strict=True):
+            found = self._child_ids[namespace].get(found, _NO_NAMES).get(name_key(part)) if found else None
+        securable = self.securables.get(found or "")
+        suitable = RELATIONS if kind == "TABLE" else {kind}
+        return securable if securable is not None and securable.kind in suitable else None
+
     def full_name(self, object_id: str) -> str:
         """The dotted name of an object as displayed. Raises KeyError for an unknown id."""
         securable = self.securables[object_id]
@@ -345,17 +292,21 @@ class Snapshot:
         if securable.kind == "METASTORE":
             self._hold(securable.id, ACCOUNT_USERS_ID, METASTORE_BROWSE)
 
-    def _add_grants(self, grants: Iterable[Grant]) -> None:
+    def _add_grants(self, grants: Iterable[Grant], now: float) -> None:
         """One pass over what may be a million rows; acts are shared strings, so a row costs a tuple slot."""
         acts: dict[tuple[str, str], tuple[str, ...]] = {}
         securables, held = self.securables, self.held
-        for object_id, principal_id, privilege in grants:
+        for object_id, principal_id, privilege, expire_time in grants:
             securable = securables.get(object_id)
-            if securable is None:
+            if securable is None or securable.kind == "DELETED_TABLE":
                 continue
             act = acts.get((securable.kind, privilege))
             if act is None:
                 act = acts[securable.kind, privilege] = (f"{securable.kind}:{privilege}",)
+            if expire_time is not None and not self._expires(
+                Row(principal_id, object_id, act[0]), expire_time, now
+            ):
+                continue
             holders = held.get(object_id)
             if holders is None:
                 held[object_id] = {principal_id: act}
@@ -366,29 +317,43 @@ class Snapshot:
             elif act[0] not in known:
                 holders[principal_id] = known + act
 
+    def _expires(self, row: Row, expire_time: float, now: float) -> bool:
+        """Notes when a row will go; False for one that is gone already."""
+        if expire_time <= now:
+            return False
+        self._expiring[row] = expire_time
+        self.next_expiry = min(self.next_expiry, expire_time)
+        return True
+
+    def _drop(self, row: Row) -> None:
+        """Takes a row out of a copied `held`; what other snapshots share is replaced, never changed."""
+        holders = dict(self.held[row.object_id])
+        left = tuple(act for act in holders.pop(row.principal_id) if act != row.act)
+        if left:
+            holders[row.principal_id] = left
+        self.held[row.object_id] = holders
+
+    def _forget_holders(self) -> None:
+        """Begins anew whatever is worked out from `held` as it is asked for."""
+        self.closures: dict[str, frozenset[str]] = Closures(self)
+        self.containers = Containers(self)
+        self._holders: dict[tuple[str, str], dict[str, list[str]]] = {}
+        self._workspace_groups: dict[str, list[str]] | None = None
+
+    def _system_groups(self) -> dict[str, list[str]]:
+        """The groups of workspace users and admins by what is assigned: assignment is a grant, membership follows it."""
+        if self._workspace_groups is None:
+            found: dict[str, list[str]] = {}
+            for workspace_id, securable in self.securables.items():
+                if securable.kind != "WORKSPACE":
+                    continue
+                for holder, acts in self.held.get(workspace_id, {}).items():
+                    for role, assigning in WORKSPACE_GROUPS.items():
+                        if not assigning.isdisjoint(acts):
+                            found.setdefault(holder, []).append(workspace_group_id(workspace_id, role))
+            self._workspace_groups = found
+        return self._workspace_groups
+
     def _hold(self, object_id: str, principal_id: str, act: str) -> None:
         holders = self.held.setdefault(object_id, {})
         holders[principal_id] = (*holders.get(principal_id, ()), act)
-
-    def _chain(self, parent_id: str | None) -> tuple[str, ...]:
-        chain: list[str] = []
-        current = parent_id
-        while current is not None and current in self.securables and len(chain) < _DEPTH_MAX:
-            chain.append(current)
-            current = self.securables[current].parent_id
-        return tuple(chain)
-
-    def _close(self, principal_id: str) -> frozenset[str]:
-        principal = self.principals.get(principal_id)
-        if principal is None:
-            return _NOBODY
-        found = {principal_id}
-        if principal.kind in _ACCOUNT_USER_KINDS:
-            found.add(ACCOUNT_USERS_ID)
-        waiting = list(found)
-        while waiting:
-            for group_id in self._groups_of.get(waiting.pop(), ()):
-                if group_id not in found:
-                    found.add(group_id)
-                    waiting.append(group_id)
-        return frozenset(found)

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from lakewarden_policy import Decider, Grant, Head, Policy, Row, Snapshot, Token, Unreached, load_policy
-from lakewarden_policy.snapshot import Located
+from lakewarden_policy.records import Located
 from policies.small import GRANTS, SECURABLES, small_world
 from policies.worlds import make_world, snapshot_of
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from lakewarden_policy import Decider, Decision, Policy, Row, Snapshot, load_policy, policy_texts
+from lakewarden_policy.lookups import Closures
 from lakewarden_policy.reach import Reach, Unreached
 from policies.reference import Reference
 from policies.stock import StockJudge
@@ -169,8 +170,16 @@ class ForgetsTheWorkspace(Decider):
 class SkipsNestedGroups(Snapshot):
     """A broken snapshot: only direct memberships count."""
 
-    def _close(self, principal_id: str) -> frozenset[str]:
-        direct = set(self._groups_of.get(principal_id, ()))
+    def _forget_holders(self) -> None:
+        super()._forget_holders()
+        self.closures = DirectGroups(self)
+
+
+class DirectGroups(Closures):
+    """Closures that go one level up and no further."""
+
+    def __missing__(self, principal_id: str) -> frozenset[str]:
+        direct = self._snapshot.groups_above(principal_id)
         return frozenset({principal_id, "account-users", *direct})
 
 
@@ -187,7 +196,7 @@ def ignores_a_gate(world: World) -> Decider:
 
 
 def inherits_owner(world: World) -> Decider:
-    row = "CATALOG,OWNER,no,WORKSPACE,MANAGE ALL_PRIVILEGES,"
+    row = "CATALOG,OWNER,no,WORKSPACE,MANAGE ALL_PRIVILEGES BIND,"
     everything = row + "SCHEMA:ALL_PRIVILEGES TABLE:ALL_PRIVILEGES "
     return Decider(broken_policy(row, everything), snapshot_of(world))
 

@@ -33,7 +33,7 @@ def damaged(before: str, after: str) -> Policy:
         ("TABLE,MODIFY,yes,WORKSPACE", "TABLE,MODIFY,yes,WORLD", r"privileges.csv:\d+: scope 'WORLD'"),
         ("TABLE,MODIFY,yes", "TABLE,modify,yes", r"privileges.csv:\d+: 'modify' is not a privilege name"),
         ("TABLE,MODIFY,yes", "TABLE,SELECT,yes", r"privileges.csv:\d+: TABLE:SELECT is defined twice"),
-        ("SELECT MODIFY APPLY_TAG,", "SELECT MODIFY DANCE,", r"privileges.csv:\d+: .* unknown act 'CATALOG:DANCE'"),
+        ("SELECT MODIFY APPLY_TAG,", "SELECT MODIFY DANCE,", r"privileges.csv:\d+: .* unknown act 'TABLE:DANCE'"),
         ("TABLE:MANAGE TABLE:BROWSE", "TABLE:MANAGE TABLE:OWNER", r"privileges.csv:\d+: .* cannot be conferred"),
         ("self TABLE:SELECT", "schema TABLE:SELECT", r"privileges.csv:\d+: gate .* can never be reached"),
         ("self TABLE:SELECT", "volume VOLUME:USE", r"privileges.csv:\d+: gate .* neither self nor a container"),

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, event, insert, inspect, select
 from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.orm.base import NO_VALUE
 
-from lakewarden_policy.snapshot import Head
+from lakewarden_policy.records import Head
 from lakewarden_server.core.errors import Internal, Reason
 from lakewarden_server.entities import Base, ChangeLog, ChangeLogged, Stamped
 from lakewarden_server.entities.base import json_value, state

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection, event, func, select, text
 from sqlalchemy.orm import Session
 
-from lakewarden_policy.snapshot import Head
+from lakewarden_policy.records import Head
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import Internal, Reason
 from lakewarden_server.entities import ChangeLogged

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from lakewarden_policy.snapshot import Head
+from lakewarden_policy.records import Head
 from lakewarden_server.core.errors import Reason, Unavailable
 from lakewarden_server.core.ids import new_id, new_nonce
 from lakewarden_server.entities import AuthzHead, ChangeLog, UtcDateTime

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
-from lakewarden_policy.snapshot import Grant, Head, Membership, Principal, Securable, Snapshot, Token
+from lakewarden_policy.records import Grant, Head, Membership, Principal, Securable, Token
+from lakewarden_policy.snapshot import Snapshot
 from lakewarden_server import entities
 from lakewarden_server.storage.head import read_head
 
@@ -44,7 +45,7 @@ def load_snapshot(connection: Connection, *, head: Head | None = None) -> Snapsh
         principals=[Principal._make(row) for row in connection.execute(_PRINCIPALS)],
         memberships=[Membership._make(row) for row in connection.execute(_MEMBERSHIPS)],
         securables=[Securable._make(row) for row in connection.execute(_SECURABLES)],
-        grants=[Grant._make(row) for row in connection.execute(_GRANTS)],
+        grants=[Grant(*row) for row in connection.execute(_GRANTS)],
         tokens=[
             Token(
                 row.id, row.principal_id, row.digest, row.kind, row.expire_time.timestamp(), row.workspace_id

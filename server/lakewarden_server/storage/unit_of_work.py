@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
-from lakewarden_policy.snapshot import Head
+from lakewarden_policy.records import Head
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.storage import audit, idempotency
 from lakewarden_server.storage.audit import AuditRecord
