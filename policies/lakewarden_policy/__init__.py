@@ -9,8 +9,13 @@ from lakewarden_policy.kinds import (
     ACCOUNT_ID,
     ACCOUNT_USERS_ID,
     ACCOUNT_USERS_NAME,
+    BINDABLE,
     KINDS,
+    RELATIONS,
+    WORKSPACE_GROUPS,
     Kind,
+    is_system_group,
+    workspace_group_id,
 )
 from lakewarden_policy.matcher import PolicyError
 from lakewarden_policy.names import (
@@ -26,7 +31,7 @@ from lakewarden_policy.names import (
     validate_group_name,
     validate_name,
 )
-from lakewarden_policy.operations import FILTERED, PUBLIC, Atom, Operation
+from lakewarden_policy.operations import BOUND_KINDS, FILTERED, PUBLIC, Atom, Operation
 from lakewarden_policy.policy import (
     Policy,
     UnknownOperation,
@@ -37,7 +42,24 @@ from lakewarden_policy.policy import (
 )
 from lakewarden_policy.privileges import Privilege
 from lakewarden_policy.reach import Unreached
-from lakewarden_policy.records import Grant, Head, Located, Membership, Principal, Row, Securable, Token
+from lakewarden_policy.records import (
+    BINDING_TYPES,
+    READ_ONLY,
+    READ_WRITE,
+    Binding,
+    ColumnMask,
+    Grant,
+    Head,
+    Located,
+    Membership,
+    Principal,
+    Reference,
+    Row,
+    RowFilter,
+    Securable,
+    SqlFunction,
+    Token,
+)
 from lakewarden_policy.snapshot import Snapshot
 
 __all__ = [
@@ -45,11 +67,20 @@ __all__ = [
     "ACCOUNT_ID",
     "ACCOUNT_USERS_ID",
     "ACCOUNT_USERS_NAME",
+    "BINDABLE",
+    "BINDING_TYPES",
+    "BOUND_KINDS",
     "FILTERED",
     "KINDS",
     "NAME_BYTES_MAX",
     "PUBLIC",
+    "READ_ONLY",
+    "READ_WRITE",
+    "RELATIONS",
+    "WORKSPACE_GROUPS",
     "Atom",
+    "Binding",
+    "ColumnMask",
     "Decider",
     "Decision",
     "Explanation",
@@ -65,9 +96,12 @@ __all__ = [
     "PolicyError",
     "Principal",
     "Privilege",
+    "Reference",
     "Row",
+    "RowFilter",
     "Securable",
     "Snapshot",
+    "SqlFunction",
     "Token",
     "UnknownOperation",
     "UnknownPrivilege",
@@ -76,6 +110,7 @@ __all__ = [
     "email_key",
     "explain_operation",
     "explain_privilege",
+    "is_system_group",
     "load_policy",
     "name_key",
     "policy_texts",
@@ -87,4 +122,5 @@ __all__ = [
     "validate_email",
     "validate_group_name",
     "validate_name",
+    "workspace_group_id",
 ]

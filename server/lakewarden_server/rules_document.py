@@ -90,7 +90,7 @@ def _rows(method: Method, policy: Policy) -> Iterator[str]:
 
 def _selectable(method: Method, policy: Policy) -> list[str]:
     """The method's operations, each followed by those its mask or privileges can select."""
-    selects = bool(method.rule.update_mask or method.rule.privileges)
+    selects = bool(method.rule.update_mask or method.rule.privileges or method.rule.bind)
     names = []
     for name in operations_of(method):
         names.append(name)

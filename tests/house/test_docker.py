@@ -21,6 +21,7 @@ import yaml
 from house.dockerfiles import Instruction, read
 from house.repository import ROOT
 from lakewarden_server.core.clock import monotonic
+from lakewarden_server.storage.migrations import latest_revision
 
 DOCKER = ROOT / "docker"
 START_SECONDS = 60.0
@@ -145,7 +146,7 @@ def test_entrypoint_migrates_serves_and_stops_on_sigterm(
         process.send_signal(signal.SIGTERM)
         output = process.communicate(timeout=STOP_SECONDS)[0]
     assert process.returncode == 0, output
-    assert "schema 0001 (was empty)" in output
+    assert f"schema {latest_revision()} (was empty)" in output
     assert (tmp_path / "run/lakewarden.key").stat().st_mode & 0o777 == 0o400
 
 

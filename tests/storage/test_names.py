@@ -173,6 +173,7 @@ def test_key_columns_do_not_take_the_order_of_the_databases_language(
         ("securables", "name_key"),
         ("principals", "name_key"),
         ("columns", "name_key"),
+        ("column_masks", "column_key"),
         ("grants", "privilege"),
     }
 

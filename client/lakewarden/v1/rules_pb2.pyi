@@ -3,9 +3,11 @@
 isort:skip_file
 The authorization rule every RPC carries. The server refuses to start when one is missing."""
 
+from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import descriptor_pb2 as descriptor_pb2
 from google.protobuf import message as message
+from google.protobuf.internal import containers as containers
 from google.protobuf.internal import extension_dict as extension_dict
 import builtins as builtins
 import sys
@@ -34,6 +36,8 @@ class Rule(message.Message):
     WRITE_FIELD_NUMBER: builtins.int
     SNAPSHOT_ONLY_FIELD_NUMBER: builtins.int
     LOG_DECISION_FIELD_NUMBER: builtins.int
+    BIND_FIELD_NUMBER: builtins.int
+    REFERENCES_FIELD_NUMBER: builtins.int
     operation: builtins.str
     """The operation, e.g. `table.create`. An operation ending in `.list` filters by `.get` of the same noun."""
     self: builtins.str
@@ -54,6 +58,12 @@ class Rule(message.Message):
     """The RPC is answered from the authorization state in memory: no transaction is opened for it."""
     log_decision: builtins.bool
     """The RPC tells an engine a decision: each access it answers about goes to the decision log."""
+    references: builtins.bool
+    """What the method's `prepare_` function returns has `references`: what a definition uses, as names to resolve."""
+    @builtins.property
+    def bind(self) -> containers.RepeatedCompositeFieldContainer[Binding]:
+        """What else the request names. Where operations.csv has the row `<operation>.<name>`, naming it selects that row."""
+
     def __init__(
         self_,  # pyright: ignore[reportSelfClsParameterName]
         *,
@@ -67,10 +77,40 @@ class Rule(message.Message):
         write: builtins.bool = ...,
         snapshot_only: builtins.bool = ...,
         log_decision: builtins.bool = ...,
+        bind: abc.Iterable[Binding] | None = ...,
+        references: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["log_decision", b"log_decision", "operation", b"operation", "parent", b"parent", "privileges", b"privileges", "securable_type", b"securable_type", "self", b"self", "snapshot_only", b"snapshot_only", "subject", b"subject", "update_mask", b"update_mask", "write", b"write"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["bind", b"bind", "log_decision", b"log_decision", "operation", b"operation", "parent", b"parent", "privileges", b"privileges", "references", b"references", "securable_type", b"securable_type", "self", b"self", "snapshot_only", b"snapshot_only", "subject", b"subject", "update_mask", b"update_mask", "write", b"write"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Binding(message.Message):
+    """A further object a request names, under the name `operations.csv` speaks of it by."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    FIELD_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The name, e.g. `credential`."""
+    field: builtins.str
+    """Path of the field that names the object; an empty field names none."""
+    kind: builtins.str
+    """Kind of the object; empty for a principal."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        field: builtins.str = ...,
+        kind: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["field", b"field", "kind", b"kind", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -69,14 +69,14 @@ class Follower:
         head, now = self._database.head()
         if held is None or held.snapshot.head != head:
             held = self._rebuilt(head, held)
-        return Fresh(held, now)
+        return Fresh(self._without_expired(held, now), now)
 
     def before_write(self, uow: WriteUnit) -> Decider:
         """The state at the revision just before the write that holds the head (promise G8)."""
         held = self._decider
         if held is not None and held.snapshot.head == uow.previous:
-            return held
-        decider = Decider(self._policy, load_snapshot(uow.connection, head=uow.previous))
+            return self._without_expired(held, uow.time)
+        decider = Decider(self._policy, load_snapshot(uow.connection, head=uow.previous, now=uow.time))
         # That revision is committed, so readers may have it too; should the write fail, it still is the head.
         if (
             held is not None
@@ -88,7 +88,17 @@ class Follower:
 
     def after_flush(self, uow: WriteUnit) -> Decider:
         """The state a write is about to commit, for rules about its result."""
-        return Decider(self._policy, load_snapshot(uow.connection, head=uow.head))
+        return Decider(self._policy, load_snapshot(uow.connection, head=uow.head, now=uow.time))
+
+    def _without_expired(self, decider: Decider, now: datetime) -> Decider:
+        """The same state without the grants that expired by the database's clock; kept, so that it is worked out once."""
+        snapshot = decider.snapshot.at(now.timestamp())
+        if snapshot is decider.snapshot:
+            return decider
+        later = Decider(self._policy, snapshot)
+        if self._decider is decider:
+            self._decider = later
+        return later
 
     def _rebuilt(self, head: Head, held: Decider | None) -> Decider:
         """Builds one snapshot; other readers wait for it instead of building their own, and take it when it is new enough."""
@@ -148,7 +158,7 @@ def _load(uow: UnitOfWork) -> Snapshot:
     enabled = gc.isenabled()
     gc.disable()
     try:
-        return load_snapshot(uow.connection, head=uow.head)
+        return load_snapshot(uow.connection, head=uow.head, now=uow.time)
     finally:
         if enabled:
             gc.enable()

@@ -18,10 +18,13 @@ from lakewarden_server.entities.records import (
     DecisionLog,
     Idempotency,
 )
+from lakewarden_server.entities.references import SecurableReference
 from lakewarden_server.entities.schemas import Schema
 from lakewarden_server.entities.securables import Account, Securable
+from lakewarden_server.entities.table_policies import ColumnMask, RowFilter
 from lakewarden_server.entities.tables import Table
 from lakewarden_server.entities.tokens import Token
+from lakewarden_server.entities.workspace_bindings import WorkspaceBinding
 from lakewarden_server.entities.workspaces import Workspace
 
 __all__ = [
@@ -35,19 +38,23 @@ __all__ = [
     "ChangeLog",
     "ChangeLogged",
     "Column",
+    "ColumnMask",
     "DecisionLog",
     "Grant",
     "GroupMember",
     "Idempotency",
     "Metastore",
     "Principal",
+    "RowFilter",
     "Schema",
     "Securable",
+    "SecurableReference",
     "Stamped",
     "Table",
     "Token",
     "UtcDateTime",
     "Workspace",
+    "WorkspaceBinding",
     "state",
     "touch",
 ]

@@ -22,6 +22,8 @@ class Grant(ChangeLogged, Base):
     privilege: Mapped[str] = mapped_column(KeyText, primary_key=True)
     granted_by: Mapped[str]
     create_time: Mapped[datetime]
+    expire_time: Mapped[datetime | None]
+    reason: Mapped[str] = mapped_column(default="")
 
     def change_kind(self) -> str:
         """Always `GRANT`."""

@@ -27,6 +27,7 @@ class Securable(Stamped, Base):
     __table_args__: Any = (
         # NULL parents are distinct to a unique index, so only the account may have none.
         CheckConstraint("parent_id IS NOT NULL OR kind = 'ACCOUNT'", name="parent"),
+        CheckConstraint("isolation_mode IN ('OPEN', 'ISOLATED')", name="isolation_mode"),
         CheckConstraint("owner_id IS NOT NULL OR deleted_time IS NOT NULL OR kind = 'ACCOUNT'", name="owner"),
         Index(
             "uq_securables_live_name",
@@ -48,6 +49,7 @@ class Securable(Stamped, Base):
     name: Mapped[str]
     name_key: Mapped[str] = mapped_column(KeyText)
     owner_id: Mapped[str | None] = mapped_column(ForeignKey("principals.id", **DEFERRED), index=True)
+    isolation_mode: Mapped[str] = mapped_column(default="OPEN")
     comment: Mapped[str] = mapped_column(default="")
     properties: Mapped[dict[str, str]] = mapped_column(
         MutableDict.as_mutable(JSON(none_as_null=True)), default=dict

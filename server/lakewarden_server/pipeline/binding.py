@@ -1,10 +1,10 @@
-"""From a request to the ids its rule speaks of, and from those to a decision or the refusal the caller may be told."""
+"""From a request to the ids its rule speaks of: names are resolved once, on the state the decision is made on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
@@ -14,11 +14,11 @@ from lakewarden_policy import (
     Decider,
     InvalidName,
     Located,
-    explain_operation,
+    Reference,
 )
 from lakewarden_server.authn.authenticator import Caller
 from lakewarden_server.authn.tokens import TokenKind
-from lakewarden_server.core.errors import InvalidArgument, LakewardenError, NotFound, PermissionDenied, Reason
+from lakewarden_server.core.errors import InvalidArgument, PermissionDenied, Reason
 from lakewarden_server.pipeline.rules import Method, securable_kind_names
 
 BOOTSTRAP_OPERATION = "token.create"
@@ -32,6 +32,22 @@ class Place:
 
     workspace_id: str | None
     metastore_id: str | None
+
+
+class Beside(NamedTuple):
+    """An object named beside the one the request is about; `object_id` is None where nobody has that name."""
+
+    name: str
+    kind: str
+    text: str
+    object_id: str | None
+
+
+class Referenced(NamedTuple):
+    """Something a definition uses, and what has that name now, if anything."""
+
+    reference: Reference
+    object_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +64,10 @@ class Bound:
     """The deepest container found of what is absent."""
     named: str
     """The name as the request spelled it, for messages."""
+    beside: tuple[Beside, ...] = ()
+    """What else the rule binds."""
+    references: tuple[Referenced, ...] = ()
+    """What the definition in the request uses; known once it was parsed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +80,13 @@ class Admitted:
     decider: Decider
 
 
-def bind(method: Method, request: Message, decider: Decider, caller: Caller, place: Place) -> Bound:
-    """Resolves the names a rule binds. Raises WORKSPACE_REQUIRED and, for a kind that does not exist, FIELD_INVALID."""
+def bind(
+    method: Method, request: Message, decider: Decider, caller: Caller, place: Place, *, prepared: object = None
+) -> Bound:  # fmt: skip
+    """Resolves the names a rule binds, and those in what the method `prepared`.
+
+    Raises WORKSPACE_REQUIRED and, for a kind that does not exist, FIELD_INVALID.
+    """
     rule = method.rule
     kind = _kind(method, request)
     noun = kind.lower() if kind else method.noun
@@ -80,14 +105,17 @@ def bind(method: Method, request: Message, decider: Decider, caller: Caller, pla
             objects["subject"] = subject.id if subject else caller.id
         named = named or subject_name
     operation = rule.operation if method.noun else f"{noun}.{rule.operation}"
-    selections = tuple((operation, selector) for selector in _selectors(method, request)) or (
-        (operation, None),
-    )
+    beside = tuple(_beside(method, request, decider, place))
+    objects.update((found.name, found.object_id) for found in beside if found.object_id)
+    named_rows = [found.name for found in beside if f"{operation}.{found.name}" in decider.policy.operations]
+    selectors = dict.fromkeys((*_selectors(method, request), *named_rows))
+    selections = tuple((operation, selector) for selector in selectors) or ((operation, None),)
     absent = located is not None and located.securable is None
     if absent and wanted == "METASTORE" and role == "parent" and not operation.endswith(".list"):
         _refuse_unattached(decider, caller, place)
     container = located.container.id if located and located.container else None
-    return Bound(noun, objects, selections, wanted if absent else None, container, named)
+    references = tuple(_references(method, prepared, decider, place))
+    return Bound(noun, objects, selections, wanted if absent else None, container, named, beside, references)
 
 
 def check_token(bound: Bound, caller: Caller) -> None:
@@ -108,71 +136,6 @@ def check_token(bound: Bound, caller: Caller) -> None:
             Reason.WORKSPACE_DENIED,
             f"{operation} is account-level work: use a token that is not limited to a workspace",
         )
-
-
-def authorize(bound: Bound, decider: Decider, caller: Caller, place: Place) -> None:
-    """Returns when every selected operation is allowed; raises the refusal the caller may be told otherwise.
-
-    A list in a container that is absent is not refused: it is empty, as in one the caller may not see.
-    """
-    if bound.absent_kind:
-        refusal = _absent(bound, bound.absent_kind, decider, caller, place)
-        if isinstance(refusal, PermissionDenied) and bound.operations[0][0].endswith(".list"):
-            return
-        raise refusal
-    for operation, selector in bound.operations:
-        decision = decider.operation(
-            caller.id, place.workspace_id, operation, bound.objects, selector=selector
-        )
-        if not decision.allowed:
-            raise _denied(bound, operation, selector, decider, caller, place)
-
-
-def _absent(bound: Bound, kind: str, decider: Decider, caller: Caller, place: Place) -> LakewardenError:
-    """NOT_FOUND for a caller to whom the container's list would show every child, else the one denial for all cases."""
-    container = decider.snapshot.securables.get(bound.container_id or "")
-    operation = f"{kind.lower()}.miss"
-    if (
-        container is None
-        or container.kind not in KINDS[kind].parents
-        or operation not in decider.policy.operations
-    ):
-        return _uniform(kind, bound.named)
-    if not decider.operation(caller.id, place.workspace_id, operation, {"parent": container.id}).allowed:
-        return _uniform(kind, bound.named)
-    return NotFound(
-        Reason.OBJECT_NOT_FOUND, f"there is no {KINDS[kind].label} {bound.named}", kind=kind, name=bound.named
-    )
-
-
-def _denied(
-    bound: Bound, operation: str, selector: str | None, decider: Decider, caller: Caller, place: Place
-) -> LakewardenError:
-    """The reason and the fix for a caller who sees the object; the words for a missing one to everybody else."""
-    target = bound.objects.get("self") or bound.objects.get("parent")
-    if target is None:
-        # About a principal: whether that one exists is told to nobody who may not act for it.
-        return PermissionDenied(
-            Reason.ACCESS_DENIED,
-            f"{operation} denied for {bound.named}: there is no such principal, or you may not act for it",
-        )
-    if target != ACCOUNT_ID and not decider.visible(caller.id, place.workspace_id, target):
-        return _uniform(decider.snapshot.securables[target].kind, bound.named)
-    explanation = explain_operation(
-        decider, caller.id, place.workspace_id, operation, bound.objects, selector=selector
-    )
-    return PermissionDenied(
-        Reason.PRIVILEGE_MISSING, explanation.message, fixes="; ".join(explanation.statements)
-    )
-
-
-def _uniform(kind: str, named: str) -> PermissionDenied:
-    """The words for what is missing and for what is hidden: the same, so that neither can be told from the other."""
-    name = f" {named}" if named else ""
-    return PermissionDenied(
-        Reason.ACCESS_DENIED,
-        f"{KINDS[kind].label}{name} does not exist, or you may not use it from this workspace",
-    )
 
 
 def _kind(method: Method, request: Message) -> str | None:
@@ -199,6 +162,29 @@ def _target(method: Method, kind: str | None, request: Message) -> tuple[str, st
     if rule.operation.endswith((".create", ".list")):
         return "parent", KINDS[kind].parents[0], _text(request, rule.parent) if rule.parent else ""
     return "", None, ""
+
+
+def _beside(method: Method, request: Message, decider: Decider, place: Place) -> Iterator[Beside]:
+    """The objects of `Rule.bind`; an empty field names none, nor does one the update mask leaves alone."""
+    for binding in method.rule.bind:
+        text = _text(request, binding.field)
+        mask: Any = getattr(request, method.rule.update_mask) if method.rule.update_mask else None
+        if not text or (mask is not None and binding.field.rpartition(".")[2] not in mask.paths):
+            continue
+        if not binding.kind:
+            principal = decider.snapshot.principal_named(text)
+            yield Beside(binding.name, "PRINCIPAL", text, principal.id if principal else None)
+            continue
+        found = _locate(decider, binding.kind, text, place).securable
+        yield Beside(binding.name, binding.kind, text, found.id if found else None)
+
+
+def _references(method: Method, prepared: object, decider: Decider, place: Place) -> Iterator[Referenced]:
+    if not method.rule.references or prepared is None:
+        return
+    for reference in prepared.references:  # type: ignore[attr-defined]
+        found = decider.snapshot.referenced(reference, place.metastore_id)
+        yield Referenced(reference, found.id if found else None)
 
 
 def _locate(decider: Decider, kind: str, named: str, place: Place) -> Located:

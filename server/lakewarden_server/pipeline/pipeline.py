@@ -24,10 +24,11 @@ from lakewarden_server.core.errors import (
 )
 from lakewarden_server.pipeline import headers
 from lakewarden_server.pipeline.audit import audit_record, decision_records
-from lakewarden_server.pipeline.binding import Admitted, Bound, Place, authorize, bind, check_token
+from lakewarden_server.pipeline.binding import Admitted, Bound, Place, bind, check_token
 from lakewarden_server.pipeline.decisions import DecisionLog
 from lakewarden_server.pipeline.errors import fail
 from lakewarden_server.pipeline.headers import Headers
+from lakewarden_server.pipeline.refusals import authorize
 from lakewarden_server.pipeline.rules import Method
 from lakewarden_server.services.call import Call, SnapshotBehind
 from lakewarden_server.storage import idempotency
@@ -135,9 +136,9 @@ class Pipeline:
             policy_digest=self._follower.policy.digest,
         ) as uow:
             now = Fresh(self._follower.before_write(uow), uow.time)
-            message = self._recall(method, request, arrived, now, uow)
+            message = self._recall(method, request, arrived, now, uow, prepared=prepared)
             if message is None:
-                admitted = self._admit(method, request, arrived, now)
+                admitted = self._admit(method, request, arrived, now, prepared=prepared)
                 call = self._call(method, arrived, now, admitted, prepared=prepared)
                 call.transaction = uow
                 message = method.function(request, call)
@@ -177,13 +178,15 @@ class Pipeline:
             )
         return found is not None
 
-    def _admit(self, method: Method, request: Message, arrived: Headers, fresh: Fresh) -> Admitted:
+    def _admit(
+        self, method: Method, request: Message, arrived: Headers, fresh: Fresh, *, prepared: object = None
+    ) -> Admitted:
         """Authenticates, resolves and authorizes on one state; a denial goes to the decision log."""
         caller = self._authenticator.authenticate(fresh.snapshot, arrived.credential, fresh.now)
         place, bound = Place(None, None), Bound(method.noun, {}, (), None, None, "")
         try:
             place = headers.place(arrived, fresh.decider, caller)
-            bound = bind(method, request, fresh.decider, caller, place)
+            bound = bind(method, request, fresh.decider, caller, place, prepared=prepared)
             check_token(bound, caller)
             authorize(bound, fresh.decider, caller, place)
         except (PermissionDenied, NotFound) as error:
@@ -221,8 +224,9 @@ class Pipeline:
         )
 
     def _recall(
-        self, method: Method, request: Message, arrived: Headers, now: Fresh, uow: WriteUnit
-    ) -> Message | None:
+        self, method: Method, request: Message, arrived: Headers, now: Fresh, uow: WriteUnit,
+        *, prepared: object,
+    ) -> Message | None:  # fmt: skip
         """The remembered answer, authorized anew; only of a delete, whose object is gone, nothing is left to authorize."""
         if not arrived.idempotent:
             return None
@@ -235,7 +239,7 @@ class Pipeline:
         message.ParseFromString(remembered)
         caller = self._authenticator.authenticate(now.snapshot, arrived.credential, now.now)
         place = headers.place(arrived, now.decider, caller)
-        bound = bind(method, request, now.decider, caller, place)
+        bound = bind(method, request, now.decider, caller, place, prepared=prepared)
         check_token(bound, caller)
         changed = getattr(message, "id", "")
         if bound.absent_kind and changed in now.snapshot.securables:

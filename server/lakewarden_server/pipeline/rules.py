@@ -12,7 +12,7 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDesc
 from google.protobuf.message import Message
 
 from lakewarden.v1 import rules_pb2
-from lakewarden_policy import KINDS, Policy, UnknownOperation
+from lakewarden_policy import BOUND_KINDS, KINDS, Policy, UnknownOperation
 
 ServiceMethod = Callable[[Any, Any], Message]
 PrepareMethod = Callable[[Any], Any]
@@ -119,13 +119,18 @@ def _method(full_name: str, descriptor: MethodDescriptor, implementation: object
 def _check_fields(method: Method) -> None:
     rule = method.rule
     paths = (rule.self, rule.parent, rule.subject, rule.securable_type, rule.update_mask, rule.privileges)
-    for path in filter(None, paths):
+    for path in filter(None, (*paths, *(binding.field for binding in rule.bind))):
         message: Descriptor | None = method.input_type
         for part in path.split("."):
             field = message.fields_by_name.get(part) if message else None
             if field is None:
                 raise RuleError(f"its rule binds {path}, which {method.input_type.name} does not have")
             message = field.message_type
+    for binding in rule.bind:
+        if not binding.field or binding.kind not in (BOUND_KINDS.get(binding.name, frozenset()) | {""}):
+            raise RuleError(f"it binds {binding.name!r} to a field or kind that operations cannot speak of")
+    if rule.references and method.prepare is None:
+        raise RuleError("its references come from a prepare_ method, which it does not have")
     if not method.noun and (rule.operation not in GENERIC_NOUNS or not rule.securable_type):
         raise RuleError(f"its operation {rule.operation!r} needs a noun or a securable_type")
 
@@ -136,12 +141,16 @@ def _check_operations(method: Method, policy: Policy) -> None:
         | ({"self"} if method.rule.self else set())
         | ({"subject"} if method.rule.subject else set())
     )
+    bound |= {binding.name for binding in method.rule.bind}
     bound |= {"parent"} if method.rule.operation.endswith((".create", ".list")) else set()
     for name in operations_of(method):
         try:
-            needed = policy.operation(name).object_names
+            operation = policy.operation(name)
         except UnknownOperation:
             raise RuleError(f"operations.csv does not define {name}") from None
+        if operation.asks_references and not method.rule.references:
+            raise RuleError(f"{name} asks for references, which the rule does not bind")
+        needed = operation.object_names
         unbound: Iterable[str] = needed - bound
         if unbound:
             raise RuleError(f"{name} speaks of {', '.join(unbound)}, which the rule does not bind")
