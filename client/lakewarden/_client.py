@@ -8,6 +8,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self
 
+from lakewarden._audit import Audit
 from lakewarden._authorization import Authorization, Grants, PlanAccess, PlanAnswer
 from lakewarden._config import DEFAULT_TIMEOUT_SECONDS, resolve
 from lakewarden._connection import TRIES_MAX, Connection, open_connection
@@ -113,6 +114,11 @@ class Client:
     def authorization(self) -> Authorization:
         """Checks and plan authorization."""
         return Authorization(self._connection)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """What was done and what was refused."""
+        return Audit(self._connection)
 
     @cached_property
     def session(self) -> Sessions:

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from google.protobuf.descriptor import ServiceDescriptor
 
 from lakewarden.v1 import (
+    audit_pb2,
     authorization_pb2,
     catalogs_pb2,
     grants_pb2,
@@ -32,6 +33,7 @@ from lakewarden_server.pipeline.decisions import DecisionLog
 from lakewarden_server.pipeline.pipeline import Pipeline
 from lakewarden_server.pipeline.rules import collect_methods
 from lakewarden_server.rpc.server import WRITE_THREADS, RpcServer, TlsFiles
+from lakewarden_server.services.audit import AuditService
 from lakewarden_server.services.authorization import AuthorizationService
 from lakewarden_server.services.catalogs import CatalogService
 from lakewarden_server.services.grants import GrantService
@@ -69,6 +71,7 @@ def services(keys: Keys) -> dict[ServiceDescriptor, object]:
         _service(sessions_pb2, "SessionService"): SessionService(version("lakewarden")),
         _service(grants_pb2, "GrantService"): GrantService(),
         _service(authorization_pb2, "AuthorizationService"): AuthorizationService(),
+        _service(audit_pb2, "AuditService"): AuditService(),
     }
 
 

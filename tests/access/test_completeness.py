@@ -98,12 +98,13 @@ def _spelling(rpc: str) -> str:
     """`TableService/CreateTable` is `tables.create` in Python, or a resource's method by any of its names."""
     service, method = rpc.removesuffix("Service").split("Service/")
     resource = {
-        "Authorization": "authorization", "Session": "session", "ServicePrincipal": "service_principals",
+        "Audit": "audit", "Authorization": "authorization", "Session": "session", "ServicePrincipal": "service_principals",
     }.get(service, f"{service.lower()}s")  # fmt: skip
     verbs = {
         "Check": "check", "BatchCheck": "batch_check", "AuthorizePlan": "authorize_plan", "GetSession": "get",
         "ListGrants": "list", "UpdateGrants": "(grant|revoke|update)", "ListGroupMembers": "members",
         "UpdateGroupMembers": "update_members", "UpdateGroup": "rename",
+        "GetAuditHead": "head", "VerifyAuditLog": "verify",
     }  # fmt: skip
     matched = re.match(r"Create|Get|List|Update|Delete", method)
     assert method in verbs or matched, f"add to `verbs` here how the client method of {rpc} is called"

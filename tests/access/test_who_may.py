@@ -66,6 +66,9 @@ table.check-select      .   .   .   .   +   .   .   .   +   +   .   +   .   .   
 table.batch-select      .   .   .   .   +   .   .   .   +   +   .   +   .   .   .
 table.plan-select       .   .   .   .   +   .   .   .   +   +   .   +   .   .   .
 table.plan-modify       .   .   .   .   +   .   .   .   .   +   .   .   .   .   .
+audit.list              +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+audit.head              +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+audit.verify            +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 account.appoint         +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 user.create             +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 user.get                +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
@@ -158,6 +161,9 @@ ACTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "AuthorizationService/AuthorizePlan",
         {"accesses": [_access("SELECT"), _access("MODIFY")]},
     ),
+    "audit.list": ("AuditService/ListAuditRecords", {}),
+    "audit.head": ("AuditService/GetAuditHead", {}),
+    "audit.verify": ("AuditService/VerifyAuditLog", {}),
     "account.appoint": _grant("ACCOUNT", "account", "ADMIN"),
     "user.create": ("UserService/CreateUser", {"user": {"name": email("sel")}}),
     "user.get": ("UserService/GetUser", {"name": "admin@example.com"}),

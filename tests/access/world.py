@@ -48,6 +48,9 @@ _ACCESS = {"securableType": "TABLE", "fullName": "main.sales.orders", "privilege
 _CHANGE = {"action": "GRANT", "principal": NOBODY, "privileges": ["SELECT"]}
 
 REQUESTS: Mapping[str, Mapping[str, Any]] = {
+    "AuditService/GetAuditHead": {},
+    "AuditService/ListAuditRecords": {},
+    "AuditService/VerifyAuditLog": {},
     "AuthorizationService/AuthorizePlan": {"accesses": [_ACCESS]},
     "AuthorizationService/BatchCheck": {"accesses": [_ACCESS]},
     "AuthorizationService/Check": {"access": _ACCESS},

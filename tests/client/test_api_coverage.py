@@ -16,6 +16,9 @@ from lakewarden.v1 import tokens_pb2
 ACCESS = SimpleNamespace(full_name="main.sales.orders", privilege="SELECT", securable_type="TABLE")
 
 METHODS: dict[str, Callable[[Client], Any]] = {
+    "AuditService/GetAuditHead": lambda client: client.audit.head(),
+    "AuditService/ListAuditRecords": lambda client: list(client.audit.list(actor="bob@x.io")),
+    "AuditService/VerifyAuditLog": lambda client: client.audit.verify(),
     "AuthorizationService/AuthorizePlan": lambda client: client.authorize_plan([]),
     "AuthorizationService/BatchCheck": lambda client: client.authorization.batch_check([ACCESS]),
     "AuthorizationService/Check": lambda client: client.authorization.check("SELECT", "table", "a.b.c"),
@@ -79,6 +82,9 @@ METHODS: dict[str, Callable[[Client], Any]] = {
 
 # Several commands may use one RPC; each line is one command, so that this is also the list of all verbs.
 COMMANDS: tuple[tuple[str, str], ...] = (
+    ("AuditService/GetAuditHead", "audit head"),
+    ("AuditService/ListAuditRecords", "audit list --since 7d --outcome denied"),
+    ("AuditService/VerifyAuditLog", "audit verify"),
     ("AuthorizationService/Check", "check bob@x.io SELECT table a.b.c"),
     ("CatalogService/CreateCatalog", "catalog create main --comment c --property a=b"),
     ("CatalogService/DeleteCatalog", "catalog delete main --force --yes"),

@@ -17,6 +17,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 NOUNS = (
+    "audit",
     "authorization",
     "catalogs",
     "grants",

@@ -41,6 +41,11 @@ def _decisions(server: EmbeddedServer) -> list[Any]:
     return _records(server, DecisionLog, DecisionLog.time)
 
 
+def _answers(server: EmbeddedServer) -> list[Any]:
+    """The last two decisions, the denied one first: those of one call have one time."""
+    return sorted(_decisions(server)[-2:], key=lambda record: record.outcome, reverse=True)
+
+
 CHANGES: dict[str, tuple[Callable[[Client], object], str, str, str, str]] = {
     "create": (lambda c: c.catalogs.create("new"), "catalog.create", "CATALOG", "new", ""),
     "rename": (lambda c: c.catalogs.rename("main", "fresh"), "catalog.update.name", "CATALOG", "fresh", "renamed_from"),
@@ -120,11 +125,12 @@ def test_decisions_are_logged_with_both_names(server: EmbeddedServer) -> None:
     assert not asking.authorization.check("BROWSE", "catalog", "main", subject="bob@example.com")
     admin.grants.grant("BROWSE", "catalog", "main", "bob@example.com")
     assert asking.authorization.check("BROWSE", "catalog", "main", subject="bob@example.com")
-    denied, allowed = _decisions(server)[-2:]
+    denied, allowed = _answers(server)
     assert {denied.actor_name, allowed.actor_name} == {engine}
     assert {denied.subject_name, allowed.subject_name} == {"bob@example.com"}
     assert (denied.outcome, allowed.outcome) == ("DENIED", "ALLOWED")
-    assert allowed.object_name == "BROWSE main"
+    assert (allowed.privilege, allowed.object_kind, allowed.object_name) == ("BROWSE", "CATALOG", "main")
+    assert allowed.object_id == admin.catalogs.get("main").id
     assert allowed.revision > denied.revision
 
 
@@ -170,16 +176,18 @@ def test_secrets_are_in_no_log_no_error_and_no_table(
 
 def test_every_access_of_a_plan_is_logged_by_name(server: EmbeddedServer) -> None:
     """One long name must not push the others out of sight, nor one answer stand for all."""
-    server.client().catalogs.create("main")
+    admin = server.client()
+    admin.catalogs.create("main")
     bob = server.client_as("bob")
-    server.client().grants.grant("BROWSE", "catalog", "main", "bob@example.com")
+    admin.grants.grant("BROWSE", "catalog", "main", "bob@example.com")
     long = "x" * 1_000
     bob.authorization.batch_check(
         [Access(f"{long}.a.b", "SELECT", "TABLE"), Access("main", "BROWSE", "CATALOG")], explain=False
     )
-    denied, allowed = _decisions(server)[-2:]
+    denied, allowed = _answers(server)
     assert (denied.outcome, allowed.outcome) == ("DENIED", "ALLOWED")
-    assert allowed.object_name == "BROWSE main"
+    assert (allowed.privilege, allowed.object_kind, allowed.object_name) == ("BROWSE", "CATALOG", "main")
+    assert allowed.object_id == admin.catalogs.get("main").id
 
 
 def test_traded_one_time_token_is_named_in_the_audit(server: EmbeddedServer) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.storage import Database, audit
 from lakewarden_server.storage.audit import ChainHead
+from storage.tampering import SEEN_BY_THE_EXPORTED_HEAD, SEEN_FROM_INSIDE, swap
 from storage.worlds import record, user, writing
 
 RECORDS = 8
@@ -30,111 +31,6 @@ def filled(database: Database) -> ChainHead:
 def findings(database: Database, exported: ChainHead | None = None) -> list[audit.Finding]:
     with database.read() as uow:
         return audit.verify(uow.connection, exported)
-
-
-def edit(connection: Connection) -> None:
-    connection.execute(text("UPDATE audit_log SET outcome = 'DENIED' WHERE sequence = 3"))
-
-
-def edit_detail(connection: Connection) -> None:
-    connection.execute(text("UPDATE audit_log SET detail = '{}' WHERE sequence = 3"))
-
-
-def edit_time(connection: Connection) -> None:
-    connection.execute(
-        text("UPDATE audit_log SET time = (SELECT max(time) FROM audit_log) WHERE sequence = 1")
-    )
-
-
-def delete_one(connection: Connection) -> None:
-    connection.execute(text("DELETE FROM audit_log WHERE sequence = 4"))
-
-
-def delete_first(connection: Connection) -> None:
-    connection.execute(text("DELETE FROM audit_log WHERE sequence = 1"))
-
-
-def delete_and_close_the_gap(connection: Connection) -> None:
-    delete_one(connection)
-    for number in range(5, RECORDS + 1):
-        connection.execute(text("UPDATE audit_log SET sequence = :n - 1 WHERE sequence = :n"), {"n": number})
-    connection.execute(text("UPDATE audit_head SET sequence = sequence - 1"))
-
-
-def insert_in_the_middle(connection: Connection) -> None:
-    for number in range(RECORDS, 3, -1):
-        connection.execute(text("UPDATE audit_log SET sequence = :n + 1 WHERE sequence = :n"), {"n": number})
-    _copy(connection, 3, 4)
-    connection.execute(text("UPDATE audit_head SET sequence = sequence + 1"))
-
-
-def insert_at_the_end(connection: Connection) -> None:
-    _copy(connection, RECORDS, RECORDS + 1)
-
-
-def swap(connection: Connection) -> None:
-    for old, new in ((4, 100), (5, 4), (100, 5)):
-        connection.execute(
-            text("UPDATE audit_log SET sequence = :new WHERE sequence = :old"), {"old": old, "new": new}
-        )
-
-
-def cut_the_tail(connection: Connection) -> None:
-    connection.execute(text("DELETE FROM audit_log WHERE sequence > 5"))
-
-
-def empty(connection: Connection) -> None:
-    connection.execute(text("DELETE FROM audit_log"))
-
-
-def cut_the_tail_and_the_head(connection: Connection) -> None:
-    cut_the_tail(connection)
-    connection.execute(
-        text("UPDATE audit_head SET sequence = 5, hash = (SELECT hash FROM audit_log WHERE sequence = 5)")
-    )
-
-
-def forge_the_chain(connection: Connection) -> None:
-    """Edits a record and computes every later hash anew, as somebody who knows the format would."""
-    edit(connection)
-    previous = audit.GENESIS_HASH
-    for row in list(audit._records(connection)):
-        row["previous_hash"] = previous
-        previous = audit.chain_hash(row)
-        connection.execute(
-            text("UPDATE audit_log SET previous_hash = :old, hash = :new WHERE sequence = :sequence"),
-            {"old": row["previous_hash"], "new": previous, "sequence": row["sequence"]},
-        )
-    connection.execute(text("UPDATE audit_head SET hash = :new"), {"new": previous})
-
-
-def _copy(connection: Connection, source: int, target: int) -> None:
-    columns = (
-        "previous_hash, hash, revision, time, actor_id, actor_name, subject_name, workspace_id, request_id, method, "
-        "operation, object_kind, object_id, object_name, outcome, detail"
-    )
-    connection.execute(
-        text(
-            f"INSERT INTO audit_log (sequence, {columns}) SELECT :target, {columns} FROM audit_log WHERE sequence = :source"
-        ),
-        {"source": source, "target": target},
-    )
-
-
-SEEN_FROM_INSIDE = (
-    edit,
-    edit_detail,
-    edit_time,
-    delete_one,
-    delete_first,
-    delete_and_close_the_gap,
-    insert_in_the_middle,
-    insert_at_the_end,
-    swap,
-    cut_the_tail,
-    empty,
-)
-SEEN_BY_THE_EXPORTED_HEAD = (cut_the_tail_and_the_head, forge_the_chain)
 
 
 def tamper(database: Database, how: Callable[[Connection], None]) -> None:
@@ -173,6 +69,18 @@ def test_tampering_is_found(database: Database, how: Callable[[Connection], None
     filled(database)
     tamper(database, how)
     assert findings(database)
+
+
+@pytest.mark.parametrize("how", [*SEEN_FROM_INSIDE, *SEEN_BY_THE_EXPORTED_HEAD])
+def test_parts_of_any_size_find_the_same(
+    database: Database, how: Callable[[Connection], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported = filled(database)
+    tamper(database, how)
+    whole = findings(database, exported)
+    for size in (1, 2, RECORDS):
+        monkeypatch.setattr(audit, "VERIFY_BATCH", size)
+        assert findings(database, exported) == whole
 
 
 @pytest.mark.parametrize("how", SEEN_BY_THE_EXPORTED_HEAD)

@@ -1,6 +1,6 @@
 """The root command, and the one place where errors become messages and exit codes.
 
-0 ok · 1 denied by `check` · 2 usage · 3 not found · 4 unauthenticated or denied · 5 conflict or precondition ·
+0 ok · 1 denied by `check`, or found by `audit verify` · 2 usage · 3 not found · 4 unauthenticated or denied · 5 conflict or precondition ·
 6 unavailable or timed out · 70 a bug · 74 the output cannot be written · 130 interrupted.
 """
 
@@ -75,6 +75,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "group": ("groups:group", "Manage groups and their members."),
     "service-principal": ("service_principals:service_principal", "Manage service principals."),
     "token": ("tokens:token", "Manage personal access tokens."),
+    "audit": ("audit:audit", "Read, export and verify what was done and refused."),
 }
 
 

@@ -65,6 +65,7 @@ class AuditLog(Base):
     """One audited change; `hash` covers the record and the hash before it."""
 
     __tablename__ = "audit_log"
+    __table_args__ = (Index("ix_audit_log_time_sequence", "time", "sequence"),)
 
     sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     previous_hash: Mapped[str]
@@ -75,7 +76,7 @@ class AuditLog(Base):
     actor_name: Mapped[str]
     subject_name: Mapped[str | None]
     workspace_id: Mapped[str | None]
-    request_id: Mapped[str]
+    request_id: Mapped[str] = mapped_column(index=True)
     method: Mapped[str]
     operation: Mapped[str]
     object_kind: Mapped[str]
@@ -86,9 +87,13 @@ class AuditLog(Base):
 
 
 class DecisionLog(Base):
-    """One denial or decision; written in batches beside the authorization head, without a chain."""
+    """One denial or decision; written in batches beside the authorization head, without a chain.
+
+    `nonce` says which history `revision` is of; `objects` are the ids a refused operation spoke of.
+    """
 
     __tablename__ = "decision_log"
+    __table_args__ = (Index("ix_decision_log_time_id", "time", "id"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     time: Mapped[datetime]
@@ -97,12 +102,18 @@ class DecisionLog(Base):
     actor_name: Mapped[str]
     subject_name: Mapped[str | None]
     workspace_id: Mapped[str | None]
-    request_id: Mapped[str]
+    request_id: Mapped[str] = mapped_column(index=True)
     method: Mapped[str]
     operation: Mapped[str]
     object_name: Mapped[str]
     outcome: Mapped[str]
     reason: Mapped[str]
+    nonce: Mapped[str | None]
+    subject_id: Mapped[str | None]
+    privilege: Mapped[str | None]
+    object_kind: Mapped[str | None]
+    object_id: Mapped[str | None]
+    objects: Mapped[dict[str, Any] | None] = mapped_column(JsonObject)
 
 
 class Idempotency(Base):

@@ -7,6 +7,8 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from lakewarden.v1.grants_pb2 import SecurableType
+from lakewarden_policy import InvalidName
 from lakewarden_server.authz.follower import Fresh
 from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.pipeline.binding import Admitted
@@ -48,13 +50,39 @@ def decision_records(
     result: Message | LakewardenError,
     arrived: Headers,
     fresh: Fresh,
+    *,
+    limit: int,
 ) -> list[DecisionRecord]:
-    """One record of a refusal, or one for each access an engine was answered about; refused accesses come first."""
-    common = DecisionRecord(
+    """One record of a refusal, or one for each access an engine was answered about, at most `limit`; refused accesses come first."""
+    common = _common(admitted, method, arrived, fresh)
+    if isinstance(result, LakewardenError):
+        bound = admitted.bound
+        name = _accessed(request) or bound.named
+        return [
+            replace(
+                common,
+                object_name=name[:NAME_CHARACTERS_MAX],
+                reason=result.reason,
+                object_kind=bound.noun.upper() or None,
+                object_id=bound.objects.get("self") or bound.objects.get("parent"),
+                objects=dict(bound.objects),
+            )
+        ]
+    answers = sorted(
+        zip(_verdicts(result), _accesses(request), strict=True), key=lambda answer: answer[0].allowed
+    )
+    return [_answered(common, admitted, verdict, access) for verdict, access in answers[:limit]]
+
+
+def _common(admitted: Admitted, method: Method, arrived: Headers, fresh: Fresh) -> DecisionRecord:
+    """What all records of one call say alike; a refusal until it is said otherwise."""
+    return DecisionRecord(
         time=fresh.now,
         revision=fresh.head.revision,
+        nonce=fresh.head.nonce,
         actor_id=admitted.caller.id,
         actor_name=admitted.caller.name,
+        subject_id=admitted.bound.objects.get("subject"),
         subject_name=_subject(admitted),
         workspace_id=admitted.place.workspace_id,
         request_id=arrived.request_id,
@@ -62,24 +90,29 @@ def decision_records(
         operation=", ".join(
             _spelled(operation, selector) for operation, selector in admitted.bound.operations
         ),
-        object_name=(_accessed(request) or admitted.bound.named)[:NAME_CHARACTERS_MAX],
+        object_name="",
         outcome="DENIED",
-        reason=result.reason if isinstance(result, LakewardenError) else "",
+        reason="",
     )
-    if isinstance(result, LakewardenError):
-        return [common]
-    answers = sorted(
-        zip(_verdicts(result), _accesses(request), strict=True), key=lambda answer: answer[0].allowed
+
+
+def _answered(common: DecisionRecord, admitted: Admitted, verdict: Any, access: Any) -> DecisionRecord:
+    """The record of one access. The object is told by its id too, which a rename does not change."""
+    snapshot = admitted.decider.snapshot
+    kind = SecurableType.Name(access.securable_type)
+    try:
+        found = snapshot.resolve(kind, access.full_name, admitted.place.metastore_id)
+    except InvalidName:
+        found = None
+    return replace(
+        common,
+        privilege="_".join(access.privilege.upper().replace("_", " ").split()),
+        object_kind=kind,
+        object_id=found.id if found else None,
+        object_name=snapshot.full_name(found.id) if found else access.full_name[:NAME_CHARACTERS_MAX],
+        outcome="ALLOWED" if verdict.allowed else "DENIED",
+        reason=verdict.reason[:NAME_CHARACTERS_MAX],
     )
-    return [
-        replace(
-            common,
-            object_name=_spelled_access(access)[:NAME_CHARACTERS_MAX],
-            outcome="ALLOWED" if verdict.allowed else "DENIED",
-            reason=verdict.reason[:NAME_CHARACTERS_MAX],
-        )
-        for verdict, access in answers
-    ]
 
 
 def _verdicts(reply: Any) -> list[Any]:

@@ -202,8 +202,8 @@ class Pipeline:
         refusal = isinstance(result, LakewardenError)
         share = self._decisions.share(admitted.caller.id, refusal=refusal)
         if share > 0:
-            records = decision_records(admitted, method, request, result, arrived, fresh)
-            self._decisions.record(records[:share], refusal=refusal)
+            records = decision_records(admitted, method, request, result, arrived, fresh, limit=share)
+            self._decisions.record(records, refusal=refusal)
 
     def _call(
         self, method: Method, arrived: Headers, fresh: Fresh, admitted: Admitted, *, prepared: object = None

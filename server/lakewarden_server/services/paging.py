@@ -73,13 +73,13 @@ class Pager:
         return hmac.new(self.key, self.scope.encode() + b"\0" + body, hashlib.sha256).digest()[:_MAC_BYTES]
 
 
-def page_size_of(requested: int) -> int:
+def page_size_of(requested: int, *, size_max: int = PAGE_SIZE_MAX) -> int:
     """The page size to use: 0 means the default, more than the maximum means the maximum."""
     if requested < 0:
         raise InvalidArgument(
             Reason.FIELD_INVALID, "page_size is negative: send 0 for the default", field="page_size"
         )
-    return min(requested or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+    return min(requested or PAGE_SIZE_DEFAULT, size_max)
 
 
 def _after(rows: Sequence[Row], sort_key: Callable[[Row], str], last: str) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from lakewarden_policy import InvalidName
 from lakewarden_server.core.errors import InvalidArgument, Reason
@@ -66,6 +69,14 @@ def mask_paths(paths: Collection[str], allowed: Collection[str]) -> list[str]:
             field="update_mask",
         )
     return chosen
+
+
+def time(value: Timestamp, field: str) -> datetime:
+    """A timestamp as an aware time. Raises FIELD_INVALID for one that no calendar has."""
+    try:
+        return value.ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        raise invalid(field, "it is no time between the years 1 and 9999") from None
 
 
 def invalid(field: str, problem: str) -> InvalidArgument:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select, true, update
 
 from lakewarden_server.entities import AuditHead, AuditLog
 from lakewarden_server.entities.base import json_value
@@ -88,6 +88,18 @@ def append(connection: Connection, records: list[AuditRecord], *, revision: int,
     return ChainHead(sequence, last)
 
 
+class Part(NamedTuple):
+    """What was found in one part of the chain, its last link, and whether the chain ended with it."""
+
+    findings: list[Finding]
+    last: ChainHead
+    ended: bool
+
+
+GENESIS = ChainHead(0, GENESIS_HASH)
+"""Where every chain begins."""
+
+
 def verify(connection: Connection, exported_head: ChainHead | None = None) -> list[Finding]:
     """All broken places of the chain, none when it is intact.
 
@@ -95,21 +107,45 @@ def verify(connection: Connection, exported_head: ChainHead | None = None) -> li
     a chain recomputed from some record on, only against a head exported later than that record.
     """
     findings: list[Finding] = []
-    previous = ChainHead(0, GENESIS_HASH)
-    exported_hash: str | None = None
-    for record in _records(connection):
-        findings.extend(_check_link(record, previous))
+    last, ended = None, False
+    while not ended:
+        found, last, ended = verify_part(connection, exported_head, after=last, limit=VERIFY_BATCH)
+        findings += found
+    return findings
+
+
+def verify_part(
+    connection: Connection, exported_head: ChainHead | None, *, after: ChainHead | None, limit: int
+) -> Part:
+    """The broken places among the next `limit` records: behind `after`, the last link verified before, or from the beginning."""
+    findings: list[Finding] = []
+    rows = _records_after(connection, None if after is None else after.sequence, limit)
+    after = previous = after or GENESIS
+    for record in rows:
+        findings += _check_link(record, previous)
         previous = ChainHead(record["sequence"], record["hash"])
         if exported_head is not None and previous.sequence == exported_head.sequence:
-            exported_hash = previous.hash
-    stored = chain_head(connection)
-    if previous != stored:
+            findings += _check_exported(exported_head, previous)
+    ended = len(rows) < limit
+    if exported_head is not None and _is_passed(exported_head, rows, after, previous, ended=ended):
+        findings += _check_exported(exported_head, None)
+    if ended and previous != (stored := chain_head(connection)):
         findings.append(Finding(stored.sequence, "the last record is not the one the stored head names"))
-    if exported_head is not None and exported_head.sequence and exported_hash != exported_head.hash:
-        findings.append(
-            Finding(exported_head.sequence, "the record named by the exported head is gone or differs")
-        )
-    return findings
+    return Part(findings, previous, ended)
+
+
+def _is_passed(
+    exported: ChainHead, rows: list[dict[str, Any]], after: ChainHead, last: ChainHead, *, ended: bool
+) -> bool:
+    """Whether the record the exported head names should be in this part, and is not."""
+    if exported.sequence <= after.sequence or any(row["sequence"] == exported.sequence for row in rows):
+        return False
+    return ended or exported.sequence < last.sequence
+
+
+def _check_exported(exported: ChainHead, found: ChainHead | None) -> Iterator[Finding]:
+    if found != exported:
+        yield Finding(exported.sequence, "the record named by the exported head is gone or differs")
 
 
 def _check_link(record: dict[str, Any], previous: ChainHead) -> Iterator[Finding]:
@@ -122,15 +158,20 @@ def _check_link(record: dict[str, Any], previous: ChainHead) -> Iterator[Finding
         yield Finding(sequence, "the record does not match its hash")
 
 
-def _records(connection: Connection) -> Iterator[dict[str, Any]]:
-    last = None
-    while True:
-        statement = select(_LOG).order_by(_LOG.c.sequence).limit(VERIFY_BATCH)
-        rows = connection.execute(
-            statement if last is None else statement.where(_LOG.c.sequence > last)
-        ).all()
-        for row in rows:
-            yield dict(row._mapping)
-        if len(rows) < VERIFY_BATCH:
-            return
-        last = rows[-1].sequence
+def _records_after(connection: Connection, sequence: int | None, limit: int) -> list[dict[str, Any]]:
+    # From the beginning without a bound: a record numbered 0 or less was inserted by somebody.
+    after = true() if sequence is None else _LOG.c.sequence > sequence
+    statement = select(_LOG).where(after).order_by(_LOG.c.sequence).limit(limit)
+    try:
+        return [dict(row._mapping) for row in connection.execute(statement)]
+    except ValueError:
+        numbers = select(_LOG.c.sequence).where(after).order_by(_LOG.c.sequence).limit(limit)
+        return [_record(connection, number) for number in connection.scalars(numbers)]
+
+
+def _record(connection: Connection, sequence: int) -> dict[str, Any]:
+    """One record; of one that was edited into what is no JSON or no time any more, nothing but its number."""
+    try:
+        return dict(connection.execute(select(_LOG).where(_LOG.c.sequence == sequence)).one()._mapping)
+    except ValueError:
+        return {"sequence": sequence, "previous_hash": "", "hash": ""}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, insert
 
@@ -13,7 +14,10 @@ from lakewarden_server.entities import DecisionLog
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionRecord:
-    """One decision as it was answered, at the revision it was taken on."""
+    """One decision as it was answered, and enough of the question to ask it again at that revision.
+
+    Of an access that is its subject, privilege and object; of a refused call the ids of the objects its operation spoke of.
+    """
 
     time: datetime
     revision: int
@@ -27,9 +31,22 @@ class DecisionRecord:
     object_name: str
     outcome: str
     reason: str
+    nonce: str | None = None
+    subject_id: str | None = None
+    privilege: str | None = None
+    object_kind: str | None = None
+    object_id: str | None = None
+    objects: dict[str, str] | None = None
+
+
+_FIELDS = tuple(field.name for field in fields(DecisionRecord))
 
 
 def append_decisions(connection: Connection, records: list[DecisionRecord]) -> None:
     """Inserts a batch in the caller's transaction, which should be `Database.transaction`: short, without the head."""
     if records:
-        connection.execute(insert(DecisionLog), [{"id": new_id(), **asdict(record)} for record in records])
+        connection.execute(insert(DecisionLog), [_row(record) for record in records])
+
+
+def _row(record: DecisionRecord) -> dict[str, Any]:
+    return {"id": new_id(), **{name: getattr(record, name) for name in _FIELDS}}
