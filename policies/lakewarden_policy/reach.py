@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
+from lakewarden_policy.kinds import workspace_group_id
 from lakewarden_policy.policy import Policy
 from lakewarden_policy.records import READ_ONLY
 from lakewarden_policy.snapshot import Snapshot
@@ -89,6 +90,9 @@ class Reach:
             return False
         holders = self._snapshot.held.get(workspace_id, {})
         closure = self._snapshot.closure(subject_id)
+        # The workspace's own groups work there without being assigned: a view may belong to its admins.
+        if workspace_group_id(workspace_id, "users") in closure:
+            return True
         return any(not self._assigning.isdisjoint(holders[holder]) for holder in holders.keys() & closure)
 
     def _blocked(self, subject_id: str, workspace_id: str | None, home: str | None) -> Unreached | None:

@@ -347,6 +347,9 @@ class Snapshot:
             for workspace_id, securable in self.securables.items():
                 if securable.kind != "WORKSPACE":
                     continue
+                # Every admin of a workspace is a user of it.
+                users, admins = (workspace_group_id(workspace_id, role) for role in ("users", "admins"))
+                found.setdefault(admins, []).append(users)
                 for holder, acts in self.held.get(workspace_id, {}).items():
                     for role, assigning in WORKSPACE_GROUPS.items():
                         if not assigning.isdisjoint(acts):

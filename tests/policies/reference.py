@@ -1,4 +1,4 @@
-"""The second judge: whole operations decided by plain Python written from the semantics text (sections 2 and 3).
+"""The second judge, part three: whole operations, in plain Python written from the semantics text (sections 2 to 4).
 
 It imports nothing of ours, reads no policy file and knows no Casbin: it speaks of owners, managers and gates, not of
 rows. A world is a dict of plain lists and dicts (see `worlds.py`).
@@ -6,206 +6,233 @@ rows. A world is a dict of plain lists and dicts (see `worlds.py`).
 
 from __future__ import annotations
 
-EVERYBODY = "account-users"
-NOT_IN_ALL = {"MANAGE", "EXTERNAL_USE_SCHEMA"}
-DATA_KINDS = {"CATALOG", "SCHEMA", "TABLE"}
+from typing import Any
+
+from policies.reference_matrix import BINDABLE, CREATE, GOVERNED, IN_METASTORE, IN_SCHEMA, MATRIX, SHARED
+from policies.reference_people import Seat
+from policies.reference_rights import Rights
+
+NOUNS = {kind.lower(): kind for kind in GOVERNED}
+PRINCIPALS = ("user", "group", "service_principal")
+# What stands beside the right to create: the object named in the call, and the privilege needed on it (3.3).
+ALSO_NEEDED = {
+    ("CATALOG", "location"): "CREATE_MANAGED_STORAGE",
+    ("SCHEMA", "location"): "CREATE_MANAGED_STORAGE",
+    ("CATALOG", "connection"): "CREATE_FOREIGN_CATALOG",
+    ("TABLE", "location"): "CREATE_EXTERNAL_TABLE",
+    ("VOLUME", "location"): "CREATE_EXTERNAL_VOLUME",
+    ("EXTERNAL_LOCATION", "credential"): "CREATE_EXTERNAL_LOCATION",
+    ("CONNECTION", "credential"): "CREATE_CONNECTION",
+}
+# The owner of these gives them to itself or to a group it is in, to nobody else (3.1, transfer).
+KEPT_CLOSE = ("VIEW", "FUNCTION", "REGISTERED_MODEL")
 
 
-class Reference:
-    """Decides for one world; ``forgive`` names rules to leave out, to learn which rule decided a denial."""
+class Reference(Rights):
+    """Decides for one world at one time; ``forgive`` names rules to leave out, to learn which one decided a denial."""
 
-    def __init__(self, world: dict, forgive: frozenset[str] = frozenset()) -> None:
-        self.principals, self.objects = world["principals"], world["objects"]
-        self.members = world["members"]
-        self.grants = set(world["grants"])
-        self.forgive = forgive
-        self._sets: dict[str, set[str]] = {}
+    def __init__(self, world: dict, *, now: float = 0, forgive: frozenset[str] = frozenset()) -> None:
+        super().__init__(world, now, forgive)
 
-    # --- who ---
-    def everyone(self, who: str) -> set[str]:
-        if who not in self._sets:
-            found = {who}
-            if self.principals[who]["kind"] != "GROUP":
-                found.add(EVERYBODY)
-            grown = True
-            while grown:
-                above = {group for group, member in self.members if member in found} - found
-                found |= above
-                grown = bool(above)
-            self._sets[who] = found
-        return self._sets[who]
-
-    def granted(self, who: str, obj: str, privilege: str) -> bool:
-        return any((obj, holder, privilege) in self.grants for holder in self.everyone(who))
-
-    def owns(self, who: str, obj: str) -> bool:
-        return self.objects[obj].get("owner") in self.everyone(who)
-
-    def account_admin(self, who: str) -> bool:
-        return self.granted(who, "account", "ADMIN")
-
-    # --- where ---
-    def containers(self, obj: str) -> list[str]:
-        """Catalog and schema above the object: the only containers that pass privileges down."""
-        parent, found = self.objects[obj]["parent"], []
-        while parent in self.objects and self.objects[parent]["kind"] in DATA_KINDS:
-            found.append(parent)
-            parent = self.objects[parent]["parent"]
-        return found
-
-    def metastore(self, obj: str) -> str:
-        return obj if self.objects[obj]["kind"] == "METASTORE" else self.objects[obj]["metastore"]
-
-    def works_in(self, who: str, workspace: str) -> bool:
-        return self.granted(who, workspace, "USER") or self.runs(who, workspace)
-
-    def runs(self, who: str, workspace: str) -> bool:
-        return self.granted(who, workspace, "ADMIN") or self.owns(who, workspace)
-
-    def reaches(self, who: str, workspace: str | None, obj: str) -> bool:
-        if workspace is None:
-            return "workspace" in self.forgive
-        if not self.works_in(who, workspace) and "assigned" not in self.forgive:
-            return False
-        return self.objects[workspace]["metastore"] == self.metastore(obj) or "attached" in self.forgive
-
-    # --- what ---
-    def metastore_admin(self, who: str, obj: str) -> bool:
-        return self.owns(who, self.metastore(obj))
-
-    def has(self, who: str, obj: str, privilege: str) -> bool:
-        """A data privilege: by ownership of this very object, or granted here or on a container, by name or by ALL."""
-        if self.owns(who, obj) and privilege != "EXTERNAL_USE_SCHEMA":
-            return True
-        if privilege in ("USE_CATALOG", "CREATE_SCHEMA") and self.objects[obj]["kind"] != "CATALOG":
-            return False
-        names = [privilege] if privilege in NOT_IN_ALL else [privilege, "ALL_PRIVILEGES"]
-        return any(self.granted(who, place, name) for place in [obj, *self.containers(obj)] for name in names)
-
-    def enters(self, who: str, obj: str, upto: str | None = None) -> bool:
-        """USE CATALOG and USE SCHEMA for data: on every container, and on the object itself where it is one."""
-        places = [*self.containers(obj), *([obj] if upto is None else [])]
-        use = {"CATALOG": "USE_CATALOG", "SCHEMA": "USE_SCHEMA"}
-        wanted = [(place, use.get(self.objects[place]["kind"])) for place in places]
-        return "gates" in self.forgive or all(self.has(who, place, name) for place, name in wanted if name)
-
-    def enters_to_manage(self, who: str, obj: str) -> bool:
-        """USE on the levels above; for management a catalog's owner passes its schemas, a metastore admin everything."""
-        if self.metastore_admin(who, obj) or "gates" in self.forgive:
-            return True
-        above = self.containers(obj)
-        if above and self.owns(who, above[-1]):
-            return True
-        return self.enters(who, obj, upto="above")
-
-    def manages(self, who: str, obj: str) -> bool:
-        places = [obj, *self.containers(obj)]
-        held = any(self.owns(who, place) or self.granted(who, place, "MANAGE") for place in places)
-        return (held or self.metastore_admin(who, obj)) and self.enters_to_manage(who, obj)
-
-    def browses(self, who: str, obj: str) -> bool:
-        kind, above = self.objects[obj]["kind"], self.containers(obj)
-        catalog = above[-1] if above else obj
-        containers = above if kind == "TABLE" else [obj, *above]
-        names = ("BROWSE", "ALL_PRIVILEGES")
-        by_grant = any(self.granted(who, catalog, name) for name in names)
-        return (
-            by_grant or any(self.owns(who, place) for place in containers) or self.metastore_admin(who, obj)
-        )
-
-    def uses(self, who: str, obj: str, privilege: str) -> bool:
-        """May the privilege be used: the privilege and everything that must stand beside it."""
-        if privilege == "MANAGE":
-            return self.manages(who, obj)
-        if privilege == "BROWSE":
-            return self.browses(who, obj)
-        held = self.has(who, obj, privilege)
-        if privilege == "MODIFY" and "gates" not in self.forgive:
-            held = held and self.has(who, obj, "SELECT")
-        own_gate = privilege in ("USE_CATALOG",) or (
-            privilege == "USE_SCHEMA" and self.objects[obj]["kind"] == "SCHEMA"
-        )
-        return held and self.enters(who, obj, upto="above" if own_gate else None)
-
-    # --- operations ---
     def allows(
-        self, who: str, workspace: str | None, operation: str, selector: str, objects: dict[str, str]
+        self, who: str, workspace: str | None, operation: str, selector: str, objects: dict[str, Any]
     ) -> bool:
-        if who not in self.principals or not (self.principals[who]["active"] or "active" in self.forgive):
+        if not self.alive(who):
             return False
         noun, verb = operation.split(".")
-        if noun in ("catalog", "schema", "table"):
-            place = objects.get("self") or objects["parent"]
-            if not self.reaches(who, workspace, place):
-                return False
-            return self.data_operation(who, noun, verb, selector, place)
-        return self.account_operation(who, workspace, noun, verb, selector, objects)
+        seat = Seat(who, workspace)
+        if noun in NOUNS:
+            return self.object_operation(seat, NOUNS[noun], verb, selector, objects)
+        return self.account_operation(seat, noun, verb, selector, objects)
 
-    def data_operation(self, who: str, noun: str, verb: str, selector: str, obj: str) -> bool:
-        if verb == "use":
-            return self.uses(who, obj, selector)
-        if verb == "create":
-            return self.creates(who, noun, obj)
-        if verb == "get":
-            return self.sees(who, noun, obj)
-        if verb == "miss":
-            return self.sees_all(who, noun, obj)
-        above = self.containers(obj)
-        if verb == "grant" and selector == "EXTERNAL_USE_SCHEMA" and noun != "table":
-            return self.owns(who, above[-1] if above else obj)
-        if verb == "update" and selector == "name":
-            return self.manages(who, obj) and self.creates(who, noun, self.objects[obj]["parent"])
-        if verb == "update" and noun == "table" and selector in ("columns", "properties"):
-            return self.manages(who, obj) or self.uses(who, obj, "MODIFY")
-        return self.manages(who, obj)
-
-    def creates(self, who: str, noun: str, parent: str) -> bool:
-        if noun == "catalog":
-            return self.granted(who, parent, "CREATE_CATALOG") or self.owns(who, parent)
-        return self.uses(who, parent, {"schema": "CREATE_SCHEMA", "table": "CREATE_TABLE"}[noun])
-
-    def sees(self, who: str, noun: str, obj: str) -> bool:
-        if self.browses(who, obj) or self.manages(who, obj):
-            return True
-        if noun == "catalog":
-            return self.has(who, obj, "USE_CATALOG") or self.has(who, obj, "CREATE_SCHEMA")
-        if noun == "schema":
-            return self.uses(who, obj, "USE_SCHEMA")
-        return any(self.uses(who, obj, privilege) for privilege in ("SELECT", "MODIFY", "APPLY_TAG"))
-
-    def sees_all(self, who: str, noun: str, parent: str) -> bool:
-        """Would every possible child of the container be shown, one without rows of its own included?"""
-        if noun == "catalog":
-            return self.owns(who, parent)
-        if self.browses(who, parent):
-            return True
-        managed = any(self.granted(who, place, "MANAGE") for place in [parent, *self.containers(parent)])
-        if managed and self.enters(who, parent):
-            return True
-        wanted = ["USE_SCHEMA"] if noun == "schema" else ["SELECT", "APPLY_TAG"]
-        return self.enters(who, parent) and any(self.has(who, parent, privilege) for privilege in wanted)
-
-    def account_operation(
-        self, who: str, workspace: str | None, noun: str, verb: str, selector: str, objects: dict[str, str]
+    # --- objects of a metastore ---
+    def object_operation(
+        self, seat: Seat, kind: str, verb: str, selector: str, objects: dict[str, Any]
     ) -> bool:
-        admin, obj = self.account_admin(who), objects.get("self", "")
+        if verb == "create":
+            return self.creates(seat, kind, objects["parent"]) and self.creates_with(seat, kind, objects)
+        if verb == "miss":
+            return self.sees_all(seat, kind, objects["parent"])
+        obj = objects["self"]
+        if verb == "use":
+            reading = selector == "SELECT" and kind in IN_SCHEMA
+            return self.reads(seat, obj) if reading else self.uses(seat, obj, selector)
+        if verb == "get":
+            return self.sees(seat, kind, obj)
+        if verb == "bind":
+            return self.binds(seat, obj)
+        if verb == "grant":
+            return self.grants_it(seat, kind, obj, selector, objects)
+        if verb == "update":
+            return self.updates(seat, kind, obj, selector, objects)
+        if verb in ("delete", "grants_all"):
+            return self.manages(seat, obj)
+        return self.rare_operation(seat, obj, verb, objects)
+
+    def rare_operation(self, seat: Seat, obj: str, verb: str, objects: dict[str, Any]) -> bool:
+        """What only one kind knows."""
+        if verb == "refresh":
+            return self.uses(seat, obj, "REFRESH")
+        if verb == "create_version":
+            return self.uses(seat, obj, "CREATE_MODEL_VERSION")
+        if verb == "set_policy":
+            return self.manages(seat, obj) and self.uses(seat, objects["function"], "EXECUTE")
+        if verb == "drop_policy":
+            return self.manages(seat, obj)
+        if verb == "grant_recipient":
+            return self.shares(seat, obj, objects["recipient"])
+        return verb == "restore" and self.restores(seat, obj)
+
+    def restores(self, seat: Seat, table: str) -> bool:
+        """UNDROP (10.3): the owner who might create it anew, owners of the containers, the metastore admin."""
+        schema, catalog = self.containers(table)
+        if self.owns(seat.who, table) and self.uses(seat, schema, "CREATE_TABLE"):
+            return True
+        owned = any(self.owns(seat.who, place) for place in (schema, catalog)) or self.metastore_admin(
+            seat.who, table
+        )
+        return owned and self.reaches(seat, table, writing=True) and self.enters_to_manage(seat, table)
+
+    def creates(self, seat: Seat, kind: str, parent: str) -> bool:
+        """The right to create in the container; the metastore admin has it for all that stands in the metastore."""
+        return any(self.uses(seat, parent, privilege) for privilege in CREATE[kind])
+
+    def creates_with(self, seat: Seat, kind: str, objects: dict[str, Any]) -> bool:
+        """The rights on what the new object is to rest on; a metastore admin needs none on an external location's credential."""
+        if kind == "EXTERNAL_LOCATION" and "parent" in objects and self.owns(seat.who, objects["parent"]):
+            return True
+        for name, other in objects.items():
+            needed = ALSO_NEEDED.get((kind, name))
+            if needed and not self.uses(seat, other, needed):
+                return False
+        return self.reads_all(seat, objects.get("references", ()))
+
+    def reads_all(self, seat: Seat, references: tuple[str, ...]) -> bool:
+        """A definition is written by somebody who may read and call all it uses."""
+        return all(
+            self.uses(seat, other, "EXECUTE") if self.kind(other) == "FUNCTION" else self.reads(seat, other)
+            for other in references
+        )
+
+    def sees(self, seat: Seat, kind: str, obj: str) -> bool:
+        if self.browses(seat, obj) or self.manages(seat, obj):
+            return True
+        if kind in BINDABLE and self.attached(seat, obj) and self.owns_or_administers(seat, obj):
+            # The one right an unbound workspace leaves: to see what one owns, so that its bindings can be repaired.
+            return True
+        if kind == "CATALOG":
+            return self.has(seat, obj, "USE_CATALOG") or self.has(seat, obj, "CREATE_SCHEMA")
+        if kind == "SCHEMA":
+            return self.uses(seat, obj, "USE_SCHEMA")
+        if kind in SHARED:
+            return self.has(seat, self.metastore(obj), f"USE_{kind}")
+        if kind == "CONNECTION":
+            return self.has(seat, obj, "USE_CONNECTION")
+        if kind in IN_METASTORE:
+            return self.holds_anything(seat, obj)
+        return any(self.uses(seat, obj, privilege) for privilege in MATRIX[kind])
+
+    def sees_all(self, seat: Seat, kind: str, parent: str) -> bool:
+        """Would every possible child of the container be shown, one without rows of its own included?"""
+        if kind in SHARED and self.has(seat, parent, f"USE_{kind}"):
+            return True
+        if kind in IN_METASTORE:
+            return self.attached(seat, parent) and self.owns(seat.who, parent)
+        if self.browses(seat, parent):
+            return True
+        if not self.enters(seat, parent, *self.containers(parent)):
+            return False
+        if kind == "SCHEMA":
+            return self.has(seat, parent, "USE_SCHEMA") or self.has(seat, parent, "MANAGE")
+        # Only what is granted on a container and takes effect inside it counts; MODIFY counts beside SELECT only.
+        passed_down = MATRIX[kind] & MATRIX["SCHEMA"] - {"MODIFY", "ALL_PRIVILEGES"}
+        return any(self.has(seat, parent, privilege) for privilege in passed_down)
+
+    def binds(self, seat: Seat, obj: str) -> bool:
+        """Edit the workspace bindings: owner and metastore admin from any attached workspace, also from an unbound one."""
+        if self.owns_or_administers(seat, obj) and self.attached(seat, obj):
+            return True
+        return self.has(seat, obj, "MANAGE") and self.enters(seat, obj)
+
+    def owns_or_administers(self, seat: Seat, obj: str) -> bool:
+        return self.owns(seat.who, obj) or self.metastore_admin(seat.who, obj)
+
+    def grants_it(self, seat: Seat, kind: str, obj: str, privilege: str, objects: dict[str, Any]) -> bool:
+        if privilege == "EXTERNAL_USE_SCHEMA":
+            catalog = [obj, *self.containers(obj)][-1]
+            return self.owns(seat.who, catalog) and self.reaches(seat, obj, writing=True)
+        return self.manages(seat, obj)
+
+    def shares(self, seat: Seat, share: str, recipient: str) -> bool:
+        """A share is granted to a recipient with a right to each of the two."""
+        gives = self.owns(seat.who, share) or self.may_share(seat, share)
+        to = self.owns(seat.who, recipient) or self.has(seat, self.metastore(share), "USE_RECIPIENT")
+        return self.reaches(seat, share) and gives and to
+
+    def may_share(self, seat: Seat, share: str) -> bool:
+        place = self.metastore(share)
+        return self.has(seat, place, "SET_SHARE_PERMISSION") and self.has(seat, place, "USE_SHARE")
+
+    def updates(self, seat: Seat, kind: str, obj: str, selector: str, objects: dict[str, Any]) -> bool:
+        if selector == "name":
+            # A new name is a new place in the container. For models 3.3 names the one privilege, not both of `create`.
+            may_create = ("CREATE_MODEL",) if kind == "REGISTERED_MODEL" else CREATE[kind]
+            parent = self.objects[obj]["parent"]
+            return self.manages(seat, obj) and any(
+                self.uses(seat, parent, privilege) for privilege in may_create
+            )
+        if selector == "owner" and kind in KEPT_CLOSE:
+            return self.gives_away(seat, obj, objects["grantee"])
+        if selector == "owner" and kind == "SHARE":
+            return (self.metastore_admin(seat.who, obj) and self.manages(seat, obj)) or self.may_share(
+                seat, obj
+            )
+        if selector == "definition":
+            # The owner's work on the data, not management: the gates are those of reading.
+            written = self.owns(seat.who, obj) and self.reaches(seat, obj, writing=True)
+            entered = self.enters(seat, *self.containers(obj))
+            return written and entered and self.reads_all(seat, objects.get("references", ()))
+        if selector == "credential":
+            return self.manages(seat, obj) and self.creates_with(seat, kind, objects)
+        if kind == "EXTERNAL_METADATA" and selector != "owner":
+            return self.uses(seat, obj, "MODIFY")
+        by_modify = (kind, selector) in {("TABLE", "columns"), ("TABLE", "properties")}
+        return self.manages(seat, obj) or (by_modify and self.uses(seat, obj, "MODIFY"))
+
+    def gives_away(self, seat: Seat, obj: str, new_owner: str) -> bool:
+        near = new_owner in self.everyone(seat.who) or self.metastore_admin(seat.who, obj)
+        return near and self.manages(seat, obj)
+
+    # --- the account, its metastores, workspaces and principals ---
+    def account_operation(
+        self, seat: Seat, noun: str, verb: str, selector: str, objects: dict[str, Any]
+    ) -> bool:
+        admin, obj = self.account_admin(seat.who), objects.get("self", "")
         if noun == "account" or (verb in ("create", "miss") and noun != "token"):
             return admin
         if noun == "metastore":
-            if verb == "get":
-                return admin or self.owns(who, obj) or self.reaches(who, workspace, obj)
-            if verb == "delete" or (verb == "update" and selector in ("name", "owner")):
-                return admin
-            return admin or self.owns(who, obj)
+            return self.metastore_operation(seat, verb, selector, obj)
         if noun == "workspace":
             if verb == "delete" or selector in ("name", "metastore", "QUERY_ENGINE"):
                 return admin
-            seen = verb == "get" and (self.works_in(who, obj) or self.granted(who, obj, "QUERY_ENGINE"))
-            return admin or self.runs(who, obj) or seen
-        if noun in ("user", "group", "service_principal"):
-            return admin or (verb == "get" and obj in self.everyone(who))
+            seen = verb == "get" and (
+                self.works_in(seat.who, obj) or self.granted(seat.who, obj, "QUERY_ENGINE")
+            )
+            return admin or self.runs(seat.who, obj) or seen
+        if noun in PRINCIPALS:
+            return admin or (verb == "get" and obj in self.everyone(seat.who))
         subject = objects["subject"]
-        itself = subject == who and self.principals[subject]["kind"] != "GROUP"
+        itself = subject == seat.who and self.principals[subject]["kind"] != "GROUP"
         if noun == "authorization":
-            return itself or self.granted(who, objects["workspace"], "QUERY_ENGINE")
+            return itself or self.granted(seat.who, objects["workspace"], "QUERY_ENGINE")
         return itself or (admin and self.principals[subject]["kind"] != "GROUP")
+
+    def metastore_operation(self, seat: Seat, verb: str, selector: str, obj: str) -> bool:
+        admin = self.account_admin(seat.who)
+        if verb == "use":
+            return self.has(seat, obj, selector)
+        if verb == "get":
+            return admin or self.owns(seat.who, obj) or self.reaches(seat, obj)
+        if verb == "delete" or (verb == "update" and selector in ("name", "owner")):
+            return admin
+        return admin or self.owns(seat.who, obj)

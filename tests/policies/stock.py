@@ -18,7 +18,7 @@ class StockJudge:
         model = Model()
         model.load_model_from_text(policy_texts()[0])
         self._snapshot = snapshot
-        self._scopes = {act: privilege.scope for act, privilege in policy.privileges.items()}
+        self._privileges = policy.privileges
         self._enforcer = casbin.Enforcer(model)
         # The default manager silently stops after nine links.
         for name in ("g", "g2", "g3", "g4"):
@@ -37,7 +37,7 @@ class StockJudge:
         for row in snapshot.rows():
             model.add_policy("p", "p", list(row))
         for principal in snapshot.principals.values():
-            for group in snapshot._groups_of.get(principal.id, ()):
+            for group in snapshot.groups_above(principal.id):
                 model.add_policy("g", "g", [principal.id, group])
             if principal.kind != "GROUP":
                 model.add_policy("g", "g", [principal.id, "account-users"])
@@ -53,18 +53,27 @@ class StockJudge:
         snapshot = self._snapshot
         if not snapshot.principals[who].active:
             return False
-        if self._scopes[act] == "ACCOUNT":
+        scope = self._privileges[act].scope
+        if scope == "ACCOUNT":
             return True
         if not workspace:
             return False
         chain = [obj, *snapshot.ancestors(obj)]
         attached = snapshot.securables[workspace].metastore_id
         rows = snapshot.held.get(workspace, {})
-        return attached in chain and any(
+        assigned = self._is_group_of(who, f"{workspace}:users") or any(
             self._is_group_of(who, holder)
             and {"WORKSPACE:USER", "WORKSPACE:ADMIN", "WORKSPACE:OWNER"} & set(acts)
             for holder, acts in rows.items()
         )
+        bound = scope == "METASTORE" or self._is_bound(workspace, chain, act)
+        return attached in chain and assigned and bound
+
+    def _is_bound(self, workspace: str, chain: list[str], act: str) -> bool:
+        """Does every isolated object of the chain let the workspace in, for writing where the act writes?"""
+        wanted = {"READ_WRITE"} if self._privileges[act].writes else {"READ_WRITE", "READ_ONLY"}
+        isolated = [self._snapshot.bindings[place] for place in chain if place in self._snapshot.bindings]
+        return all(bindings.get(workspace) in wanted for bindings in isolated)
 
     def _is_group_of(self, who: str, holder: str) -> bool:
         return bool(self._enforcer.rm_map["g"].has_link(who, holder))

@@ -6,14 +6,27 @@ import random
 
 import pytest
 
-from lakewarden_policy import Decider, Grant, Head, Policy, Row, Snapshot, Token, Unreached, load_policy
-from lakewarden_policy.records import Located
-from policies.small import GRANTS, SECURABLES, small_world
-from policies.worlds import make_world, snapshot_of
+from lakewarden_policy import (
+    Decider,
+    Grant,
+    Head,
+    Policy,
+    Principal,
+    Row,
+    Securable,
+    Snapshot,
+    Token,
+    Unreached,
+    load_policy,
+)
+from lakewarden_policy.records import Located, Reference
+from policies.small import GRANTS, PRINCIPALS, SECURABLES, small_world
+from policies.snapshots import snapshot_of
+from policies.worlds import make_world
 
 
-def decider(*extra: Grant, without: tuple[Grant, ...] = ()) -> Decider:
-    return Decider(load_policy(), small_world(*extra, without=without))
+def decider(*extra: Grant, without: tuple[Grant, ...] = (), **changed: tuple[object, ...]) -> Decider:
+    return Decider(load_policy(), small_world(*extra, without=without, **changed))
 
 
 def test_allow_is_proven_by_the_rows_it_rests_on() -> None:
@@ -90,6 +103,23 @@ def test_owner_of_a_catalog_manages_its_tables_without_reading_them() -> None:
     assert not granted.privilege("alice", "w", "t1", "SELECT").allowed, "USE SCHEMA is still missing for data"
 
 
+def test_a_view_of_the_workspace_admins_is_read_in_their_workspace() -> None:
+    """The group is nowhere assigned by name; all it needs in its own workspace are rights to what the view reads."""
+    admins, users = (Principal(f"w:{role}", "GROUP", role, role, True) for role in ("admins", "users"))
+    view = Securable("v", "VIEW", "s", "m", "v", "v", admins.id, 1)
+    engine = decider(
+        Grant("v", "bob", "SELECT"),
+        *(
+            Grant(place, users.id, name)
+            for place, name in (("c", "USE_CATALOG"), ("s", "USE_SCHEMA"), ("t1", "SELECT"))
+        ),
+        principals=(*PRINCIPALS, admins, users),
+        securables=(*SECURABLES, view),
+        references=(Reference("v", "SELECT", "main.sales.orders"),),
+    )
+    assert engine.privilege("bob", "w", "v", "SELECT").allowed
+
+
 def test_external_use_schema_is_granted_by_the_catalog_owner_only_and_not_held_by_owners() -> None:
     manager = Grant("c", "carol", "MANAGE")
     engine = decider(manager)
@@ -112,7 +142,7 @@ def test_visible_children_are_those_visible_one_by_one() -> None:
     policy: Policy = load_policy()
     partial = 0
     for seed in range(6):
-        snapshot = snapshot_of(make_world(random.Random(seed), policy))
+        snapshot = snapshot_of(make_world(random.Random(seed)))
         engine = Decider(policy, snapshot)
         kinds = {(o.parent_id, o.kind) for o in snapshot.securables.values() if o.parent_id}
         for parent, kind in sorted(kinds):
@@ -130,7 +160,7 @@ def test_whoever_may_be_told_of_a_missing_child_sees_every_child() -> None:
     policy: Policy = load_policy()
     told = 0
     for seed in range(8):
-        snapshot = snapshot_of(make_world(random.Random(seed), policy))
+        snapshot = snapshot_of(make_world(random.Random(seed)))
         engine = Decider(policy, snapshot)
         for child in snapshot.securables.values():
             noun = child.kind.lower()
@@ -178,7 +208,7 @@ def test_grant_on_a_deleted_object_is_dropped_and_a_doubled_one_is_one_row() -> 
 
 
 def test_cycle_of_groups_or_containers_ends() -> None:
-    from lakewarden_policy import Membership, Securable
+    from lakewarden_policy import Membership
 
     loop = (
         Membership("analysts", "everyone-in-sales"),

@@ -1,44 +1,70 @@
-"""Random worlds and questions for the judges, as plain data, and their translation into a Snapshot."""
+"""Random worlds for the judges, as plain data: nothing of ours is imported, so that no mistake is shared.
+
+{"principals": {id: {kind, active}}, "members": [(group, member)], "deleted": {id: object, with recreated_as},
+ "objects": {id: {kind, name, parent, metastore, owner, isolation?, bindings?, references?}},
+ "grants": [(object, holder, privilege, until or None)]}
+"""
 
 from __future__ import annotations
 
 import random
-from typing import Any, NamedTuple
+from typing import Any
 
-from lakewarden_policy import Grant, Head, Membership, Policy, Principal, Securable, Snapshot
+from policies.reference_matrix import BINDABLE, IN_METASTORE, MATRIX, RELATIONS
 
 World = dict[str, Any]
 
 USERS, SERVICES, GROUPS = 12, 3, 9
 LETTERS = "abc"
-CHILD_KIND = {"METASTORE": "CATALOG", "CATALOG": "SCHEMA", "SCHEMA": "TABLE"}
-VERBS = ("get", "update", "delete", "grant", "grants_all")
-SELECTORS = {
-    "CATALOG": ("", "name", "owner"),
-    "SCHEMA": ("", "name", "owner"),
-    "TABLE": ("", "name", "owner", "columns", "properties"),
-    "METASTORE": ("", "name", "owner"),
-    "WORKSPACE": ("", "name", "metastore", "owner"),
+# The clock of the worlds: when grants end, and when questions are asked.
+ENDS = range(1, 10)
+TIMES = (2, 5, 8)
+WORKSPACES = ("w0", "w1", "w2", "w3")
+SYSTEM_GROUPS = tuple(f"{place}:{role}" for place in WORKSPACES for role in ("users", "admins"))
+# What is granted more often than anything else would, so that enough questions get past the gates.
+OFTEN = {
+    "CATALOG": ["USE_CATALOG"] * 5 + ["BROWSE"] * 4 + ["USE_SCHEMA", "ALL_PRIVILEGES", "MANAGE"] * 2,
+    "SCHEMA": ["USE_SCHEMA"] * 5 + ["ALL_PRIVILEGES", "MANAGE", "SELECT"],
+    "TABLE": ["SELECT"] * 3,
+    "VIEW": ["SELECT"] * 4,
+    "EXTERNAL_LOCATION": ["READ_FILES"] * 3,
 }
+GRANTS_ABOUT = {"WORKSPACE": 5, "CATALOG": 9, "SCHEMA": 6, "METASTORE": 9, "VIEW": 5}
 
 
-class Question(NamedTuple):
-    """One question to every judge; the operation ``<noun>.use`` asks for the privilege named by the selector."""
-
-    who: str
-    workspace: str | None
-    operation: str
-    selector: str
-    objects: dict[str, str]
-
-
-def make_world(rng: random.Random, policy: Policy) -> World:
-    """A world with nested groups, owners at every level, two metastores, three workspaces and recreated names."""
+def make_world(rng: random.Random) -> World:
+    """Groups five deep, owners at every level, all kinds, bindings, views over views, used names, expiring grants."""
     world: World = {"principals": {}, "members": [], "objects": {}, "deleted": {}, "grants": []}
     _add_principals(rng, world)
-    _add_objects(rng, world)
-    _add_grants(rng, world, policy)
+    for number, metastore in enumerate(("m0", "m1")):
+        _add_metastore(rng, world, metastore, catalogs=3 - number)
+    for workspace, metastore in zip(WORKSPACES, ("m0", "m1", rng.choice(("m0", None)), "m0"), strict=True):
+        world["objects"][workspace] = {
+            "kind": "WORKSPACE", "name": workspace, "parent": "account", "metastore": metastore,
+            "owner": _somebody(rng, world) if rng.random() < 0.5 else None,
+        }  # fmt: skip
+    _add_grants(rng, world)
+    _add_references(rng, world)
+    # A privilege is granted once, with or without an end.
+    once = {grant[:3]: grant for grant in world["grants"]}
+    world["grants"] = sorted(once.values(), key=repr)
     return world
+
+
+def by_name(world: World) -> World:
+    """The world of an engine that keys by name: what a deleted object had comes back with its name."""
+    deleted = world["deleted"]
+    grants = {(deleted.get(o, {}).get("recreated_as", o), *rest) for o, *rest in world["grants"]}
+    return {**world, "grants": sorted(grants, key=repr)}
+
+
+def full_name(world: World, obj: str) -> str:
+    """The dotted name of something in a schema."""
+    parts = []
+    while world["objects"][obj]["kind"] != "METASTORE":
+        parts.append(world["objects"][obj]["name"])
+        obj = world["objects"][obj]["parent"]
+    return ".".join(reversed(parts))
 
 
 def _add_principals(rng: random.Random, world: World) -> None:
@@ -49,37 +75,55 @@ def _add_principals(rng: random.Random, world: World) -> None:
         principals[f"p{number}"] = {"kind": "SERVICE_PRINCIPAL", "active": True}
     for number in range(GROUPS):
         principals[f"g{number}"] = {"kind": "GROUP", "active": True}
-        # Parents have lower numbers, so there is no cycle; the last groups nest up to four deep.
-        if number and rng.random() < 0.7:
+        # Parents have lower numbers, so there is no cycle; g4 is five deep, others hang anywhere.
+        if 0 < number < 5:
+            world["members"].append((f"g{number - 1}", f"g{number}"))
+        elif number and rng.random() < 0.7:
             world["members"].append((f"g{rng.randrange(number)}", f"g{number}"))
     for member in [name for name, principal in principals.items() if principal["kind"] != "GROUP"]:
-        for group in rng.sample(range(GROUPS), rng.choice((0, 1, 1, 2))):
+        for group in rng.sample(range(GROUPS), rng.choice((0, 0, 1, 1, 2))):
             world["members"].append((f"g{group}", member))
-    principals["account-users"] = {"kind": "GROUP", "active": True}
+    for group in ("account-users", *SYSTEM_GROUPS):
+        principals[group] = {"kind": "GROUP", "active": True}
+
+
+def _somebody(rng: random.Random, world: World) -> str:
+    """A principal of any kind; people and their groups more often than the system's."""
+    return rng.choice([*list(world["principals"])[: USERS + SERVICES + GROUPS] * 2, *world["principals"]])
 
 
 def _owner(rng: random.Random, world: World) -> str | None:
-    return rng.choice([None, *world["principals"]]) if rng.random() < 0.8 else None
+    return _somebody(rng, world) if rng.random() < 0.75 else None
 
 
-def _add_objects(rng: random.Random, world: World) -> None:
-    objects = world["objects"]
-    for number in range(2):
-        metastore = f"m{number}"
-        owner = rng.choice([None, f"g{rng.randrange(GROUPS)}", f"u{rng.randrange(USERS)}"])
-        objects[metastore] = {
-            "kind": "METASTORE", "name": metastore, "parent": "account", "metastore": metastore, "owner": owner
-        }  # fmt: skip
-        for catalog in LETTERS[: rng.choice((2, 3))]:
-            _add_tree(rng, world, "CATALOG", catalog, metastore, metastore)
-    for workspace, metastore in (("w0", "m0"), ("w1", "m1"), ("w2", rng.choice(("m0", None)))):
-        objects[workspace] = {
-            "kind": "WORKSPACE", "name": workspace, "parent": "account", "metastore": metastore,
-            "owner": _owner(rng, world) if rng.random() < 0.5 else None,
-        }  # fmt: skip
+def _add_metastore(rng: random.Random, world: World, metastore: str, *, catalogs: int) -> None:
+    owner = rng.choice([None, f"g{rng.randrange(GROUPS)}", f"u{rng.randrange(1, USERS)}"])
+    world["objects"][metastore] = {
+        "kind": "METASTORE", "name": metastore, "parent": "account", "metastore": metastore, "owner": owner
+    }  # fmt: skip
+    for catalog in LETTERS[:catalogs]:
+        identity = _add_object(rng, world, "CATALOG", catalog, metastore, metastore)
+        for schema in LETTERS[: rng.choice((1, 2, 2))]:
+            _fill_schema(
+                rng, world, _add_object(rng, world, "SCHEMA", schema, identity, metastore), metastore
+            )
+    for kind in (*IN_METASTORE[1:], "EXTERNAL_LOCATION"):
+        name = f"{kind.lower()}_{rng.choice(LETTERS)}"
+        _add_object(rng, world, kind, name, metastore, metastore)
 
 
-def _add_tree(rng: random.Random, world: World, kind: str, name: str, parent: str, metastore: str) -> None:
+def _fill_schema(rng: random.Random, world: World, schema: str, metastore: str) -> None:
+    for letter in LETTERS[: rng.choice((2, 3))]:
+        kind = rng.choice(("TABLE", "TABLE", "VIEW", "VIEW", *RELATIONS))
+        _add_object(rng, world, kind, letter, schema, metastore)
+    for kind in ("VOLUME", "FUNCTION", "REGISTERED_MODEL"):
+        if kind == "FUNCTION" or rng.random() < 0.6:
+            _add_object(rng, world, kind, f"{kind.lower()}_{rng.choice(LETTERS)}", schema, metastore)
+    if rng.random() < 0.4:
+        _add_object(rng, world, "DELETED_TABLE", "dropped", schema, metastore)
+
+
+def _add_object(rng: random.Random, world: World, kind: str, name: str, parent: str, metastore: str) -> str:
     identity = f"{parent}.{name}"
     living = {
         "kind": kind,
@@ -88,170 +132,89 @@ def _add_tree(rng: random.Random, world: World, kind: str, name: str, parent: st
         "metastore": metastore,
         "owner": _owner(rng, world),
     }
+    if kind == "VIEW":
+        living["references"] = []
+    if kind in BINDABLE:
+        living["isolation"] = "ISOLATED" if rng.random() < 0.4 else "OPEN"
+        # An open one may keep bindings from before; they must not count.
+        living["bindings"] = {
+            place: rng.choice(("READ_WRITE", "READ_WRITE", "READ_ONLY", "READ_ONLY", "READ_ONLY"))
+            for place in WORKSPACES
+            if rng.random() < 0.6
+        }
     if rng.random() < 0.3:
         # The name was used before: the former object's grants and owner must not come back with it.
-        world["deleted"][identity + "#old"] = {
-            **living,
-            "owner": _owner(rng, world),
-            "recreated_as": identity,
-        }
+        former = {"owner": _owner(rng, world), "recreated_as": identity}
+        world["deleted"][identity + "#old"] = {**living, **former}
     world["objects"][identity] = living
-    below = CHILD_KIND.get(kind)
-    if below:
-        for letter in LETTERS[: rng.choice((1, 2, 3))]:
-            _add_tree(rng, world, below, letter, identity, metastore)
+    return identity
 
 
-def _add_grants(rng: random.Random, world: World, policy: Policy) -> None:
-    grants, principals = world["grants"], list(world["principals"])
+def _add_grants(rng: random.Random, world: World) -> None:
+    grants = world["grants"]
     for identity, thing in (*world["objects"].items(), *world["deleted"].items()):
-        privileges = policy.grantable(thing["kind"])
-        often = {
-            "CATALOG": ["USE_CATALOG"] * 4 + ["BROWSE"] * 4,
-            "SCHEMA": ["USE_SCHEMA"] * 5,
-            "TABLE": ["SELECT"],
-        }.get(thing["kind"], [])
-        count = {"WORKSPACE": 7, "CATALOG": 8, "SCHEMA": 5, "TABLE": 3, "METASTORE": 3}[thing["kind"]]
-        for _ in range(rng.randrange(count + 3)):
-            grants.append((identity, rng.choice(principals), rng.choice([*privileges, *often])))
+        privileges = sorted(MATRIX[thing["kind"]])
+        if privileges:
+            for _ in range(rng.randrange(GRANTS_ABOUT.get(thing["kind"], 3) + 3)):
+                privilege = rng.choice([*privileges, *OFTEN.get(thing["kind"], [])])
+                grants.append((identity, _somebody(rng, world), privilege, _until(rng)))
     # Most people work somewhere and many may enter; otherwise nearly every answer would be no for the same reason.
-    for workspace in ("w0", "w1"):
-        grants += [(workspace, who, "USER") for who in principals[:-1] if rng.random() < 0.5]
+    people = list(world["principals"])[: USERS + SERVICES + GROUPS]
+    for workspace in WORKSPACES:
+        grants += [(workspace, who, "USER", _until(rng)) for who in people if rng.random() < 0.55]
     for identity, thing in world["objects"].items():
         gate = {"CATALOG": "USE_CATALOG", "SCHEMA": "USE_SCHEMA"}.get(thing["kind"])
-        if gate and rng.random() < 0.5:
-            grants.append((identity, "account-users" if rng.random() < 0.4 else f"g{rng.randrange(3)}", gate))
-    grants.append(("account", rng.choice(principals[:-1]), "ADMIN"))
-    world["grants"] = sorted(set(grants))
-
-
-def snapshot_of(world: World, kind: type[Snapshot] = Snapshot) -> Snapshot:
-    """The world as the engine sees it: deleted objects are gone, their grants are still in the list."""
-    return kind.build(
-        Head("epoch", 1, "nonce"),
-        principals=[
-            Principal(
-                identity,
-                principal["kind"],
-                _principal_name(identity),
-                _principal_name(identity),
-                principal["active"],
+        if gate and rng.random() < 0.8:
+            holder = (
+                "account-users"
+                if rng.random() < 0.5
+                else rng.choice([f"g{rng.randrange(3)}", *SYSTEM_GROUPS])
             )
-            for identity, principal in world["principals"].items()
-            if identity != "account-users"
-        ],
-        memberships=[Membership(group, member) for group, member in world["members"]],
-        securables=[
-            Securable(identity, o["kind"], o["parent"], o["metastore"], o["name"], o["name"], o["owner"], 1)
-            for identity, o in world["objects"].items()
-        ],
-        grants=[Grant(*grant) for grant in world["grants"]],
-        tokens=[],
-    )
+            grants.append((identity, holder, gate, _until(rng)))
+    grants.append(("account", rng.choice(people), "ADMIN", None))
 
 
-def _principal_name(identity: str) -> str:
-    return f"{identity}@x.io" if identity.startswith("u") else identity
+def _until(rng: random.Random) -> int | None:
+    return rng.choice(ENDS) if rng.random() < 0.25 else None
 
 
-def make_question(rng: random.Random, world: World, policy: Policy) -> Question:
-    """A question somebody might just be allowed: built from a stored right more often than from nothing."""
-    rights = [
-        *world["grants"],
-        *((o, thing["owner"], "OWNER") for o, thing in world["objects"].items() if thing["owner"]),
-    ]
-    place, holder, _ = rng.choice(rights)
-    place = world["deleted"].get(place, {}).get("recreated_as", place)
-    if rng.random() < 0.15:
-        return _question_about_identities(rng, world, place)
-    if place == "account":
-        place = rng.choice(list(world["objects"]))
-    who = _member_of(rng, world, holder) if rng.random() < 0.75 else _anybody(rng, world)
-    return _question_about_object(rng, world, policy, who, _below(rng, world, place))
+def _add_references(rng: random.Random, world: World) -> None:
+    """Views over anything that has a name, now and then over nothing or over themselves; their owners may mostly read it."""
+    for view, thing in world["objects"].items():
+        if thing["kind"] != "VIEW":
+            continue
+        near = {
+            o: t for o, t in world["objects"].items() if t["metastore"] == thing["metastore"] and o != view
+        }
+        relations = [o for o, t in near.items() if t["kind"] in RELATIONS]
+        functions = [o for o, t in near.items() if t["kind"] == "FUNCTION"]
+        wanted = rng.sample(relations, min(rng.choice((0, 1, 1, 1, 2)), len(relations)))
+        wanted += rng.sample(functions, min(rng.choice((0, 0, 0, 1)), len(functions)))
+        if rng.random() < 0.03:
+            wanted.append(view)
+        references = [_reference(world, obj) for obj in wanted]
+        if rng.random() < 0.05:
+            references.append(("RELATION", f"{rng.choice(LETTERS)}.{rng.choice(LETTERS)}.gone"))
+        thing["references"] = references
+        if thing["owner"] is None and rng.random() < 0.8:
+            thing["owner"] = _somebody(rng, world)
+        for obj in wanted if thing["owner"] else []:
+            _let_in(rng, world, thing["owner"], obj)
 
 
-def _question_about_object(
-    rng: random.Random, world: World, policy: Policy, who: str, place: str
-) -> Question:
-    thing = world["objects"][place]
-    kind, noun = thing["kind"], thing["kind"].lower()
-    workspace = _workspace(rng, world, who, thing)
-    chance = rng.random()
-    if chance < 0.12 and kind in CHILD_KIND:
-        child = CHILD_KIND[kind].lower()
-        return Question(who, workspace, f"{child}.{rng.choice(('create', 'miss'))}", "", {"parent": place})
-    if chance < 0.5 and kind in ("CATALOG", "SCHEMA", "TABLE"):
-        privileges = [
-            *policy.grantable(kind),
-            *["BROWSE", "BROWSE", "BROWSE"],
-            *(["SELECT", "MODIFY", "MANAGE"] * 3),
-        ]
-        return Question(who, workspace, f"{noun}.use", rng.choice(privileges), {"self": place})
-    verb = rng.choice((*VERBS, "get", "get"))
-    selector = ""
-    if verb == "update":
-        selector = rng.choice(SELECTORS[kind])
-    elif verb == "grant":
-        selector = rng.choice(policy.grantable(kind))
-    return Question(who, workspace, f"{noun}.{verb}", selector, {"self": place})
+def _reference(world: World, obj: str) -> tuple[str, str]:
+    sort = "FUNCTION" if world["objects"][obj]["kind"] == "FUNCTION" else "RELATION"
+    return sort, full_name(world, obj)
 
 
-def _question_about_identities(rng: random.Random, world: World, place: str) -> Question:
-    who, other = _anybody(rng, world), rng.choice(list(world["principals"]))
-    admins = [holder for obj, holder, _ in world["grants"] if obj == "account"]
-    if rng.random() < 0.5:
-        who = _member_of(rng, world, rng.choice(admins))
-    subject = who if rng.random() < 0.4 else other
-    noun = world["principals"][subject]["kind"].lower()
-    workspace = rng.choice(["w0", "w1", "w2"])
-    return rng.choice(
-        (
-            Question(
-                who, None, "token." + rng.choice(("create", "list", "delete")), "", {"subject": subject}
-            ),
-            Question(who, None, "authorization.check", "", {"subject": subject, "workspace": workspace}),
-            Question(
-                who,
-                None,
-                f"{noun}.{rng.choice(('get', 'update', 'delete', 'create', 'miss'))}",
-                "",
-                {"self": subject},
-            ),
-            Question(who, None, "account.grant", "ADMIN", {}),
-        )
-    )
-
-
-def _anybody(rng: random.Random, world: World) -> str:
-    return rng.choice(
-        [name for name, principal in world["principals"].items() if principal["kind"] != "GROUP"]
-    )
-
-
-def _member_of(rng: random.Random, world: World, holder: str) -> str:
-    """Somebody who has the holder's rights, directly or through nested groups."""
-    if holder == "account-users":
-        return _anybody(rng, world)
-    members = [member for group, member in world["members"] if group == holder]
-    if members:
-        return _member_of(rng, world, rng.choice(members))
-    return _anybody(rng, world) if world["principals"][holder]["kind"] == "GROUP" else holder
-
-
-def _below(rng: random.Random, world: World, place: str) -> str:
-    """The place or, more often than not, something inside it."""
-    while world["objects"][place]["kind"] in CHILD_KIND and rng.random() < 0.6:
-        children = [o for o, thing in world["objects"].items() if thing["parent"] == place]
-        if not children:
-            break
-        place = rng.choice(children)
-    return place
-
-
-def _workspace(rng: random.Random, world: World, who: str, thing: dict[str, Any]) -> str | None:
-    chance = rng.random()
-    if chance < 0.06:
-        return None
-    if chance < 0.2:
-        return rng.choice(["w0", "w1", "w2"])
-    return {"m0": "w0", "m1": "w1"}.get(thing["metastore"], "w0")
+def _let_in(rng: random.Random, world: World, owner: str, obj: str) -> None:
+    """Most of what the owner of a view needs on one thing the view refers to."""
+    leaf = "EXECUTE" if world["objects"][obj]["kind"] == "FUNCTION" else "SELECT"
+    schema = world["objects"][obj]["parent"]
+    catalog = world["objects"][schema]["parent"]
+    for place, privilege in ((obj, leaf), (schema, "USE_SCHEMA"), (catalog, "USE_CATALOG")):
+        if rng.random() < 0.9:
+            world["grants"].append((place, owner, privilege, _until(rng) if rng.random() < 0.5 else None))
+    home = {"m0": "w0", "m1": "w1"}[world["objects"][obj]["metastore"]]
+    if owner not in SYSTEM_GROUPS:
+        world["grants"].append((home, owner, "USER", None))

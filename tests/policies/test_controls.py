@@ -1,0 +1,149 @@
+"""The comparison of the judges is not blind: a variant of the engine broken in one rule is caught each time."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+
+import pytest
+
+from lakewarden_policy import Decider, Policy, Snapshot, load_policy, policy_texts
+from lakewarden_policy.lookups import Closures
+from lakewarden_policy.reach import Reach, Unreached
+from policies.judging import cases
+from policies.snapshots import ask, snapshot_of
+from policies.worlds import World, by_name
+
+WORLDS, QUESTIONS = 40, 600
+
+Make = Callable[[World, int], Decider]
+
+
+class ForgetsTheWorkspace(Reach):
+    """A broken workspace rule: every workspace reaches everything."""
+
+    def _blocked(self, subject_id: str, workspace_id: str | None, home: str | None) -> Unreached | None:
+        return None
+
+
+class ForgetsBindings(Reach):
+    """A broken workspace rule: what is isolated is reached from every workspace."""
+
+    def _unbound(self, workspace_id: str, object_id: str, act: str) -> Unreached | None:
+        found = super()._unbound(workspace_id, object_id, act)
+        return None if found is Unreached.NOT_BOUND else found
+
+
+class ForgetsReadOnly(Reach):
+    """A broken workspace rule: a binding for reading is one for writing too."""
+
+    def _unbound(self, workspace_id: str, object_id: str, act: str) -> Unreached | None:
+        found = super()._unbound(workspace_id, object_id, act)
+        return None if found is Unreached.READ_ONLY else found
+
+
+class BrokenReach(Decider):
+    """An engine with a broken workspace rule."""
+
+    rule: type[Reach] = Reach
+
+    def _build_reach(self) -> Reach:
+        return self.rule(self.policy, self.snapshot)
+
+
+def reaching(broken: type[Reach]) -> Make:
+    """The engine with this workspace rule."""
+    kind = type(broken.__name__, (BrokenReach,), {"rule": broken})
+    return lambda world, now: kind(load_policy(), snapshot_of(world, now=now))
+
+
+class DirectClosures(Closures):
+    """Broken closures: only direct memberships count."""
+
+    def __missing__(self, principal_id: str) -> frozenset[str]:
+        if principal_id not in self._snapshot.principals:
+            return frozenset()
+        direct = self._snapshot.groups_above(principal_id)
+        closure = self[principal_id] = frozenset({principal_id, "account-users", *direct})
+        return closure
+
+
+def skips_nested_groups(world: World, now: int) -> Decider:
+    snapshot = snapshot_of(world, now=now)
+    snapshot.closures = DirectClosures(snapshot)
+    return Decider(load_policy(), snapshot)
+
+
+def skips_workspace_groups(world: World, now: int) -> Decider:
+    class Without(Snapshot):
+        def groups_above(self, principal_id: str) -> tuple[str, ...]:
+            return self.groups_of(principal_id)
+
+    return Decider(load_policy(), snapshot_of(world, Without, now=now))
+
+
+class IgnoresTheViewOwner(Decider):
+    """A broken engine: SELECT on a view is enough, whatever its owner may read."""
+
+    def _through_owner(self, *arguments: object) -> object:  # type: ignore[override]
+        *_, proof, _ = arguments
+        return super()._through_owner(self._securables["account"], None, proof, frozenset())  # type: ignore[arg-type]
+
+
+def ignores_the_view_owner(world: World, now: int) -> Decider:
+    return IgnoresTheViewOwner(load_policy(), snapshot_of(world, now=now))
+
+
+def ignores_expiry(world: World, now: int) -> Decider:
+    return Decider(load_policy(), snapshot_of(world, now=0))
+
+
+def keys_by_name(world: World, now: int) -> Decider:
+    return Decider(load_policy(), snapshot_of(by_name(world), now=now))
+
+
+def changing(privilege: str, column: str, change: Callable[[str], str], *, kind: str | None = None) -> Make:
+    """The engine with one column of privileges.csv changed, in the rows of a privilege on one kind or on all."""
+    model, privileges, operations = policy_texts()
+    rows = list(csv.DictReader(io.StringIO(privileges)))
+    for row in rows:
+        if row["privilege"] == privilege and kind in (None, row["kind"]):
+            assert change(row[column]) != row[column], "the control no longer breaks anything"
+            row[column] = change(row[column])
+    broken = io.StringIO()
+    writer = csv.DictWriter(broken, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    policy = Policy(model, broken.getvalue(), operations)
+    return lambda world, now: Decider(policy, snapshot_of(world, now=now))
+
+
+CONTROLS: dict[str, Make] = {
+    "ignores a gate": changing(
+        "SELECT", "gates", lambda gates: gates.replace("schema SCHEMA:USE_SCHEMA & ", ""), kind="TABLE"
+    ),
+    "lets MODIFY stand alone": changing(
+        "MODIFY", "gates", lambda gates: gates.partition(" & self")[0], kind="TABLE"
+    ),
+    "passes ownership down": changing(
+        "OWNER", "inside", lambda inside: f"TABLE:ALL_PRIVILEGES {inside}", kind="CATALOG"
+    ),
+    "ALL PRIVILEGES includes MANAGE": changing("ALL_PRIVILEGES", "here", lambda here: f"{here} MANAGE"),
+    "forgets the workspace": reaching(ForgetsTheWorkspace),
+    "forgets bindings": reaching(ForgetsBindings),
+    "forgets that a binding is read-only": reaching(ForgetsReadOnly),
+    "skips nested groups": skips_nested_groups,
+    "skips the groups of workspaces": skips_workspace_groups,
+    "ignores the owner of a view": ignores_the_view_owner,
+    "ignores expiry": ignores_expiry,
+    "keys by name": keys_by_name,
+}
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_broken_variant_is_caught(control: str) -> None:
+    for case in cases(WORLDS, questions=QUESTIONS):
+        if case.differ(CONTROLS[control], ask):
+            return
+    pytest.fail(f"{control}: decided like a correct engine, so the comparison is blind to it")
