@@ -11,8 +11,6 @@ import re
 from collections.abc import Callable, Container
 from typing import Final, NamedTuple, Protocol, cast
 
-from casbin.model import Model
-
 ALLOW_OVERRIDE: Final = "some(where (p_eft == allow))"
 _REQUEST: Final = ["r_sub", "r_ws", "r_obj", "r_act"]
 _ROW: Final = ["p_sub", "p_obj", "p_act"]
@@ -89,6 +87,9 @@ class _Inline(ast.NodeTransformer):
 
 
 def _matcher_text(model_text: str) -> str:
+    # Imported here, so that names, kinds and the matrix can be read where only the client is installed.
+    from casbin.model import Model
+
     model = Model()
     model.load_model_from_text(model_text)
     sections = model.model

@@ -115,6 +115,18 @@ def test_command_line_of_the_client_alone_answers(client_only: Path) -> None:
     assert _run(client_only / "lakewarden", "table", "create", "--help").startswith("Usage: lakewarden table")
 
 
+def test_client_alone_validates_governance_files(client_only: Path, tmp_path: Path) -> None:
+    """Names and privileges are judged by the policy's own files, which are read without the engine."""
+    (tmp_path / "a.toml").write_text('[[catalog]]\nfull_name = "main"\n')
+    _run(client_only / "lakewarden", "validate", tmp_path / "a.toml")
+    (tmp_path / "b.toml").write_text('[[catalog]]\nfull_name = "a b"\n')
+    done = subprocess.run(
+        [client_only / "lakewarden", "validate", tmp_path / "b.toml"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "b.toml:2: The name 'a b' holds U+0020" in done.stderr
+
+
 def test_server_without_its_extra_says_what_to_install(client_only: Path) -> None:
     done = subprocess.run([client_only / "lakewarden-server", "serve"], capture_output=True, text=True)
     assert done.returncode == 1

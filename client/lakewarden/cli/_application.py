@@ -1,6 +1,7 @@
 """The root command, and the one place where errors become messages and exit codes.
 
-0 ok · 1 denied by `check`, or found by `audit verify` · 2 usage · 3 not found · 4 unauthenticated or denied · 5 conflict or precondition ·
+0 ok · 1 no by `check`, a difference by `diff`, a failure by `test`, a finding by `audit verify` · 2 usage · 3 not found ·
+4 unauthenticated or denied · 5 conflict or precondition ·
 6 unavailable or timed out · 70 a bug · 74 the output cannot be written · 130 interrupted.
 """
 
@@ -71,6 +72,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "revoke": ("grants:revoke", "Revoke privileges on a securable from a principal."),
     "grants": ("grants:grants", "List and change the grants of a securable."),
     "check": ("authorization:check", "Ask whether a principal may; exits 0 for yes, 1 for no."),
+    "export": ("governance:export", "Write what the server has as a governance file."),
+    "validate": ("governance:validate", "Check governance files without a server."),
+    "diff": ("governance:diff", "Show what applying governance files would change."),
+    "apply": ("governance:apply", "Bring the server to what governance files say."),
+    "test": ("governance:test", "Ask what governance files assert."),
     "user": ("users:user", "Manage users."),
     "group": ("groups:group", "Manage groups and their members."),
     "service-principal": ("service_principals:service_principal", "Manage service principals."),

@@ -1,0 +1,136 @@
+"""Random worlds of governance, made on a real server through the public client."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from lakewarden import Client
+from lakewarden_policy import load_policy
+from lakewarden_server.testing import ADMIN, METASTORE, WORKSPACE, EmbeddedServer
+
+TEXTS = (
+    "",
+    "plain",
+    'quotes " and \\ backslashes',
+    "two\nlines\n",
+    'ends with """quotes"""',
+    "\n",
+    "tab\tand\rreturn\x07",
+    "Grüße 漢字 \u202e",
+    "'''",
+    "#[table]\n[[user]]\nname = 1",
+)
+NAMES = ("alpha", "Beta", "gamma-3", "Δelta", "x_y", "straße", "İstanbul", "漢字")
+GROUPS = ("analysts", "Data Engineers", "interns", "Ägypten", "a,b", "group/else"[:5], "[x]")
+
+
+class World:
+    """Makes one world on a server whose admin it uses."""
+
+    def __init__(self, server: EmbeddedServer, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.admin: Client = server.client()
+        self.people: list[str] = []
+        self.groups: list[str] = []
+
+    def make(self) -> None:
+        """Principals first, then everything they own and hold."""
+        self._make_principals()
+        self._make_account()
+        for name in self.rng.sample(NAMES, 3):
+            self._make_catalog(name)
+        self._own("workspaces", WORKSPACE)
+        for user in self.rng.sample([name for name in self.people if "@" in name], 2):
+            self.admin.users.disable(user)
+
+    @property
+    def principals(self) -> Sequence[str]:
+        """Whoever can hold something."""
+        return [*self.people, *self.groups, "account users"]
+
+    def _text(self) -> str:
+        return self.rng.choice(TEXTS)
+
+    def _properties(self) -> dict[str, str]:
+        keys = ["a", "B c", 'd"e', "ü", "x.y"]
+        return {key: self._text() for key in self.rng.sample(keys, self.rng.randrange(3))}
+
+    def _make_principals(self) -> None:
+        admin, rng = self.admin, self.rng
+        for number in range(5):
+            name = f"{rng.choice('Ua')}ser{number}@example.com"
+            self.people.append(admin.users.create(name, display_name=self._text()).name)
+        for name in rng.sample(["spark", "Spark", "d/b t", "nightly\tload"], 2):
+            self.people.append(admin.service_principals.create(name).name)
+        for name in rng.sample(GROUPS, 4):
+            admin.groups.create(name)
+            # Only what exists already: no cycle.
+            members = rng.sample([*self.people, *self.groups], rng.randrange(4))
+            admin.groups.update_members(name, add=members)
+            self.groups.append(name)
+
+    def _make_account(self) -> None:
+        admin, rng = self.admin, self.rng
+        admin.metastores.create("elsewhere", region="eu-central-1", comment=self._text())
+        self._grant("metastore", "elsewhere")
+        self._own("metastores", "elsewhere")
+        for name, metastore in (("lab", "elsewhere"), ("attic", ""), ("play", METASTORE)):
+            admin.workspaces.create(
+                name, metastore=metastore, comment=self._text(), properties=self._properties()
+            )
+            self._grant("workspace", name)
+            self._own("workspaces", name)
+        admin.metastores.update(METASTORE, comment=self._text(), properties=self._properties())
+        self._grant("metastore", METASTORE)
+        self._grant("account", "account")
+        # So that the admin can work here whoever owns it.
+        admin.grants.grant("USER", "workspace", WORKSPACE, ADMIN)
+        self._grant("workspace", WORKSPACE)
+        if rng.random() < 0.5:
+            admin.groups.create("admins")
+            admin.groups.update_members("admins", add=[ADMIN])
+            admin.metastores.set_owner(METASTORE, "admins")
+
+    def _make_catalog(self, name: str) -> None:
+        admin, rng = self.admin, self.rng
+        admin.catalogs.create(name, comment=self._text(), properties=self._properties())
+        if rng.random() < 0.3:
+            admin.schemas.delete(f"{name}.default")
+        for schema in rng.sample(NAMES, rng.randrange(1, 3)):
+            admin.schemas.create(f"{name}.{schema}", comment=self._text(), properties=self._properties())
+        for schema in [found.full_name for found in admin.schemas.list(name)]:
+            for table in rng.sample(NAMES, rng.randrange(1, 3)):
+                self._make_table(f"{schema}.{table}")
+            self._grant("schema", schema)
+            self._own("schemas", schema)
+        self._grant("catalog", name)
+        self._own("catalogs", name)
+
+    def _make_table(self, name: str) -> None:
+        columns = [
+            {
+                "name": rng_name,
+                "type_text": self.rng.choice(["BIGINT", "DECIMAL(15,2)", "STRUCT<a: INT>", "varchar"]),
+                "required": self.rng.random() < 0.5,
+                "comment": self._text(),
+            }
+            for rng_name in self.rng.sample(["id", "Amount due", 'c"x', "naïve"], self.rng.randrange(1, 4))
+        ]
+        kind = self.rng.choice(["", "PARQUET", "CSV"])
+        self.admin.tables.create(
+            name, columns, comment=self._text(), properties=self._properties(), data_source_format=kind
+        )
+        self._grant("table", name)
+        self._own("tables", name)
+
+    def _grant(self, kind: str, name: str) -> None:
+        privileges = load_policy().grantable(kind.upper())
+        for _ in range(self.rng.randrange(4)):
+            chosen = self.rng.sample(privileges, min(len(privileges), self.rng.randrange(1, 4)))
+            self.admin.grants.grant(chosen, kind, name, self.rng.choice(self.principals))
+
+    def _own(self, resource: str, name: str) -> None:
+        if self.rng.random() < 0.6:
+            owner = self.rng.choice([*self.people, *self.groups])
+            getattr(self.admin, resource).set_owner(name, owner)
