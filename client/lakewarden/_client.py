@@ -12,8 +12,9 @@ from lakewarden._audit import Audit
 from lakewarden._authorization import Authorization, Grants, PlanAccess, PlanAnswer
 from lakewarden._config import DEFAULT_TIMEOUT_SECONDS, resolve
 from lakewarden._connection import TRIES_MAX, Connection, open_connection
+from lakewarden._models import Models
 from lakewarden._principals import Groups, ServicePrincipals, Sessions, Tokens, Users
-from lakewarden._securables import Catalogs, Metastores, Schemas, Tables, Workspaces
+from lakewarden._securables import Catalogs, Metastores, Schemas, Tables, Volumes, Workspaces
 
 
 class Client:
@@ -84,6 +85,16 @@ class Client:
     def tables(self) -> Tables:
         """Tables."""
         return Tables(self._connection)
+
+    @cached_property
+    def volumes(self) -> Volumes:
+        """Volumes."""
+        return Volumes(self._connection)
+
+    @cached_property
+    def models(self) -> Models:
+        """Registered models, their versions and aliases."""
+        return Models(self._connection)
 
     @cached_property
     def users(self) -> Users:

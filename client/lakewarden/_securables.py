@@ -1,4 +1,4 @@
-"""The securables a client can reach: metastores, workspaces, catalogs, schemas and tables."""
+"""The securables a client can reach: metastores, workspaces, catalogs, schemas, tables and volumes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, ClassVar, Protocol
 
-from lakewarden._errors import InvalidArgument
+from lakewarden._errors import InvalidArgument, NotFound
 from lakewarden._resources import SecurableResource
 from lakewarden.v1 import (
     catalogs_pb2,
@@ -17,6 +17,8 @@ from lakewarden.v1 import (
     schemas_pb2_grpc,
     tables_pb2,
     tables_pb2_grpc,
+    volumes_pb2,
+    volumes_pb2_grpc,
     workspaces_pb2,
     workspaces_pb2_grpc,
 )
@@ -214,7 +216,77 @@ class Tables(SecurableResource[tables_pb2.Table]):
         return self._update(full_name, changes, etag=etag)
 
     def delete(self, full_name: str, *, etag: str = "") -> None:
-        """Delete a table. The data is not touched."""
+        """Delete a table. The data is not touched, and for 7 days the table can be restored."""
+        self._delete(full_name, etag=etag)
+
+    def list_deleted(
+        self, schema: str, *, name: str = "", page_size: int = 0, limit: int | None = None
+    ) -> Iterator[tables_pb2.DeletedTable]:
+        """Yield the deleted tables of a schema that can be restored, the last deleted first; of one own name if given."""
+        return self._pages(
+            "ListDeletedTables",
+            "deleted_tables",
+            page_size=page_size,
+            limit=limit,
+            parent=schema,
+            name=name,
+        )
+
+    def undelete(self, full_name: str, *, table_id: str = "", new_name: str = "") -> tables_pb2.Table:
+        """Restore the table deleted last under this full name, or the one with `table_id`; `new_name` renames it.
+
+        Raises AlreadyExists when the name was taken meanwhile and no new one is given.
+        """
+        schema, name = split_name(full_name, "catalog.schema.table")
+        if not table_id:
+            last = next(self.list_deleted(schema, name=name, limit=1), None)
+            if last is None:
+                raise NotFound(
+                    f"there is no deleted table {full_name} that you could restore", reason="OBJECT_NOT_FOUND"
+                )
+            table_id = last.id
+        reply: tables_pb2.Table = self._call(
+            "UndeleteTable", full_name=f"{schema}.{table_id}", new_name=new_name
+        )
+        return reply
+
+
+class Volumes(SecurableResource[volumes_pb2.Volume]):
+    """Volumes: places for files, in the third level of the namespace."""
+
+    messages: ClassVar[ModuleType] = volumes_pb2
+    stub_class = volumes_pb2_grpc.VolumeServiceStub
+    noun = "Volume"
+    plural = "Volumes"
+    field = "volume"
+
+    def create(
+        self,
+        full_name: str,
+        *,
+        storage_location: str = "",
+        comment: str = "",
+        properties: Mapping[str, str] | None = None,
+    ) -> volumes_pb2.Volume:
+        """Create a volume, named in full: managed, or external when `storage_location` says where its files lie."""
+        parent, name = split_name(full_name, "catalog.schema.volume")
+        values: dict[str, Any] = {
+            "name": name,
+            "comment": comment,
+            "properties": dict(properties or {}),
+        }
+        if storage_location:
+            values |= {"storage_location": storage_location, "volume_type": volumes_pb2.Volume.EXTERNAL}
+        return self._create(values, parent=parent)
+
+    def list(
+        self, schema: str, *, page_size: int = 0, limit: int | None = None
+    ) -> Iterator[volumes_pb2.Volume]:
+        """Yield the volumes of a schema that the caller may see, in the order of their names."""
+        return self._list(page_size=page_size, limit=limit, parent=schema)
+
+    def delete(self, full_name: str, *, etag: str = "") -> None:
+        """Delete a volume. The files are not touched."""
         self._delete(full_name, etag=etag)
 
 

@@ -15,12 +15,14 @@ from lakewarden.v1 import (
     grants_pb2,
     groups_pb2,
     metastores_pb2,
+    registered_models_pb2,
     schemas_pb2,
     service_principals_pb2,
     sessions_pb2,
     tables_pb2,
     tokens_pb2,
     users_pb2,
+    volumes_pb2,
     workspaces_pb2,
 )
 from lakewarden_policy import load_policy
@@ -39,14 +41,16 @@ from lakewarden_server.services.catalogs import CatalogService
 from lakewarden_server.services.grants import GrantService
 from lakewarden_server.services.groups import GroupService
 from lakewarden_server.services.metastores import MetastoreService
+from lakewarden_server.services.registered_models import RegisteredModelService
 from lakewarden_server.services.schemas import SchemaService
 from lakewarden_server.services.service_principals import ServicePrincipalService
 from lakewarden_server.services.sessions import SessionService
 from lakewarden_server.services.tables import TableService
 from lakewarden_server.services.tokens import TokenService
 from lakewarden_server.services.users import UserService
+from lakewarden_server.services.volumes import VolumeService
 from lakewarden_server.services.workspaces import WorkspaceService
-from lakewarden_server.storage import Database, create_database, idempotency
+from lakewarden_server.storage import Database, create_database, idempotency, retention
 
 READINESS_SECONDS = 0.5
 SPARE_READERS = 4
@@ -64,6 +68,8 @@ def services(keys: Keys) -> dict[ServiceDescriptor, object]:
         _service(catalogs_pb2, "CatalogService"): CatalogService(),
         _service(schemas_pb2, "SchemaService"): SchemaService(),
         _service(tables_pb2, "TableService"): TableService(),
+        _service(volumes_pb2, "VolumeService"): VolumeService(),
+        _service(registered_models_pb2, "RegisteredModelService"): RegisteredModelService(),
         _service(users_pb2, "UserService"): UserService(),
         _service(groups_pb2, "GroupService"): GroupService(),
         _service(service_principals_pb2, "ServicePrincipalService"): ServicePrincipalService(),
@@ -159,13 +165,14 @@ class App:
                 self.rpc.set_serving(ready)
 
     def _purge(self) -> None:
-        """Forgets answers of requests older than a day; if it fails now, the next hour will do."""
+        """Forgets answers of requests older than a day and what deleted objects left behind; if it fails now, the next hour will do."""
         try:
             with self.database.transaction(deadline=monotonic() + PURGE_SECONDS_MAX) as connection:
                 idempotency.purge(connection, time=self.follower.at_head().now)
                 connection.commit()
+            retention.purge(self.database, policy_digest=self.follower.policy.digest)
         except LakewardenError as error:
-            logger.warning("old request ids were not purged: %s", error.message)
+            logger.warning("what is out of date was not purged: %s", error.message)
 
 
 def _service(module: object, name: str) -> ServiceDescriptor:

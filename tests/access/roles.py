@@ -12,7 +12,7 @@ ROLES: Mapping[str, str] = {
     "met": "owner of the metastore",
     "cat": "owner of the catalog",
     "sch": "owner of the schema, USE CATALOG",
-    "tab": "owner of the table, USE CATALOG, USE SCHEMA",
+    "tab": "owner of the tables (one is deleted), the volume and the model, USE CATALOG, USE SCHEMA",
     "man": "MANAGE on the catalog and nothing else",
     "mug": "MANAGE, USE CATALOG and USE SCHEMA on the catalog",
     "use": "USE CATALOG and USE SCHEMA on the catalog",
@@ -71,6 +71,10 @@ def cast(server: EmbeddedServer) -> dict[str, str]:
     admin.catalogs.create("main")
     admin.schemas.create("main.sales")
     admin.tables.create("main.sales.orders", [{"name": "id", "type_text": "BIGINT"}])
+    admin.tables.create("main.sales.gone")
+    admin.volumes.create("main.sales.receipts")
+    admin.models.create("main.sales.churn")
+    admin.models.create_version("main.sales.churn")
     for role in ROLES:
         admin.users.create(email(role))
         if role not in {"una", "oth", "wsa"}:
@@ -80,6 +84,10 @@ def cast(server: EmbeddedServer) -> dict[str, str]:
     admin.grants.grant("USER", "workspace", "remote", email("oth"))
     _nest(admin)
     admin.tables.set_owner("main.sales.orders", email("tab"))
+    admin.tables.set_owner("main.sales.gone", email("tab"))
+    admin.tables.delete("main.sales.gone")
+    admin.volumes.set_owner("main.sales.receipts", email("tab"))
+    admin.models.set_owner("main.sales.churn", email("tab"))
     admin.schemas.set_owner("main.sales", email("sch"))
     admin.catalogs.set_owner("main", email("cat"))
     admin.metastores.set_owner("metastore", email("met"))

@@ -21,7 +21,7 @@ TESTS = Path(__file__).parents[1]
 SERVER = TESTS.parent / "server" / "lakewarden_server"
 
 
-SECURABLES = {"Metastore", "Workspace", "Catalog", "Schema", "Table"}
+SECURABLES = {"Metastore", "Workspace", "Catalog", "Schema", "Table", "Volume", "RegisteredModel"}
 
 
 def _names() -> set[str]:
@@ -36,7 +36,7 @@ def test_rpc_has_a_rule_of_the_policy(name: str) -> None:
 
 
 def test_rpc_writes_exactly_when_its_name_says_so() -> None:
-    verbs = ("Create", "Update", "Delete")
+    verbs = ("Create", "Update", "Delete", "Set", "Undelete")
     wrong = [
         name
         for name, method in offered().items()
@@ -99,12 +99,17 @@ def _spelling(rpc: str) -> str:
     service, method = rpc.removesuffix("Service").split("Service/")
     resource = {
         "Audit": "audit", "Authorization": "authorization", "Session": "session", "ServicePrincipal": "service_principals",
+        "RegisteredModel": "models",
     }.get(service, f"{service.lower()}s")  # fmt: skip
     verbs = {
         "Check": "check", "BatchCheck": "batch_check", "AuthorizePlan": "authorize_plan", "GetSession": "get",
         "ListGrants": "list", "UpdateGrants": "(grant|revoke|update)", "ListGroupMembers": "members",
         "UpdateGroupMembers": "update_members", "UpdateGroup": "rename",
         "GetAuditHead": "head", "VerifyAuditLog": "verify",
+        "CreateModelVersion": "create_version", "GetModelVersion": "get_version", "ListModelVersions": "versions",
+        "UpdateModelVersion": "update_version", "DeleteModelVersion": "delete_version",
+        "ListDeletedTables": "list_deleted", "UndeleteTable": "undelete",
+        "SetModelAlias": "set_alias", "DeleteModelAlias": "delete_alias",
     }  # fmt: skip
     matched = re.match(r"Create|Get|List|Update|Delete", method)
     assert method in verbs or matched, f"add to `verbs` here how the client method of {rpc} is called"

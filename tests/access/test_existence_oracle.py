@@ -11,10 +11,12 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from access.rpcs import Answer, call, offered, request_class
+from lakewarden_policy import KINDS
 from lakewarden_server.testing import EmbeddedServer, serve
 
 GUEST = "guest@example.com"
 NAME = "{name}"
+NOTHING = "00000000-0000-4000-8000-000000000000"
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,14 @@ class House:
     server: EmbeddedServer
     guest_token: str
     engine: str
+    deleted: str
+
+    def named(self, text: str) -> str:
+        """A name with the ids only this house knows."""
+        known = {"{engine}": self.engine, "{deleted}": self.deleted, "{nothing}": NOTHING}
+        for placeholder, value in known.items():
+            text = text.replace(placeholder, value)
+        return text
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +48,18 @@ def house() -> Iterator[House]:
             admin.catalogs.create(catalog)
             for schema in ("open", "room"):
                 admin.schemas.create(f"{catalog}.{schema}")
-                admin.tables.create(f"{catalog}.{schema}.box")
-        admin.tables.create("vault.default.box")
+                for nouns in (admin.tables, admin.volumes, admin.models):
+                    nouns.create(f"{catalog}.{schema}.box")
+        for nouns in (admin.tables, admin.volumes, admin.models):
+            nouns.create("vault.default.box")
         admin.grants.grant("USE CATALOG", "catalog", "main", GUEST)
         admin.grants.grant("USE SCHEMA", "schema", "main.open", GUEST)
         admin.groups.create("secret")
         admin.users.create("spy@example.com")
-        yield House(server, guest, admin.service_principals.create("engine").name)
+        for name in ("vault.default.gone", "vault.room.gone"):
+            deleted = admin.tables.create(name).id
+            admin.tables.delete(name)
+        yield House(server, guest, admin.service_principals.create("engine").name, deleted)
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +83,15 @@ HIDDEN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "main.room.box": ("main.room.fox", "main.roam.box"),
         "main.open.box": ("main.open.fox",),
     },
+    "DELETED_TABLE": {
+        "vault.room.{deleted}": ("vault.room.{nothing}", "vault.roam.{deleted}", "vaalt.room.{deleted}")
+    },
     "USER": {"spy@example.com": ("spa@example.com",)},
     "GROUP": {"secret": ("secrat",)},
     "SERVICE_PRINCIPAL": {"{engine}": ("00000000-0000-4000-8000-000000000000",)},
 }
+IN_SCHEMAS = ("TABLE", "VOLUME", "REGISTERED_MODEL")
+HIDDEN = {**HIDDEN, **dict.fromkeys(IN_SCHEMAS, HIDDEN["TABLE"])}
 BODIES: Mapping[str, Mapping[str, Any]] = {
     "CatalogService/DeleteCatalog": {"fullName": NAME, "force": True},
     "CatalogService/GetCatalog": {"fullName": NAME},
@@ -84,6 +104,18 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "MetastoreService/DeleteMetastore": {"fullName": NAME},
     "MetastoreService/GetMetastore": {"fullName": NAME},
     "MetastoreService/UpdateMetastore": {"metastore": {"fullName": NAME, "name": "x"}, "updateMask": "name"},
+    "RegisteredModelService/CreateModelVersion": {"fullName": NAME, "modelVersion": {"runId": "x" * 300}},
+    "RegisteredModelService/CreateRegisteredModel": {"parent": NAME, "registeredModel": {"name": "new"}},
+    "RegisteredModelService/DeleteModelAlias": {"fullName": NAME, "alias": "best"},
+    "RegisteredModelService/DeleteModelVersion": {"fullName": NAME, "version": 1},
+    "RegisteredModelService/DeleteRegisteredModel": {"fullName": NAME},
+    "RegisteredModelService/GetModelVersion": {"fullName": NAME, "alias": "best"},
+    "RegisteredModelService/GetRegisteredModel": {"fullName": NAME},
+    "RegisteredModelService/ListModelVersions": {"fullName": NAME},
+    "RegisteredModelService/ListRegisteredModels": {"parent": NAME},
+    "RegisteredModelService/SetModelAlias": {"fullName": NAME, "alias": "7", "version": 1},
+    "RegisteredModelService/UpdateModelVersion": {"modelVersion": {"fullName": NAME}, "updateMask": "status,comment"},
+    "RegisteredModelService/UpdateRegisteredModel": {"registeredModel": {"fullName": NAME}, "updateMask": "name,owner"},
     "SchemaService/CreateSchema": {"parent": NAME, "schema": {"name": "new"}},
     "SchemaService/DeleteSchema": {"fullName": NAME, "etag": "stale"},
     "SchemaService/GetSchema": {"fullName": NAME},
@@ -95,11 +127,18 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "TableService/CreateTable": {"parent": NAME, "table": {"name": "new"}, "createStatement": "not sql ("},
     "TableService/DeleteTable": {"fullName": NAME},
     "TableService/GetTable": {"fullName": NAME},
+    "TableService/ListDeletedTables": {"parent": NAME},
     "TableService/ListTables": {"parent": NAME},
+    "TableService/UndeleteTable": {"fullName": NAME, "newName": "a.b"},
     "TableService/UpdateTable": {"table": {"fullName": NAME}, "updateMask": "columns"},
     "UserService/DeleteUser": {"name": NAME},
     "UserService/GetUser": {"name": NAME},
     "UserService/UpdateUser": {"user": {"name": NAME}, "updateMask": "active"},
+    "VolumeService/CreateVolume": {"parent": NAME, "volume": {"name": "new", "volumeType": "EXTERNAL"}},
+    "VolumeService/DeleteVolume": {"fullName": NAME},
+    "VolumeService/GetVolume": {"fullName": NAME},
+    "VolumeService/ListVolumes": {"parent": NAME},
+    "VolumeService/UpdateVolume": {"volume": {"fullName": NAME}, "updateMask": "comment,owner"},
     "WorkspaceService/DeleteWorkspace": {"fullName": NAME},
     "WorkspaceService/GetWorkspace": {"fullName": NAME},
     "WorkspaceService/UpdateWorkspace": {"workspace": {"fullName": NAME}, "updateMask": "comment"},
@@ -125,7 +164,7 @@ def _kind(rpc: str) -> str:
     own = str(method.kind)
     if method.rule.self:
         return own
-    return {"SCHEMA": "CATALOG", "TABLE": "SCHEMA"}[own]
+    return KINDS[own].parents[0]
 
 
 def _pairs(*kinds: str) -> Iterator[tuple[str, str, str]]:
@@ -143,14 +182,14 @@ def _bodies(rpc: str, kind: str) -> Iterator[dict[str, Any]]:
         return
     body = dict({**BODIES, **SUBJECTS}[rpc])
     yield body
-    if rpc in {"SchemaService/ListSchemas", "TableService/ListTables"}:
+    if rpc.partition("/")[2].startswith("List") and "parent" in body:
         yield {**body, "pageToken": "bogus"}
         yield {**body, "pageSize": -1}
 
 
 def _cases() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     kinds = {rpc: (_kind(rpc),) for rpc in BODIES}
-    kinds |= dict.fromkeys(GRANTS, ("METASTORE", "WORKSPACE", "CATALOG", "SCHEMA", "TABLE"))
+    kinds |= dict.fromkeys(GRANTS, ("METASTORE", "WORKSPACE", "CATALOG", "SCHEMA", *IN_SCHEMAS))
     kinds |= dict.fromkeys(SUBJECTS, ("USER", "SERVICE_PRINCIPAL", "GROUP"))
     for rpc, wanted in kinds.items():
         for kind, hidden, missing in _pairs(*wanted):
@@ -174,7 +213,7 @@ CONTROLS = [
 def test_hidden_and_missing_look_the_same(
     house: House, line: grpc.Channel, rpc: str, hidden: str, missing: str, body: dict[str, Any]
 ) -> None:
-    hidden = hidden.replace("{engine}", house.engine)
+    hidden, missing = house.named(hidden), house.named(missing)
     there, gone = (_ask(house, line, rpc, body, name) for name in (hidden, missing))
     assert there == gone
     assert there.code == "PERMISSION_DENIED" or _is_empty_list(rpc, there), there
@@ -185,7 +224,7 @@ def test_admin_is_told_them_apart(
     house: House, line: grpc.Channel, rpc: str, hidden: str, missing: str, body: dict[str, Any]
 ) -> None:
     """The control: the pairs do differ for who may know, so that the test above compares a real object."""
-    hidden = hidden.replace("{engine}", house.engine)
+    hidden, missing = house.named(hidden), house.named(missing)
     token = house.server.admin_token
     there, gone = (_ask(house, line, rpc, body, name, token=token) for name in (hidden, missing))
     assert there != gone

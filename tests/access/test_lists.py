@@ -21,6 +21,9 @@ def _shown(**by_names: str) -> dict[str, set[str]]:
 _ASSIGNED = "met cat sch tab man mug use sel mod bro grp wsa"
 CATALOGS = _shown(main="met cat sch tab man mug use sel mod bro grp")
 SCHEMAS = _shown(default_and_sales="met cat mug use bro", sales="sch tab sel mod grp")
+DELETED = _shown(gone="met cat sch tab")
+VOLUMES = _shown(receipts="met cat sch tab mug bro")
+MODELS = _shown(churn="met cat sch tab mug bro")
 TABLES = _shown(orders="met cat sch tab mug sel mod bro grp")
 METASTORES = _shown(metastore=_ASSIGNED, metastore_and_elsewhere="acc", elsewhere="oth")
 WORKSPACES = _shown(workspace=_ASSIGNED, workspace_and_remote="acc", remote="oth")
@@ -31,6 +34,9 @@ LISTS: dict[str, tuple[Callable[[Client], Iterator[Any]], dict[str, set[str]]]] 
     "catalogs": (lambda client: client.catalogs.list(), CATALOGS),
     "schemas": (lambda client: client.schemas.list("main"), SCHEMAS),
     "tables": (lambda client: client.tables.list("main.sales"), TABLES),
+    "deleted tables": (lambda client: client.tables.list_deleted("main.sales"), DELETED),
+    "volumes": (lambda client: client.volumes.list("main.sales"), VOLUMES),
+    "models": (lambda client: client.models.list("main.sales"), MODELS),
     "metastores": (lambda client: client.metastores.list(), METASTORES),
     "workspaces": (lambda client: client.workspaces.list(), WORKSPACES),
     "groups": (lambda client: client.groups.list(), GROUPS),

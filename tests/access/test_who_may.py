@@ -69,6 +69,29 @@ table.plan-modify       .   .   .   .   +   .   .   .   .   +   .   .   .   .   
 audit.list              +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 audit.head              +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 audit.verify            +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+deleted.restore         .   +   +   +   .   .   .   .   .   .   .   .   .   .   .
+volume.create           .   .   .   +   .   .   .   .   .   .   .   .   .   .   .
+volume.get              .   +   +   +   +   .   +   .   .   .   +   .   .   .   .
+volume.comment          .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
+volume.rename           .   .   .   +   .   .   .   .   .   .   .   .   .   .   .
+volume.transfer         .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
+volume.delete           .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
+volume.grant            .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
+model.create            .   .   .   +   .   .   .   .   .   .   .   .   .   .   .
+model.get               .   +   +   +   +   .   +   .   .   .   +   .   .   .   .
+model.comment           .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
+model.rename            .   .   .   +   .   .   .   .   .   .   .   .   .   .   .
+model.transfer          .   +   .   .   .   .   .   .   .   .   .   .   .   .   .
+model.delete            .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
+model.grant             .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
+model.get-version       .   +   +   +   +   .   +   .   .   .   +   .   .   .   .
+model.list-versions     .   +   +   +   +   .   +   .   .   .   +   .   .   .   .
+model.create-version    .   .   .   .   +   .   .   .   .   .   .   .   .   .   .
+model.update-version    .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
+model.finish-version    .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
+model.delete-version    .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
+model.set-alias         .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
+model.delete-alias      .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
 account.appoint         +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 user.create             +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 user.get                +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
@@ -90,11 +113,14 @@ session.get             +   +   +   +   +   +   +   +   +   +   +   +   +   +   
 """
 
 STALE = "stale"
+MODELS = "RegisteredModelService"
 SALES, ORDERS = "main.sales", "main.sales.orders"
+RECEIPTS, CHURN = "main.sales.receipts", "main.sales.churn"
 
 
 def _update(noun: str, full_name: str, path: str, **values: Any) -> tuple[str, dict[str, Any]]:
-    rpc = f"{noun.capitalize()}Service/Update{noun.capitalize()}"
+    name = "".join(map(str.capitalize, noun.split("_")))
+    rpc = f"{name}Service/Update{name}"
     return rpc, {noun: {"fullName": full_name, "etag": STALE, **values}, "updateMask": path}
 
 
@@ -143,6 +169,41 @@ ACTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "schema.delete": ("SchemaService/DeleteSchema", {"fullName": SALES, "etag": STALE, "force": True}),
     "schema.grant": _grant("SCHEMA", SALES, "SELECT"),
     "schema.grant-external": _grant("SCHEMA", SALES, "External_Use Schema"),
+    "deleted.restore": ("TableService/UndeleteTable", {"fullName": "{gone}", "newName": "orders"}),
+    "volume.create": ("VolumeService/CreateVolume", {"parent": SALES, "volume": {"name": "receipts"}}),
+    "volume.get": ("VolumeService/GetVolume", {"fullName": RECEIPTS}),
+    "volume.comment": _update("volume", RECEIPTS, "comment"),
+    "volume.rename": _update("volume", RECEIPTS, "name", name="x"),
+    "volume.transfer": _update("volume", RECEIPTS, "owner", owner=email("sel")),
+    "volume.delete": ("VolumeService/DeleteVolume", {"fullName": RECEIPTS, "etag": STALE}),
+    "volume.grant": _grant("VOLUME", RECEIPTS, "READ VOLUME"),
+    "model.create": (
+        f"{MODELS}/CreateRegisteredModel",
+        {"parent": SALES, "registeredModel": {"name": "churn"}},
+    ),
+    "model.get": (f"{MODELS}/GetRegisteredModel", {"fullName": CHURN}),
+    "model.comment": _update("registered_model", CHURN, "comment"),
+    "model.rename": _update("registered_model", CHURN, "name", name="x"),
+    "model.transfer": _update("registered_model", CHURN, "owner", owner=email("sel")),
+    "model.delete": (f"{MODELS}/DeleteRegisteredModel", {"fullName": CHURN, "etag": STALE}),
+    "model.grant": _grant("REGISTERED_MODEL", CHURN, "EXECUTE"),
+    "model.get-version": (f"{MODELS}/GetModelVersion", {"fullName": CHURN, "version": 1}),
+    "model.list-versions": (f"{MODELS}/ListModelVersions", {"fullName": CHURN}),
+    "model.create-version": (
+        f"{MODELS}/CreateModelVersion",
+        {"fullName": CHURN, "modelVersion": {"runId": "x" * 300}},
+    ),
+    "model.update-version": (
+        f"{MODELS}/UpdateModelVersion",
+        {"modelVersion": {"fullName": CHURN, "version": 9}, "updateMask": "comment"},
+    ),
+    "model.finish-version": (
+        f"{MODELS}/UpdateModelVersion",
+        {"modelVersion": {"fullName": CHURN, "version": 9}, "updateMask": "status"},
+    ),
+    "model.delete-version": (f"{MODELS}/DeleteModelVersion", {"fullName": CHURN, "version": 9}),
+    "model.set-alias": (f"{MODELS}/SetModelAlias", {"fullName": CHURN, "alias": "best", "version": 9}),
+    "model.delete-alias": (f"{MODELS}/DeleteModelAlias", {"fullName": CHURN, "alias": "best"}),
     "table.create": ("TableService/CreateTable", {"parent": SALES, "table": {"name": "orders"}}),
     "table.get": ("TableService/GetTable", {"fullName": ORDERS}),
     "table.list-grants": ("GrantService/ListGrants", {"securableType": "TABLE", "fullName": ORDERS}),
@@ -203,7 +264,10 @@ ASKED_ELSEWHERE = {
     "MetastoreService/ListMetastores": "filtered, never refused; test_lists.py",
     "SchemaService/ListSchemas": "filtered, never refused; test_lists.py",
     "ServicePrincipalService/ListServicePrincipals": "filtered, never refused; test_lists.py",
+    "TableService/ListDeletedTables": "filtered, never refused; test_lists.py",
     "TableService/ListTables": "filtered, never refused; test_lists.py",
+    "RegisteredModelService/ListRegisteredModels": "filtered, never refused; test_lists.py",
+    "VolumeService/ListVolumes": "filtered, never refused; test_lists.py",
     "UserService/ListUsers": "filtered, never refused; test_lists.py",
     "WorkspaceService/ListWorkspaces": "filtered, never refused; test_lists.py",
 }
@@ -218,14 +282,17 @@ EXPECTED = _rows()
 
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[tuple[EmbeddedServer, dict[str, str], str]]:
+def stage() -> Iterator[tuple[EmbeddedServer, dict[str, str], dict[str, str]]]:
+    """A server, a token for each role, and what the placeholders of requests stand for."""
     with serve() as server:
         tokens = cast(server)
-        yield server, tokens, server.client().service_principals.create("engine").name
+        engine = server.client().service_principals.create("engine").name
+        gone = next(server.client(tokens["cat"]).tables.list_deleted(SALES)).id
+        yield server, tokens, {"{engine}": engine, "{gone}": f"{SALES}.{gone}"}
 
 
 @pytest.fixture(scope="module")
-def line(stage: tuple[EmbeddedServer, dict[str, str], str]) -> Iterator[grpc.Channel]:
+def line(stage: tuple[EmbeddedServer, dict[str, str], dict[str, str]]) -> Iterator[grpc.Channel]:
     with grpc.insecure_channel(stage[0].endpoint) as channel:
         yield channel
 
@@ -233,13 +300,13 @@ def line(stage: tuple[EmbeddedServer, dict[str, str], str]) -> Iterator[grpc.Cha
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("act", EXPECTED)
 def test_role_may_do_what_the_table_says(
-    stage: tuple[EmbeddedServer, dict[str, str], str], line: grpc.Channel, act: str, role: str
+    stage: tuple[EmbeddedServer, dict[str, str], dict[str, str]], line: grpc.Channel, act: str, role: str
 ) -> None:
-    _, tokens, engine = stage
+    _, tokens, known = stage
     rpc, body = ACTS[act]
-    body = {key: engine if value == "{engine}" else value for key, value in body.items()}
+    body = {key: known.get(value, value) if isinstance(value, str) else value for key, value in body.items()}
     if "servicePrincipal" in body:
-        body["servicePrincipal"] = {**body["servicePrincipal"], "name": engine}
+        body["servicePrincipal"] = {**body["servicePrincipal"], "name": known["{engine}"]}
     name = f"lakewarden.v1.{rpc}"
     message = ParseDict(body, request_class(name)())
     answer = call(

@@ -22,6 +22,8 @@ class World:
     nobody_token: str
     engine: str
     """Application id of a service principal without grants."""
+    deleted: str
+    """Full name of a deleted table."""
     engine_token: str
     admin_token_id: str
 
@@ -32,6 +34,11 @@ def build(server: EmbeddedServer) -> World:
     admin.catalogs.create("main")
     admin.schemas.create("main.sales")
     admin.tables.create("main.sales.orders", [{"name": "id", "type_text": "BIGINT"}])
+    deleted = admin.tables.create("main.sales.gone").id
+    admin.tables.delete("main.sales.gone")
+    admin.volumes.create("main.sales.receipts")
+    admin.models.create("main.sales.churn")
+    admin.models.create_version("main.sales.churn")
     admin.groups.create("analysts")
     admin.users.create(NOBODY)
     engine = admin.service_principals.create("engine").name
@@ -39,6 +46,7 @@ def build(server: EmbeddedServer) -> World:
         server,
         nobody_token=server.issue_token(NOBODY),
         engine=engine,
+        deleted=f"main.sales.{deleted}",
         engine_token=server.issue_token(engine),
         admin_token_id=admin.session.get().token_id,
     )
@@ -77,6 +85,22 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "MetastoreService/UpdateMetastore": {
         "metastore": {"fullName": "metastore", "owner": NOBODY}, "updateMask": "owner",
     },
+    "RegisteredModelService/CreateModelVersion": {"fullName": "main.sales.churn", "modelVersion": {"source": "x"}},
+    "RegisteredModelService/CreateRegisteredModel": {"parent": "main.sales", "registeredModel": {"name": "mine"}},
+    "RegisteredModelService/DeleteModelAlias": {"fullName": "main.sales.churn", "alias": "best"},
+    "RegisteredModelService/DeleteModelVersion": {"fullName": "main.sales.churn", "version": 1},
+    "RegisteredModelService/DeleteRegisteredModel": {"fullName": "main.sales.churn"},
+    "RegisteredModelService/GetModelVersion": {"fullName": "main.sales.churn", "version": 1},
+    "RegisteredModelService/GetRegisteredModel": {"fullName": "main.sales.churn"},
+    "RegisteredModelService/ListModelVersions": {"fullName": "main.sales.churn"},
+    "RegisteredModelService/ListRegisteredModels": {"parent": "main.sales"},
+    "RegisteredModelService/SetModelAlias": {"fullName": "main.sales.churn", "alias": "best", "version": 1},
+    "RegisteredModelService/UpdateModelVersion": {
+        "modelVersion": {"fullName": "main.sales.churn", "version": 1, "comment": "x"}, "updateMask": "comment",
+    },
+    "RegisteredModelService/UpdateRegisteredModel": {
+        "registeredModel": {"fullName": "main.sales.churn", "owner": NOBODY}, "updateMask": "owner",
+    },
     "SchemaService/CreateSchema": {"parent": "main", "schema": {"name": "mine"}},
     "SchemaService/DeleteSchema": {"fullName": "main.sales", "force": True},
     "SchemaService/GetSchema": {"fullName": "main.sales"},
@@ -93,7 +117,9 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "TableService/CreateTable": {"parent": "main.sales", "table": {"name": "mine"}},
     "TableService/DeleteTable": {"fullName": "main.sales.orders"},
     "TableService/GetTable": {"fullName": "main.sales.orders"},
+    "TableService/ListDeletedTables": {"parent": "main.sales"},
     "TableService/ListTables": {"parent": "main.sales"},
+    "TableService/UndeleteTable": {"fullName": "{deleted}"},
     "TableService/UpdateTable": {
         "table": {"fullName": "main.sales.orders", "owner": NOBODY}, "updateMask": "owner",
     },
@@ -105,6 +131,13 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "UserService/GetUser": {"name": "admin@example.com"},
     "UserService/ListUsers": {},
     "UserService/UpdateUser": {"user": {"name": "admin@example.com", "active": False}, "updateMask": "active"},
+    "VolumeService/CreateVolume": {"parent": "main.sales", "volume": {"name": "mine"}},
+    "VolumeService/DeleteVolume": {"fullName": "main.sales.receipts"},
+    "VolumeService/GetVolume": {"fullName": "main.sales.receipts"},
+    "VolumeService/ListVolumes": {"parent": "main.sales"},
+    "VolumeService/UpdateVolume": {
+        "volume": {"fullName": "main.sales.receipts", "owner": NOBODY}, "updateMask": "owner",
+    },
     "WorkspaceService/CreateWorkspace": {"workspace": {"name": "mine", "metastore": "metastore"}},
     "WorkspaceService/DeleteWorkspace": {"fullName": "workspace"},
     "WorkspaceService/GetWorkspace": {"fullName": "workspace"},

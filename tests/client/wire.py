@@ -23,12 +23,14 @@ NOUNS = (
     "grants",
     "groups",
     "metastores",
+    "registered_models",
     "schemas",
     "service_principals",
     "sessions",
     "tables",
     "tokens",
     "users",
+    "volumes",
     "workspaces",
 )
 

@@ -18,8 +18,10 @@ from house.repository import GENERATED, ROOT, named
 from lakewarden.v1 import (
     catalogs_pb2,
     metastores_pb2,
+    registered_models_pb2,
     schemas_pb2,
     tables_pb2,
+    volumes_pb2,
     workspaces_pb2,
 )
 
@@ -30,6 +32,8 @@ SECURABLES = (
     catalogs_pb2.Catalog,
     schemas_pb2.Schema,
     tables_pb2.Table,
+    volumes_pb2.Volume,
+    registered_models_pb2.RegisteredModel,
 )
 COMMON_FIELD_NUMBER_MAX = 15
 COMPILER = ROOT / "var/proto-env/bin/python"

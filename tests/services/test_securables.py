@@ -1,4 +1,4 @@
-"""Metastores, workspaces, catalogs, schemas and tables: create, get, list, update, rename, transfer, delete; both databases."""
+"""Metastores, workspaces, catalogs, schemas, tables, volumes and models: create, get, list, update, rename, transfer, delete; both databases."""
 
 from __future__ import annotations
 
@@ -52,6 +52,8 @@ NOUNS = {
     "catalog": Noun("catalogs", _none),
     "schema": Noun("schemas", _catalog),
     "table": Noun("tables", _schema),
+    "volume": Noun("volumes", _schema),
+    "model": Noun("models", _schema),
 }
 
 

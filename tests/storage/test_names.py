@@ -175,6 +175,7 @@ def test_key_columns_do_not_take_the_order_of_the_databases_language(
         ("columns", "name_key"),
         ("column_masks", "column_key"),
         ("grants", "privilege"),
+        ("model_aliases", "alias_key"),
     }
 
 

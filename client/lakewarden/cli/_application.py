@@ -68,6 +68,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "catalog": ("catalogs:catalog", "Manage catalogs."),
     "schema": ("schemas:schema", "Manage schemas."),
     "table": ("tables:table", "Manage tables."),
+    "volume": ("volumes:volume", "Manage volumes, the places for files."),
+    "model": ("registered_models:model", "Manage registered models, their versions and aliases."),
     "grant": ("grants:grant", "Grant privileges on a securable to a principal."),
     "revoke": ("grants:revoke", "Revoke privileges on a securable from a principal."),
     "grants": ("grants:grants", "List and change the grants of a securable."),

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-SECURABLE_TYPES = ("account", "metastore", "workspace", "catalog", "schema", "table")
+SECURABLE_TYPES = (
+    "account",
+    "metastore",
+    "workspace",
+    "catalog",
+    "schema",
+    "table",
+    "volume",
+    "registered_model",
+)
 COMPLETIONS_MAX = 100
 COMPLETION_TIMEOUT_SECONDS = 2.0
 

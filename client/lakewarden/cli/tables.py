@@ -191,5 +191,30 @@ def update(
     )
 
 
+@table.command("list-deleted", example="lakewarden table list-deleted main.sales")
+@click.argument("schema", metavar="CATALOG.SCHEMA", shell_complete=complete_name)
+@limit_option
+@pass_invocation
+def list_deleted(invocation: Invocation, schema: str, limit: int | None) -> None:
+    """List the deleted tables of a schema that can be restored, the last deleted first."""
+    rows = invocation.open_client().tables.list_deleted(schema, limit=limit)
+    invocation.show_all(rows, ("full_name", "id", "owner", "delete_time", "purge_time"), name="id")
+
+
+@table.command(
+    "undelete",
+    example="lakewarden table undelete main.sales.orders\n"
+    "lakewarden table undelete main.sales.orders --new-name orders_before",
+)
+@name_argument
+@click.option("--id", "table_id", default="", metavar="ID", help="Which one (the one deleted last).")
+@click.option("--new-name", default="", metavar="NAME", help="Restore it under another own name.")
+@pass_invocation
+def undelete(invocation: Invocation, full_name: str, table_id: str, new_name: str) -> None:
+    """Restore a deleted table with its columns, owner and grants; possible for 7 days."""
+    tables = invocation.open_client().tables
+    invocation.show(tables.undelete(full_name, table_id=table_id, new_name=new_name))
+
+
 add_common_commands(table, lambda client: client.tables, example="main.sales.orders")
 add_delete_command(table, lambda client: client.tables, example="main.sales.orders", force=False)

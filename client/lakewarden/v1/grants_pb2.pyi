@@ -39,6 +39,10 @@ class _SecurableTypeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Securabl
     """A schema."""
     TABLE: _SecurableType.ValueType  # 6
     """A table."""
+    VOLUME: _SecurableType.ValueType  # 23
+    """A volume."""
+    REGISTERED_MODEL: _SecurableType.ValueType  # 25
+    """A registered model."""
 
 class SecurableType(_SecurableType, metaclass=_SecurableTypeEnumTypeWrapper):
     """The kinds of things privileges are granted on."""
@@ -57,6 +61,10 @@ SCHEMA: SecurableType.ValueType  # 5
 """A schema."""
 TABLE: SecurableType.ValueType  # 6
 """A table."""
+VOLUME: SecurableType.ValueType  # 23
+"""A volume."""
+REGISTERED_MODEL: SecurableType.ValueType  # 25
+"""A registered model."""
 
 @typing.final
 class PrivilegeAssignment(message.Message):

@@ -215,6 +215,136 @@ class DeleteTableRequest(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class ListDeletedTablesRequest(message.Message):
+    """Request of ListDeletedTables."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """Full name of the schema, e.g. `main.sales`."""
+    page_size: builtins.int
+    """At most this many; 0 means 100, and more than 1,000 means 1,000."""
+    page_token: builtins.str
+    """`next_page_token` of the page before; empty for the first."""
+    name: builtins.str
+    """Only those that had this own name."""
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+        name: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListDeletedTablesResponse(message.Message):
+    """Response of ListDeletedTables."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DELETED_TABLES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Set while there is more: hand it back as `page_token`."""
+    @builtins.property
+    def deleted_tables(self) -> containers.RepeatedCompositeFieldContainer[DeletedTable]:
+        """The deleted tables, the last deleted first."""
+
+    def __init__(
+        self,
+        *,
+        deleted_tables: abc.Iterable[DeletedTable] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["deleted_tables", b"deleted_tables", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class UndeleteTableRequest(message.Message):
+    """Request of UndeleteTable."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FULL_NAME_FIELD_NUMBER: builtins.int
+    NEW_NAME_FIELD_NUMBER: builtins.int
+    full_name: builtins.str
+    """Full name of the schema and the id of the deleted table, e.g. `main.sales.0b9a1c3e-5d7f-4a2b-8c6d-1e2f3a4b5c6d`."""
+    new_name: builtins.str
+    """Own name to restore it under; empty means the one it had."""
+    def __init__(
+        self,
+        *,
+        full_name: builtins.str = ...,
+        new_name: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["full_name", b"full_name", "new_name", b"new_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DeletedTable(message.Message):
+    """A deleted table that can still be restored."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    FULL_NAME_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    OWNER_FIELD_NUMBER: builtins.int
+    COMMENT_FIELD_NUMBER: builtins.int
+    DELETE_TIME_FIELD_NUMBER: builtins.int
+    PURGE_TIME_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """Identifier of the table; restoring it keeps it."""
+    full_name: builtins.str
+    """Dotted full name it had, e.g. `main.sales.orders`."""
+    name: builtins.str
+    """Own name it had."""
+    owner: builtins.str
+    """Its owner; empty when that principal was deleted since. Whoever restores it owns it then."""
+    comment: builtins.str
+    """Free text for people."""
+    @builtins.property
+    def delete_time(self) -> timestamp_pb2.Timestamp:
+        """When it was deleted."""
+
+    @builtins.property
+    def purge_time(self) -> timestamp_pb2.Timestamp:
+        """Until when it can be restored."""
+
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        full_name: builtins.str = ...,
+        name: builtins.str = ...,
+        owner: builtins.str = ...,
+        comment: builtins.str = ...,
+        delete_time: timestamp_pb2.Timestamp | None = ...,
+        purge_time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["delete_time", b"delete_time", "purge_time", b"purge_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["comment", b"comment", "delete_time", b"delete_time", "full_name", b"full_name", "id", b"id", "name", b"name", "owner", b"owner", "purge_time", b"purge_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class Table(message.Message):
     """A table of the three-level namespace."""
 

@@ -61,6 +61,16 @@ class TableServiceStub(object):
                 request_serializer=lakewarden_dot_v1_dot_tables__pb2.DeleteTableRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.ListDeletedTables = channel.unary_unary(
+                '/lakewarden.v1.TableService/ListDeletedTables',
+                request_serializer=lakewarden_dot_v1_dot_tables__pb2.ListDeletedTablesRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_tables__pb2.ListDeletedTablesResponse.FromString,
+                _registered_method=True)
+        self.UndeleteTable = channel.unary_unary(
+                '/lakewarden.v1.TableService/UndeleteTable',
+                request_serializer=lakewarden_dot_v1_dot_tables__pb2.UndeleteTableRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_tables__pb2.Table.FromString,
+                _registered_method=True)
 
 
 class TableServiceServicer(object):
@@ -99,8 +109,25 @@ class TableServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTable(self, request, context):
-        """Deletes a table. 
+        """Deletes a table; for 7 days it can be restored, with the grants on it.
         Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeletedTables(self, request, context):
+        """Lists the deleted tables of a schema that can still be restored and that the caller may see, the last deleted first.
+        Fails with INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndeleteTable(self, request, context):
+        """Restores a deleted table with its columns, properties, owner and the grants made before it was deleted. Nothing deleted with
+        its schema can be restored.
+        Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID), PERMISSION_DENIED, NOT_FOUND (OBJECT_NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,6 +160,16 @@ def add_TableServiceServicer_to_server(servicer, server):
                     servicer.DeleteTable,
                     request_deserializer=lakewarden_dot_v1_dot_tables__pb2.DeleteTableRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'ListDeletedTables': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeletedTables,
+                    request_deserializer=lakewarden_dot_v1_dot_tables__pb2.ListDeletedTablesRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_tables__pb2.ListDeletedTablesResponse.SerializeToString,
+            ),
+            'UndeleteTable': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeleteTable,
+                    request_deserializer=lakewarden_dot_v1_dot_tables__pb2.UndeleteTableRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_tables__pb2.Table.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -271,6 +308,60 @@ class TableService(object):
             '/lakewarden.v1.TableService/DeleteTable',
             lakewarden_dot_v1_dot_tables__pb2.DeleteTableRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeletedTables(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.TableService/ListDeletedTables',
+            lakewarden_dot_v1_dot_tables__pb2.ListDeletedTablesRequest.SerializeToString,
+            lakewarden_dot_v1_dot_tables__pb2.ListDeletedTablesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndeleteTable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.TableService/UndeleteTable',
+            lakewarden_dot_v1_dot_tables__pb2.UndeleteTableRequest.SerializeToString,
+            lakewarden_dot_v1_dot_tables__pb2.Table.FromString,
             options,
             channel_credentials,
             insecure,

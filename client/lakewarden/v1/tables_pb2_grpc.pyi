@@ -49,8 +49,17 @@ class TableServiceStub:
     Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
     """
     DeleteTable: grpc.UnaryUnaryMultiCallable[tables_pb2.DeleteTableRequest, empty_pb2.Empty]
-    """Deletes a table. 
+    """Deletes a table; for 7 days it can be restored, with the grants on it.
     Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
+    """
+    ListDeletedTables: grpc.UnaryUnaryMultiCallable[tables_pb2.ListDeletedTablesRequest, tables_pb2.ListDeletedTablesResponse]
+    """Lists the deleted tables of a schema that can still be restored and that the caller may see, the last deleted first.
+    Fails with INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+    """
+    UndeleteTable: grpc.UnaryUnaryMultiCallable[tables_pb2.UndeleteTableRequest, tables_pb2.Table]
+    """Restores a deleted table with its columns, properties, owner and the grants made before it was deleted. Nothing deleted with
+    its schema can be restored.
+    Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID), PERMISSION_DENIED, NOT_FOUND (OBJECT_NOT_FOUND).
     """
 
 @typing.type_check_only
@@ -73,8 +82,17 @@ class TableServiceAsyncStub(TableServiceStub):
     Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
     """
     DeleteTable: aio.UnaryUnaryMultiCallable[tables_pb2.DeleteTableRequest, empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a table. 
+    """Deletes a table; for 7 days it can be restored, with the grants on it.
     Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
+    """
+    ListDeletedTables: aio.UnaryUnaryMultiCallable[tables_pb2.ListDeletedTablesRequest, tables_pb2.ListDeletedTablesResponse]  # type: ignore[assignment]
+    """Lists the deleted tables of a schema that can still be restored and that the caller may see, the last deleted first.
+    Fails with INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+    """
+    UndeleteTable: aio.UnaryUnaryMultiCallable[tables_pb2.UndeleteTableRequest, tables_pb2.Table]  # type: ignore[assignment]
+    """Restores a deleted table with its columns, properties, owner and the grants made before it was deleted. Nothing deleted with
+    its schema can be restored.
+    Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID), PERMISSION_DENIED, NOT_FOUND (OBJECT_NOT_FOUND).
     """
 
 class TableServiceServicer(metaclass=abc_1.ABCMeta):
@@ -124,8 +142,29 @@ class TableServiceServicer(metaclass=abc_1.ABCMeta):
         request: tables_pb2.DeleteTableRequest,
         context: _ServicerContext,
     ) -> typing.Union[empty_pb2.Empty, abc.Awaitable[empty_pb2.Empty]]:
-        """Deletes a table. 
+        """Deletes a table; for 7 days it can be restored, with the grants on it.
         Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
+        """
+
+    @abc_1.abstractmethod
+    def ListDeletedTables(
+        self,
+        request: tables_pb2.ListDeletedTablesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tables_pb2.ListDeletedTablesResponse, abc.Awaitable[tables_pb2.ListDeletedTablesResponse]]:
+        """Lists the deleted tables of a schema that can still be restored and that the caller may see, the last deleted first.
+        Fails with INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+        """
+
+    @abc_1.abstractmethod
+    def UndeleteTable(
+        self,
+        request: tables_pb2.UndeleteTableRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tables_pb2.Table, abc.Awaitable[tables_pb2.Table]]:
+        """Restores a deleted table with its columns, properties, owner and the grants made before it was deleted. Nothing deleted with
+        its schema can be restored.
+        Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID), PERMISSION_DENIED, NOT_FOUND (OBJECT_NOT_FOUND).
         """
 
 def add_TableServiceServicer_to_server(servicer: TableServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

@@ -19,11 +19,13 @@ from lakewarden_server.entities.records import (
     Idempotency,
 )
 from lakewarden_server.entities.references import SecurableReference
+from lakewarden_server.entities.registered_models import ModelAlias, ModelVersion, RegisteredModel
 from lakewarden_server.entities.schemas import Schema
 from lakewarden_server.entities.securables import Account, Securable
 from lakewarden_server.entities.table_policies import ColumnMask, RowFilter
 from lakewarden_server.entities.tables import Table
 from lakewarden_server.entities.tokens import Token
+from lakewarden_server.entities.volumes import Volume
 from lakewarden_server.entities.workspace_bindings import WorkspaceBinding
 from lakewarden_server.entities.workspaces import Workspace
 
@@ -44,7 +46,10 @@ __all__ = [
     "GroupMember",
     "Idempotency",
     "Metastore",
+    "ModelAlias",
+    "ModelVersion",
     "Principal",
+    "RegisteredModel",
     "RowFilter",
     "Schema",
     "Securable",
@@ -53,6 +58,7 @@ __all__ = [
     "Table",
     "Token",
     "UtcDateTime",
+    "Volume",
     "Workspace",
     "WorkspaceBinding",
     "state",

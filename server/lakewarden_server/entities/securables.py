@@ -13,6 +13,7 @@ from lakewarden_policy.kinds import KINDS
 from lakewarden_server.entities.base import DEFERRED, Base, KeyText, Stamped
 
 LIVE = text("deleted_time IS NULL")
+DELETED = text("deleted_time IS NOT NULL")
 
 
 def mapped_as(kind: str, **options: Any) -> dict[str, Any]:
@@ -38,6 +39,7 @@ class Securable(Stamped, Base):
             sqlite_where=LIVE,
             postgresql_where=LIVE,
         ),
+        Index("ix_securables_deleted_time", "deleted_time", sqlite_where=DELETED, postgresql_where=DELETED),
     )
     __mapper_args__ = mapped_as("SECURABLE", polymorphic_on="kind")
 

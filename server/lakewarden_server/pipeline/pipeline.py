@@ -245,6 +245,10 @@ class Pipeline:
         if bound.absent_kind and changed in now.snapshot.securables:
             # Its own success renamed it: it is authorized as what it is now.
             bound = replace(bound, objects={**bound.objects, "self": changed}, absent_kind=None)
+            kind = now.snapshot.securables[changed].kind
+            if kind.lower() != bound.noun:
+                # Or made it another kind, of which nothing is left to do: who may see it gets the answer.
+                bound = replace(bound, operations=((f"{kind.lower()}.get", None),))
         if not (bound.absent_kind and isinstance(message, Empty)):
             authorize(bound, now.decider, caller, place)
         return message

@@ -8,6 +8,7 @@ from lakewarden.v1 import catalogs_pb2 as pb
 from lakewarden_server.entities import Catalog, Schema
 from lakewarden_server.services import securables
 from lakewarden_server.services.call import Call
+from lakewarden_server.storage.repositories.securables import has_children
 
 DEFAULT_SCHEMA = "default"
 
@@ -66,6 +67,6 @@ def _only_empty_default(call: Call, catalog_id: str) -> bool:
     snapshot = call.snapshot
     schemas = snapshot.children(catalog_id, "SCHEMA")
     return all(
-        snapshot.securables[schema].name_key == DEFAULT_SCHEMA and not snapshot.children(schema, "TABLE")
+        snapshot.securables[schema].name_key == DEFAULT_SCHEMA and not has_children(call.uow.session, schema)
         for schema in schemas
     )

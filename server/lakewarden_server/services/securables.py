@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from lakewarden_policy import ACCOUNT_ID, name_key, validate_name
+from lakewarden_policy import ACCOUNT_ID, KINDS, name_key, validate_name
 from lakewarden_server.core.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, Reason
 from lakewarden_server.core.ids import new_id
 from lakewarden_server.entities import Securable
@@ -34,7 +34,7 @@ def fill(message: Any, entity: Securable, call: Call) -> None:
 
 def full_name(entity: Securable, call: Call) -> str:
     """Dotted name from the catalog down; a metastore's, workspace's or catalog's is its own name."""
-    if entity.kind not in {"SCHEMA", "TABLE"} or entity.parent_id is None:
+    if KINDS[entity.kind].name_parts == 1 or entity.parent_id is None:
         return entity.name
     return f"{call.snapshot.full_name(entity.parent_id)}.{entity.name}"
 
@@ -83,12 +83,14 @@ def add(
     return entity
 
 
-def refuse_taken(call: Call, *, kind: str, parent_id: str, name: str, besides: str | None = None) -> None:
+def refuse_taken(
+    call: Call, *, kind: str, parent_id: str, name: str, besides: str | None = None, remedy: str = "choose another"
+) -> None:  # fmt: skip
     """Raises NAME_TAKEN when a live object of the same namespace has that name."""
     taken = call.snapshot.child(parent_id, kind, name_key(name))
     if taken is not None and taken.id != besides:
         raise AlreadyExists(
-            Reason.NAME_TAKEN, f"the name {name!r} is taken there: choose another", name=name, kind=kind
+            Reason.NAME_TAKEN, f"the name {name!r} is taken there: {remedy}", name=name, kind=kind
         )
 
 
@@ -178,11 +180,13 @@ SETTERS: Mapping[str, Setter] = {
 
 
 def delete(
-    call: Call, *, force: bool, sent_etag: str, disposable: Callable[[Call, str], bool] | None = None
-) -> None:
+    call: Call, *, force: bool, sent_etag: str, disposable: Callable[[Call, str], bool] | None = None,
+    restorable: bool = False,
+) -> None:  # fmt: skip
     """Deletes the bound object with its grants, and with `force` everything inside; one transaction.
 
-    `disposable` says whether what is inside may go without `force`. Raises NOT_EMPTY, ETAG_MISMATCH.
+    `disposable` says whether what is inside may go without `force`; what is `restorable` keeps its grants, which confer
+    nothing until it is back. Raises NOT_EMPTY, ETAG_MISMATCH.
     """
     entity = call.row(Securable, call.self_id)
     check_etag(entity, sent_etag)
@@ -197,7 +201,7 @@ def delete(
     inside = list(securables.subtree(session, entity.id)) if occupied else [entity]
     for doomed in inside:
         doomed.deleted_time = call.now
-        for grant in grants.of_securable(session, doomed.id):
+        for grant in () if restorable else grants.of_securable(session, doomed.id):
             session.delete(grant)
     call.detail["deleted"] = len(inside)
 

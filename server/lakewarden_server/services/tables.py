@@ -12,7 +12,7 @@ from lakewarden.v1 import tables_pb2 as pb
 from lakewarden_policy import name_key
 from lakewarden_server.core.errors import FailedPrecondition, InvalidArgument, Reason, ResourceExhausted
 from lakewarden_server.entities import Column, Table, touch
-from lakewarden_server.services import securables, validation
+from lakewarden_server.services import deleted_tables, securables, validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.definitions import ColumnDefinition, from_arrow, from_message, from_statement
 from lakewarden_server.storage.repositories import columns as column_rows
@@ -104,9 +104,21 @@ class TableService:
         return to_message(table, column_rows.of_table(call.uow.session, table.id), call)
 
     def delete_table(self, request: pb.DeleteTableRequest, call: Call) -> Empty:
-        """Deletes a table with the grants on it."""
-        securables.delete(call, force=False, sent_etag=request.etag)
+        """Deletes a table; for a while it can be restored with the grants on it."""
+        securables.delete(call, force=False, sent_etag=request.etag, restorable=True)
         return Empty()
+
+    def list_deleted_tables(
+        self, request: pb.ListDeletedTablesRequest, call: Call
+    ) -> pb.ListDeletedTablesResponse:
+        """Lists the deleted tables of a schema that can be restored and that the caller may see."""
+        return deleted_tables.page(request, call)
+
+    def undelete_table(self, request: pb.UndeleteTableRequest, call: Call) -> pb.Table:
+        """Brings a deleted table back as it was."""
+        table = deleted_tables.restore(request, call)
+        call.uow.session.flush()
+        return to_message(table, column_rows.of_table(call.uow.session, table.id), call)
 
 
 def to_message(table: Table, columns: Sequence[Column], call: Call) -> pb.Table:

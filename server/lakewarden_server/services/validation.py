@@ -21,12 +21,12 @@ REPEATED_MAX = 1_000
 
 def comment(text: str) -> str:
     """A comment of at most `COMMENT_BYTES_MAX` bytes."""
-    return _bounded(text, COMMENT_BYTES_MAX, "comment")
+    return bounded(text, "comment", COMMENT_BYTES_MAX)
 
 
 def display_name(text: str) -> str:
     """A display name of at most `DISPLAY_NAME_BYTES_MAX` bytes."""
-    return _bounded(text, DISPLAY_NAME_BYTES_MAX, "display_name")
+    return bounded(text, "display_name", DISPLAY_NAME_BYTES_MAX)
 
 
 def properties(pairs: Mapping[str, str]) -> dict[str, str]:
@@ -36,8 +36,8 @@ def properties(pairs: Mapping[str, str]) -> dict[str, str]:
     for key, value in pairs.items():
         if not key:
             raise invalid("properties", "a property has an empty key")
-        _bounded(key, PROPERTY_KEY_BYTES_MAX, "properties")
-        _bounded(value, PROPERTY_VALUE_BYTES_MAX, f"properties[{key[:40]}]")
+        bounded(key, "properties", PROPERTY_KEY_BYTES_MAX)
+        bounded(value, f"properties[{key[:40]}]", PROPERTY_VALUE_BYTES_MAX)
     return dict(sorted(pairs.items()))
 
 
@@ -84,7 +84,8 @@ def invalid(field: str, problem: str) -> InvalidArgument:
     return InvalidArgument(Reason.FIELD_INVALID, f"{field}: {problem}", field=field)
 
 
-def _bounded(text: str, bytes_max: int, field: str) -> str:
+def bounded(text: str, field: str, bytes_max: int) -> str:
+    """A text of at most `bytes_max` bytes without NUL. Raises FIELD_INVALID."""
     if len(text.encode()) > bytes_max:
         raise invalid(field, f"longer than {bytes_max} bytes")
     if "\0" in text:

@@ -119,11 +119,7 @@ def _stamp_changes(session: WriteSession, _context: object, _instances: object) 
         if isinstance(entity, ChangeLogged) and session.is_modified(entity):
             before = _before(session, entity)
             _stamp_changed(entity, session.stamp)
-            # A tombstone is a deletion to everybody who follows the log, though its row stays.
-            gone = (
-                before.get("deleted_time", "") is None and getattr(entity, "deleted_time", None) is not None
-            )
-            session.pending.append(Change("DELETE" if gone else "UPDATE", entity, before))
+            session.pending.append(Change(_operation(entity, before), entity, before))
     for entity in session.deleted:
         if isinstance(entity, ChangeLogged):
             session.pending.append(Change("DELETE", entity, _before(session, entity), removed=True))
@@ -142,6 +138,17 @@ def _refuse_bulk(execution: ORMExecuteState) -> None:
     table: Any = getattr(execution.statement, "table", None)
     if table is not None and table.name in LOGGED_TABLES:
         raise Internal(Reason.INTERNAL_ERROR, f"bulk statement on change-logged table {table.name}")
+
+
+def _operation(entity: Any, before: dict[str, Any]) -> str:
+    """A tombstone is a deletion to everybody who follows the log, though its row stays, and a restored one a creation."""
+    was_live, is_live = (
+        before.get("deleted_time") is None,
+        getattr(entity, "deleted_time", None) is None,
+    )
+    if was_live and not is_live:
+        return "DELETE"
+    return "CREATE" if is_live and not was_live else "UPDATE"
 
 
 def _stamp_new(entity: Any, stamp: Stamp) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, literal, select
 
 from lakewarden_policy import (
     Binding,
@@ -21,6 +21,7 @@ from lakewarden_policy import (
 )
 from lakewarden_server import entities
 from lakewarden_server.storage.head import read_head
+from lakewarden_server.storage.retention import kept_since
 
 _principal = entities.Principal.__table__.c
 _member = entities.GroupMember.__table__.c
@@ -44,6 +45,26 @@ _SECURABLES = select(
     _securable.owner_id,
     _securable.revision,
 ).where(_securable.deleted_time.is_(None))
+_schema = entities.Securable.__table__.alias("schema").c
+# A deleted table stays what its owner may restore while its schema lives; its key is its id, since several may have had one name.
+_DELETED_TABLES = (
+    select(
+        _securable.id,
+        literal("DELETED_TABLE"),
+        _securable.parent_id,
+        _securable.metastore_id,
+        _securable.name,
+        _securable.id,
+        _securable.owner_id,
+        _securable.revision,
+    )
+    .join_from(entities.Securable.__table__, _schema.id.table, _schema.id == _securable.parent_id)
+    .where(
+        _securable.kind == "TABLE",
+        _securable.deleted_time > bindparam("since"),
+        _schema.deleted_time.is_(None),
+    )
+)
 _ISOLATED = select(_securable.id).where(
     _securable.isolation_mode == "ISOLATED", _securable.deleted_time.is_(None)
 )
@@ -76,7 +97,10 @@ def load_snapshot(
         head,
         principals=[Principal._make(row) for row in connection.execute(_PRINCIPALS)],
         memberships=[Membership._make(row) for row in connection.execute(_MEMBERSHIPS)],
-        securables=[Securable._make(row) for row in connection.execute(_SECURABLES)],
+        securables=[
+            *map(Securable._make, connection.execute(_SECURABLES)),
+            *map(Securable._make, connection.execute(_DELETED_TABLES, {"since": kept_since(now)})),
+        ],
         grants=[
             Grant(securable_id, principal_id, privilege, _seconds(expire_time))
             for securable_id, principal_id, privilege, expire_time in connection.execute(_GRANTS)
