@@ -8,10 +8,11 @@ from typing import Final, NamedTuple
 
 from lakewarden_policy.kinds import ACCOUNT_ID
 from lakewarden_policy.matcher import Relations
-from lakewarden_policy.operations import REFERENCED_KINDS, Atom, Operation
+from lakewarden_policy.operations import REFERENCED_KINDS, Atom
 from lakewarden_policy.policy import Policy
 from lakewarden_policy.reach import Reach
 from lakewarden_policy.records import Row, Securable
+from lakewarden_policy.siblings import Access, Asked
 from lakewarden_policy.snapshot import Snapshot
 
 _NOT_ENTERED: Final[frozenset[str]] = frozenset()
@@ -60,7 +61,7 @@ class Decider:
         if securable is None or height is None:
             return None
         places = (object_id, *self._chains[securable.parent_id][:height]) if height else (object_id,)
-        return self._prove(subject_id, workspace_id, object_id, act, places)
+        return self.prove(subject_id, workspace_id, object_id, act, places)
 
     def operation(
         self, subject_id: str, workspace_id: str | None, operation: str, objects: Mapping[str, str],
@@ -134,20 +135,12 @@ class Decider:
     def visible_children(
         self, subject_id: str, workspace_id: str | None, parent_id: str, kind: str
     ) -> tuple[str, ...]:
-        """Ids of the children of ``kind`` the subject may see, by name key.
+        """Ids of the children of ``kind`` the subject may see, by name key."""
+        return Access(self, Asked(subject_id, workspace_id, kind, None)).children(parent_id)
 
-        Siblings differ only in the rows on themselves. One decision on the inherited rows therefore stands for all of
-        them, and where it is no, only children with a row of the subject's own are asked.
-        """
-        children = self.snapshot.children(parent_id, kind)
-        if not children or not self.is_active(subject_id):
-            return ()
-        getter = self.policy.operation(f"{kind.lower()}.get")
-        if self._inherits(subject_id, workspace_id, getter, children[0]):
-            return children
-        held = self.snapshot.children_held(parent_id, kind, self.snapshot.closure(subject_id))
-        seen = (child for child in held if self.visible(subject_id, workspace_id, child))
-        return tuple(sorted(seen, key=lambda child: self.snapshot.securables[child].name_key))
+    def accepts(self, subject_id: str, workspace_id: str | None, object_id: str, act: str, row: Row) -> bool:
+        """Does the matcher let this row allow the act? For questions about all rows; a decision stops at the first."""
+        return act in self._sources and self._matches(subject_id, workspace_id, object_id, act, *row)
 
     def is_active(self, subject_id: str) -> bool:
         """Does the principal exist and is it not deactivated?"""
@@ -213,24 +206,13 @@ class Decider:
                 proof.extend(decision.proof)
         return Decision(True, tuple(proof), ())
 
-    def _inherits(self, subject_id: str, workspace_id: str | None, getter: Operation, child_id: str) -> bool:
-        """Would a child without rows of its own be seen? ``child_id`` is any of the siblings."""
-        chain = self.snapshot.ancestors(child_id)
-
-        def proven(atom: Atom) -> bool:
-            if atom.kind is None:
-                return self._prove(subject_id, workspace_id, child_id, atom.act, chain) is not None
-            object_id = self.bind(atom, {"self": child_id})
-            return (
-                object_id is not None and self.atom(subject_id, workspace_id, object_id, atom.act) is not None
-            )
-
-        return any(all(map(proven, alternative)) for alternative in getter.alternatives)
-
-    def _prove(
+    def prove(
         self, subject_id: str, workspace_id: str | None, object_id: str, act: str, places: tuple[str, ...]
     ) -> Row | None:
-        """The first row on one of ``places`` that the matcher accepts; rows that cannot confer ``act`` are skipped."""
+        """The first row on one of ``places`` (the object, its containers) that the matcher accepts, None where there is none.
+
+        Rows that cannot confer ``act`` are skipped. `atom` is this over all places; siblings are told apart by it.
+        """
         sources, closure, held = self._sources[act], self._closures[subject_id], self._held
         for place in places:
             holders = held.get(place)

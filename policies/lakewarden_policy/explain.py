@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 from lakewarden_policy.decide import Decider, Missing
 from lakewarden_policy.kinds import KINDS
+from lakewarden_policy.needs import Need
 from lakewarden_policy.operations import REFERENCED_KINDS, Atom
 from lakewarden_policy.policy import show_privilege
 from lakewarden_policy.reach import Unreached
 from lakewarden_policy.records import Row
+from lakewarden_policy.remedies import grant_for
 
 _WORKSPACE_OBSTACLES = frozenset(
     {Unreached.NO_WORKSPACE, Unreached.UNKNOWN_WORKSPACE, Unreached.NOT_ATTACHED}
@@ -184,26 +186,11 @@ def _statements(decider: Decider, question: _Question, missing: tuple[Missing, .
 
 
 def _grantable(decider: Decider, missing: Missing) -> tuple[str, str] | None:
-    """Where to grant what so that the atom holds: the narrowest privilege on the object itself, else on a container."""
+    """Where to grant what so that the atom holds."""
     if missing.object_id is None:
         return None
-    policy, snapshot = decider.policy, decider.snapshot
-    for place in (missing.object_id, *snapshot.ancestors(missing.object_id)):
-        kind = snapshot.securables[place].kind
-        conferred = policy.here if place == missing.object_id else policy.inside
-        fitting = [
-            privilege
-            for privilege in policy.grantable(kind)
-            if missing.act in conferred[f"{kind}:{privilege}"]
-        ]
-        if fitting:
-
-            def breadth(privilege: str, kind: str = kind) -> int:
-                act = f"{kind}:{privilege}"
-                return len(policy.here[act]) + len(policy.inside[act])
-
-            return place, min(fitting, key=breadth)
-    return None
+    remedy = grant_for(decider, Need("", missing.object_id, missing.act))
+    return (remedy.object_id, remedy.privilege or "") if remedy else None
 
 
 def _on(decider: Decider, object_id: str | None, *, kind: bool = True) -> str:

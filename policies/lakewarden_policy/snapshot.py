@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Self
 
 from lakewarden_policy.kinds import (
@@ -141,6 +141,31 @@ class Snapshot:
         later._forget_holders()
         return later
 
+    def with_parts(
+        self,
+        *,
+        held: dict[str, dict[str, tuple[str, ...]]],
+        groups_of: dict[str, list[str]],
+        bindings: dict[str, dict[str, str]],
+        securables: dict[str, Securable],
+        principals: dict[str, Principal],
+    ) -> Self:
+        """A copy that shares all but these parts, for a question about what is not so; the tree keeps its shape."""
+        changed = copy.copy(self)
+        changed.held, changed.bindings, changed._groups_of = held, bindings, groups_of
+        changed.securables, changed.principals = securables, principals
+        changed._members_of = None
+        changed._forget_holders()
+        return changed
+
+    def memberships(self) -> dict[str, list[str]]:
+        """Member id -> ids of the groups it belongs to directly; to be read or copied, never changed."""
+        return self._groups_of
+
+    def expire_time(self, row: Row) -> float | None:
+        """When a row ends, in seconds since the epoch; None for one that does not."""
+        return self._expiring.get(row)
+
     def principal_named(self, name: str) -> Principal | None:
         """The principal with this email, group name or application id."""
         return self.principals.get(self._principal_ids.get(principal_key(name), ""))
@@ -149,6 +174,10 @@ class Snapshot:
         """The child of ``parent_id`` that has the name key ``key`` in the namespace of ``kind``, of whatever kind it is."""
         found = self._child_ids[KINDS[kind].namespace].get(parent_id, {}).get(key)
         return None if found is None else self.securables[found]
+
+    def child_ids(self, parent_id: str, kind: str) -> Mapping[str, str]:
+        """Ids of everything in the namespace of ``kind``, of whatever kind it is, by name key."""
+        return self._child_ids[KINDS[kind].namespace].get(parent_id, _NO_NAMES)
 
     def children(self, parent_id: str, kind: str) -> tuple[str, ...]:
         """Ids of all children of ``kind``, by name key; computed once per container."""

@@ -1,0 +1,250 @@
+"""One question about many objects of a kind: what siblings share is decided once, so that a list costs its caller's grants.
+
+Lists, ListAccessible and FilterSecurables stand on it; each answers exactly what `Check` would (promise G7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from lakewarden_policy.kinds import ACCOUNT_ID, BINDABLE, KINDS, name_steps
+from lakewarden_policy.names import InvalidName, name_key
+from lakewarden_policy.operations import Atom
+
+if TYPE_CHECKING:
+    from lakewarden_policy.decide import Decider
+
+_NO_ALTERNATIVES: Final[tuple[tuple[Atom, ...], ...]] = ()
+
+
+class Asked(NamedTuple):
+    """What is asked of objects of one kind: may the subject use the privilege (stored spelling); None: may it see them."""
+
+    subject_id: str
+    workspace_id: str | None
+    kind: str
+    privilege: str | None
+
+
+class Access:
+    """Answers one question for any number of objects of its kind; gates on shared containers are decided once."""
+
+    def __init__(self, decider: Decider, asked: Asked) -> None:
+        """Nothing is decided before the first object is asked about."""
+        self.decider = decider
+        self.asked = asked
+        policy, act = decider.policy, f"{asked.kind}:{asked.privilege}"
+        if asked.privilege is None:
+            self.alternatives = policy.operation(f"{asked.kind.lower()}.get").alternatives
+        else:
+            self.alternatives = (policy.gated[act],) if act in policy.gated else _NO_ALTERNATIVES
+        # Siblings that can be isolated differ in their bindings, those read as their owner in what they reference.
+        self._differ = asked.kind in BINDABLE
+        self._as_owner = act in policy.as_owner
+        self._gates: dict[tuple[str, str], bool] = {}
+
+    def allows(self, object_id: str) -> bool:
+        """The whole decision about one object, as `Check` makes it."""
+        subject, workspace, _, privilege = self.asked
+        if privilege is None:
+            return self.decider.visible(subject, workspace, object_id)
+        return self.decider.privilege(subject, workspace, object_id, privilege).allowed
+
+    def children(self, parent_id: str) -> tuple[str, ...]:
+        """Ids of the children it is yes for, by name key."""
+        snapshot = self.decider.snapshot
+        children = snapshot.children(parent_id, self.asked.kind)
+        if not children or not self.decider.is_active(self.asked.subject_id):
+            return ()
+        siblings = self.siblings(parent_id, children)
+        if siblings.everything:
+            return children
+        if siblings.nothing:
+            return ()
+        if siblings.may_inherit:
+            candidates: Iterable[str] = children
+        else:
+            held = snapshot.children_held(parent_id, self.asked.kind, snapshot.closure(self.asked.subject_id))
+            candidates = sorted(held, key=lambda child: snapshot.securables[child].name_key)
+        return tuple(child for child in candidates if siblings.allows(child))
+
+    def siblings(self, parent_id: str, children: tuple[str, ...]) -> Siblings:
+        """What the children of one container share; ``children`` are all of the kind, at least one."""
+        if self._differ:
+            return Siblings(self, parent_id, None)
+        return Siblings(self, parent_id, children[0])
+
+    def gate(self, object_id: str | None, act: str) -> bool:
+        """Whether the subject holds an act on a container, decided once."""
+        if object_id is None:
+            return False
+        known = self._gates.get((object_id, act))
+        if known is None:
+            row = self.decider.atom(self.asked.subject_id, self.asked.workspace_id, object_id, act)
+            known = self._gates[object_id, act] = row is not None
+        return known
+
+    @property
+    def is_through_owner(self) -> bool:
+        """Whether an object's owner is asked too, so that no two objects are alike."""
+        return self._as_owner
+
+
+class Siblings:
+    """The children of one container under one question: which acts each must still prove by rows on itself."""
+
+    def __init__(self, access: Access, parent_id: str, example: str | None) -> None:
+        """``example`` is any of the children; None where they share nothing and each is decided alone."""
+        self._access = access
+        self._alone = example is None
+        self._left = [] if example is None else list(self._open(parent_id, example))
+        inherited = any(not acts for acts in self._left)
+        self.nothing = not self._alone and not self._left
+        self.everything = inherited and not access.is_through_owner
+        self.may_inherit = inherited or self._alone
+        snapshot = access.decider.snapshot
+        self._held, self._closure = snapshot.held, snapshot.closure(access.asked.subject_id)
+
+    def allows(self, child_id: str) -> bool:
+        """Whether it is yes for one of them."""
+        if self._alone:
+            return self._access.allows(child_id)
+        # Most children of a busy schema are nobody's of the closure: they cost no proof.
+        if not self.may_inherit:
+            holders = self._held.get(child_id)
+            if holders is None or holders.keys().isdisjoint(self._closure):
+                return False
+        asked, decider = self._access.asked, self._access.decider
+        for acts in self._left:
+            own = (child_id,)
+            if all(decider.prove(asked.subject_id, asked.workspace_id, child_id, act, own) for act in acts):
+                return not self._access.is_through_owner or self._access.allows(child_id)
+        return False
+
+    def _open(self, parent_id: str, example: str) -> Iterator[tuple[str, ...]]:
+        """For each alternative that the containers leave open, the acts nothing passes down."""
+        access = self._access
+        decider, asked = access.decider, access.asked
+        chain, kin = decider.snapshot.chains[parent_id], decider.snapshot.kin[parent_id]
+        for alternative in access.alternatives:
+            own = [atom.act for atom in alternative if atom.kind is None]
+            if all(access.gate(kin.get(atom.kind), atom.act) for atom in alternative if atom.kind):
+                yield tuple(
+                    act
+                    for act in own
+                    if not decider.prove(asked.subject_id, asked.workspace_id, example, act, chain)
+                )
+
+
+def accessible(
+    access: Access, root_id: str, steps: tuple[str, ...], *, after: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield (name keys from below ``root_id``, id) of every object it is yes for, in the order of the keys.
+
+    ``steps`` are the kinds to walk through, the asked one last; ``after`` is the path to go on behind.
+    """
+    snapshot = access.decider.snapshot
+    if len(steps) == 1:
+        last = after[0] if after else None
+        for child in access.children(root_id):
+            key = snapshot.securables[child].name_key
+            if last is None or key > last:
+                yield (key,), child
+        return
+    for container in snapshot.children(root_id, steps[0]):
+        key = snapshot.securables[container].name_key
+        if after and key < after[0]:
+            continue
+        rest = after[1:] if after and key == after[0] else ()
+        for path, child in accessible(access, container, steps[1:], after=rest):
+            yield (key, *path), child
+
+
+def steps_below(kind: str, parent_kind: str | None) -> tuple[str, ...]:
+    """The kinds from below a container down to ``kind``. Raises ValueError where such a container holds none."""
+    steps = name_steps(kind)
+    if parent_kind is None:
+        return steps
+    if parent_kind not in steps[:-1]:
+        raise ValueError(f"a {KINDS[parent_kind].label} holds no {KINDS[kind].label}")
+    return steps[steps.index(parent_kind) + 1 :]
+
+
+def root_of(kind: str, metastore_id: str | None) -> str | None:
+    """What full names of a kind start below: the metastore, or the account."""
+    return metastore_id if KINDS[name_steps(kind)[0]].parents == ("METASTORE",) else ACCOUNT_ID
+
+
+def filter_names(access: Access, metastore_id: str | None, names: Iterable[str]) -> list[int]:
+    """The positions of the full names it is yes for; names of nothing and malformed ones are not among them.
+
+    One pass: a name costs a split and two look-ups, a container one decision, and only what the caller has rows on a proof.
+    """
+    if not access.decider.is_active(access.asked.subject_id):
+        return []
+    if KINDS[access.asked.kind].name_parts == 1:
+        return _filter_one_by_one(access, metastore_id, names)
+    places: dict[str, _Place | None] = {}
+    found = []
+    for index, name in enumerate(names):
+        prefix, _, leaf = name.rpartition(".")
+        if prefix in places:
+            place = places[prefix]
+        else:
+            place = places[prefix] = _place(access, metastore_id, prefix)
+        if place is not None:
+            child = place.children.get(leaf.lower() if leaf.isascii() else name_key(leaf))
+            if child is not None and place.allows(child):
+                found.append(index)
+    return found
+
+
+class _Place:
+    """A container names point into: what is in it by name key, and what has been answered about it."""
+
+    def __init__(self, access: Access, container_id: str, siblings: Siblings, alike: tuple[str, ...]) -> None:
+        kind = access.asked.kind
+        self.children = access.decider.snapshot.child_ids(container_id, kind)
+        self._kind, self._securables = kind, access.decider.snapshot.securables
+        self._siblings = siblings
+        self._known: dict[str, bool] = dict.fromkeys(alike, True) if siblings.everything else {}
+
+    def allows(self, child: str) -> bool:
+        known = self._known.get(child)
+        if known is None:
+            # A namespace is shared with other kinds: a view is not an answer about tables.
+            fits = self._securables[child].kind == self._kind
+            known = self._known[child] = fits and self._siblings.allows(child)
+        return known
+
+
+def _place(access: Access, metastore_id: str | None, prefix: str) -> _Place | None:
+    """The container of that full name; None where there is none or the answer is no for everything in it."""
+    snapshot, kind = access.decider.snapshot, access.asked.kind
+    try:
+        container = snapshot.resolve(name_steps(kind)[-2], prefix, metastore_id)
+    except InvalidName:
+        return None
+    children = snapshot.children(container.id, kind) if container else ()
+    if container is None or not children:
+        return None
+    siblings = access.siblings(container.id, children)
+    if siblings.nothing:
+        return None
+    return _Place(access, container.id, siblings, children)
+
+
+def _filter_one_by_one(access: Access, metastore_id: str | None, names: Iterable[str]) -> list[int]:
+    snapshot, known = access.decider.snapshot, dict[str, bool]()
+    found = []
+    for index, name in enumerate(names):
+        if name not in known:
+            try:
+                securable = snapshot.resolve(access.asked.kind, name, metastore_id)
+            except InvalidName:
+                securable = None
+            known[name] = securable is not None and access.allows(securable.id)
+        if known[name]:
+            found.append(index)
+    return found
