@@ -12,7 +12,7 @@ from lakewarden_policy import Decider, Unreached, load_policy
 from lakewarden_policy.givers import operation_of
 from lakewarden_policy.questions import Answer, explain_access
 from lakewarden_policy.remedies import Action, with_remedies
-from policies.isolated import Access, accesses, rich_world
+from policies.tangled import Access, accesses, tangled_world
 
 DENIALS = 1_000
 WORLDS = 20
@@ -23,7 +23,7 @@ def denials() -> list[tuple[Decider, Access, Answer]]:
     """A thousand random denials, explained."""
     found = []
     for seed in range(WORLDS):
-        decider = Decider(load_policy(), rich_world(seed, load_policy()))
+        decider = Decider(load_policy(), tangled_world(seed))
         asked = (
             access
             for access in accesses(random.Random(seed), decider, 10_000)
