@@ -131,6 +131,15 @@ class Grants:
 
         return pages(fetch, page_size=page_size, limit=limit)
 
+    def effective(
+        self, kind: str, full_name: str, principal: str | None = None
+    ) -> tuple[grants_pb2.EffectivePrivilege, ...]:
+        """Return every privilege a principal (None: the caller) holds on a securable, with where each comes from."""
+        request = grants_pb2.ListEffectivePrivilegesRequest(
+            securable_type=securable_type(kind), full_name=full_name, principal=principal or ""
+        )
+        return tuple(self._connection.call(self._stub.ListEffectivePrivileges, request).privileges)
+
 
 def change(
     action: grants_pb2.GrantChange.Action.ValueType, principal: str, privileges: str | Iterable[str]

@@ -9,12 +9,14 @@ from types import TracebackType
 from typing import Self
 
 from lakewarden._audit import Audit
-from lakewarden._authorization import Authorization, Grants, PlanAccess, PlanAnswer
+from lakewarden._authorization import Grants, PlanAccess, PlanAnswer
 from lakewarden._config import DEFAULT_TIMEOUT_SECONDS, resolve
 from lakewarden._connection import TRIES_MAX, Connection, open_connection
 from lakewarden._models import Models
 from lakewarden._principals import Groups, ServicePrincipals, Sessions, Tokens, Users
 from lakewarden._securables import Catalogs, Metastores, Schemas, Tables, Volumes, Workspaces
+from lakewarden._questions import Questions
+from lakewarden._securables import Catalogs, Metastores, Schemas, Tables, Workspaces
 
 
 class Client:
@@ -122,9 +124,9 @@ class Client:
         return Grants(self._connection)
 
     @cached_property
-    def authorization(self) -> Authorization:
-        """Checks and plan authorization."""
-        return Authorization(self._connection)
+    def authorization(self) -> Questions:
+        """Checks, plan authorization, and the questions why, who, what and what if."""
+        return Questions(self._connection)
 
     @cached_property
     def audit(self) -> Audit:

@@ -27,8 +27,8 @@ DEFAULT_PORT = 50051
 TIMEOUT_SECONDS_MAX = 30.0
 TRIES_MAX = 3
 BACKOFF_SECONDS = 0.1
-# The server sends at most 4 MiB but for one RPC, which answers with up to 8.
-MESSAGE_BYTES_MAX = 8 * 1024 * 1024
+# A little above the 8 MiB the largest request may have, so that what is larger gets the server's own reason.
+MESSAGE_BYTES_MAX = 9 * 1024 * 1024
 BOOTSTRAP_PREFIX = "lwboot_"
 # Visible ASCII: anything else is no token, and gRPC would refuse it with a message that repeats the secret.
 _TOKEN = re.compile(r"[!-~]+")

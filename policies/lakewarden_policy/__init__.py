@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from lakewarden_policy.decide import Decider, Decision, Missing
+from lakewarden_policy.effective import (
+    Origin,
+    Source,
+    effective_privileges,
+    principals_allowed,
+    source_of,
+)
 from lakewarden_policy.explain import Explanation, explain_operation, explain_privilege, quote_principal
+from lakewarden_policy.givers import Giver
 from lakewarden_policy.kinds import (
     ACCOUNT_ADMIN,
     ACCOUNT_ID,
@@ -31,6 +39,7 @@ from lakewarden_policy.names import (
     validate_group_name,
     validate_name,
 )
+from lakewarden_policy.needs import Need
 from lakewarden_policy.operations import BOUND_KINDS, FILTERED, PUBLIC, Atom, Operation
 from lakewarden_policy.policy import (
     Policy,
@@ -41,6 +50,7 @@ from lakewarden_policy.policy import (
     show_privilege,
 )
 from lakewarden_policy.privileges import Privilege
+from lakewarden_policy.questions import Answer, Fix, explain_access
 from lakewarden_policy.reach import Unreached
 from lakewarden_policy.records import (
     BINDING_TYPES,
@@ -60,7 +70,10 @@ from lakewarden_policy.records import (
     SqlFunction,
     Token,
 )
+from lakewarden_policy.remedies import Action, Obstacle, Remedy
+from lakewarden_policy.siblings import Access, Asked, accessible, filter_names, root_of, steps_below
 from lakewarden_policy.snapshot import Snapshot
+from lakewarden_policy.whatif import Changes, changed_snapshot
 
 __all__ = [
     "ACCOUNT_ADMIN",
@@ -78,12 +91,19 @@ __all__ = [
     "READ_WRITE",
     "RELATIONS",
     "WORKSPACE_GROUPS",
+    "Access",
+    "Action",
+    "Answer",
+    "Asked",
     "Atom",
     "Binding",
+    "Changes",
     "ColumnMask",
     "Decider",
     "Decision",
     "Explanation",
+    "Fix",
+    "Giver",
     "Grant",
     "Head",
     "InvalidName",
@@ -91,33 +111,47 @@ __all__ = [
     "Located",
     "Membership",
     "Missing",
+    "Need",
+    "Obstacle",
     "Operation",
+    "Origin",
     "Policy",
     "PolicyError",
     "Principal",
     "Privilege",
     "Reference",
+    "Remedy",
     "Row",
     "RowFilter",
     "Securable",
     "Snapshot",
+    "Source",
     "SqlFunction",
     "Token",
     "UnknownOperation",
     "UnknownPrivilege",
     "Unreached",
+    "accessible",
+    "changed_snapshot",
     "display_name",
+    "effective_privileges",
     "email_key",
+    "explain_access",
     "explain_operation",
     "explain_privilege",
+    "filter_names",
     "is_system_group",
     "load_policy",
     "name_key",
     "policy_texts",
     "principal_key",
+    "principals_allowed",
     "quote_principal",
+    "root_of",
     "show_privilege",
+    "source_of",
     "split_full_name",
+    "steps_below",
     "validate_application_id",
     "validate_email",
     "validate_group_name",

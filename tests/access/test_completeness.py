@@ -103,6 +103,9 @@ def _spelling(rpc: str) -> str:
     }.get(service, f"{service.lower()}s")  # fmt: skip
     verbs = {
         "Check": "check", "BatchCheck": "batch_check", "AuthorizePlan": "authorize_plan", "GetSession": "get",
+        "Explain": "explain", "Simulate": "simulate", "FilterSecurables": "filter_securables",
+        "ListAccessible": "list_accessible", "ListPrincipals": "list_principals",
+        "ListEffectivePrivileges": "effective",
         "ListGrants": "list", "UpdateGrants": "(grant|revoke|update)", "ListGroupMembers": "members",
         "UpdateGroupMembers": "update_members", "UpdateGroup": "rename",
         "GetAuditHead": "head", "VerifyAuditLog": "verify",

@@ -144,6 +144,10 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "WorkspaceService/UpdateWorkspace": {"workspace": {"fullName": NAME}, "updateMask": "comment"},
 }  # fmt: skip
 GRANTS: Mapping[str, Mapping[str, Any]] = {
+    "AuthorizationService/Explain": {"privilege": "NONSENSE"},
+    "AuthorizationService/ListPrincipals": {"privilege": "NONSENSE"},
+    "AuthorizationService/Simulate": {"privilege": "NONSENSE"},
+    "GrantService/ListEffectivePrivileges": {},
     "GrantService/ListGrants": {},
     "GrantService/UpdateGrants": {
         "changes": [{"action": "GRANT", "principal": "unknown", "privileges": ["NONSENSE"]}]
@@ -153,6 +157,8 @@ SUBJECTS: Mapping[str, Mapping[str, Any]] = {
     "AuthorizationService/AuthorizePlan": {"subject": NAME, "accesses": [{"securableType": "TABLE", "fullName": "main.open.box", "privilege": "SELECT"}]},
     "AuthorizationService/BatchCheck": {"subject": NAME, "accesses": [{"securableType": "TABLE", "fullName": "main.open.box", "privilege": "SELECT"}]},
     "AuthorizationService/Check": {"subject": NAME, "access": {"securableType": "TABLE", "fullName": "main.open.box", "privilege": "SELECT"}},
+    "AuthorizationService/FilterSecurables": {"subject": NAME, "securableType": "TABLE", "fullNames": ["main.open.box"]},
+    "AuthorizationService/ListAccessible": {"subject": NAME, "securableType": "TABLE"},
     "TokenService/CreateToken": {"principal": NAME},
     "TokenService/DeleteToken": {"principal": NAME, "id": "0" * 22},
     "TokenService/ListTokens": {"principal": NAME},

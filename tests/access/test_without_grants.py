@@ -15,7 +15,14 @@ from lakewarden_server.rules_document import EMPTY_LIST, OWN_IDENTITY, REFUSED, 
 
 EVERYBODY = "account users"
 PLACES = {"unassigned workspace": "workspace", "no workspace": ""}
-KINDLESS = {"lakewarden.v1.GrantService/ListGrants", "lakewarden.v1.GrantService/UpdateGrants"}
+KINDLESS = {
+    "lakewarden.v1.AuthorizationService/Explain",
+    "lakewarden.v1.AuthorizationService/ListPrincipals",
+    "lakewarden.v1.AuthorizationService/Simulate",
+    "lakewarden.v1.GrantService/ListEffectivePrivileges",
+    "lakewarden.v1.GrantService/ListGrants",
+    "lakewarden.v1.GrantService/UpdateGrants",
+}
 """An empty request names no kind, so that not even an operation is chosen."""
 OF_ONESELF = {
     "lakewarden.v1.TokenService/CreateToken",
@@ -136,7 +143,7 @@ def _says_where(answer: Answer, *, in_workspace: bool) -> bool:
 
 def _rows(answer: Answer) -> list[Any]:
     fields = answer.message.ListFields() if answer.message is not None else []
-    return [value for _, value in fields]
+    return [value for field, value in fields if field.name != "revision"]
 
 
 def _verdicts(answer: Answer) -> list[bool]:

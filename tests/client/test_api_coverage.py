@@ -22,6 +22,15 @@ METHODS: dict[str, Callable[[Client], Any]] = {
     "AuthorizationService/AuthorizePlan": lambda client: client.authorize_plan([]),
     "AuthorizationService/BatchCheck": lambda client: client.authorization.batch_check([ACCESS]),
     "AuthorizationService/Check": lambda client: client.authorization.check("SELECT", "table", "a.b.c"),
+    "AuthorizationService/Explain": lambda client: client.authorization.explain("SELECT", "table", "a.b.c"),
+    "AuthorizationService/FilterSecurables": lambda client: client.authorization.filter_securables(
+        "table", ["a.b.c"]
+    ),
+    "AuthorizationService/ListAccessible": lambda client: list(client.authorization.list_accessible("table")),
+    "AuthorizationService/ListPrincipals": lambda client: list(
+        client.authorization.list_principals("SELECT", "table", "a.b.c")
+    ),
+    "AuthorizationService/Simulate": lambda client: client.authorization.simulate("SELECT", "table", "a.b.c"),
     "CatalogService/CreateCatalog": lambda client: client.catalogs.create(
         "main", comment="c", properties={"a": "b"}
     ),
@@ -29,6 +38,7 @@ METHODS: dict[str, Callable[[Client], Any]] = {
     "CatalogService/GetCatalog": lambda client: client.catalogs.get("main"),
     "CatalogService/ListCatalogs": lambda client: list(client.catalogs.list()),
     "CatalogService/UpdateCatalog": lambda client: client.catalogs.update("main", comment=""),
+    "GrantService/ListEffectivePrivileges": lambda client: client.grants.effective("table", "a.b.c"),
     "GrantService/ListGrants": lambda client: list(client.grants.list("schema", "main.sales", "bob@x.io")),
     "GrantService/UpdateGrants": lambda client: client.grants.grant("SELECT", "table", "a.b.c", "bob@x.io"),
     "GroupService/CreateGroup": lambda client: client.groups.create("g"),
@@ -107,6 +117,11 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("AuditService/ListAuditRecords", "audit list --since 7d --outcome denied"),
     ("AuditService/VerifyAuditLog", "audit verify"),
     ("AuthorizationService/Check", "check bob@x.io SELECT table a.b.c"),
+    ("AuthorizationService/Explain", "explain bob@x.io SELECT table a.b.c"),
+    ("AuthorizationService/FilterSecurables", "can-access bob@x.io SELECT table a.b.c"),
+    ("AuthorizationService/ListAccessible", "what-can bob@x.io --privilege SELECT --under a.b"),
+    ("AuthorizationService/ListPrincipals", "who-can SELECT table a.b.c"),
+    ("AuthorizationService/Simulate", "simulate bob@x.io SELECT table a.b.c --join g bob@x.io"),
     ("CatalogService/CreateCatalog", "catalog create main --comment c --property a=b"),
     ("CatalogService/DeleteCatalog", "catalog delete main --force --yes"),
     ("CatalogService/GetCatalog", "catalog get main"),
@@ -116,6 +131,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("CatalogService/UpdateCatalog", "catalog owner main admins"),
     ("CatalogService/UpdateCatalog", "catalog rename main primary"),
     ("CatalogService/UpdateCatalog", "catalog update main --comment c"),
+    ("GrantService/ListEffectivePrivileges", "grants effective table a.b.c"),
     ("GrantService/ListGrants", "grants list schema a.b"),
     ("GrantService/ListGrants", "workspace member list w"),
     ("GrantService/UpdateGrants", "grant SELECT table a.b.c bob@x.io"),
@@ -255,5 +271,5 @@ def test_every_rpc_has_a_command_or_a_reason() -> None:
 def test_command_calls_its_rpc(wire: WireServer, rpc: str, line: str, output: str) -> None:
     arguments = [word.replace("id_INT", "id INT") for word in line.split()]
     code = main([*arguments, "--endpoint", wire.endpoint, "-o", output])
-    assert code == (1 if line.startswith("check") else 0)
+    assert code == (1 if line.startswith(("check", "explain", "simulate")) else 0)
     assert [call.rpc for call in wire.calls] == [rpc]

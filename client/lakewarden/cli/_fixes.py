@@ -1,9 +1,13 @@
-"""The GRANT statements of a denial as commands of this command line, to be copied."""
+"""What a denial says would help, as commands of this command line, to be copied."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lakewarden.v1.authorization_pb2 import Fix
 
 _STATEMENT = re.compile(r"GRANT ([A-Z_ ]+) ON ([A-Z]+) (\S+) TO `([^`]+)`")
 
@@ -14,3 +18,22 @@ def grant_commands(fixes: str) -> list[str]:
         shlex.join(["lakewarden", "grant", privilege, kind.lower(), full_name, principal])
         for privilege, kind, full_name, principal in _STATEMENT.findall(fixes)
     ]
+
+
+def fix_command(fix: Fix, *, workspace: str = "") -> str:
+    """The command that makes a change an explanation asks for, called from a workspace where one is named."""
+    from lakewarden.v1.authorization_pb2 import Fix
+    from lakewarden.v1.grants_pb2 import SecurableType
+
+    kind = SecurableType.Name(fix.securable_type).lower()
+    if fix.action == Fix.GRANT:
+        privilege = fix.privilege.replace("_", " ")
+        words = ["grant", privilege, kind, fix.full_name, fix.principal]
+    elif fix.action == Fix.BIND:
+        words = ["binding", "update", kind, fix.full_name, "--add", fix.workspace]
+    elif fix.action == Fix.ATTACH:
+        words = ["workspace", "attach", fix.workspace, fix.full_name]
+    else:
+        # Users have an email, service principals an id.
+        words = ["user" if "@" in fix.principal else "service-principal", "enable", fix.principal]
+    return shlex.join(["lakewarden", *words, *(("--workspace", workspace) if workspace else ())])

@@ -73,6 +73,32 @@ def list_grants(
 
 
 @grants.command(
+    "effective", example="lakewarden grants effective table main.sales.orders --principal bob@x.io"
+)
+@type_argument
+@name_argument
+@click.option("--principal", metavar="NAME", help="Whose; your own without it.")
+@pass_invocation
+def effective(invocation: Invocation, securable_type: str, full_name: str, principal: str | None) -> None:
+    """List every privilege a principal holds on a securable, what it comes from, and whether it can be used here."""
+    from lakewarden.cli._sources import source_words
+
+    held = invocation.open_client().grants.effective(securable_type, full_name, principal)
+    if not invocation.is_brief:
+        invocation.show_all(held, (), name="privilege")
+        return
+    rows = (
+        {
+            "privilege": each.privilege,
+            "usable": each.usable,
+            "comes_from": [source_words(source) for source in each.sources],
+        }
+        for each in held
+    )
+    invocation.show_all(rows, ("privilege", "usable", "comes_from"), name="privilege")
+
+
+@grants.command(
     "update",
     example="lakewarden grants update schema main.sales --json @changes.json\n"
     """lakewarden grants update schema main.sales --json '{"changes": [{"principal": "analysts", "add": ["SELECT"]}]}'""",

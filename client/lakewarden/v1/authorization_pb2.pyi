@@ -321,3 +321,586 @@ class AuthorizePlanResponse(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["allowed", b"allowed", "max_age", b"max_age", "revision", b"revision", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ExplainRequest(message.Message):
+    """Request of Explain."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: builtins.int
+    SECURABLE_TYPE_FIELD_NUMBER: builtins.int
+    FULL_NAME_FIELD_NUMBER: builtins.int
+    PRIVILEGE_FIELD_NUMBER: builtins.int
+    WORKSPACE_FIELD_NUMBER: builtins.int
+    subject: builtins.str
+    """Whose access: email, group name or application id; the caller when empty."""
+    securable_type: grants_pb2.SecurableType.ValueType
+    """Kind of the securable."""
+    full_name: builtins.str
+    """Full name, e.g. `main.sales.orders`."""
+    privilege: builtins.str
+    """The privilege, with spaces or underscores, in any case."""
+    workspace: builtins.str
+    """The workspace the access would come from, one the caller may see; the calling one when empty."""
+    def __init__(
+        self,
+        *,
+        subject: builtins.str = ...,
+        securable_type: grants_pb2.SecurableType.ValueType = ...,
+        full_name: builtins.str = ...,
+        privilege: builtins.str = ...,
+        workspace: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["full_name", b"full_name", "privilege", b"privilege", "securable_type", b"securable_type", "subject", b"subject", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ExplainResponse(message.Message):
+    """Response of Explain."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ALLOWED_FIELD_NUMBER: builtins.int
+    PROOF_FIELD_NUMBER: builtins.int
+    PROBLEMS_FIELD_NUMBER: builtins.int
+    FIXES_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    allowed: builtins.bool
+    """Whether the access is allowed."""
+    revision: builtins.str
+    """The revision it was decided at, as `<epoch>:<number>`."""
+    @builtins.property
+    def proof(self) -> containers.RepeatedCompositeFieldContainer[ProofStep]:
+        """Of an allowed access: each act that it needs, with the row that proves it."""
+
+    @builtins.property
+    def problems(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Of a denied one: everything that is missing or in the way, a sentence each."""
+
+    @builtins.property
+    def fixes(self) -> containers.RepeatedCompositeFieldContainer[Fix]:
+        """Of a denied one: changes that, made in this order, allow it, none of them superfluous. Empty where no change suffices."""
+
+    def __init__(
+        self,
+        *,
+        allowed: builtins.bool = ...,
+        proof: abc.Iterable[ProofStep] | None = ...,
+        problems: abc.Iterable[builtins.str] | None = ...,
+        fixes: abc.Iterable[Fix] | None = ...,
+        revision: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["allowed", b"allowed", "fixes", b"fixes", "problems", b"problems", "proof", b"proof", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ProofStep(message.Message):
+    """One act that an access needs, and why it is allowed."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRINCIPAL_FIELD_NUMBER: builtins.int
+    PRIVILEGE_FIELD_NUMBER: builtins.int
+    SECURABLE_TYPE_FIELD_NUMBER: builtins.int
+    FULL_NAME_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
+    principal: builtins.str
+    """Who needs it: the subject, or the owner of a view or function it goes through."""
+    privilege: builtins.str
+    """The act, e.g. `USE_SCHEMA`."""
+    securable_type: grants_pb2.SecurableType.ValueType
+    """Kind of the securable it is needed on."""
+    full_name: builtins.str
+    """Full name of the securable it is needed on."""
+    @builtins.property
+    def source(self) -> grants_pb2.PrivilegeSource:
+        """What proves it."""
+
+    def __init__(
+        self,
+        *,
+        principal: builtins.str = ...,
+        privilege: builtins.str = ...,
+        securable_type: grants_pb2.SecurableType.ValueType = ...,
+        full_name: builtins.str = ...,
+        source: grants_pb2.PrivilegeSource | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["source", b"source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["full_name", b"full_name", "principal", b"principal", "privilege", b"privilege", "securable_type", b"securable_type", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Fix(message.Message):
+    """A change that is needed, and who can make it."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    class _Action:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ActionEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[Fix._Action.ValueType], builtins.type):
+        DESCRIPTOR: descriptor.EnumDescriptor
+        ACTION_UNSPECIFIED: Fix._Action.ValueType  # 0
+        """Not said."""
+        ENABLE: Fix._Action.ValueType  # 1
+        """Enable a principal."""
+        ATTACH: Fix._Action.ValueType  # 2
+        """Attach a workspace to a metastore."""
+        BIND: Fix._Action.ValueType  # 3
+        """Bind a securable to a workspace, for reading and writing."""
+        GRANT: Fix._Action.ValueType  # 4
+        """Grant a privilege."""
+
+    class Action(_Action, metaclass=_ActionEnumTypeWrapper):
+        """What is to be done."""
+
+    ACTION_UNSPECIFIED: Fix.Action.ValueType  # 0
+    """Not said."""
+    ENABLE: Fix.Action.ValueType  # 1
+    """Enable a principal."""
+    ATTACH: Fix.Action.ValueType  # 2
+    """Attach a workspace to a metastore."""
+    BIND: Fix.Action.ValueType  # 3
+    """Bind a securable to a workspace, for reading and writing."""
+    GRANT: Fix.Action.ValueType  # 4
+    """Grant a privilege."""
+
+    ACTION_FIELD_NUMBER: builtins.int
+    SECURABLE_TYPE_FIELD_NUMBER: builtins.int
+    FULL_NAME_FIELD_NUMBER: builtins.int
+    PRINCIPAL_FIELD_NUMBER: builtins.int
+    PRIVILEGE_FIELD_NUMBER: builtins.int
+    WORKSPACE_FIELD_NUMBER: builtins.int
+    STATEMENT_FIELD_NUMBER: builtins.int
+    GIVERS_FIELD_NUMBER: builtins.int
+    action: Fix.Action.ValueType
+    """What is to be done."""
+    securable_type: grants_pb2.SecurableType.ValueType
+    """Kind of the securable it is done to; unspecified for ENABLE."""
+    full_name: builtins.str
+    """Full name of the securable it is done to."""
+    principal: builtins.str
+    """Who is granted to, or enabled."""
+    privilege: builtins.str
+    """The privilege to grant, with underscores."""
+    workspace: builtins.str
+    """The workspace to attach or bind to."""
+    statement: builtins.str
+    """A grant as SQL, e.g. "GRANT USE SCHEMA ON SCHEMA main.sales TO `bob@example.com`"; empty for other changes."""
+    @builtins.property
+    def givers(self) -> containers.RepeatedCompositeFieldContainer[Giver]:
+        """Some of those who can make it, the nearest first. Empty where nobody can now."""
+
+    def __init__(
+        self,
+        *,
+        action: Fix.Action.ValueType = ...,
+        securable_type: grants_pb2.SecurableType.ValueType = ...,
+        full_name: builtins.str = ...,
+        principal: builtins.str = ...,
+        privilege: builtins.str = ...,
+        workspace: builtins.str = ...,
+        statement: builtins.str = ...,
+        givers: abc.Iterable[Giver] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "full_name", b"full_name", "givers", b"givers", "principal", b"principal", "privilege", b"privilege", "securable_type", b"securable_type", "statement", b"statement", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Giver(message.Message):
+    """Somebody who can make a change."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRINCIPAL_FIELD_NUMBER: builtins.int
+    IS_GROUP_FIELD_NUMBER: builtins.int
+    BECAUSE_FIELD_NUMBER: builtins.int
+    WORKSPACE_FIELD_NUMBER: builtins.int
+    principal: builtins.str
+    """Email, group name or application id; empty where the caller may not know it."""
+    is_group: builtins.bool
+    """Whether it is a group: then some of its members can."""
+    because: builtins.str
+    """Why they can, e.g. `owner of catalog main`."""
+    workspace: builtins.str
+    """The workspace they have to call from, where it is not the one asked about and the caller may know it."""
+    def __init__(
+        self,
+        *,
+        principal: builtins.str = ...,
+        is_group: builtins.bool = ...,
+        because: builtins.str = ...,
+        workspace: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["because", b"because", "is_group", b"is_group", "principal", b"principal", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SimulateRequest(message.Message):
+    """Request of Simulate."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: builtins.int
+    SECURABLE_TYPE_FIELD_NUMBER: builtins.int
+    FULL_NAME_FIELD_NUMBER: builtins.int
+    PRIVILEGE_FIELD_NUMBER: builtins.int
+    GRANTS_FIELD_NUMBER: builtins.int
+    MEMBERSHIPS_FIELD_NUMBER: builtins.int
+    subject: builtins.str
+    """Whose access: email, group name or application id; the caller when empty."""
+    securable_type: grants_pb2.SecurableType.ValueType
+    """Kind of the securable."""
+    full_name: builtins.str
+    """Full name, e.g. `main.sales.orders`."""
+    privilege: builtins.str
+    """The privilege, with spaces or underscores, in any case."""
+    @builtins.property
+    def grants(self) -> containers.RepeatedCompositeFieldContainer[SimulatedGrant]:
+        """The grants that would be made or revoked. At most 1,000."""
+
+    @builtins.property
+    def memberships(self) -> containers.RepeatedCompositeFieldContainer[SimulatedMembership]:
+        """The members that would be added or removed. At most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        subject: builtins.str = ...,
+        securable_type: grants_pb2.SecurableType.ValueType = ...,
+        full_name: builtins.str = ...,
+        privilege: builtins.str = ...,
+        grants: abc.Iterable[SimulatedGrant] | None = ...,
+        memberships: abc.Iterable[SimulatedMembership] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["full_name", b"full_name", "grants", b"grants", "memberships", b"memberships", "privilege", b"privilege", "securable_type", b"securable_type", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SimulatedGrant(message.Message):
+    """A change of grants that is not made."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SECURABLE_TYPE_FIELD_NUMBER: builtins.int
+    FULL_NAME_FIELD_NUMBER: builtins.int
+    CHANGE_FIELD_NUMBER: builtins.int
+    securable_type: grants_pb2.SecurableType.ValueType
+    """Kind of the securable."""
+    full_name: builtins.str
+    """Full name of the securable."""
+    @builtins.property
+    def change(self) -> grants_pb2.GrantChange:
+        """What would be granted or revoked, as UpdateGrants takes it; expiry and reason are left aside."""
+
+    def __init__(
+        self,
+        *,
+        securable_type: grants_pb2.SecurableType.ValueType = ...,
+        full_name: builtins.str = ...,
+        change: grants_pb2.GrantChange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["change", b"change", "full_name", b"full_name", "securable_type", b"securable_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SimulatedMembership(message.Message):
+    """A change of a group that is not made."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: builtins.int
+    MEMBER_FIELD_NUMBER: builtins.int
+    REMOVE_FIELD_NUMBER: builtins.int
+    group: builtins.str
+    """Name of the group."""
+    member: builtins.str
+    """The member: email, group name or application id."""
+    remove: builtins.bool
+    """Whether it would be removed rather than added."""
+    def __init__(
+        self,
+        *,
+        group: builtins.str = ...,
+        member: builtins.str = ...,
+        remove: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["group", b"group", "member", b"member", "remove", b"remove"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SimulateResponse(message.Message):
+    """Response of Simulate."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    VERDICT_FIELD_NUMBER: builtins.int
+    ALLOWED_NOW_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    allowed_now: builtins.bool
+    """What Check answers now."""
+    revision: builtins.str
+    """The revision it starts from, as `<epoch>:<number>`."""
+    @builtins.property
+    def verdict(self) -> Verdict:
+        """What Check would answer."""
+
+    def __init__(
+        self,
+        *,
+        verdict: Verdict | None = ...,
+        allowed_now: builtins.bool = ...,
+        revision: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["verdict", b"verdict"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["allowed_now", b"allowed_now", "revision", b"revision", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class FilterSecurablesRequest(message.Message):
+    """Request of FilterSecurables."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: builtins.int
+    SECURABLE_TYPE_FIELD_NUMBER: builtins.int
+    PRIVILEGE_FIELD_NUMBER: builtins.int
+    FULL_NAMES_FIELD_NUMBER: builtins.int
+    subject: builtins.str
+    """Who would access: email or application id; the caller when empty."""
+    securable_type: grants_pb2.SecurableType.ValueType
+    """Kind of the securables."""
+    privilege: builtins.str
+    """The privilege, with spaces or underscores, in any case; empty asks which of them the principal may see."""
+    @builtins.property
+    def full_names(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Full names, e.g. `main.sales.orders`. At most 100,000."""
+
+    def __init__(
+        self,
+        *,
+        subject: builtins.str = ...,
+        securable_type: grants_pb2.SecurableType.ValueType = ...,
+        privilege: builtins.str = ...,
+        full_names: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["full_names", b"full_names", "privilege", b"privilege", "securable_type", b"securable_type", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class FilterSecurablesResponse(message.Message):
+    """Response of FilterSecurables."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    INDICES_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    revision: builtins.str
+    """The revision it was decided at, as `<epoch>:<number>`."""
+    @builtins.property
+    def indices(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Positions in `full_names`, from 0, ascending."""
+
+    def __init__(
+        self,
+        *,
+        indices: abc.Iterable[builtins.int] | None = ...,
+        revision: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["indices", b"indices", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListAccessibleRequest(message.Message):
+    """Request of ListAccessible."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: builtins.int
+    SECURABLE_TYPE_FIELD_NUMBER: builtins.int
+    PRIVILEGE_FIELD_NUMBER: builtins.int
+    PARENT_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    subject: builtins.str
+    """Who would access: email or application id; the caller when empty."""
+    securable_type: grants_pb2.SecurableType.ValueType
+    """Kind of the securables."""
+    privilege: builtins.str
+    """The privilege, with spaces or underscores, in any case; empty lists what the principal may see."""
+    parent: builtins.str
+    """Full name of the catalog or schema to look below; empty means the whole metastore of the calling workspace."""
+    page_size: builtins.int
+    """At most this many; 0 means 100, and more than 1,000 means 1,000."""
+    page_token: builtins.str
+    """`next_page_token` of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        subject: builtins.str = ...,
+        securable_type: grants_pb2.SecurableType.ValueType = ...,
+        privilege: builtins.str = ...,
+        parent: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "privilege", b"privilege", "securable_type", b"securable_type", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListAccessibleResponse(message.Message):
+    """Response of ListAccessible."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FULL_NAMES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Set while there is more: hand it back as `page_token`."""
+    revision: builtins.str
+    """The revision it was decided at, as `<epoch>:<number>`."""
+    @builtins.property
+    def full_names(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Full names, in the order of their parts."""
+
+    def __init__(
+        self,
+        *,
+        full_names: abc.Iterable[builtins.str] | None = ...,
+        next_page_token: builtins.str = ...,
+        revision: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["full_names", b"full_names", "next_page_token", b"next_page_token", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListPrincipalsRequest(message.Message):
+    """Request of ListPrincipals."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SECURABLE_TYPE_FIELD_NUMBER: builtins.int
+    FULL_NAME_FIELD_NUMBER: builtins.int
+    PRIVILEGE_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    securable_type: grants_pb2.SecurableType.ValueType
+    """Kind of the securable."""
+    full_name: builtins.str
+    """Full name, e.g. `main.sales.orders`."""
+    privilege: builtins.str
+    """The privilege, with spaces or underscores, in any case."""
+    page_size: builtins.int
+    """At most this many; 0 means 100, and more than 1,000 means 1,000."""
+    page_token: builtins.str
+    """`next_page_token` of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        securable_type: grants_pb2.SecurableType.ValueType = ...,
+        full_name: builtins.str = ...,
+        privilege: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["full_name", b"full_name", "page_size", b"page_size", "page_token", b"page_token", "privilege", b"privilege", "securable_type", b"securable_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListPrincipalsResponse(message.Message):
+    """Response of ListPrincipals."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRINCIPALS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Set while there is more: hand it back as `page_token`."""
+    revision: builtins.str
+    """The revision it was decided at, as `<epoch>:<number>`."""
+    @builtins.property
+    def principals(self) -> containers.RepeatedCompositeFieldContainer[AllowedPrincipal]:
+        """Those who may, in the order of their names."""
+
+    def __init__(
+        self,
+        *,
+        principals: abc.Iterable[AllowedPrincipal] | None = ...,
+        next_page_token: builtins.str = ...,
+        revision: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "principals", b"principals", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AllowedPrincipal(message.Message):
+    """Somebody who may use the privilege asked about."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRINCIPAL_FIELD_NUMBER: builtins.int
+    HOW_FIELD_NUMBER: builtins.int
+    principal: builtins.str
+    """Email or application id."""
+    @builtins.property
+    def how(self) -> containers.RepeatedCompositeFieldContainer[grants_pb2.PrivilegeSource]:
+        """What the access rests on, the privilege itself first, then its gates."""
+
+    def __init__(
+        self,
+        *,
+        principal: builtins.str = ...,
+        how: abc.Iterable[grants_pb2.PrivilegeSource] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["how", b"how", "principal", b"principal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...

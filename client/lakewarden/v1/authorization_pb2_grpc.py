@@ -50,6 +50,31 @@ class AuthorizationServiceStub(object):
                 request_serializer=lakewarden_dot_v1_dot_authorization__pb2.AuthorizePlanRequest.SerializeToString,
                 response_deserializer=lakewarden_dot_v1_dot_authorization__pb2.AuthorizePlanResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/lakewarden.v1.AuthorizationService/Explain',
+                request_serializer=lakewarden_dot_v1_dot_authorization__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_authorization__pb2.ExplainResponse.FromString,
+                _registered_method=True)
+        self.Simulate = channel.unary_unary(
+                '/lakewarden.v1.AuthorizationService/Simulate',
+                request_serializer=lakewarden_dot_v1_dot_authorization__pb2.SimulateRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_authorization__pb2.SimulateResponse.FromString,
+                _registered_method=True)
+        self.FilterSecurables = channel.unary_unary(
+                '/lakewarden.v1.AuthorizationService/FilterSecurables',
+                request_serializer=lakewarden_dot_v1_dot_authorization__pb2.FilterSecurablesRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_authorization__pb2.FilterSecurablesResponse.FromString,
+                _registered_method=True)
+        self.ListAccessible = channel.unary_unary(
+                '/lakewarden.v1.AuthorizationService/ListAccessible',
+                request_serializer=lakewarden_dot_v1_dot_authorization__pb2.ListAccessibleRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_authorization__pb2.ListAccessibleResponse.FromString,
+                _registered_method=True)
+        self.ListPrincipals = channel.unary_unary(
+                '/lakewarden.v1.AuthorizationService/ListPrincipals',
+                request_serializer=lakewarden_dot_v1_dot_authorization__pb2.ListPrincipalsRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_authorization__pb2.ListPrincipalsResponse.FromString,
+                _registered_method=True)
 
 
 class AuthorizationServiceServicer(object):
@@ -79,6 +104,49 @@ class AuthorizationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """Why a principal may or may not use a privilege on a securable: the proof of a yes; for a no everything missing, the smallest set
+        of changes that makes it a yes, and who can make them. For who lists all grants of the securable, for oneself, and for query
+        engines of the workspace. Fails with PERMISSION_DENIED, also for a securable that neither the caller nor the principal sees, and
+        INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PRINCIPAL_UNKNOWN, FIELD_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Simulate(self, request, context):
+        """What Check would answer if some grants and memberships were other than they are. Stores nothing. For who may Explain, about changes
+        the caller could make. Fails as Explain does, and with PERMISSION_DENIED (PRIVILEGE_MISSING) for a change the caller may not make.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FilterSecurables(self, request, context):
+        """Which of many securables a principal may use a privilege on, or see: the positions of their names. The cost follows what the
+        principal holds, not how much is granted to others. Requests may have 8 MiB. Fails as Check does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAccessible(self, request, context):
+        """Lists the securables below a container that a principal may use a privilege on, or see, in the order of their names. A container
+        that is absent or hidden is empty. Fails as Check does, and with INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPrincipals(self, request, context):
+        """Lists the users and service principals that may use a privilege on a securable from the calling workspace, in the order of their
+        names, each with the proof. For who lists all grants of the securable.
+        Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PAGE_TOKEN_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthorizationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -96,6 +164,31 @@ def add_AuthorizationServiceServicer_to_server(servicer, server):
                     servicer.AuthorizePlan,
                     request_deserializer=lakewarden_dot_v1_dot_authorization__pb2.AuthorizePlanRequest.FromString,
                     response_serializer=lakewarden_dot_v1_dot_authorization__pb2.AuthorizePlanResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=lakewarden_dot_v1_dot_authorization__pb2.ExplainRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_authorization__pb2.ExplainResponse.SerializeToString,
+            ),
+            'Simulate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Simulate,
+                    request_deserializer=lakewarden_dot_v1_dot_authorization__pb2.SimulateRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_authorization__pb2.SimulateResponse.SerializeToString,
+            ),
+            'FilterSecurables': grpc.unary_unary_rpc_method_handler(
+                    servicer.FilterSecurables,
+                    request_deserializer=lakewarden_dot_v1_dot_authorization__pb2.FilterSecurablesRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_authorization__pb2.FilterSecurablesResponse.SerializeToString,
+            ),
+            'ListAccessible': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccessible,
+                    request_deserializer=lakewarden_dot_v1_dot_authorization__pb2.ListAccessibleRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_authorization__pb2.ListAccessibleResponse.SerializeToString,
+            ),
+            'ListPrincipals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPrincipals,
+                    request_deserializer=lakewarden_dot_v1_dot_authorization__pb2.ListPrincipalsRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_authorization__pb2.ListPrincipalsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -180,6 +273,141 @@ class AuthorizationService(object):
             '/lakewarden.v1.AuthorizationService/AuthorizePlan',
             lakewarden_dot_v1_dot_authorization__pb2.AuthorizePlanRequest.SerializeToString,
             lakewarden_dot_v1_dot_authorization__pb2.AuthorizePlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.AuthorizationService/Explain',
+            lakewarden_dot_v1_dot_authorization__pb2.ExplainRequest.SerializeToString,
+            lakewarden_dot_v1_dot_authorization__pb2.ExplainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Simulate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.AuthorizationService/Simulate',
+            lakewarden_dot_v1_dot_authorization__pb2.SimulateRequest.SerializeToString,
+            lakewarden_dot_v1_dot_authorization__pb2.SimulateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FilterSecurables(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.AuthorizationService/FilterSecurables',
+            lakewarden_dot_v1_dot_authorization__pb2.FilterSecurablesRequest.SerializeToString,
+            lakewarden_dot_v1_dot_authorization__pb2.FilterSecurablesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccessible(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.AuthorizationService/ListAccessible',
+            lakewarden_dot_v1_dot_authorization__pb2.ListAccessibleRequest.SerializeToString,
+            lakewarden_dot_v1_dot_authorization__pb2.ListAccessibleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPrincipals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.AuthorizationService/ListPrincipals',
+            lakewarden_dot_v1_dot_authorization__pb2.ListPrincipalsRequest.SerializeToString,
+            lakewarden_dot_v1_dot_authorization__pb2.ListPrincipalsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,29 @@ class AuthorizationServiceStub:
     """The answers of many Checks for one subject, at one revision, in the order asked. Fails as Check does."""
     AuthorizePlan: grpc.UnaryUnaryMultiCallable[authorization_pb2.AuthorizePlanRequest, authorization_pb2.AuthorizePlanResponse]
     """Everything a query plan accesses, decided at once: allowed only if each access is. Fails as Check does."""
+    Explain: grpc.UnaryUnaryMultiCallable[authorization_pb2.ExplainRequest, authorization_pb2.ExplainResponse]
+    """Why a principal may or may not use a privilege on a securable: the proof of a yes; for a no everything missing, the smallest set
+    of changes that makes it a yes, and who can make them. For who lists all grants of the securable, for oneself, and for query
+    engines of the workspace. Fails with PERMISSION_DENIED, also for a securable that neither the caller nor the principal sees, and
+    INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PRINCIPAL_UNKNOWN, FIELD_INVALID).
+    """
+    Simulate: grpc.UnaryUnaryMultiCallable[authorization_pb2.SimulateRequest, authorization_pb2.SimulateResponse]
+    """What Check would answer if some grants and memberships were other than they are. Stores nothing. For who may Explain, about changes
+    the caller could make. Fails as Explain does, and with PERMISSION_DENIED (PRIVILEGE_MISSING) for a change the caller may not make.
+    """
+    FilterSecurables: grpc.UnaryUnaryMultiCallable[authorization_pb2.FilterSecurablesRequest, authorization_pb2.FilterSecurablesResponse]
+    """Which of many securables a principal may use a privilege on, or see: the positions of their names. The cost follows what the
+    principal holds, not how much is granted to others. Requests may have 8 MiB. Fails as Check does.
+    """
+    ListAccessible: grpc.UnaryUnaryMultiCallable[authorization_pb2.ListAccessibleRequest, authorization_pb2.ListAccessibleResponse]
+    """Lists the securables below a container that a principal may use a privilege on, or see, in the order of their names. A container
+    that is absent or hidden is empty. Fails as Check does, and with INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID).
+    """
+    ListPrincipals: grpc.UnaryUnaryMultiCallable[authorization_pb2.ListPrincipalsRequest, authorization_pb2.ListPrincipalsResponse]
+    """Lists the users and service principals that may use a privilege on a securable from the calling workspace, in the order of their
+    names, each with the proof. For who lists all grants of the securable.
+    Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PAGE_TOKEN_INVALID).
+    """
 
 @typing.type_check_only
 class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
@@ -57,6 +80,29 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     """The answers of many Checks for one subject, at one revision, in the order asked. Fails as Check does."""
     AuthorizePlan: aio.UnaryUnaryMultiCallable[authorization_pb2.AuthorizePlanRequest, authorization_pb2.AuthorizePlanResponse]  # type: ignore[assignment]
     """Everything a query plan accesses, decided at once: allowed only if each access is. Fails as Check does."""
+    Explain: aio.UnaryUnaryMultiCallable[authorization_pb2.ExplainRequest, authorization_pb2.ExplainResponse]  # type: ignore[assignment]
+    """Why a principal may or may not use a privilege on a securable: the proof of a yes; for a no everything missing, the smallest set
+    of changes that makes it a yes, and who can make them. For who lists all grants of the securable, for oneself, and for query
+    engines of the workspace. Fails with PERMISSION_DENIED, also for a securable that neither the caller nor the principal sees, and
+    INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PRINCIPAL_UNKNOWN, FIELD_INVALID).
+    """
+    Simulate: aio.UnaryUnaryMultiCallable[authorization_pb2.SimulateRequest, authorization_pb2.SimulateResponse]  # type: ignore[assignment]
+    """What Check would answer if some grants and memberships were other than they are. Stores nothing. For who may Explain, about changes
+    the caller could make. Fails as Explain does, and with PERMISSION_DENIED (PRIVILEGE_MISSING) for a change the caller may not make.
+    """
+    FilterSecurables: aio.UnaryUnaryMultiCallable[authorization_pb2.FilterSecurablesRequest, authorization_pb2.FilterSecurablesResponse]  # type: ignore[assignment]
+    """Which of many securables a principal may use a privilege on, or see: the positions of their names. The cost follows what the
+    principal holds, not how much is granted to others. Requests may have 8 MiB. Fails as Check does.
+    """
+    ListAccessible: aio.UnaryUnaryMultiCallable[authorization_pb2.ListAccessibleRequest, authorization_pb2.ListAccessibleResponse]  # type: ignore[assignment]
+    """Lists the securables below a container that a principal may use a privilege on, or see, in the order of their names. A container
+    that is absent or hidden is empty. Fails as Check does, and with INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID).
+    """
+    ListPrincipals: aio.UnaryUnaryMultiCallable[authorization_pb2.ListPrincipalsRequest, authorization_pb2.ListPrincipalsResponse]  # type: ignore[assignment]
+    """Lists the users and service principals that may use a privilege on a securable from the calling workspace, in the order of their
+    names, each with the proof. For who lists all grants of the securable.
+    Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PAGE_TOKEN_INVALID).
+    """
 
 class AuthorizationServiceServicer(metaclass=abc_1.ABCMeta):
     """Decides accesses. The subject's rights alone decide; asking for another subject needs QUERY_ENGINE in the calling workspace."""
@@ -87,5 +133,58 @@ class AuthorizationServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[authorization_pb2.AuthorizePlanResponse, abc.Awaitable[authorization_pb2.AuthorizePlanResponse]]:
         """Everything a query plan accesses, decided at once: allowed only if each access is. Fails as Check does."""
+
+    @abc_1.abstractmethod
+    def Explain(
+        self,
+        request: authorization_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[authorization_pb2.ExplainResponse, abc.Awaitable[authorization_pb2.ExplainResponse]]:
+        """Why a principal may or may not use a privilege on a securable: the proof of a yes; for a no everything missing, the smallest set
+        of changes that makes it a yes, and who can make them. For who lists all grants of the securable, for oneself, and for query
+        engines of the workspace. Fails with PERMISSION_DENIED, also for a securable that neither the caller nor the principal sees, and
+        INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PRINCIPAL_UNKNOWN, FIELD_INVALID).
+        """
+
+    @abc_1.abstractmethod
+    def Simulate(
+        self,
+        request: authorization_pb2.SimulateRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[authorization_pb2.SimulateResponse, abc.Awaitable[authorization_pb2.SimulateResponse]]:
+        """What Check would answer if some grants and memberships were other than they are. Stores nothing. For who may Explain, about changes
+        the caller could make. Fails as Explain does, and with PERMISSION_DENIED (PRIVILEGE_MISSING) for a change the caller may not make.
+        """
+
+    @abc_1.abstractmethod
+    def FilterSecurables(
+        self,
+        request: authorization_pb2.FilterSecurablesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[authorization_pb2.FilterSecurablesResponse, abc.Awaitable[authorization_pb2.FilterSecurablesResponse]]:
+        """Which of many securables a principal may use a privilege on, or see: the positions of their names. The cost follows what the
+        principal holds, not how much is granted to others. Requests may have 8 MiB. Fails as Check does.
+        """
+
+    @abc_1.abstractmethod
+    def ListAccessible(
+        self,
+        request: authorization_pb2.ListAccessibleRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[authorization_pb2.ListAccessibleResponse, abc.Awaitable[authorization_pb2.ListAccessibleResponse]]:
+        """Lists the securables below a container that a principal may use a privilege on, or see, in the order of their names. A container
+        that is absent or hidden is empty. Fails as Check does, and with INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID).
+        """
+
+    @abc_1.abstractmethod
+    def ListPrincipals(
+        self,
+        request: authorization_pb2.ListPrincipalsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[authorization_pb2.ListPrincipalsResponse, abc.Awaitable[authorization_pb2.ListPrincipalsResponse]]:
+        """Lists the users and service principals that may use a privilege on a securable from the calling workspace, in the order of their
+        names, each with the proof. For who lists all grants of the securable.
+        Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PAGE_TOKEN_INVALID).
+        """
 
 def add_AuthorizationServiceServicer_to_server(servicer: AuthorizationServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

@@ -6,6 +6,7 @@ Grants: which principal holds which privilege on which securable."""
 from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
+from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 import builtins as builtins
@@ -256,5 +257,164 @@ class UpdateGrantsResponse(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["assignments", b"assignments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListEffectivePrivilegesRequest(message.Message):
+    """Request of ListEffectivePrivileges."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SECURABLE_TYPE_FIELD_NUMBER: builtins.int
+    FULL_NAME_FIELD_NUMBER: builtins.int
+    PRINCIPAL_FIELD_NUMBER: builtins.int
+    securable_type: SecurableType.ValueType
+    """Kind of the securable."""
+    full_name: builtins.str
+    """Full name of the securable, e.g. `main.sales.orders`."""
+    principal: builtins.str
+    """Whose privileges: email, group name or application id; the caller's when empty."""
+    def __init__(
+        self,
+        *,
+        securable_type: SecurableType.ValueType = ...,
+        full_name: builtins.str = ...,
+        principal: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["full_name", b"full_name", "principal", b"principal", "securable_type", b"securable_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListEffectivePrivilegesResponse(message.Message):
+    """Response of ListEffectivePrivileges."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRIVILEGES_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    revision: builtins.str
+    """The revision it was answered at, as `<epoch>:<number>`."""
+    @builtins.property
+    def privileges(self) -> containers.RepeatedCompositeFieldContainer[EffectivePrivilege]:
+        """The privileges held, at most as many as the kind of securable has. Not paged for that reason."""
+
+    def __init__(
+        self,
+        *,
+        privileges: abc.Iterable[EffectivePrivilege] | None = ...,
+        revision: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["privileges", b"privileges", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class EffectivePrivilege(message.Message):
+    """A privilege that somebody holds."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRIVILEGE_FIELD_NUMBER: builtins.int
+    USABLE_FIELD_NUMBER: builtins.int
+    SOURCES_FIELD_NUMBER: builtins.int
+    privilege: builtins.str
+    """The privilege, with underscores, e.g. `USE_CATALOG`."""
+    usable: builtins.bool
+    """Whether it can be used now from the calling workspace: false where a gate is missing or the workspace stands in the way."""
+    @builtins.property
+    def sources(self) -> containers.RepeatedCompositeFieldContainer[PrivilegeSource]:
+        """Everything it comes from: the securable itself first, then its containers."""
+
+    def __init__(
+        self,
+        *,
+        privilege: builtins.str = ...,
+        usable: builtins.bool = ...,
+        sources: abc.Iterable[PrivilegeSource] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["privilege", b"privilege", "sources", b"sources", "usable", b"usable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PrivilegeSource(message.Message):
+    """One reason why somebody holds something."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    class _Origin:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OriginEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[PrivilegeSource._Origin.ValueType], builtins.type):
+        DESCRIPTOR: descriptor.EnumDescriptor
+        ORIGIN_UNSPECIFIED: PrivilegeSource._Origin.ValueType  # 0
+        """Not said."""
+        GRANT: PrivilegeSource._Origin.ValueType  # 1
+        """A stored grant."""
+        OWNERSHIP: PrivilegeSource._Origin.ValueType  # 2
+        """Ownership of the securable it stands on."""
+        BEING: PrivilegeSource._Origin.ValueType  # 3
+        """What everybody has without a grant: being oneself, seeing the metastore of one's workspace."""
+
+    class Origin(_Origin, metaclass=_OriginEnumTypeWrapper):
+        """What a source is."""
+
+    ORIGIN_UNSPECIFIED: PrivilegeSource.Origin.ValueType  # 0
+    """Not said."""
+    GRANT: PrivilegeSource.Origin.ValueType  # 1
+    """A stored grant."""
+    OWNERSHIP: PrivilegeSource.Origin.ValueType  # 2
+    """Ownership of the securable it stands on."""
+    BEING: PrivilegeSource.Origin.ValueType  # 3
+    """What everybody has without a grant: being oneself, seeing the metastore of one's workspace."""
+
+    ORIGIN_FIELD_NUMBER: builtins.int
+    PRIVILEGE_FIELD_NUMBER: builtins.int
+    SECURABLE_TYPE_FIELD_NUMBER: builtins.int
+    FULL_NAME_FIELD_NUMBER: builtins.int
+    PRINCIPAL_FIELD_NUMBER: builtins.int
+    GROUP_PATH_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    origin: PrivilegeSource.Origin.ValueType
+    """What it is."""
+    privilege: builtins.str
+    """What is held there: a privilege, e.g. `ALL_PRIVILEGES`, or `OWNER`."""
+    securable_type: SecurableType.ValueType
+    """Kind of the securable it is held on."""
+    full_name: builtins.str
+    """The securable it is held on: the one asked about, or a container it is passed down from."""
+    principal: builtins.str
+    """Who holds it: the principal itself or one of its groups."""
+    @builtins.property
+    def group_path(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The groups from the principal's own up to the one that holds it; empty where it holds it itself."""
+
+    @builtins.property
+    def expire_time(self) -> timestamp_pb2.Timestamp:
+        """When a grant ends; absent for one that does not."""
+
+    def __init__(
+        self,
+        *,
+        origin: PrivilegeSource.Origin.ValueType = ...,
+        privilege: builtins.str = ...,
+        securable_type: SecurableType.ValueType = ...,
+        full_name: builtins.str = ...,
+        principal: builtins.str = ...,
+        group_path: abc.Iterable[builtins.str] | None = ...,
+        expire_time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time", "full_name", b"full_name", "group_path", b"group_path", "origin", b"origin", "principal", b"principal", "privilege", b"privilege", "securable_type", b"securable_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -40,6 +40,11 @@ class GrantServiceStub(object):
                 request_serializer=lakewarden_dot_v1_dot_grants__pb2.ListGrantsRequest.SerializeToString,
                 response_deserializer=lakewarden_dot_v1_dot_grants__pb2.ListGrantsResponse.FromString,
                 _registered_method=True)
+        self.ListEffectivePrivileges = channel.unary_unary(
+                '/lakewarden.v1.GrantService/ListEffectivePrivileges',
+                request_serializer=lakewarden_dot_v1_dot_grants__pb2.ListEffectivePrivilegesRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_grants__pb2.ListEffectivePrivilegesResponse.FromString,
+                _registered_method=True)
         self.UpdateGrants = channel.unary_unary(
                 '/lakewarden.v1.GrantService/UpdateGrants',
                 request_serializer=lakewarden_dot_v1_dot_grants__pb2.UpdateGrantsRequest.SerializeToString,
@@ -60,6 +65,15 @@ class GrantServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEffectivePrivileges(self, request, context):
+        """Lists every privilege that one principal holds on a securable, and where each comes from: grants on it and above it, through
+        which groups, ownership. Everybody may ask about themselves, about others who lists all grants of the securable.
+        Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRINCIPAL_UNKNOWN).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def UpdateGrants(self, request, context):
         """Grants and revokes privileges on one securable: all of it or nothing. Granting a held and revoking an absent privilege change nothing.
         Fails with INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PRINCIPAL_UNKNOWN), FAILED_PRECONDITION (LAST_ADMIN), PERMISSION_DENIED.
@@ -75,6 +89,11 @@ def add_GrantServiceServicer_to_server(servicer, server):
                     servicer.ListGrants,
                     request_deserializer=lakewarden_dot_v1_dot_grants__pb2.ListGrantsRequest.FromString,
                     response_serializer=lakewarden_dot_v1_dot_grants__pb2.ListGrantsResponse.SerializeToString,
+            ),
+            'ListEffectivePrivileges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEffectivePrivileges,
+                    request_deserializer=lakewarden_dot_v1_dot_grants__pb2.ListEffectivePrivilegesRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_grants__pb2.ListEffectivePrivilegesResponse.SerializeToString,
             ),
             'UpdateGrants': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateGrants,
@@ -110,6 +129,33 @@ class GrantService(object):
             '/lakewarden.v1.GrantService/ListGrants',
             lakewarden_dot_v1_dot_grants__pb2.ListGrantsRequest.SerializeToString,
             lakewarden_dot_v1_dot_grants__pb2.ListGrantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEffectivePrivileges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.GrantService/ListEffectivePrivileges',
+            lakewarden_dot_v1_dot_grants__pb2.ListEffectivePrivilegesRequest.SerializeToString,
+            lakewarden_dot_v1_dot_grants__pb2.ListEffectivePrivilegesResponse.FromString,
             options,
             channel_credentials,
             insecure,

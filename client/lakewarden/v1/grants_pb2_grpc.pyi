@@ -38,6 +38,11 @@ class GrantServiceStub:
     not grant on it sees only their own, including those of their groups. Ownership and inherited grants are not in it.
     Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
     """
+    ListEffectivePrivileges: grpc.UnaryUnaryMultiCallable[grants_pb2.ListEffectivePrivilegesRequest, grants_pb2.ListEffectivePrivilegesResponse]
+    """Lists every privilege that one principal holds on a securable, and where each comes from: grants on it and above it, through
+    which groups, ownership. Everybody may ask about themselves, about others who lists all grants of the securable.
+    Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRINCIPAL_UNKNOWN).
+    """
     UpdateGrants: grpc.UnaryUnaryMultiCallable[grants_pb2.UpdateGrantsRequest, grants_pb2.UpdateGrantsResponse]
     """Grants and revokes privileges on one securable: all of it or nothing. Granting a held and revoking an absent privilege change nothing.
     Fails with INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PRINCIPAL_UNKNOWN), FAILED_PRECONDITION (LAST_ADMIN), PERMISSION_DENIED.
@@ -52,6 +57,11 @@ class GrantServiceAsyncStub(GrantServiceStub):
     """Lists the grants made on a securable itself, a page of whole principals at a time, in the order of their names. Who may
     not grant on it sees only their own, including those of their groups. Ownership and inherited grants are not in it.
     Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+    """
+    ListEffectivePrivileges: aio.UnaryUnaryMultiCallable[grants_pb2.ListEffectivePrivilegesRequest, grants_pb2.ListEffectivePrivilegesResponse]  # type: ignore[assignment]
+    """Lists every privilege that one principal holds on a securable, and where each comes from: grants on it and above it, through
+    which groups, ownership. Everybody may ask about themselves, about others who lists all grants of the securable.
+    Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRINCIPAL_UNKNOWN).
     """
     UpdateGrants: aio.UnaryUnaryMultiCallable[grants_pb2.UpdateGrantsRequest, grants_pb2.UpdateGrantsResponse]  # type: ignore[assignment]
     """Grants and revokes privileges on one securable: all of it or nothing. Granting a held and revoking an absent privilege change nothing.
@@ -70,6 +80,17 @@ class GrantServiceServicer(metaclass=abc_1.ABCMeta):
         """Lists the grants made on a securable itself, a page of whole principals at a time, in the order of their names. Who may
         not grant on it sees only their own, including those of their groups. Ownership and inherited grants are not in it.
         Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+        """
+
+    @abc_1.abstractmethod
+    def ListEffectivePrivileges(
+        self,
+        request: grants_pb2.ListEffectivePrivilegesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[grants_pb2.ListEffectivePrivilegesResponse, abc.Awaitable[grants_pb2.ListEffectivePrivilegesResponse]]:
+        """Lists every privilege that one principal holds on a securable, and where each comes from: grants on it and above it, through
+        which groups, ownership. Everybody may ask about themselves, about others who lists all grants of the securable.
+        Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRINCIPAL_UNKNOWN).
         """
 
     @abc_1.abstractmethod

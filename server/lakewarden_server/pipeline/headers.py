@@ -93,13 +93,12 @@ def read(metadata: Mapping[str, str], seconds_left: float | None, chosen_id: str
     )
 
 
-def check_size(request: Message) -> None:
+def check_size(request: Message, method: Method) -> None:
     """Raises MESSAGE_TOO_LARGE; the transport's own limit is higher, so that this reason reaches the caller."""
-    size = request.ByteSize()
-    if size > MESSAGE_BYTES_MAX:
+    size, limit = request.ByteSize(), method.rule.request_bytes_max or MESSAGE_BYTES_MAX
+    if size > limit:
         raise ResourceExhausted(
-            Reason.MESSAGE_TOO_LARGE,
-            f"the request has {size} bytes; at most {MESSAGE_BYTES_MAX} are read: split it",
+            Reason.MESSAGE_TOO_LARGE, f"the request has {size} bytes; at most {limit} are read: split it"
         )
 
 

@@ -87,7 +87,7 @@ class Pipeline:
             if method is None:
                 raise PermissionDenied(Reason.ACCESS_DENIED, "no rule allows this method")
             arrived = headers.read(incoming.metadata, incoming.seconds_left, request_id)
-            headers.check_size(request)
+            headers.check_size(request, method)
             fresh = self._follower.at_head()
             headers.check_at_least(arrived, fresh.head)
             run = self._write if method.rule.write else self._read

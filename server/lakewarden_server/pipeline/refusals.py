@@ -6,6 +6,7 @@ from lakewarden_policy import ACCOUNT_ID, KINDS, Decider, explain_operation
 from lakewarden_server.authn.authenticator import Caller
 from lakewarden_server.core.errors import InvalidArgument, LakewardenError, NotFound, PermissionDenied, Reason
 from lakewarden_server.pipeline.binding import Bound, Place
+from lakewarden_server.services.denials import unseen
 
 
 def authorize(bound: Bound, decider: Decider, caller: Caller, place: Place) -> None:
@@ -36,9 +37,9 @@ def _absent(bound: Bound, kind: str, decider: Decider, caller: Caller, place: Pl
         or container.kind not in KINDS[kind].parents
         or operation not in decider.policy.operations
     ):
-        return _uniform(kind, bound.named)
+        return unseen(kind, bound.named)
     if not decider.operation(caller.id, place.workspace_id, operation, {"parent": container.id}).allowed:
-        return _uniform(kind, bound.named)
+        return unseen(kind, bound.named)
     return NotFound(
         Reason.OBJECT_NOT_FOUND, f"there is no {KINDS[kind].label} {bound.named}", kind=kind, name=bound.named
     )
@@ -58,7 +59,7 @@ def _denied(
             f"{operation} denied for {bound.named}: there is no such principal, or you may not act for it",
         )
     if target != ACCOUNT_ID and not decider.visible(caller.id, place.workspace_id, target):
-        return _uniform(decider.snapshot.securables[target].kind, bound.named)
+        return unseen(decider.snapshot.securables[target].kind, bound.named)
     hidden = _hidden(bound, operation, decider, caller, place)
     if hidden is not None:
         return hidden
@@ -82,11 +83,11 @@ def _hidden(
                     Reason.PRINCIPAL_UNKNOWN, f"there is no principal {found.text!r}", field=found.name
                 )
         elif not _is_seen(found.object_id, decider, caller, place):
-            return _uniform(found.kind, found.text)
+            return unseen(found.kind, found.text)
     for reference, object_id in bound.references:
         if not _is_seen(object_id, decider, caller, place):
             kind = "TABLE" if reference.privilege == "SELECT" else "FUNCTION"
-            return _uniform(kind, reference.full_name)
+            return unseen(kind, reference.full_name)
     return None
 
 
@@ -97,12 +98,3 @@ def _is_seen(object_id: str | None, decider: Decider, caller: Caller, place: Pla
 def _is_allowed(bound: Bound, operation: str, decider: Decider, caller: Caller, place: Place) -> bool:
     """Whether the operation would be allowed but for what the mask selects: only then is a typing error told."""
     return decider.operation(caller.id, place.workspace_id, operation, bound.objects).allowed
-
-
-def _uniform(kind: str, named: str) -> PermissionDenied:
-    """The words for what is missing and for what is hidden: the same, so that neither can be told from the other."""
-    name = f" {named}" if named else ""
-    return PermissionDenied(
-        Reason.ACCESS_DENIED,
-        f"{KINDS[kind].label}{name} does not exist, or you may not use it from this workspace",
-    )

@@ -18,7 +18,7 @@ from lakewarden_server.rpc.servicers import add_servicer, servicer_class
 READ_THREADS = 8
 WRITE_THREADS = 8
 CONCURRENT_CALLS_MAX = 1_000
-TRANSPORT_BYTES_MAX = 8 << 20
+TRANSPORT_BYTES_MAX = 9 << 20
 """Above the pipeline's own limit, so that a request that is too large gets an error with a reason."""
 METADATA_BYTES_MAX = 16 << 10
 CONNECTION_STREAMS_MAX = 256

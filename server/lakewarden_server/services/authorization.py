@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from lakewarden.v1 import authorization_pb2 as pb
 from lakewarden.v1 import grants_pb2
 from lakewarden_policy import InvalidName, Securable, explain_privilege, show_privilege
-from lakewarden_server.services import validation
+from lakewarden_server.services import access_lists, explanations, simulations, validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.grants import parse_privilege
 
@@ -20,21 +20,43 @@ class AuthorizationService:
     def check(self, request: pb.CheckRequest, call: Call) -> pb.CheckResponse:
         """One decision."""
         return pb.CheckResponse(
-            verdict=_verdict(request.access, call, explain=request.explain), revision=_revision(call)
+            verdict=_verdict(request.access, call, explain=request.explain), revision=call.revision
         )
 
     def batch_check(self, request: pb.BatchCheckRequest, call: Call) -> pb.BatchCheckResponse:
         """Many decisions at one revision."""
         return pb.BatchCheckResponse(
-            verdicts=_verdicts(request.accesses, call, explain=request.explain), revision=_revision(call)
+            verdicts=_verdicts(request.accesses, call, explain=request.explain), revision=call.revision
         )
 
     def authorize_plan(self, request: pb.AuthorizePlanRequest, call: Call) -> pb.AuthorizePlanResponse:
         """A plan is allowed when each of its accesses is. An empty plan asks nothing and is allowed nothing."""
         verdicts = _verdicts(request.accesses, call, explain=True)
         return pb.AuthorizePlanResponse(
-            allowed=all(verdict.allowed for verdict in verdicts), verdicts=verdicts, revision=_revision(call)
+            allowed=all(verdict.allowed for verdict in verdicts), verdicts=verdicts, revision=call.revision
         )
+
+    def explain(self, request: pb.ExplainRequest, call: Call) -> pb.ExplainResponse:
+        """The proof of a yes, or everything missing of a no, what to do about it and who can."""
+        return explanations.explain(request, call)
+
+    def simulate(self, request: pb.SimulateRequest, call: Call) -> pb.SimulateResponse:
+        """The answer of `check` after changes that are not made."""
+        return simulations.simulate(request, call)
+
+    def filter_securables(
+        self, request: pb.FilterSecurablesRequest, call: Call
+    ) -> pb.FilterSecurablesResponse:
+        """Which of many names the subject may use or see."""
+        return access_lists.filter_securables(request, call, _subject(call))
+
+    def list_accessible(self, request: pb.ListAccessibleRequest, call: Call) -> pb.ListAccessibleResponse:
+        """What the subject may use or see below a container."""
+        return access_lists.list_accessible(request, call, _subject(call))
+
+    def list_principals(self, request: pb.ListPrincipalsRequest, call: Call) -> pb.ListPrincipalsResponse:
+        """Who may use a privilege on an object."""
+        return access_lists.list_principals(request, call)
 
 
 def _verdicts(accesses: Sequence[pb.Access], call: Call, *, explain: bool) -> list[pb.Verdict]:
@@ -89,10 +111,6 @@ def _resolve(access: pb.Access, kind: str, call: Call) -> Securable | None:
         return call.snapshot.resolve(kind, access.full_name, call.metastore_id)
     except InvalidName:
         return None
-
-
-def _revision(call: Call) -> str:
-    return f"{call.snapshot.head.epoch}:{call.snapshot.head.revision}"
 
 
 def securable_kinds(values: Iterable[tuple[str, int]]) -> dict[int, str]:

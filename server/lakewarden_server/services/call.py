@@ -52,6 +52,11 @@ class Call:
         return self.decider.snapshot
 
     @property
+    def revision(self) -> str:
+        """What the call was decided at, as `<epoch>:<number>`."""
+        return f"{self.snapshot.head.epoch}:{self.snapshot.head.revision}"
+
+    @property
     def uow(self) -> UnitOfWork:
         """The open transaction; read-only unless the method's rule says `write`."""
         if self.transaction is None:

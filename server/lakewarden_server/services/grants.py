@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lakewarden.v1 import grants_pb2 as pb
-from lakewarden_policy import ACCOUNT_ID, UnknownPrivilege
+from lakewarden_policy import ACCOUNT_ID, UnknownPrivilege, effective_privileges
 from lakewarden_server.core.errors import InvalidArgument, Reason
 from lakewarden_server.entities import Grant
 from lakewarden_server.services import principals, validation
 from lakewarden_server.services.call import Call
+from lakewarden_server.services.denials import unseen
 from lakewarden_server.services.securables import principal_id
+from lakewarden_server.services.sources import source_message
 from lakewarden_server.storage.repositories import grants
 
 PRIVILEGES_PER_CHANGE_MAX = 100
@@ -34,6 +36,29 @@ class GrantService:
         )
         return pb.ListGrantsResponse(assignments=page, next_page_token=token)
 
+    def list_effective_privileges(
+        self, request: pb.ListEffectivePrivilegesRequest, call: Call
+    ) -> pb.ListEffectivePrivilegesResponse:
+        """Lists what one principal holds and what it comes from. Raises PRINCIPAL_UNKNOWN, ACCESS_DENIED for what the caller does not see."""
+        subject = call.objects.get("subject")
+        kind = call.snapshot.securables[call.self_id].kind
+        if not call.decider.visible(call.caller.id, call.workspace_id, call.self_id) and not sees_all(call):
+            raise unseen(kind, request.full_name)
+        if subject is None:
+            subject = principal_id(call, request.principal, field="principal")
+        held = effective_privileges(call.decider, subject, call.workspace_id, call.self_id)
+        return pb.ListEffectivePrivilegesResponse(
+            privileges=[
+                pb.EffectivePrivilege(
+                    privilege=each.privilege,
+                    usable=each.usable,
+                    sources=[source_message(source, call) for source in each.sources],
+                )
+                for each in held
+            ],
+            revision=call.revision,
+        )
+
     def update_grants(self, request: pb.UpdateGrantsRequest, call: Call) -> pb.UpdateGrantsResponse:
         """Applies all changes or none. Granting what is held and revoking what is not are no-ops."""
         validation.repeated(request.changes, "changes", required=True)
@@ -43,7 +68,7 @@ class GrantService:
         for change in request.changes:
             principal = principal_id(call, change.principal, field="principal")
             named[principal] = None
-            for privilege in _privileges(change, call):
+            for privilege in privileges_of(change, call, call.self_id):
                 _apply(call, held, change.action, principal, privilege)
         session.flush()
         if call.self_id == ACCOUNT_ID:
@@ -77,7 +102,7 @@ def _apply(
             held[principal, privilege] = grant
             call.uow.session.add(grant)
         return
-    for doomed in _revoked_with(call, privilege):
+    for doomed in revoked_with(call, call.self_id, privilege):
         row = held.pop((principal, doomed), None)
         if row is not None and row in call.uow.session.new:
             call.uow.session.expunge(row)
@@ -85,16 +110,16 @@ def _apply(
             call.uow.session.delete(row)
 
 
-def _revoked_with(call: Call, privilege: str) -> Iterable[str]:
+def revoked_with(call: Call, object_id: str, privilege: str) -> Iterable[str]:
     """Revoking ALL PRIVILEGES takes the privileges it implies with it (semantics 2.3); any other goes alone."""
     if privilege != ALL_PRIVILEGES:
         return (privilege,)
-    kind = call.snapshot.securables[call.self_id].kind
+    kind = call.snapshot.securables[object_id].kind
     implied = call.decider.policy.here[f"{kind}:{ALL_PRIVILEGES}"]
     return [name for name in call.decider.policy.grantable(kind) if f"{kind}:{name}" in implied]
 
 
-def _privileges(change: pb.GrantChange, call: Call) -> list[str]:
+def privileges_of(change: pb.GrantChange, call: Call, object_id: str) -> list[str]:
     """The stored spellings of a change's privileges.
 
     Raises PRIVILEGE_UNKNOWN for what is no privilege at all and PRIVILEGE_NOT_APPLICABLE naming those that suit.
@@ -103,7 +128,7 @@ def _privileges(change: pb.GrantChange, call: Call) -> list[str]:
         raise validation.invalid("action", "say GRANT or REVOKE")
     if not change.privileges or len(change.privileges) > PRIVILEGES_PER_CHANGE_MAX:
         raise validation.invalid("privileges", f"name 1 to {PRIVILEGES_PER_CHANGE_MAX} privileges")
-    kind = call.snapshot.securables[call.self_id].kind
+    kind = call.snapshot.securables[object_id].kind
     return [parse_privilege(call, kind, text) for text in change.privileges]
 
 
@@ -119,16 +144,16 @@ def parse_privilege(call: Call, kind: str, text: str) -> str:
         raise InvalidArgument(reason, str(error), privilege=text[:100], kind=kind) from None
 
 
-def _sees_all(call: Call) -> bool:
-    kind = call.snapshot.securables[call.self_id].kind.lower()
-    return call.decider.operation(
-        call.caller.id, call.workspace_id, f"{kind}.grants_all", {"self": call.self_id}
-    ).allowed
+def sees_all(call: Call, object_id: str = "") -> bool:
+    """Whether the caller is shown everybody's grants on an object, the bound one when none is named."""
+    place = object_id or call.self_id
+    operation = f"{call.snapshot.securables[place].kind.lower()}.grants_all"
+    return call.decider.operation(call.caller.id, call.workspace_id, operation, {"self": place}).allowed
 
 
 def _shown(name: str, call: Call) -> frozenset[str] | None:
     """Whose grants a list may show; None is everybody's. Raises PRINCIPAL_UNKNOWN to who sees all."""
-    if _sees_all(call):
+    if sees_all(call):
         return frozenset({principal_id(call, name, field="principal")}) if name else None
     own = call.snapshot.closure(call.caller.id)
     if not name:

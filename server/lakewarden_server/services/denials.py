@@ -1,0 +1,36 @@
+"""The refusals that the pipeline and services tell alike, so that nobody can tell one from the other by who says it."""
+
+from __future__ import annotations
+
+from lakewarden_policy import KINDS, explain_operation
+from lakewarden_server.core.errors import PermissionDenied, Reason
+from lakewarden_server.services.call import Call
+
+
+def unseen(kind: str, named: str) -> PermissionDenied:
+    """The words for what is missing and for what is hidden: the same, so that neither can be told from the other."""
+    name = f" {named}" if named else ""
+    return PermissionDenied(
+        Reason.ACCESS_DENIED,
+        f"{KINDS[kind].label}{name} does not exist, or you may not use it from this workspace",
+    )
+
+
+def require(
+    call: Call, operation: str, object_id: str | None, kind: str, named: str, *, selector: str | None
+) -> None:
+    """Returns when the caller may do an operation on something the request names beside its object.
+
+    Raises ACCESS_DENIED for what is missing or hidden, PRIVILEGE_MISSING for what the caller sees.
+    """
+    if object_id is None:
+        raise unseen(kind, named)
+    arguments = (call.caller.id, call.workspace_id, operation, {"self": object_id})
+    if call.decider.operation(*arguments, selector=selector).allowed:
+        return
+    if not call.decider.visible(call.caller.id, call.workspace_id, object_id):
+        raise unseen(kind, named)
+    explanation = explain_operation(call.decider, *arguments, selector=selector)
+    raise PermissionDenied(
+        Reason.PRIVILEGE_MISSING, explanation.message, fixes="; ".join(explanation.statements)
+    )
