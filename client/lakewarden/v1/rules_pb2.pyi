@@ -38,7 +38,7 @@ class Rule(message.Message):
     LOG_DECISION_FIELD_NUMBER: builtins.int
     BIND_FIELD_NUMBER: builtins.int
     REFERENCES_FIELD_NUMBER: builtins.int
-    REQUEST_BYTES_MAX_FIELD_NUMBER: builtins.int
+    LARGE_REQUESTS_FIELD_NUMBER: builtins.int
     operation: builtins.str
     """The operation, e.g. `table.create`. An operation ending in `.list` filters by `.get` of the same noun."""
     self: builtins.str
@@ -61,8 +61,8 @@ class Rule(message.Message):
     """The RPC tells an engine a decision: each access it answers about goes to the decision log."""
     references: builtins.bool
     """What the method's `prepare_` function returns has `references`: what a definition uses, as names to resolve."""
-    request_bytes_max: builtins.int
-    """How many bytes a request may have; 0 means what every request may have, 1 MiB."""
+    large_requests: builtins.bool
+    """Requests may have 8 MiB rather than 1."""
     @builtins.property
     def bind(self) -> containers.RepeatedCompositeFieldContainer[Binding]:
         """What else the request names. Where operations.csv has the row `<operation>.<name>`, naming it selects that row."""
@@ -82,11 +82,11 @@ class Rule(message.Message):
         log_decision: builtins.bool = ...,
         bind: abc.Iterable[Binding] | None = ...,
         references: builtins.bool = ...,
-        request_bytes_max: builtins.int = ...,
+        large_requests: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["bind", b"bind", "log_decision", b"log_decision", "operation", b"operation", "parent", b"parent", "privileges", b"privileges", "references", b"references", "request_bytes_max", b"request_bytes_max", "securable_type", b"securable_type", "self", b"self", "snapshot_only", b"snapshot_only", "subject", b"subject", "update_mask", b"update_mask", "write", b"write"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["bind", b"bind", "large_requests", b"large_requests", "log_decision", b"log_decision", "operation", b"operation", "parent", b"parent", "privileges", b"privileges", "references", b"references", "securable_type", b"securable_type", "self", b"self", "snapshot_only", b"snapshot_only", "subject", b"subject", "update_mask", b"update_mask", "write", b"write"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -38,6 +38,8 @@ DEADLINE_SECONDS_DEFAULT = 10.0
 DEADLINE_SECONDS_MAX = 30.0
 ENDLESS_SECONDS = 365 * 86_400.0
 MESSAGE_BYTES_MAX = 1 << 20
+LARGE_MESSAGE_BYTES_MAX = 8 << 20
+"""Of methods whose rule says `large_requests`."""
 UNKNOWN_WORKSPACE_ID = "unknown"
 """Stands for a named workspace that does not exist; no object has this id, so nothing is reachable from it."""
 REVISION_DIGITS_MAX = 19
@@ -95,7 +97,8 @@ def read(metadata: Mapping[str, str], seconds_left: float | None, chosen_id: str
 
 def check_size(request: Message, method: Method) -> None:
     """Raises MESSAGE_TOO_LARGE; the transport's own limit is higher, so that this reason reaches the caller."""
-    size, limit = request.ByteSize(), method.rule.request_bytes_max or MESSAGE_BYTES_MAX
+    size = request.ByteSize()
+    limit = LARGE_MESSAGE_BYTES_MAX if method.rule.large_requests else MESSAGE_BYTES_MAX
     if size > limit:
         raise ResourceExhausted(
             Reason.MESSAGE_TOO_LARGE, f"the request has {size} bytes; at most {limit} are read: split it"
