@@ -14,9 +14,8 @@ from lakewarden._config import DEFAULT_TIMEOUT_SECONDS, resolve
 from lakewarden._connection import TRIES_MAX, Connection, open_connection
 from lakewarden._models import Models
 from lakewarden._principals import Groups, ServicePrincipals, Sessions, Tokens, Users
-from lakewarden._securables import Catalogs, Metastores, Schemas, Tables, Volumes, Workspaces
 from lakewarden._questions import Questions
-from lakewarden._securables import Catalogs, Metastores, Schemas, Tables, Workspaces
+from lakewarden._securables import Catalogs, Metastores, Schemas, Tables, Volumes, Workspaces
 
 
 class Client:
