@@ -4,51 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-from policies.reference_matrix import BINDABLE, IN_METASTORE, IN_SCHEMA, MATRIX, NOT_IN_ALL, RELATIONS
+from policies.calls import CHANGES, CONTAINED, MANAGED, Question, call_in, call_on, use
+from policies.reference_matrix import CREATE, IN_SCHEMA, MATRIX, NOT_IN_ALL
 from policies.worlds import TIMES, WORKSPACES, World
 
-VERBS = ("get", "get", "get", "update", "update", "delete", "grant", "grant", "grants_all")
-SELECTORS = {
-    "TABLE": ("", "name", "owner", "columns", "properties"),
-    "VIEW": ("", "name", "owner", "definition", "definition"),
-    "MATERIALIZED_VIEW": ("", "name", "owner", "definition"),
-    "STREAMING_TABLE": ("", "name", "owner", "definition"),
-    "FUNCTION": ("", "name", "owner", "definition"),
-    "EXTERNAL_LOCATION": ("", "name", "owner", "credential"),
-    "CONNECTION": ("", "name", "owner", "credential"),
-    "WORKSPACE": ("", "name", "metastore", "owner"),
-}
-# What only one kind knows, asked as often as anything else about it.
-RARE = {
-    "TABLE": ("set_policy", "drop_policy"),
-    "MATERIALIZED_VIEW": ("refresh",),
-    "REGISTERED_MODEL": ("create_version",),
-    "SHARE": ("grant_recipient",) * 4,
-    "DELETED_TABLE": ("restore",) * 20,
-}
-DEFINED = ("VIEW", "MATERIALIZED_VIEW", "STREAMING_TABLE")
-MANAGED = ("CATALOG", "SCHEMA", *IN_SCHEMA, *IN_METASTORE)
-CREATED_WITH = {
-    "CATALOG": ("location", "connection"),
-    "SCHEMA": ("location",),
-    "TABLE": ("location",),
-    "VOLUME": ("location",),
-    "EXTERNAL_LOCATION": ("credential",),
-    "CONNECTION": ("credential",),
-}
-
-
-class Question(NamedTuple):
-    """One question to every judge; the operation ``<noun>.use`` asks for the privilege named by the selector."""
-
-    who: str
-    workspace: str | None
-    operation: str
-    selector: str
-    objects: dict[str, Any]
-    now: int
+TOKEN_VERBS = ("create", "list", "delete", "miss")
+LISTED = tuple(
+    kind.lower()
+    for kind in ("USER", "GROUP", "SERVICE_PRINCIPAL", "METASTORE", "WORKSPACE", *MANAGED, "DELETED_TABLE")
+)
 
 
 def make_question(rng: random.Random, world: World) -> Question:
@@ -87,73 +53,16 @@ def _right(
 
 
 def _question_about_object(rng: random.Random, world: World, who: str, place: str) -> Question:
-    thing = world["objects"][place]
-    kind, noun = thing["kind"], thing["kind"].lower()
-    workspace, now = _workspace(rng, thing), rng.choice(TIMES)
+    kind = world["objects"][place]["kind"]
     chance = rng.random()
-    if chance < 0.15 and (kind in ("METASTORE", "CATALOG", "SCHEMA")):
-        return _question_about_child(rng, world, who, place)
+    if chance < 0.15 and kind in CONTAINED:
+        return call_in(rng, world, who, place)
     if chance < 0.5 and kind not in ("RECIPIENT", "PROVIDER", "SHARE", "WORKSPACE", "DELETED_TABLE"):
         privileges = sorted(MATRIX[kind] - {"ALL_PRIVILEGES"})
         often = [p for p in ("BROWSE", "MANAGE", "SELECT", "MODIFY", "WRITE_FILES") if p in MATRIX[kind]] * 2
         browsed = ["BROWSE"] * 2 if kind == "SCHEMA" or kind in IN_SCHEMA else []
-        privilege = rng.choice([*privileges, *often, *browsed])
-        return Question(who, workspace, f"{noun}.use", privilege, {"self": place}, now)
-    if kind in BINDABLE and chance < 0.62:
-        return Question(who, workspace, f"{noun}.bind", "", {"self": place}, now)
-    verb, selector = rng.choice((*VERBS, *RARE.get(kind, ()))), ""
-    if kind == "DELETED_TABLE":
-        verb = "restore"
-    if verb == "update":
-        selector = rng.choice(SELECTORS.get(kind, ("", "name", "owner")))
-    elif verb == "grant":
-        selector = rng.choice(sorted(MATRIX[kind]) or [""])
-        verb = verb if selector else "get"
-    objects = {"self": place, **_bound(rng, world, who, thing, verb, selector)}
-    return Question(who, workspace, f"{noun}.{verb}", selector, objects, now)
-
-
-def _bound(
-    rng: random.Random, world: World, who: str, thing: dict[str, Any], verb: str, selector: str
-) -> dict[str, Any]:
-    """What the operation names beside its object."""
-    metastore = thing["metastore"]
-    if selector == "owner" and thing["kind"] != "WORKSPACE":
-        near = [group for group, member in world["members"] if member == who]
-        return {"grantee": rng.choice([who, *near, rng.choice(list(world["principals"]))])}
-    if selector == "definition" and thing["kind"] in DEFINED:
-        return {"references": _references(rng, world, metastore)}
-    if selector == "credential":
-        kind = "STORAGE_CREDENTIAL" if thing["kind"] == "EXTERNAL_LOCATION" else "SERVICE_CREDENTIAL"
-        return {"credential": rng.choice(_of_kind(world, kind, metastore))}
-    if verb == "grant_recipient":
-        return {"recipient": rng.choice(_of_kind(world, "RECIPIENT", metastore))}
-    if verb == "set_policy":
-        return {"function": rng.choice(_of_kind(world, "FUNCTION", metastore))}
-    return {}
-
-
-def _references(rng: random.Random, world: World, metastore: str) -> tuple[str, ...]:
-    """What a new definition names; the caller has often a right to it."""
-    named = [o for kind in (*RELATIONS, "FUNCTION") for o in _of_kind(world, kind, metastore)]
-    return tuple(rng.sample(named, rng.choice((0, 1, 1, 2))))
-
-
-def _question_about_child(rng: random.Random, world: World, who: str, place: str) -> Question:
-    thing, objects = world["objects"][place], dict[str, Any](parent=place)
-    below = {"METASTORE": IN_METASTORE, "CATALOG": ("SCHEMA",), "SCHEMA": IN_SCHEMA}[thing["kind"]]
-    kind, verb = rng.choice(below), rng.choice(("create", "create", "miss"))
-    for name in CREATED_WITH.get(kind, ()) if verb == "create" else ():
-        wanted = {
-            "location": "EXTERNAL_LOCATION",
-            "connection": "CONNECTION",
-            "credential": "STORAGE_CREDENTIAL" if kind == "EXTERNAL_LOCATION" else "SERVICE_CREDENTIAL",
-        }[name]
-        if rng.random() < 0.4 or kind == "EXTERNAL_LOCATION":
-            objects[name] = rng.choice(_of_kind(world, wanted, thing["metastore"]))
-    if kind in DEFINED and verb == "create":
-        objects["references"] = _references(rng, world, thing["metastore"])
-    return Question(who, _workspace(rng, thing), f"{kind.lower()}.{verb}", "", objects, rng.choice(TIMES))
+        return use(rng, world, who, place, rng.choice([*privileges, *often, *browsed]))
+    return call_on(rng, world, who, place)
 
 
 def _about_a_view(rng: random.Random, world: World) -> Question | None:
@@ -198,10 +107,34 @@ def _about_management(rng: random.Random, world: World) -> Question | None:
     place, holder, _ = _right(
         rng, world, lambda right: right[2] == "MANAGE" or (right[0] in metastores and right[2] == "OWNER")
     )
-    place = _below(rng, world, place)
-    kind = world["objects"][place]["kind"]
-    operation = f"{kind.lower()}.{rng.choice(('delete', 'grants_all', 'get'))}"
-    return _use(rng, world, holder, place, "")._replace(operation=operation) if kind in MANAGED else None
+    return _change(rng, world, holder, _below(rng, world, place))
+
+
+def _about_ownership(rng: random.Random, world: World) -> Question | None:
+    """The owner of something changes it."""
+    place, holder, _ = _right(rng, world, lambda right: right[2] == "OWNER")
+    return _change(rng, world, holder, place)
+
+
+def _change(rng: random.Random, world: World, holder: str, place: str) -> Question | None:
+    if world["objects"][place]["kind"] not in MANAGED:
+        return None
+    return call_on(rng, world, _member_of(rng, world, holder), place, verbs=CHANGES)
+
+
+def _about_creation(rng: random.Random, world: World) -> Question | None:
+    """Somebody with the right to create something in a container does, or looks for what is not there."""
+    kind = rng.choice(MANAGED)
+    containers = [above for above, below in CONTAINED.items() if kind in below]
+    able = (*CREATE[kind], "ALL_PRIVILEGES", "OWNER")
+    place, holder, _ = _right(
+        rng,
+        world,
+        lambda right: right[2] in able and world["objects"].get(right[0], {}).get("kind") in containers,
+    )
+    if world["objects"].get(place, {}).get("kind") not in containers:
+        return None
+    return call_in(rng, world, _member_of(rng, world, holder), place, kind=kind)
 
 
 def _about_bindings(rng: random.Random, world: World) -> Question | None:
@@ -227,41 +160,43 @@ def _about_a_former(rng: random.Random, world: World) -> Question | None:
 
 def _use(rng: random.Random, world: World, holder: str, place: str, privilege: str) -> Question:
     """May somebody with the holder's rights use the privilege?"""
-    thing = world["objects"][place]
-    operation = f"{thing['kind'].lower()}.use"
-    who, workspace = _member_of(rng, world, holder), _workspace(rng, thing)
-    return Question(who, workspace, operation, privilege, {"self": place}, rng.choice(TIMES))
+    return use(rng, world, _member_of(rng, world, holder), place, privilege)
 
 
-def _question_about_identities(rng: random.Random, world: World) -> Question:
-    who, other = _anybody(rng, world), rng.choice(list(world["principals"]))
-    admins = [holder for obj, holder, *_ in world["grants"] if obj == "account"]
-    if rng.random() < 0.4:
-        who = _member_of(rng, world, rng.choice(admins))
+def _about_identities(rng: random.Random, world: World) -> Question:
+    """Account admins and others, about principals and tokens."""
+    who, other = _perhaps_admin(rng, world), rng.choice(list(world["principals"]))
     subject = who if rng.random() < 0.4 else other
-    noun, workspace, now = (
-        world["principals"][subject]["kind"].lower(),
-        rng.choice(WORKSPACES),
-        rng.choice(TIMES),
-    )
-    token, verb = (
-        rng.choice(("create", "list", "delete")),
-        rng.choice(("get", "update", "delete", "create", "miss")),
-    )
+    noun, now = world["principals"][subject]["kind"].lower(), rng.choice(TIMES)
+    verb = rng.choice(("get", "update", "delete", "create", "miss", "members" if noun == "group" else "get"))
+    checked = {"subject": subject, "workspace": rng.choice(WORKSPACES)}
     return rng.choice(
         (
-            Question(who, None, f"token.{token}", "", {"subject": subject}, now),
-            Question(who, None, "authorization.check", "", {"subject": subject, "workspace": workspace}, now),
+            Question(who, None, f"token.{rng.choice(TOKEN_VERBS)}", "", {"subject": subject}, now),
+            Question(who, None, f"authorization.{rng.choice(('check', 'plan'))}", "", checked, now),
             Question(who, None, f"{noun}.{verb}", "", {"self": subject}, now),
-            Question(who, None, "account.grant", "ADMIN", {}, now),
         )
     )
 
 
-def _of_kind(world: World, kind: str, metastore: str) -> list[str]:
-    return [
-        o for o, thing in world["objects"].items() if (thing["kind"], thing["metastore"]) == (kind, metastore)
-    ]
+def _about_the_account(rng: random.Random, world: World) -> Question:
+    """What concerns no object of a metastore: mostly the account admin's, some of it everybody's."""
+    operation, selector, objects = rng.choice(
+        (
+            (f"account.{rng.choice(('get', 'grants_all'))}", "", {}),
+            ("account.grant", rng.choice(("ADMIN", "ADMIN", "OTHER")), {}),
+            (f"audit.{rng.choice(('list', 'verify'))}", "", {}),
+            (f"{rng.choice(('metastore', 'workspace'))}.{rng.choice(('create', 'miss'))}", "", {}),
+            ("session.get", "", {}),
+            (f"{rng.choice(LISTED)}.list", "", {}),
+        )
+    )
+    return Question(_perhaps_admin(rng, world), None, operation, selector, objects, rng.choice(TIMES))
+
+
+def _perhaps_admin(rng: random.Random, world: World) -> str:
+    admins = [holder for obj, holder, *_ in world["grants"] if obj == "account"]
+    return _member_of(rng, world, rng.choice(admins)) if rng.random() < 0.4 else _anybody(rng, world)
 
 
 def _anybody(rng: random.Random, world: World) -> str:
@@ -299,24 +234,18 @@ def _below(rng: random.Random, world: World, place: str) -> str:
     return place
 
 
-def _workspace(rng: random.Random, thing: dict[str, Any]) -> str | None:
-    chance = rng.random()
-    if chance < 0.02:
-        return None
-    if chance < 0.2:
-        return rng.choice(WORKSPACES)
-    return {"m0": "w0", "m1": "w1"}.get(thing["metastore"], "w0")
-
-
 # How often each kind of question is asked, so that every kind of rule decides often enough.
 MAKERS: dict[Callable[[random.Random, World], Question | None], float] = {
-    _about_a_right: 0.40,
+    _about_a_right: 0.35,
     _about_a_view: 0.14,
     _about_an_ending: 0.05,
-    _about_all_privileges: 0.12,
+    _about_all_privileges: 0.11,
     _about_browsing: 0.06,
-    _about_management: 0.08,
-    _about_bindings: 0.11,
+    _about_management: 0.07,
+    _about_ownership: 0.05,
+    _about_creation: 0.09,
+    _about_bindings: 0.12,
     _about_a_former: 0.05,
-    _question_about_identities: 0.08,
+    _about_identities: 0.07,
+    _about_the_account: 0.04,
 }

@@ -40,6 +40,9 @@ class Reference(Rights):
         if not self.alive(who):
             return False
         noun, verb = operation.split(".")
+        if verb == "list" and noun != "token" and noun != "audit":
+            # Everybody may ask for any list; it holds what one may see.
+            return True
         seat = Seat(who, workspace)
         if noun in NOUNS:
             return self.object_operation(seat, NOUNS[noun], verb, selector, objects)
@@ -115,6 +118,10 @@ class Reference(Rights):
         )
 
     def sees(self, seat: Seat, kind: str, obj: str) -> bool:
+        if kind == "DELETED_TABLE":
+            # What is deleted is not browsed: it is there for those who may have it back, and for its owner.
+            owned = self.owns(seat.who, obj) and self.reaches(seat, obj, writing=True)
+            return (owned and self.enters(seat, *self.containers(obj))) or self.restores(seat, obj)
         if self.browses(seat, obj) or self.manages(seat, obj):
             return True
         if kind in BINDABLE and self.attached(seat, obj) and self.owns_or_administers(seat, obj):
@@ -192,6 +199,13 @@ class Reference(Rights):
             written = self.owns(seat.who, obj) and self.reaches(seat, obj, writing=True)
             entered = self.enters(seat, *self.containers(obj))
             return written and entered and self.reads_all(seat, objects.get("references", ()))
+        if selector == "objects":
+            # The owner of a share reads what it shares, and has to keep reading it.
+            return (
+                self.owns(seat.who, obj)
+                and self.reaches(seat, obj)
+                and self.reads_all(seat, objects["references"])
+            )
         if selector == "credential":
             return self.manages(seat, obj) and self.creates_with(seat, kind, objects)
         if kind == "EXTERNAL_METADATA" and selector != "owner":
@@ -208,7 +222,9 @@ class Reference(Rights):
         self, seat: Seat, noun: str, verb: str, selector: str, objects: dict[str, Any]
     ) -> bool:
         admin, obj = self.account_admin(seat.who), objects.get("self", "")
-        if noun == "account" or (verb in ("create", "miss") and noun != "token"):
+        if noun == "session":
+            return True
+        if noun in ("account", "audit") or (verb in ("create", "miss") and noun != "token"):
             return admin
         if noun == "metastore":
             return self.metastore_operation(seat, verb, selector, obj)

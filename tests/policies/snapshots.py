@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from lakewarden_policy import Decider, Decision, Grant, Head, Membership, Principal, Securable, Snapshot
+from lakewarden_policy import (
+    Decider,
+    Decision,
+    Grant,
+    Head,
+    Membership,
+    Principal,
+    Securable,
+    Snapshot,
+    load_policy,
+)
 from lakewarden_policy.records import Binding, Reference
-from policies.questions import Question
+from policies.calls import Question
 from policies.worlds import World
 
+ALSO = ("location", "connection", "credential")
 SORTS = {"RELATION": "SELECT", "FUNCTION": "EXECUTE"}
 
 
@@ -48,15 +59,27 @@ def ask(decider: Decider, question: Question) -> Decision:
     if operation.endswith(".use"):
         return decider.privilege(who, workspace, objects["self"], selector)
     bound = {name: identity for name, identity in objects.items() if name != "references"}
-    # What a new object rests on is decided beside the right to create it, as the server does.
-    also = [name for name in bound if name != "parent"] if operation.endswith(".create") else []
     decisions = [
         decider.operation(
             who, workspace, operation, bound, selector=name or None, references=objects.get("references", ())
         )
-        for name in (selector, *also)
+        for name in _selectors(question)
     ]
     return next((decision for decision in decisions if not decision.allowed), decisions[0])
+
+
+def operations_of(question: Question) -> set[str]:
+    """The rows of operations.csv a question is about; none for a privilege."""
+    if question.operation.endswith(".use"):
+        return set()
+    policy = load_policy()
+    return {policy.operation(question.operation, name or None).name for name in _selectors(question)}
+
+
+def _selectors(question: Question) -> list[str]:
+    """What a new object rests on is decided beside the right to create it, as the server does."""
+    creating = question.operation.endswith(".create")
+    return [question.selector, *(name for name in question.objects if creating and name in ALSO)]
 
 
 def _email(identity: str) -> str:

@@ -15,8 +15,8 @@ from policies.snapshots import ask, snapshot_of
 from policies.walks import HOME, NOW, OUTSIDER, Step, Walk, begin
 from policies.worlds import World, make_world
 
-WALKS, LONG_WALKS = 20, 150
-ATTEMPTS, LONG_ATTEMPTS = 250, 500
+WALKS, LONG_WALKS = 12, 100
+ATTEMPTS, LONG_ATTEMPTS = 250, 400
 WATCHED = ("u1", "u2", "u3", "p1", OUTSIDER)
 DATA = dict.fromkeys(RELATIONS, "SELECT") | {
     "VOLUME": "READ_VOLUME",

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from policies.questions import Question
+from policies.calls import Question
 from policies.reference import Reference
 from policies.reference_matrix import BINDABLE, CREATE, IN_SCHEMA, MATRIX, RELATIONS
 from policies.worlds import WORKSPACES, World, full_name
@@ -42,7 +42,8 @@ def begin(world: World) -> World:
     changed["grants"] += [(place, OUTSIDER, "USER", None) for place in ("w0", "w1")]
     # Some may create in half of all catalogs; else hardly anybody could rename, since a new name is a new place.
     catalogs = [obj for obj, thing in changed["objects"].items() if thing["kind"] == "CATALOG"]
-    changed["grants"] += [(catalog, "g0", "ALL_PRIVILEGES", None) for catalog in catalogs[::2]]
+    for catalog in catalogs[::2]:
+        add_grant(changed, (catalog, "g0", "ALL_PRIVILEGES", None))
     for thing in changed["objects"].values():
         if thing.get("owner") in SYSTEM:
             thing["owner"] = None
