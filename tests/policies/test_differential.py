@@ -14,7 +14,7 @@ from policies.snapshots import ask, operations_of, snapshot_of
 from policies.stock import StockJudge
 from policies.worlds import WORKSPACES, make_world
 
-WORLDS, LONG_WORLDS = 50, 300
+WORLDS, LONG_WORLDS = 50, 220
 QUESTIONS = 1000
 STOCK_WORLDS = 24
 STOCK_ATOMS_PER_WORLD = 75
@@ -77,6 +77,7 @@ def test_engine_and_reference_agree_on_every_operation() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_engine_and_reference_agree_in_many_worlds() -> None:
     tally = agree(LONG_WORLDS, first=WORLDS)
     assert tally.outcomes.total() >= 200_000
