@@ -27,7 +27,7 @@ SELECTORS = {
 RARE = dict.fromkeys(BINDABLE, ("bind", "bind")) | {
     "TABLE": ("set_policy", "drop_policy"),
     "MATERIALIZED_VIEW": ("refresh",),
-    "REGISTERED_MODEL": ("create_version",),
+    "REGISTERED_MODEL": ("create_version", "update_version"),
     "SHARE": ("grant_recipient",) * 4,
 }
 DEFINED = ("VIEW", "MATERIALIZED_VIEW", "STREAMING_TABLE")
@@ -72,6 +72,8 @@ def call_on(
         verb = rng.choice(("restore", "restore", "get"))
     if verb == "update":
         selector = rng.choice(SELECTORS.get(kind, ("", "name", "owner")))
+    elif verb == "update_version":
+        selector = rng.choice(("", "status"))
     elif verb == "grant":
         selector = rng.choice(sorted(MATRIX[kind]) or [""])
     objects = {"self": place, **_bound(rng, world, who, thing, verb, selector)}
@@ -84,6 +86,8 @@ def call_in(rng: random.Random, world: World, who: str, place: str, *, kind: str
     thing, objects = world["objects"][place], dict[str, Any](parent=place)
     verb = rng.choice(("create", "create", "miss"))
     kind = kind or rng.choice(CONTAINED[thing["kind"]])
+    if thing["kind"] == "SCHEMA" and rng.random() < 0.05:
+        kind, verb = "DELETED_TABLE", "miss"
     for name in CREATED_WITH.get(kind, ()) if verb == "create" else ():
         wanted = {
             "location": "EXTERNAL_LOCATION",

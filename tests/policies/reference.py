@@ -70,14 +70,18 @@ class Reference(Rights):
             return self.updates(seat, kind, obj, selector, objects)
         if verb in ("delete", "grants_all"):
             return self.manages(seat, obj)
-        return self.rare_operation(seat, obj, verb, objects)
+        return self.rare_operation(seat, obj, verb, selector, objects)
 
-    def rare_operation(self, seat: Seat, obj: str, verb: str, objects: dict[str, Any]) -> bool:
+    def rare_operation(self, seat: Seat, obj: str, verb: str, selector: str, objects: dict[str, Any]) -> bool:
         """What only one kind knows."""
         if verb == "refresh":
             return self.uses(seat, obj, "REFRESH")
         if verb == "create_version":
             return self.uses(seat, obj, "CREATE_MODEL_VERSION")
+        if verb == "update_version":
+            # A version is changed like the model; how it turned out is said by whoever may register one.
+            registers = selector == "status" and self.uses(seat, obj, "CREATE_MODEL_VERSION")
+            return registers or self.manages(seat, obj)
         if verb == "set_policy":
             return self.manages(seat, obj) and self.uses(seat, objects["function"], "EXECUTE")
         if verb == "drop_policy":
@@ -88,13 +92,17 @@ class Reference(Rights):
 
     def restores(self, seat: Seat, table: str) -> bool:
         """UNDROP (10.3): the owner who might create it anew, owners of the containers, the metastore admin."""
-        schema, catalog = self.containers(table)
-        if self.owns(seat.who, table) and self.uses(seat, schema, "CREATE_TABLE"):
-            return True
-        owned = any(self.owns(seat.who, place) for place in (schema, catalog)) or self.metastore_admin(
-            seat.who, table
-        )
-        return owned and self.reaches(seat, table, writing=True) and self.enters_to_manage(seat, table)
+        schema = self.objects[table]["parent"]
+        again = self.owns(seat.who, table) and self.uses(seat, schema, "CREATE_TABLE")
+        return again or self.restores_all(seat, schema)
+
+    def restores_all(self, seat: Seat, schema: str) -> bool:
+        """Whatever was deleted from the schema."""
+        if not self.reaches(seat, schema, writing=True):
+            return False
+        catalog = self.objects[schema]["parent"]
+        freely = self.owns(seat.who, catalog) or self.metastore_admin(seat.who, schema)
+        return freely or (self.owns(seat.who, schema) and self.enters(seat, schema, catalog))
 
     def creates(self, seat: Seat, kind: str, parent: str) -> bool:
         """The right to create in the container; the metastore admin has it for all that stands in the metastore."""
@@ -141,6 +149,8 @@ class Reference(Rights):
 
     def sees_all(self, seat: Seat, kind: str, parent: str) -> bool:
         """Would every possible child of the container be shown, one without rows of its own included?"""
+        if kind == "DELETED_TABLE":
+            return self.restores_all(seat, parent)
         if kind in SHARED and self.has(seat, parent, f"USE_{kind}"):
             return True
         if kind in IN_METASTORE:
