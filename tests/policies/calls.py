@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from policies.reference_matrix import BINDABLE, IN_METASTORE, IN_SCHEMA, MATRIX, RELATIONS
 from policies.worlds import TIMES, WORKSPACES, World
 
-VERBS = ("get", "get", "get", "update", "update", "delete", "grant", "grant", "grants_all")
-CHANGES = ("get", "update", "update", "update", "delete", "grant", "grants_all")
+TOLD = ("effective", "explain")
+VERBS = ("get", "get", "get", "update", "update", "delete", "grant", "grant", "grants_all", *TOLD)
+CHANGES = ("get", "update", "update", "update", "delete", "grant", "grants_all", *TOLD)
 SELECTORS = {
     "CATALOG": ("", "name", "owner"),
     "SCHEMA": ("", "name", "owner"),
@@ -75,7 +76,8 @@ def call_on(
     elif verb == "update_version":
         selector = rng.choice(("", "status"))
     elif verb == "grant":
-        selector = rng.choice(sorted(MATRIX[kind]) or [""])
+        external = [name for name in sorted(MATRIX[kind]) if name.startswith("EXTERNAL_USE")] * 3
+        selector = rng.choice([*sorted(MATRIX[kind]), *external] or [""])
     objects = {"self": place, **_bound(rng, world, who, thing, verb, selector)}
     operation = f"{kind.lower()}.{verb}"
     return Question(who, workspace_for(rng, thing), operation, selector, objects, rng.choice(TIMES))
@@ -107,6 +109,8 @@ def _bound(
 ) -> dict[str, Any]:
     """What the operation names beside its object."""
     metastore = thing["metastore"]
+    if verb in TOLD:
+        return about(rng, world, who)
     if selector == "owner" and thing["kind"] != "WORKSPACE":
         near = [group for group, member in world["members"] if member == who]
         return {"grantee": rng.choice([who, *near, rng.choice(list(world["principals"]))])}
@@ -123,6 +127,12 @@ def _bound(
     if verb == "set_policy":
         return {"function": rng.choice(of_kind(world, "FUNCTION", metastore))}
     return {}
+
+
+def about(rng: random.Random, world: World, who: str) -> dict[str, Any]:
+    """Whom a question is about, often oneself, and the workspace whose query engine may ask."""
+    subject = who if rng.random() < 0.3 else rng.choice(list(world["principals"]))
+    return {"subject": subject, "workspace": rng.choice(WORKSPACES)}
 
 
 def _references(rng: random.Random, world: World, metastore: str) -> tuple[str, ...]:

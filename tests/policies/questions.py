@@ -6,10 +6,11 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from policies.calls import CHANGES, CONTAINED, MANAGED, Question, call_in, call_on, use
+from policies.calls import CHANGES, CONTAINED, MANAGED, TOLD, Question, about, call_in, call_on, use
 from policies.reference_matrix import CREATE, IN_SCHEMA, MATRIX, NOT_IN_ALL
 from policies.worlds import TIMES, WORKSPACES, World
 
+ASKED = ("check", "plan", "filter", "list_accessible")
 TOKEN_VERBS = ("create", "list", "delete", "miss")
 LISTED = tuple(
     kind.lower()
@@ -169,11 +170,10 @@ def _about_identities(rng: random.Random, world: World) -> Question:
     subject = who if rng.random() < 0.4 else other
     noun, now = world["principals"][subject]["kind"].lower(), rng.choice(TIMES)
     verb = rng.choice(("get", "update", "delete", "create", "miss", "members" if noun == "group" else "get"))
-    checked = {"subject": subject, "workspace": rng.choice(WORKSPACES)}
     return rng.choice(
         (
             Question(who, None, f"token.{rng.choice(TOKEN_VERBS)}", "", {"subject": subject}, now),
-            Question(who, None, f"authorization.{rng.choice(('check', 'plan'))}", "", checked, now),
+            Question(who, None, f"authorization.{rng.choice(ASKED)}", "", about(rng, world, who), now),
             Question(who, None, f"{noun}.{verb}", "", {"self": subject}, now),
         )
     )
@@ -181,8 +181,10 @@ def _about_identities(rng: random.Random, world: World) -> Question:
 
 def _about_the_account(rng: random.Random, world: World) -> Question:
     """What concerns no object of a metastore: mostly the account admin's, some of it everybody's."""
+    who = _perhaps_admin(rng, world)
     operation, selector, objects = rng.choice(
         (
+            (f"account.{rng.choice(TOLD)}", "", about(rng, world, who)),
             (f"account.{rng.choice(('get', 'grants_all'))}", "", {}),
             ("account.grant", rng.choice(("ADMIN", "ADMIN", "OTHER")), {}),
             (f"audit.{rng.choice(('list', 'verify'))}", "", {}),
@@ -191,7 +193,7 @@ def _about_the_account(rng: random.Random, world: World) -> Question:
             (f"{rng.choice(LISTED)}.list", "", {}),
         )
     )
-    return Question(_perhaps_admin(rng, world), None, operation, selector, objects, rng.choice(TIMES))
+    return Question(who, None, operation, selector, objects, rng.choice(TIMES))
 
 
 def _perhaps_admin(rng: random.Random, world: World) -> str:

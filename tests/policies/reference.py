@@ -43,6 +43,9 @@ class Reference(Rights):
         if verb == "list" and noun != "token" and noun != "audit":
             # Everybody may ask for any list; it holds what one may see.
             return True
+        if verb in ("effective", "explain"):
+            told = self.asks_about(who, objects, by_engine=verb == "explain")
+            return told or self.allows(who, workspace, f"{noun}.grants_all", "", objects)
         seat = Seat(who, workspace)
         if noun in NOUNS:
             return self.object_operation(seat, NOUNS[noun], verb, selector, objects)
@@ -247,11 +250,16 @@ class Reference(Rights):
             return admin or self.runs(seat.who, obj) or seen
         if noun in PRINCIPALS:
             return admin or (verb == "get" and obj in self.everyone(seat.who))
-        subject = objects["subject"]
-        itself = subject == seat.who and self.principals[subject]["kind"] != "GROUP"
         if noun == "authorization":
-            return itself or self.granted(seat.who, objects["workspace"], "QUERY_ENGINE")
-        return itself or (admin and self.principals[subject]["kind"] != "GROUP")
+            return self.asks_about(seat.who, objects, by_engine=True)
+        people = self.principals[objects["subject"]]["kind"] != "GROUP"
+        return self.asks_about(seat.who, objects) or (admin and people)
+
+    def asks_about(self, who: str, objects: dict[str, Any], *, by_engine: bool = False) -> bool:
+        """Everybody is told about themselves, and the query engine of a workspace about others."""
+        subject = objects["subject"]
+        itself = subject == who and self.principals[subject]["kind"] != "GROUP"
+        return itself or (by_engine and self.granted(who, objects["workspace"], "QUERY_ENGINE"))
 
     def metastore_operation(self, seat: Seat, verb: str, selector: str, obj: str) -> bool:
         admin = self.account_admin(seat.who)
