@@ -230,3 +230,21 @@ def test_version_does_not_stand_in_the_way_of_forced_deletion(both: EmbeddedServ
         admin.catalogs.delete(catalog)
     admin.catalogs.delete(catalog, force=True)
     assert catalog not in [row.name for row in admin.catalogs.list()]
+
+
+def test_owner_gives_a_model_only_to_oneself_and_ones_groups(
+    both: EmbeddedServer, model: str, fresh: Fresh
+) -> None:
+    admin, name = both.client(), fresh("modeller")
+    owner, mine, other = both.client_as(name), fresh("mine"), fresh("other")
+    for group in (mine, other):
+        admin.groups.create(group)
+    admin.groups.update_members(mine, add=[f"{name}@example.com"])
+    _let_in(admin, model, "EXECUTE", f"{name}@example.com")
+    # A metastore admin may give it to anybody.
+    admin.models.set_owner(model, f"{name}@example.com")
+    for somebody in (other, "admin@example.com"):
+        with fails("PRIVILEGE_MISSING", "PERMISSION_DENIED"):
+            owner.models.set_owner(model, somebody)
+    assert owner.models.set_owner(model, f"{name}@example.com").owner == f"{name}@example.com"
+    assert owner.models.set_owner(model, mine).owner == mine

@@ -11,6 +11,8 @@ from lakewarden_server.testing import EmbeddedServer
 from services.errors import fails
 
 Fresh = Callable[[str], str]
+IN_A_SCHEMA = {"tables": "table", "volumes": "volume", "models": "registered_model"}
+"""The client's resource for each kind that lives in a schema."""
 COLUMNS = [{"name": "id", "type_text": "BIGINT"}]
 
 
@@ -69,6 +71,42 @@ def test_force_deletes_everything_inside(admin: Client, catalog: str) -> None:
     admin.catalogs.delete(catalog, force=True)
     admin.catalogs.create(catalog)
     assert [schema.name for schema in admin.schemas.list(catalog)] == ["default"]
+
+
+@pytest.mark.parametrize("nouns", IN_A_SCHEMA)
+def test_every_kind_of_object_keeps_its_containers_and_goes_with_them_by_force(
+    server: EmbeddedServer, admin: Client, fresh: Fresh, nouns: str
+) -> None:
+    name, reader = fresh("catalog"), fresh("reader")
+    server.client_as(reader)
+    admin.catalogs.create(name)
+    made = getattr(admin, nouns).create(f"{name}.default.thing")
+    kind = IN_A_SCHEMA[nouns]
+    admin.grants.grant("APPLY TAG", kind, made.full_name, f"{reader}@example.com")
+    for delete, target in ((admin.catalogs.delete, name), (admin.schemas.delete, f"{name}.default")):
+        with fails("NOT_EMPTY", "FAILED_PRECONDITION", saying=target):
+            delete(target)
+    admin.catalogs.delete(name, force=True)
+    admin.catalogs.create(name)
+    assert list(getattr(admin, nouns).list(f"{name}.default")) == []
+    again = getattr(admin, nouns).create(f"{name}.default.thing")
+    assert again.id != made.id
+    assert list(admin.grants.list(kind, again.full_name)) == []
+
+
+@pytest.mark.parametrize("nouns", IN_A_SCHEMA)
+def test_owner_of_any_kind_of_object_is_not_deleted_before_it(
+    server: EmbeddedServer, admin: Client, fresh: Fresh, nouns: str
+) -> None:
+    name, owner = fresh("catalog"), f"{fresh('owner')}@example.com"
+    server.client_as(owner)
+    admin.catalogs.create(name)
+    made = getattr(admin, nouns).create(f"{name}.default.thing")
+    getattr(admin, nouns).set_owner(made.full_name, owner)
+    with fails("PRINCIPAL_OWNS_SECURABLES", "FAILED_PRECONDITION", saying="transfer"):
+        admin.users.delete(owner)
+    admin.catalogs.delete(name, force=True)
+    admin.users.delete(owner)
 
 
 def test_metastore_with_catalogs_or_workspaces_is_not_deleted(server: EmbeddedServer, fresh: Fresh) -> None:

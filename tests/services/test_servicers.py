@@ -19,17 +19,20 @@ from lakewarden_server.testing import EmbeddedServer, serve
 
 # One RPC of each service that succeeds for the admin without changing anything.
 READS = {
+    "AuditService": "GetAuditHead",
     "AuthorizationService": "Check",
     "CatalogService": "GetCatalog",
     "GrantService": "ListGrants",
     "GroupService": "GetGroup",
     "MetastoreService": "GetMetastore",
+    "RegisteredModelService": "GetModelVersion",
     "SchemaService": "ListSchemas",
     "ServicePrincipalService": "ListServicePrincipals",
     "SessionService": "GetSession",
     "TableService": "GetTable",
     "TokenService": "ListTokens",
     "UserService": "ListUsers",
+    "VolumeService": "GetVolume",
     "WorkspaceService": "ListWorkspaces",
 }
 

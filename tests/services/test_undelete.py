@@ -352,3 +352,30 @@ def test_change_log_tells_a_deletion_and_a_creation(both: EmbeddedServer, table:
             text("SELECT operation FROM change_log WHERE object_id = :id ORDER BY revision"), {"id": identity}
         ).scalars()
         assert list(told) == ["CREATE", "DELETE", "CREATE"]
+
+
+def test_grant_that_ended_meanwhile_stays_ended(both: EmbeddedServer, table: str, fresh: Fresh) -> None:
+    admin, name = both.client(), fresh("guest")
+    guest = both.client_as(name)
+    _let_in(admin, table, f"{name}@example.com", "SELECT")
+    identity = admin.tables.get(table).id
+    admin.tables.delete(table)
+    with both.app.database.write(
+        deadline=monotonic() + 10, request_id="", actor_id="", policy_digest=""
+    ) as uow:
+        for grant in uow.session.query(Grant).filter_by(securable_id=identity):
+            grant.expire_time = uow.time - timedelta(seconds=1)
+        uow.commit()
+    admin.tables.undelete(table)
+    assert not guest.authorization.check("SELECT", "table", table)
+
+
+def test_hourly_work_of_the_server_includes_the_purge(both: EmbeddedServer, table: str) -> None:
+    admin = both.client()
+    deleted = admin.tables.get(table).id
+    admin.tables.delete(table)
+    _backdate(both, deleted, PAST)
+    both.app._purge()
+    assert _rows(both, Column, "table_id", deleted) == 0
+    with both.app.database.read() as uow:
+        assert uow.session.get_one(Table, deleted).name == "orders"
