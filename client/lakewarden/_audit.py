@@ -9,10 +9,9 @@ from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any, ClassVar
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from lakewarden._errors import InvalidArgument
 from lakewarden._resources import Resource
+from lakewarden._times import to_timestamp
 from lakewarden.v1 import audit_pb2, audit_pb2_grpc
 
 FOLLOW_SECONDS = 2.0
@@ -88,8 +87,8 @@ class Audit(Resource[audit_pb2.AuditRecord]):
         return self._list(
             page_size=page_size,
             limit=limit,
-            start_time=_timestamp(since),
-            end_time=_timestamp(until),
+            start_time=to_timestamp(since) if since else None,
+            end_time=to_timestamp(until) if until else None,
             actor=actor,
             subject=subject,
             object=object_name,
@@ -155,17 +154,6 @@ class Audit(Resource[audit_pb2.AuditRecord]):
 def _overlap(record: audit_pb2.AuditRecord | None) -> datetime | None:
     """From when on to ask for what is new: a little before the newest that was seen."""
     return record.event_time.ToDatetime(UTC) - FOLLOW_OVERLAP if record else None
-
-
-def _timestamp(moment: datetime | None) -> Timestamp | None:
-    """A time for the wire; one without a zone is refused, because guessing would move it by hours."""
-    if moment is None:
-        return None
-    if moment.tzinfo is None:
-        raise InvalidArgument(f"{moment} has no time zone", reason="FIELD_INVALID")
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
 
 
 def _outcome(name: str) -> audit_pb2.AuditRecord.Outcome.ValueType:

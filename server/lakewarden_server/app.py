@@ -25,9 +25,10 @@ from lakewarden.v1 import (
     volumes_pb2,
     workspaces_pb2,
 )
-from lakewarden_policy import load_policy
+from lakewarden_policy import load_policy, policy_texts
 from lakewarden_server.authn.keys import Keys, load_key_file
 from lakewarden_server.authz.follower import Follower
+from lakewarden_server.bootstrap import note_policy
 from lakewarden_server.config import Settings
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import LakewardenError
@@ -50,9 +51,10 @@ from lakewarden_server.services.tokens import TokenService
 from lakewarden_server.services.users import UserService
 from lakewarden_server.services.volumes import VolumeService
 from lakewarden_server.services.workspaces import WorkspaceService
-from lakewarden_server.storage import Database, create_database, idempotency, retention
+from lakewarden_server.storage import Database, create_database, history, idempotency, retention
 
 READINESS_SECONDS = 0.5
+START_SECONDS = 10.0
 SPARE_READERS = 4
 """Connections for the rebuild of the snapshot and the watch of readiness, whatever the calls hold."""
 PURGE_SECONDS = 3_600.0
@@ -131,6 +133,7 @@ class App:
 
     def start(self) -> None:
         """Loads the whole state, then serves: before that the server answers no check, and says so."""
+        self._keep_policy()
         self.follower.at_head()
         self.rpc.start()
         self._decisions.start()
@@ -145,6 +148,22 @@ class App:
         if self._readiness.is_alive():
             self._readiness.join()
         self.database.close()
+
+    def _keep_policy(self) -> None:
+        """Writes down by which policy this server decides, and makes a revision of it when the last one was decided by another.
+
+        Without room in the database a server still starts: it then only cannot tell later what it decided by.
+        """
+        policy, deadline = self.follower.policy, monotonic() + START_SECONDS
+        try:
+            with self.database.transaction(deadline=deadline) as connection:
+                history.remember_policy(connection, policy_texts(), policy.digest)
+                before = history.newest_policy_digest(connection)
+                connection.commit()
+            if before not in (None, policy.digest):
+                note_policy(self.database, before=before or "", digest=policy.digest)
+        except LakewardenError as error:
+            logger.warning("the policy could not be kept: %s", error.message)
 
     def _watch_readiness(self) -> None:
         """Ready means: the state is complete and was compared with the primary less than a second ago."""

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from lakewarden_policy import ACCOUNT_ADMIN, ACCOUNT_ID, Decider, load_policy, name_key, validate_email
+from lakewarden_policy import (
+    ACCOUNT_ADMIN,
+    ACCOUNT_ID,
+    Decider,
+    load_policy,
+    name_key,
+    policy_texts,
+    validate_email,
+)
 from lakewarden_server.authn.keys import Keys
 from lakewarden_server.authn.tokens import TokenKind, mint
 from lakewarden_server.core.clock import monotonic, utc_now
@@ -19,6 +27,7 @@ from lakewarden_server.storage import AuditRecord, Database, load_snapshot
 from lakewarden_server.storage.audit import append
 from lakewarden_server.storage.bootstrap import claim
 from lakewarden_server.storage.head import renew_epoch
+from lakewarden_server.storage.history import remember_policy
 
 INITIALIZE_SECONDS = 30.0
 METHOD = "lakewarden-server init"
@@ -54,6 +63,7 @@ def bootstrap(
         policy_digest=load_policy().digest,
     ) as uow:
         claim(uow.connection, principal_id=principal_id, time=uow.time)
+        remember_policy(uow.connection, policy_texts(), load_policy().digest)
         uow.session.add(Principal(id=principal_id, kind="USER", name=name, name_key=name_key(name)))
         uow.session.add(
             Grant(
@@ -104,6 +114,7 @@ def recover(database: Database, keys: Keys, *, admin: str) -> Bootstrapped:
                 comment="recovery",
             )
         )
+        remember_policy(uow.connection, policy_texts(), policy.digest)
         uow.audit(_record(principal.id, principal.name, "lakewarden-server recover", "recover"))
         uow.commit()
     return Bootstrapped(principal.id, text.render())
@@ -119,6 +130,15 @@ def declare_restored(database: Database) -> str:
         append(connection, [record], revision=revision, time=utc_now())
         connection.commit()
     return epoch
+
+
+def note_policy(database: Database, *, before: str, digest: str) -> None:
+    """Makes a revision of the change from one policy to another: every revision was then decided by the policy it names."""
+    with database.write(
+        deadline=monotonic() + INITIALIZE_SECONDS, request_id="", actor_id="", policy_digest=digest
+    ) as uow:
+        uow.audit(_record("", "operator", "lakewarden-server serve", "policy", before=before, digest=digest))
+        uow.commit()
 
 
 def _record(principal_id: str, name: str, method: str, operation: str, **detail: str) -> AuditRecord:

@@ -91,7 +91,8 @@ def _rows(method: Method, policy: Policy) -> Iterator[str]:
 
 def _selectable(method: Method, policy: Policy) -> list[str]:
     """The method's operations, each followed by those its mask or privileges can select."""
-    selects = bool(method.rule.update_mask or method.rule.privileges or method.rule.bind)
+    rule = method.rule
+    selects = bool(rule.update_mask or rule.privileges or rule.bind or rule.as_of)
     names = []
     for name in operations_of(method):
         names.append(name)

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import text
 
 from lakewarden import InvalidArgument
-from lakewarden._audit import AuditHead, _timestamp
+from lakewarden._audit import AuditHead
 from lakewarden._audit_export import row_of
 from lakewarden.cli import main
 from lakewarden.v1 import audit_pb2
@@ -133,6 +133,21 @@ def test_exported_lines_and_parquet_hold_the_same_rows(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["audit.jsonl", "audit.parquet"]
 
 
+def test_check_answers_as_of_a_revision_and_of_a_time(run: Run, denied: EmbeddedServer) -> None:
+    admin = denied.client()
+    question = "check bob@example.com 'CREATE CATALOG' metastore metastore"
+    admin.session.get()
+    before = admin.revision
+    admin.grants.grant("CREATE CATALOG", "metastore", "metastore", "bob@example.com")
+    admin.session.get()
+    run(f"{question} --as-of {before}", exits=1)
+    assert "ALLOW" in run(f"{question} --as-of {admin.revision.rpartition(':')[2]}")[0]
+    assert "ALLOW" in run(f"{question} --as-of 0s")[0]
+    assert "HISTORY_UNAVAILABLE" in run(f"{question} --as-of 2001-01-01", exits=5)[1]
+    assert "no time" in run(f"{question} --as-of once", exits=2)[1]
+    admin.grants.revoke("CREATE CATALOG", "metastore", "metastore", "bob@example.com")
+
+
 def test_file_that_cannot_be_written_is_a_wrong_argument(run: Run, tmp_path: Path) -> None:
     assert "cannot be written" in run(f"audit export --output {tmp_path}/no/such", exits=2)[1]
 
@@ -184,4 +199,3 @@ def test_time_without_a_zone_and_unknown_outcome_are_refused_before_anything_is_
         list(audit.list(since=datetime(2026, 11, 26)))
     with pytest.raises(InvalidArgument, match="DONE, ALLOWED, DENIED"):
         list(audit.list(outcome="MAYBE"))
-    assert _timestamp(None) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -96,6 +97,21 @@ def duration_seconds(text: str) -> int:
     if matched is None:
         raise click.BadParameter(f"{text!r} is no duration: write 90d, 12h, 30m or seconds")
     return int(matched[1]) * _DURATION_UNITS[matched[2]]
+
+
+def time_of(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
+    """Read a time in ISO 8601, UTC where it names no zone, or so long ago (`7d`). Raises click.BadParameter."""
+    if text is None:
+        return None
+    if re.fullmatch(r"[0-9]+[smhd]", text.strip().lower()):
+        return datetime.now(UTC) - timedelta(seconds=duration_seconds(text))
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no time: write 2026-11-20, 2026-11-20T08:30Z or 7d", context, parameter
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def privileges_of(text: str) -> list[str]:

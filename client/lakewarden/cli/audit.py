@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +11,7 @@ import click
 
 from lakewarden.cli._commands import Group
 from lakewarden.cli._invocation import Invocation, pass_invocation
-from lakewarden.cli._parameters import duration_seconds, limit_option
+from lakewarden.cli._parameters import limit_option, time_of
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -28,24 +26,9 @@ def audit() -> None:
     """Read and verify the audit: changes, denials and decisions. Account admins only."""
 
 
-def _time(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
-    """A time in ISO 8601, UTC where it names no zone, or so long ago."""
-    if text is None:
-        return None
-    if re.fullmatch(r"[0-9]+[smhd]", text.strip().lower()):
-        return datetime.now(UTC) - timedelta(seconds=duration_seconds(text))
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is no time: write 2026-11-20, 2026-11-20T08:30Z or 7d", context, parameter
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 _OPTIONS = (
-    click.option("--since", callback=_time, metavar="TIME", help="At this time or later, or so long ago (7d)."),
-    click.option("--until", callback=_time, metavar="TIME", help="Before this time."),
+    click.option("--since", callback=time_of, metavar="TIME", help="At this time or later, or so long ago (7d)."),
+    click.option("--until", callback=time_of, metavar="TIME", help="Before this time."),
     click.option("--actor", default="", metavar="NAME", help="Who called."),
     click.option("--subject", default="", metavar="NAME", help="On whose behalf or about whom."),
     click.option("--object", "object_name", default="", metavar="NAME", help="Of this object and what is in it."),

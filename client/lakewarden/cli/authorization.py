@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +12,7 @@ from lakewarden._errors import PermissionDenied
 from lakewarden.cli._commands import Command
 from lakewarden.cli._fixes import grant_commands
 from lakewarden.cli._invocation import Invocation, pass_invocation
-from lakewarden.cli._parameters import name_argument, type_argument
+from lakewarden.cli._parameters import name_argument, time_of, type_argument
 from lakewarden.cli._terminal import printable, styled
 
 if TYPE_CHECKING:
@@ -23,6 +25,12 @@ ROLE_NEEDED = (
 )
 
 
+def _as_of(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | str | None:
+    """A revision as it stands in the audit or in a reply, else a time."""
+    revision = text is not None and re.fullmatch(r"([0-9a-f-]{36}:)?[0-9]{1,18}", text)
+    return text if revision else time_of(context, parameter, text)
+
+
 @click.command(
     "check",
     cls=Command,
@@ -32,6 +40,12 @@ ROLE_NEEDED = (
 @click.argument("privilege")
 @type_argument
 @name_argument
+@click.option(
+    "--as-of",
+    callback=_as_of,
+    metavar="WHEN",
+    help="Answer from an earlier revision (its number) or time (2026-11-20T08:30Z, 7d); account admins only.",
+)
 @click.pass_context
 @pass_invocation
 def check(
@@ -41,6 +55,7 @@ def check(
     privilege: str,
     securable_type: str,
     full_name: str,
+    as_of: datetime | str | None,
 ) -> None:
     """Ask whether a principal may use a privilege on a securable now, from this workspace.
 
@@ -50,11 +65,11 @@ def check(
     """
     try:
         verdict = invocation.open_client().authorization.check(
-            privilege, securable_type, full_name, subject=principal
+            privilege, securable_type, full_name, subject=principal, as_of=as_of
         )
     except PermissionDenied as error:
         # Of the caller's own rights everybody may ask, so what else is denied is the workspace.
-        if error.reason != "WORKSPACE_DENIED":
+        if error.reason != "WORKSPACE_DENIED" and as_of is None:
             error.add_note(ROLE_NEEDED)
         raise
     question = f"{privilege} on {securable_type} {full_name} for {principal}"

@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from lakewarden.v1 import grants_pb2 as lakewarden_dot_v1_dot_grants__pb2
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lakewarden/v1/authorization.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1alakewarden/v1/grants.proto\x1a\x19lakewarden/v1/rules.proto\"\x8d\x01\n\x06\x41\x63\x63\x65ss\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprivilege\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63olumns\x18\x04 \x03(\tB\x04\xe2\x41\x01\x01\"\xde\x01\n\x07Verdict\x12\x15\n\x07\x61llowed\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x66ixes\x18\x03 \x03(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nrow_filter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x43\n\x0c\x63olumn_masks\x18\x05 \x03(\x0b\x32\'.lakewarden.v1.Verdict.ColumnMasksEntryB\x04\xe2\x41\x01\x03\x1a\x32\n\x10\x43olumnMasksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"i\n\x0c\x43heckRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12+\n\x06\x61\x63\x63\x65ss\x18\x02 \x01(\x0b\x32\x15.lakewarden.v1.AccessB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x65xplain\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"V\n\rCheckResponse\x12-\n\x07verdict\x18\x01 \x01(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"p\n\x11\x42\x61tchCheckRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x08\x61\x63\x63\x65sses\x18\x02 \x03(\x0b\x32\x15.lakewarden.v1.AccessB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x65xplain\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\\\n\x12\x42\x61tchCheckResponse\x12.\n\x08verdicts\x18\x01 \x03(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x99\x01\n\x14\x41uthorizePlanRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x08\x61\x63\x63\x65sses\x18\x02 \x03(\x0b\x32\x15.lakewarden.v1.AccessB\x04\xe2\x41\x01\x02\x12;\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0e\x32\x1f.lakewarden.v1.EngineCapabilityB\x04\xe2\x41\x01\x01\"\xa8\x01\n\x15\x41uthorizePlanResponse\x12\x15\n\x07\x61llowed\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12.\n\x08verdicts\x18\x02 \x03(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x30\n\x07max_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\"\xae\x01\n\x0e\x45xplainRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12:\n\x0esecurable_type\x18\x02 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprivilege\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tworkspace\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"\xb0\x01\n\x0f\x45xplainResponse\x12\x15\n\x07\x61llowed\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12-\n\x05proof\x18\x02 \x03(\x0b\x32\x18.lakewarden.v1.ProofStepB\x04\xe2\x41\x01\x03\x12\x16\n\x08problems\x18\x03 \x03(\tB\x04\xe2\x41\x01\x03\x12\'\n\x05\x66ixes\x18\x04 \x03(\x0b\x32\x12.lakewarden.v1.FixB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\"\xc8\x01\n\tProofStep\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tprivilege\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12:\n\x0esecurable_type\x18\x03 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x03\x12\x17\n\tfull_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\x06source\x18\x05 \x01(\x0b\x32\x1e.lakewarden.v1.PrivilegeSourceB\x04\xe2\x41\x01\x03\"\xea\x02\n\x03\x46ix\x12/\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x19.lakewarden.v1.Fix.ActionB\x04\xe2\x41\x01\x03\x12:\n\x0esecurable_type\x18\x02 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x03\x12\x17\n\tfull_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tprincipal\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tprivilege\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tworkspace\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tstatement\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12*\n\x06givers\x18\x08 \x03(\x0b\x32\x14.lakewarden.v1.GiverB\x04\xe2\x41\x01\x03\"M\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\n\n\x06\x45NABLE\x10\x01\x12\n\n\x06\x41TTACH\x10\x02\x12\x08\n\x04\x42IND\x10\x03\x12\t\n\x05GRANT\x10\x04\"h\n\x05Giver\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08is_group\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07\x62\x65\x63\x61use\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tworkspace\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\"\x8a\x02\n\x0fSimulateRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12:\n\x0esecurable_type\x18\x02 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprivilege\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x06grants\x18\x05 \x03(\x0b\x32\x1d.lakewarden.v1.SimulatedGrantB\x04\xe2\x41\x01\x01\x12=\n\x0bmemberships\x18\x06 \x03(\x0b\x32\".lakewarden.v1.SimulatedMembershipB\x04\xe2\x41\x01\x01\"\x97\x01\n\x0eSimulatedGrant\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x30\n\x06\x63hange\x18\x03 \x01(\x0b\x32\x1a.lakewarden.v1.GrantChangeB\x04\xe2\x41\x01\x02\"V\n\x13SimulatedMembership\x12\x13\n\x05group\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06member\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06remove\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"t\n\x10SimulateResponse\x12-\n\x07verdict\x18\x01 \x01(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x61llowed_now\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\x9f\x01\n\x17\x46ilterSecurablesRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12:\n\x0esecurable_type\x18\x02 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tprivilege\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nfull_names\x18\x04 \x03(\tB\x04\xe2\x41\x01\x02\"I\n\x18\x46ilterSecurablesResponse\x12\x15\n\x07indices\x18\x01 \x03(\x05\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\xcc\x01\n\x15ListAccessibleRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12:\n\x0esecurable_type\x18\x02 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tprivilege\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06parent\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\"i\n\x16ListAccessibleResponse\x12\x18\n\nfull_names\x18\x01 \x03(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\xb8\x01\n\x15ListPrincipalsRequest\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprivilege\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"\x8a\x01\n\x16ListPrincipalsResponse\x12\x39\n\nprincipals\x18\x01 \x03(\x0b\x32\x1f.lakewarden.v1.AllowedPrincipalB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"^\n\x10\x41llowedPrincipal\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x31\n\x03how\x18\x02 \x03(\x0b\x32\x1e.lakewarden.v1.PrivilegeSourceB\x04\xe2\x41\x01\x03*V\n\x10\x45ngineCapability\x12!\n\x1d\x45NGINE_CAPABILITY_UNSPECIFIED\x10\x00\x12\x0e\n\nROW_FILTER\x10\x01\x12\x0f\n\x0b\x43OLUMN_MASK\x10\x02\x32\xb1\x08\n\x14\x41uthorizationService\x12j\n\x05\x43heck\x12\x1b.lakewarden.v1.CheckRequest\x1a\x1c.lakewarden.v1.CheckResponse\"&\xfa\xd4\x18\"\n\x13\x61uthorization.check\"\x07subjectH\x01P\x01\x12y\n\nBatchCheck\x12 .lakewarden.v1.BatchCheckRequest\x1a!.lakewarden.v1.BatchCheckResponse\"&\xfa\xd4\x18\"\n\x13\x61uthorization.check\"\x07subjectH\x01P\x01\x12\x81\x01\n\rAuthorizePlan\x12#.lakewarden.v1.AuthorizePlanRequest\x1a$.lakewarden.v1.AuthorizePlanResponse\"%\xfa\xd4\x18!\n\x12\x61uthorization.plan\"\x07subjectH\x01P\x01\x12}\n\x07\x45xplain\x12\x1d.lakewarden.v1.ExplainRequest\x1a\x1e.lakewarden.v1.ExplainResponse\"3\xfa\xd4\x18/\n\x07\x65xplain\x12\tfull_name\"\x07subject*\x0esecurable_typeH\x01\x12\x80\x01\n\x08Simulate\x12\x1e.lakewarden.v1.SimulateRequest\x1a\x1f.lakewarden.v1.SimulateResponse\"3\xfa\xd4\x18/\n\x07\x65xplain\x12\tfull_name\"\x07subject*\x0esecurable_typeH\x01\x12\x8c\x01\n\x10\x46ilterSecurables\x12&.lakewarden.v1.FilterSecurablesRequest\x1a\'.lakewarden.v1.FilterSecurablesResponse\"\'\xfa\xd4\x18#\n\x14\x61uthorization.filter\"\x07subjectH\x01h\x01\x12\x8d\x01\n\x0eListAccessible\x12$.lakewarden.v1.ListAccessibleRequest\x1a%.lakewarden.v1.ListAccessibleResponse\".\xfa\xd4\x18*\n\x1d\x61uthorization.list_accessible\"\x07subjectH\x01\x12\x8c\x01\n\x0eListPrincipals\x12$.lakewarden.v1.ListPrincipalsRequest\x1a%.lakewarden.v1.ListPrincipalsResponse\"-\xfa\xd4\x18)\n\ngrants_all\x12\tfull_name*\x0esecurable_typeH\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lakewarden/v1/authorization.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1alakewarden/v1/grants.proto\x1a\x19lakewarden/v1/rules.proto\"\x8d\x01\n\x06\x41\x63\x63\x65ss\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprivilege\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63olumns\x18\x04 \x03(\tB\x04\xe2\x41\x01\x01\"\xde\x01\n\x07Verdict\x12\x15\n\x07\x61llowed\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x66ixes\x18\x03 \x03(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nrow_filter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x43\n\x0c\x63olumn_masks\x18\x05 \x03(\x0b\x32\'.lakewarden.v1.Verdict.ColumnMasksEntryB\x04\xe2\x41\x01\x03\x1a\x32\n\x10\x43olumnMasksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbd\x01\n\x0c\x43heckRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12+\n\x06\x61\x63\x63\x65ss\x18\x02 \x01(\x0b\x32\x15.lakewarden.v1.AccessB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x65xplain\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1c\n\x0e\x61s_of_revision\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\nas_of_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"V\n\rCheckResponse\x12-\n\x07verdict\x18\x01 \x01(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"p\n\x11\x42\x61tchCheckRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x08\x61\x63\x63\x65sses\x18\x02 \x03(\x0b\x32\x15.lakewarden.v1.AccessB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x65xplain\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\\\n\x12\x42\x61tchCheckResponse\x12.\n\x08verdicts\x18\x01 \x03(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x99\x01\n\x14\x41uthorizePlanRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x08\x61\x63\x63\x65sses\x18\x02 \x03(\x0b\x32\x15.lakewarden.v1.AccessB\x04\xe2\x41\x01\x02\x12;\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0e\x32\x1f.lakewarden.v1.EngineCapabilityB\x04\xe2\x41\x01\x01\"\xa8\x01\n\x15\x41uthorizePlanResponse\x12\x15\n\x07\x61llowed\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12.\n\x08verdicts\x18\x02 \x03(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x30\n\x07max_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\"\xae\x01\n\x0e\x45xplainRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12:\n\x0esecurable_type\x18\x02 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprivilege\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tworkspace\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"\xb0\x01\n\x0f\x45xplainResponse\x12\x15\n\x07\x61llowed\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12-\n\x05proof\x18\x02 \x03(\x0b\x32\x18.lakewarden.v1.ProofStepB\x04\xe2\x41\x01\x03\x12\x16\n\x08problems\x18\x03 \x03(\tB\x04\xe2\x41\x01\x03\x12\'\n\x05\x66ixes\x18\x04 \x03(\x0b\x32\x12.lakewarden.v1.FixB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\"\xc8\x01\n\tProofStep\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tprivilege\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12:\n\x0esecurable_type\x18\x03 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x03\x12\x17\n\tfull_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\x06source\x18\x05 \x01(\x0b\x32\x1e.lakewarden.v1.PrivilegeSourceB\x04\xe2\x41\x01\x03\"\xea\x02\n\x03\x46ix\x12/\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x19.lakewarden.v1.Fix.ActionB\x04\xe2\x41\x01\x03\x12:\n\x0esecurable_type\x18\x02 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x03\x12\x17\n\tfull_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tprincipal\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tprivilege\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tworkspace\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tstatement\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12*\n\x06givers\x18\x08 \x03(\x0b\x32\x14.lakewarden.v1.GiverB\x04\xe2\x41\x01\x03\"M\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\n\n\x06\x45NABLE\x10\x01\x12\n\n\x06\x41TTACH\x10\x02\x12\x08\n\x04\x42IND\x10\x03\x12\t\n\x05GRANT\x10\x04\"h\n\x05Giver\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08is_group\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07\x62\x65\x63\x61use\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tworkspace\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\"\x8a\x02\n\x0fSimulateRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12:\n\x0esecurable_type\x18\x02 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprivilege\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x06grants\x18\x05 \x03(\x0b\x32\x1d.lakewarden.v1.SimulatedGrantB\x04\xe2\x41\x01\x01\x12=\n\x0bmemberships\x18\x06 \x03(\x0b\x32\".lakewarden.v1.SimulatedMembershipB\x04\xe2\x41\x01\x01\"\x97\x01\n\x0eSimulatedGrant\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x30\n\x06\x63hange\x18\x03 \x01(\x0b\x32\x1a.lakewarden.v1.GrantChangeB\x04\xe2\x41\x01\x02\"V\n\x13SimulatedMembership\x12\x13\n\x05group\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06member\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06remove\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"t\n\x10SimulateResponse\x12-\n\x07verdict\x18\x01 \x01(\x0b\x32\x16.lakewarden.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x61llowed_now\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\x9f\x01\n\x17\x46ilterSecurablesRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12:\n\x0esecurable_type\x18\x02 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tprivilege\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nfull_names\x18\x04 \x03(\tB\x04\xe2\x41\x01\x02\"I\n\x18\x46ilterSecurablesResponse\x12\x15\n\x07indices\x18\x01 \x03(\x05\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\xcc\x01\n\x15ListAccessibleRequest\x12\x15\n\x07subject\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12:\n\x0esecurable_type\x18\x02 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tprivilege\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06parent\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\"i\n\x16ListAccessibleResponse\x12\x18\n\nfull_names\x18\x01 \x03(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\xb8\x01\n\x15ListPrincipalsRequest\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprivilege\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"\x8a\x01\n\x16ListPrincipalsResponse\x12\x39\n\nprincipals\x18\x01 \x03(\x0b\x32\x1f.lakewarden.v1.AllowedPrincipalB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"^\n\x10\x41llowedPrincipal\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x31\n\x03how\x18\x02 \x03(\x0b\x32\x1e.lakewarden.v1.PrivilegeSourceB\x04\xe2\x41\x01\x03*V\n\x10\x45ngineCapability\x12!\n\x1d\x45NGINE_CAPABILITY_UNSPECIFIED\x10\x00\x12\x0e\n\nROW_FILTER\x10\x01\x12\x0f\n\x0b\x43OLUMN_MASK\x10\x02\x32\xce\x08\n\x14\x41uthorizationService\x12\x86\x01\n\x05\x43heck\x12\x1b.lakewarden.v1.CheckRequest\x1a\x1c.lakewarden.v1.CheckResponse\"B\xfa\xd4\x18>\n\x13\x61uthorization.check\"\x07subjectH\x01P\x01r\x0e\x61s_of_revisionr\nas_of_time\x12y\n\nBatchCheck\x12 .lakewarden.v1.BatchCheckRequest\x1a!.lakewarden.v1.BatchCheckResponse\"&\xfa\xd4\x18\"\n\x13\x61uthorization.check\"\x07subjectH\x01P\x01\x12\x81\x01\n\rAuthorizePlan\x12#.lakewarden.v1.AuthorizePlanRequest\x1a$.lakewarden.v1.AuthorizePlanResponse\"%\xfa\xd4\x18!\n\x12\x61uthorization.plan\"\x07subjectH\x01P\x01\x12}\n\x07\x45xplain\x12\x1d.lakewarden.v1.ExplainRequest\x1a\x1e.lakewarden.v1.ExplainResponse\"3\xfa\xd4\x18/\n\x07\x65xplain\x12\tfull_name\"\x07subject*\x0esecurable_typeH\x01\x12\x80\x01\n\x08Simulate\x12\x1e.lakewarden.v1.SimulateRequest\x1a\x1f.lakewarden.v1.SimulateResponse\"3\xfa\xd4\x18/\n\x07\x65xplain\x12\tfull_name\"\x07subject*\x0esecurable_typeH\x01\x12\x8c\x01\n\x10\x46ilterSecurables\x12&.lakewarden.v1.FilterSecurablesRequest\x1a\'.lakewarden.v1.FilterSecurablesResponse\"\'\xfa\xd4\x18#\n\x14\x61uthorization.filter\"\x07subjectH\x01h\x01\x12\x8d\x01\n\x0eListAccessible\x12$.lakewarden.v1.ListAccessibleRequest\x1a%.lakewarden.v1.ListAccessibleResponse\".\xfa\xd4\x18*\n\x1d\x61uthorization.list_accessible\"\x07subjectH\x01\x12\x8c\x01\n\x0eListPrincipals\x12$.lakewarden.v1.ListPrincipalsRequest\x1a%.lakewarden.v1.ListPrincipalsResponse\"-\xfa\xd4\x18)\n\ngrants_all\x12\tfull_name*\x0esecurable_typeH\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -61,6 +62,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKREQUEST'].fields_by_name['access']._serialized_options = b'\342A\001\002'
   _globals['_CHECKREQUEST'].fields_by_name['explain']._loaded_options = None
   _globals['_CHECKREQUEST'].fields_by_name['explain']._serialized_options = b'\342A\001\001'
+  _globals['_CHECKREQUEST'].fields_by_name['as_of_revision']._loaded_options = None
+  _globals['_CHECKREQUEST'].fields_by_name['as_of_revision']._serialized_options = b'\342A\001\001'
+  _globals['_CHECKREQUEST'].fields_by_name['as_of_time']._loaded_options = None
+  _globals['_CHECKREQUEST'].fields_by_name['as_of_time']._serialized_options = b'\342A\001\001'
   _globals['_CHECKRESPONSE'].fields_by_name['verdict']._loaded_options = None
   _globals['_CHECKRESPONSE'].fields_by_name['verdict']._serialized_options = b'\342A\001\003'
   _globals['_CHECKRESPONSE'].fields_by_name['revision']._loaded_options = None
@@ -224,7 +229,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ALLOWEDPRINCIPAL'].fields_by_name['how']._loaded_options = None
   _globals['_ALLOWEDPRINCIPAL'].fields_by_name['how']._serialized_options = b'\342A\001\003'
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['Check']._loaded_options = None
-  _globals['_AUTHORIZATIONSERVICE'].methods_by_name['Check']._serialized_options = b'\372\324\030\"\n\023authorization.check\"\007subjectH\001P\001'
+  _globals['_AUTHORIZATIONSERVICE'].methods_by_name['Check']._serialized_options = b'\372\324\030>\n\023authorization.check\"\007subjectH\001P\001r\016as_of_revisionr\nas_of_time'
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['BatchCheck']._loaded_options = None
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['BatchCheck']._serialized_options = b'\372\324\030\"\n\023authorization.check\"\007subjectH\001P\001'
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['AuthorizePlan']._loaded_options = None
@@ -239,60 +244,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['ListAccessible']._serialized_options = b'\372\324\030*\n\035authorization.list_accessible\"\007subjectH\001'
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['ListPrincipals']._loaded_options = None
   _globals['_AUTHORIZATIONSERVICE'].methods_by_name['ListPrincipals']._serialized_options = b'\372\324\030)\n\ngrants_all\022\tfull_name*\016securable_typeH\001'
-  _globals['_ENGINECAPABILITY']._serialized_start=3905
-  _globals['_ENGINECAPABILITY']._serialized_end=3991
-  _globals['_ACCESS']._serialized_start=173
-  _globals['_ACCESS']._serialized_end=314
-  _globals['_VERDICT']._serialized_start=317
-  _globals['_VERDICT']._serialized_end=539
-  _globals['_VERDICT_COLUMNMASKSENTRY']._serialized_start=489
-  _globals['_VERDICT_COLUMNMASKSENTRY']._serialized_end=539
-  _globals['_CHECKREQUEST']._serialized_start=541
-  _globals['_CHECKREQUEST']._serialized_end=646
-  _globals['_CHECKRESPONSE']._serialized_start=648
-  _globals['_CHECKRESPONSE']._serialized_end=734
-  _globals['_BATCHCHECKREQUEST']._serialized_start=736
-  _globals['_BATCHCHECKREQUEST']._serialized_end=848
-  _globals['_BATCHCHECKRESPONSE']._serialized_start=850
-  _globals['_BATCHCHECKRESPONSE']._serialized_end=942
-  _globals['_AUTHORIZEPLANREQUEST']._serialized_start=945
-  _globals['_AUTHORIZEPLANREQUEST']._serialized_end=1098
-  _globals['_AUTHORIZEPLANRESPONSE']._serialized_start=1101
-  _globals['_AUTHORIZEPLANRESPONSE']._serialized_end=1269
-  _globals['_EXPLAINREQUEST']._serialized_start=1272
-  _globals['_EXPLAINREQUEST']._serialized_end=1446
-  _globals['_EXPLAINRESPONSE']._serialized_start=1449
-  _globals['_EXPLAINRESPONSE']._serialized_end=1625
-  _globals['_PROOFSTEP']._serialized_start=1628
-  _globals['_PROOFSTEP']._serialized_end=1828
-  _globals['_FIX']._serialized_start=1831
-  _globals['_FIX']._serialized_end=2193
-  _globals['_FIX_ACTION']._serialized_start=2116
-  _globals['_FIX_ACTION']._serialized_end=2193
-  _globals['_GIVER']._serialized_start=2195
-  _globals['_GIVER']._serialized_end=2299
-  _globals['_SIMULATEREQUEST']._serialized_start=2302
-  _globals['_SIMULATEREQUEST']._serialized_end=2568
-  _globals['_SIMULATEDGRANT']._serialized_start=2571
-  _globals['_SIMULATEDGRANT']._serialized_end=2722
-  _globals['_SIMULATEDMEMBERSHIP']._serialized_start=2724
-  _globals['_SIMULATEDMEMBERSHIP']._serialized_end=2810
-  _globals['_SIMULATERESPONSE']._serialized_start=2812
-  _globals['_SIMULATERESPONSE']._serialized_end=2928
-  _globals['_FILTERSECURABLESREQUEST']._serialized_start=2931
-  _globals['_FILTERSECURABLESREQUEST']._serialized_end=3090
-  _globals['_FILTERSECURABLESRESPONSE']._serialized_start=3092
-  _globals['_FILTERSECURABLESRESPONSE']._serialized_end=3165
-  _globals['_LISTACCESSIBLEREQUEST']._serialized_start=3168
-  _globals['_LISTACCESSIBLEREQUEST']._serialized_end=3372
-  _globals['_LISTACCESSIBLERESPONSE']._serialized_start=3374
-  _globals['_LISTACCESSIBLERESPONSE']._serialized_end=3479
-  _globals['_LISTPRINCIPALSREQUEST']._serialized_start=3482
-  _globals['_LISTPRINCIPALSREQUEST']._serialized_end=3666
-  _globals['_LISTPRINCIPALSRESPONSE']._serialized_start=3669
-  _globals['_LISTPRINCIPALSRESPONSE']._serialized_end=3807
-  _globals['_ALLOWEDPRINCIPAL']._serialized_start=3809
-  _globals['_ALLOWEDPRINCIPAL']._serialized_end=3903
-  _globals['_AUTHORIZATIONSERVICE']._serialized_start=3994
-  _globals['_AUTHORIZATIONSERVICE']._serialized_end=5067
+  _globals['_ENGINECAPABILITY']._serialized_start=4023
+  _globals['_ENGINECAPABILITY']._serialized_end=4109
+  _globals['_ACCESS']._serialized_start=206
+  _globals['_ACCESS']._serialized_end=347
+  _globals['_VERDICT']._serialized_start=350
+  _globals['_VERDICT']._serialized_end=572
+  _globals['_VERDICT_COLUMNMASKSENTRY']._serialized_start=522
+  _globals['_VERDICT_COLUMNMASKSENTRY']._serialized_end=572
+  _globals['_CHECKREQUEST']._serialized_start=575
+  _globals['_CHECKREQUEST']._serialized_end=764
+  _globals['_CHECKRESPONSE']._serialized_start=766
+  _globals['_CHECKRESPONSE']._serialized_end=852
+  _globals['_BATCHCHECKREQUEST']._serialized_start=854
+  _globals['_BATCHCHECKREQUEST']._serialized_end=966
+  _globals['_BATCHCHECKRESPONSE']._serialized_start=968
+  _globals['_BATCHCHECKRESPONSE']._serialized_end=1060
+  _globals['_AUTHORIZEPLANREQUEST']._serialized_start=1063
+  _globals['_AUTHORIZEPLANREQUEST']._serialized_end=1216
+  _globals['_AUTHORIZEPLANRESPONSE']._serialized_start=1219
+  _globals['_AUTHORIZEPLANRESPONSE']._serialized_end=1387
+  _globals['_EXPLAINREQUEST']._serialized_start=1390
+  _globals['_EXPLAINREQUEST']._serialized_end=1564
+  _globals['_EXPLAINRESPONSE']._serialized_start=1567
+  _globals['_EXPLAINRESPONSE']._serialized_end=1743
+  _globals['_PROOFSTEP']._serialized_start=1746
+  _globals['_PROOFSTEP']._serialized_end=1946
+  _globals['_FIX']._serialized_start=1949
+  _globals['_FIX']._serialized_end=2311
+  _globals['_FIX_ACTION']._serialized_start=2234
+  _globals['_FIX_ACTION']._serialized_end=2311
+  _globals['_GIVER']._serialized_start=2313
+  _globals['_GIVER']._serialized_end=2417
+  _globals['_SIMULATEREQUEST']._serialized_start=2420
+  _globals['_SIMULATEREQUEST']._serialized_end=2686
+  _globals['_SIMULATEDGRANT']._serialized_start=2689
+  _globals['_SIMULATEDGRANT']._serialized_end=2840
+  _globals['_SIMULATEDMEMBERSHIP']._serialized_start=2842
+  _globals['_SIMULATEDMEMBERSHIP']._serialized_end=2928
+  _globals['_SIMULATERESPONSE']._serialized_start=2930
+  _globals['_SIMULATERESPONSE']._serialized_end=3046
+  _globals['_FILTERSECURABLESREQUEST']._serialized_start=3049
+  _globals['_FILTERSECURABLESREQUEST']._serialized_end=3208
+  _globals['_FILTERSECURABLESRESPONSE']._serialized_start=3210
+  _globals['_FILTERSECURABLESRESPONSE']._serialized_end=3283
+  _globals['_LISTACCESSIBLEREQUEST']._serialized_start=3286
+  _globals['_LISTACCESSIBLEREQUEST']._serialized_end=3490
+  _globals['_LISTACCESSIBLERESPONSE']._serialized_start=3492
+  _globals['_LISTACCESSIBLERESPONSE']._serialized_end=3597
+  _globals['_LISTPRINCIPALSREQUEST']._serialized_start=3600
+  _globals['_LISTPRINCIPALSREQUEST']._serialized_end=3784
+  _globals['_LISTPRINCIPALSRESPONSE']._serialized_start=3787
+  _globals['_LISTPRINCIPALSRESPONSE']._serialized_end=3925
+  _globals['_ALLOWEDPRINCIPAL']._serialized_start=3927
+  _globals['_ALLOWEDPRINCIPAL']._serialized_end=4021
+  _globals['_AUTHORIZATIONSERVICE']._serialized_start=4112
+  _globals['_AUTHORIZATIONSERVICE']._serialized_end=5214
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import duration_pb2 as duration_pb2
 from google.protobuf import message as message
+from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from lakewarden.v1 import grants_pb2 as grants_pb2
@@ -151,13 +152,21 @@ class CheckRequest(message.Message):
     SUBJECT_FIELD_NUMBER: builtins.int
     ACCESS_FIELD_NUMBER: builtins.int
     EXPLAIN_FIELD_NUMBER: builtins.int
+    AS_OF_REVISION_FIELD_NUMBER: builtins.int
+    AS_OF_TIME_FIELD_NUMBER: builtins.int
     subject: builtins.str
     """Who would access: email or application id; the caller when empty."""
     explain: builtins.bool
     """Tell the reason and the fixes of a denial. Working them out costs several times the decision itself."""
+    as_of_revision: builtins.str
+    """Answer from an earlier state: a revision, as `<epoch>:<number>` or only the number. Names are those of that state."""
     @builtins.property
     def access(self) -> Access:
         """The access."""
+
+    @builtins.property
+    def as_of_time(self) -> timestamp_pb2.Timestamp:
+        """Answer from the state at an earlier time, by the database's clock."""
 
     def __init__(
         self,
@@ -165,10 +174,12 @@ class CheckRequest(message.Message):
         subject: builtins.str = ...,
         access: Access | None = ...,
         explain: builtins.bool = ...,
+        as_of_revision: builtins.str = ...,
+        as_of_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["access", b"access"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["access", b"access", "as_of_time", b"as_of_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["access", b"access", "explain", b"explain", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["access", b"access", "as_of_revision", b"as_of_revision", "as_of_time", b"as_of_time", "explain", b"explain", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -84,7 +84,8 @@ class AuthorizationServiceServicer(object):
     def Check(self, request, context):
         """May this principal use this privilege on this securable now, from this workspace, every gate included?
         A subject or securable that is absent or invisible is a plain no. Fails with INVALID_ARGUMENT (PRIVILEGE_UNKNOWN,
-        PRIVILEGE_NOT_APPLICABLE), PERMISSION_DENIED for an actor who may not ask for this subject.
+        PRIVILEGE_NOT_APPLICABLE), PERMISSION_DENIED for an actor who may not ask for this subject. About the past an account admin
+        asks, for any subject; that fails with FAILED_PRECONDITION (HISTORY_UNAVAILABLE, HISTORY_MISMATCH) where it cannot be answered exactly.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,8 @@ class AuthorizationServiceStub:
     Check: grpc.UnaryUnaryMultiCallable[authorization_pb2.CheckRequest, authorization_pb2.CheckResponse]
     """May this principal use this privilege on this securable now, from this workspace, every gate included?
     A subject or securable that is absent or invisible is a plain no. Fails with INVALID_ARGUMENT (PRIVILEGE_UNKNOWN,
-    PRIVILEGE_NOT_APPLICABLE), PERMISSION_DENIED for an actor who may not ask for this subject.
+    PRIVILEGE_NOT_APPLICABLE), PERMISSION_DENIED for an actor who may not ask for this subject. About the past an account admin
+    asks, for any subject; that fails with FAILED_PRECONDITION (HISTORY_UNAVAILABLE, HISTORY_MISMATCH) where it cannot be answered exactly.
     """
     BatchCheck: grpc.UnaryUnaryMultiCallable[authorization_pb2.BatchCheckRequest, authorization_pb2.BatchCheckResponse]
     """The answers of many Checks for one subject, at one revision, in the order asked. Fails as Check does."""
@@ -74,7 +75,8 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     Check: aio.UnaryUnaryMultiCallable[authorization_pb2.CheckRequest, authorization_pb2.CheckResponse]  # type: ignore[assignment]
     """May this principal use this privilege on this securable now, from this workspace, every gate included?
     A subject or securable that is absent or invisible is a plain no. Fails with INVALID_ARGUMENT (PRIVILEGE_UNKNOWN,
-    PRIVILEGE_NOT_APPLICABLE), PERMISSION_DENIED for an actor who may not ask for this subject.
+    PRIVILEGE_NOT_APPLICABLE), PERMISSION_DENIED for an actor who may not ask for this subject. About the past an account admin
+    asks, for any subject; that fails with FAILED_PRECONDITION (HISTORY_UNAVAILABLE, HISTORY_MISMATCH) where it cannot be answered exactly.
     """
     BatchCheck: aio.UnaryUnaryMultiCallable[authorization_pb2.BatchCheckRequest, authorization_pb2.BatchCheckResponse]  # type: ignore[assignment]
     """The answers of many Checks for one subject, at one revision, in the order asked. Fails as Check does."""
@@ -115,7 +117,8 @@ class AuthorizationServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> typing.Union[authorization_pb2.CheckResponse, abc.Awaitable[authorization_pb2.CheckResponse]]:
         """May this principal use this privilege on this securable now, from this workspace, every gate included?
         A subject or securable that is absent or invisible is a plain no. Fails with INVALID_ARGUMENT (PRIVILEGE_UNKNOWN,
-        PRIVILEGE_NOT_APPLICABLE), PERMISSION_DENIED for an actor who may not ask for this subject.
+        PRIVILEGE_NOT_APPLICABLE), PERMISSION_DENIED for an actor who may not ask for this subject. About the past an account admin
+        asks, for any subject; that fails with FAILED_PRECONDITION (HISTORY_UNAVAILABLE, HISTORY_MISMATCH) where it cannot be answered exactly.
         """
 
     @abc_1.abstractmethod

@@ -39,6 +39,7 @@ class Rule(message.Message):
     BIND_FIELD_NUMBER: builtins.int
     REFERENCES_FIELD_NUMBER: builtins.int
     LARGE_REQUESTS_FIELD_NUMBER: builtins.int
+    AS_OF_FIELD_NUMBER: builtins.int
     operation: builtins.str
     """The operation, e.g. `table.create`. An operation ending in `.list` filters by `.get` of the same noun."""
     self: builtins.str
@@ -67,6 +68,10 @@ class Rule(message.Message):
     def bind(self) -> containers.RepeatedCompositeFieldContainer[Binding]:
         """What else the request names. Where operations.csv has the row `<operation>.<name>`, naming it selects that row."""
 
+    @builtins.property
+    def as_of(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Paths of fields that name an earlier state. Where one is set, the operation is `<operation>.as_of`, and the RPC reads the past in a transaction."""
+
     def __init__(
         self_,  # pyright: ignore[reportSelfClsParameterName]
         *,
@@ -83,10 +88,11 @@ class Rule(message.Message):
         bind: abc.Iterable[Binding] | None = ...,
         references: builtins.bool = ...,
         large_requests: builtins.bool = ...,
+        as_of: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["bind", b"bind", "large_requests", b"large_requests", "log_decision", b"log_decision", "operation", b"operation", "parent", b"parent", "privileges", b"privileges", "references", b"references", "securable_type", b"securable_type", "self", b"self", "snapshot_only", b"snapshot_only", "subject", b"subject", "update_mask", b"update_mask", "write", b"write"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of", b"as_of", "bind", b"bind", "large_requests", b"large_requests", "log_decision", b"log_decision", "operation", b"operation", "parent", b"parent", "privileges", b"privileges", "references", b"references", "securable_type", b"securable_type", "self", b"self", "snapshot_only", b"snapshot_only", "subject", b"subject", "update_mask", b"update_mask", "write", b"write"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

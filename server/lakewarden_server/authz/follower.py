@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lakewarden_policy import Decider, Head, Policy, Snapshot
+from lakewarden_server.authz.past import Past
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import Reason, Unavailable
 from lakewarden_server.storage.engine import Database
@@ -52,6 +53,7 @@ class Follower:
         self._policy = policy
         self._decider: Decider | None = None
         self._rebuild = threading.Lock()
+        self.past = Past(policy)
 
     @property
     def policy(self) -> Policy:

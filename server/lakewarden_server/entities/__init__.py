@@ -17,6 +17,7 @@ from lakewarden_server.entities.records import (
     ChangeLog,
     DecisionLog,
     Idempotency,
+    PolicyText,
 )
 from lakewarden_server.entities.references import SecurableReference
 from lakewarden_server.entities.registered_models import ModelAlias, ModelVersion, RegisteredModel
@@ -48,6 +49,7 @@ __all__ = [
     "Metastore",
     "ModelAlias",
     "ModelVersion",
+    "PolicyText",
     "Principal",
     "RegisteredModel",
     "RowFilter",

@@ -34,6 +34,7 @@ class ChangeLog(Base):
     __table_args__ = (
         CheckConstraint("operation IN ('CREATE', 'UPDATE', 'DELETE')", name="operation"),
         Index("ix_change_log_object_id_revision", "object_id", "revision"),
+        Index("ix_change_log_time_revision", "time", "revision"),
     )
 
     revision: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
@@ -48,6 +49,18 @@ class ChangeLog(Base):
     request_id: Mapped[str]
     actor_id: Mapped[str]
     time: Mapped[datetime]
+
+
+class PolicyText(Base):
+    """The three policy files some revisions were decided by; `first_revision` is the newest there was when they came."""
+
+    __tablename__ = "policies"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str]
+    privileges: Mapped[str]
+    operations: Mapped[str]
+    first_revision: Mapped[int] = mapped_column(BigInteger)
 
 
 class AuditHead(Base):
@@ -109,6 +122,7 @@ class DecisionLog(Base):
     outcome: Mapped[str]
     reason: Mapped[str]
     nonce: Mapped[str | None]
+    policy_digest: Mapped[str | None]
     subject_id: Mapped[str | None]
     privilege: Mapped[str | None]
     object_kind: Mapped[str | None]

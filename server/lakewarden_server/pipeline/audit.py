@@ -80,6 +80,7 @@ def _common(admitted: Admitted, method: Method, arrived: Headers, fresh: Fresh) 
         time=fresh.now,
         revision=fresh.head.revision,
         nonce=fresh.head.nonce,
+        policy_digest=admitted.decider.policy.digest,
         actor_id=admitted.caller.id,
         actor_name=admitted.caller.name,
         subject_id=admitted.bound.objects.get("subject"),

@@ -22,8 +22,12 @@ from lakewarden_server.core.errors import InvalidArgument, PermissionDenied, Rea
 from lakewarden_server.pipeline.rules import Method, securable_kind_names
 
 BOOTSTRAP_OPERATION = "token.create"
+AS_OF = "as_of"
+"""The selector of questions about the past."""
 _ACCOUNT_LEVEL = frozenset(kind.name for kind in KINDS.values() if kind.parents in {(), ("ACCOUNT",)})
 """Kinds that are found without a workspace."""
+_OF_THE_ACCOUNT = _ACCOUNT_LEVEL | {"AUDIT"}
+"""What a token that is limited to a workspace does not touch; nor does it ask about the past."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,11 @@ class Bound:
     references: tuple[Referenced, ...] = ()
     """What the definition in the request uses; known once it was parsed."""
 
+    @property
+    def is_of_the_past(self) -> bool:
+        """Whether the request asks for an earlier state."""
+        return any(selector == AS_OF for _, selector in self.operations)
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
@@ -109,6 +118,8 @@ def bind(
     objects.update((found.name, found.object_id) for found in beside if found.object_id)
     named_rows = [found.name for found in beside if f"{operation}.{found.name}" in decider.policy.operations]
     selectors = dict.fromkeys((*_selectors(method, request), *named_rows))
+    if _names_past(method, request):
+        selectors = {AS_OF: None}
     selections = tuple((operation, selector) for selector in selectors) or ((operation, None),)
     absent = located is not None and located.securable is None
     if absent and wanted == "METASTORE" and role == "parent" and not operation.endswith(".list"):
@@ -131,7 +142,8 @@ def check_token(bound: Bound, caller: Caller) -> None:
             Reason.BOOTSTRAP_TOKEN_RESTRICTED,
             "a one-time token only creates a token for its own principal: run `lakewarden login` with it",
         )
-    if caller.token_workspace_id and (bound.noun.upper() in _ACCOUNT_LEVEL or for_another):
+    of_the_account = bound.noun.upper() in _OF_THE_ACCOUNT or bound.is_of_the_past
+    if caller.token_workspace_id and (of_the_account or for_another):
         raise PermissionDenied(
             Reason.WORKSPACE_DENIED,
             f"{operation} is account-level work: use a token that is not limited to a workspace",
@@ -233,6 +245,12 @@ def _selectors(method: Method, request: Message) -> list[str]:
         texts = _texts([request], method.rule.privileges.split("."))
         return list(dict.fromkeys("_".join(text.upper().replace("_", " ").split()) for text in texts))
     return []
+
+
+def _names_past(method: Method, request: Message) -> bool:
+    """Whether the request sets a field that names an earlier state."""
+    named = {field.name for field, _ in request.ListFields()}
+    return not named.isdisjoint(method.rule.as_of)
 
 
 def _texts(messages: list[Any], path: list[str]) -> Iterator[str]:

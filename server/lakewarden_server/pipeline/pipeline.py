@@ -112,7 +112,7 @@ class Pipeline:
         self, method: Method, request: Message, arrived: Headers, fresh: Fresh, admitted: Admitted
     ) -> Message:
         call = self._call(method, arrived, fresh, admitted)
-        if method.rule.snapshot_only:
+        if method.rule.snapshot_only and not admitted.bound.is_of_the_past:
             return method.function(request, call)
         with self._database.read(deadline=arrived.deadline) as uow:
             if uow.revision < fresh.head.revision or uow.head.epoch != fresh.head.epoch:

@@ -118,7 +118,15 @@ def _method(full_name: str, descriptor: MethodDescriptor, implementation: object
 
 def _check_fields(method: Method) -> None:
     rule = method.rule
-    paths = (rule.self, rule.parent, rule.subject, rule.securable_type, rule.update_mask, rule.privileges)
+    paths = (
+        rule.self,
+        rule.parent,
+        rule.subject,
+        rule.securable_type,
+        rule.update_mask,
+        rule.privileges,
+        *rule.as_of,
+    )
     for path in filter(None, (*paths, *(binding.field for binding in rule.bind))):
         message: Descriptor | None = method.input_type
         for part in path.split("."):
@@ -148,6 +156,9 @@ def _check_operations(method: Method, policy: Policy) -> None:
             operation = policy.operation(name)
         except UnknownOperation:
             raise RuleError(f"operations.csv does not define {name}") from None
+        if method.rule.as_of and f"{name}.as_of" not in policy.operations:
+            # Without a row of its own the past would be as open as the present.
+            raise RuleError(f"operations.csv does not define {name}.as_of")
         if operation.asks_references and not method.rule.references:
             raise RuleError(f"{name} asks for references, which the rule does not bind")
         needed = operation.object_names

@@ -10,6 +10,7 @@ from lakewarden_policy import InvalidName, Securable, explain_privilege, show_pr
 from lakewarden_server.services import access_lists, explanations, simulations, validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.grants import parse_privilege
+from lakewarden_server.services.past import as_of
 
 COLUMNS_PER_ACCESS_MAX = 4_096
 
@@ -18,9 +19,10 @@ class AuthorizationService:
     """Implements `lakewarden.v1.AuthorizationService`."""
 
     def check(self, request: pb.CheckRequest, call: Call) -> pb.CheckResponse:
-        """One decision."""
+        """One decision, now or as it would have been at an earlier state."""
+        asked = as_of(request, call)
         return pb.CheckResponse(
-            verdict=_verdict(request.access, call, explain=request.explain), revision=call.revision
+            verdict=_verdict(request.access, asked, explain=request.explain), revision=asked.revision
         )
 
     def batch_check(self, request: pb.BatchCheckRequest, call: Call) -> pb.BatchCheckResponse:

@@ -32,6 +32,7 @@ class DecisionRecord:
     outcome: str
     reason: str
     nonce: str | None = None
+    policy_digest: str | None = None
     subject_id: str | None = None
     privilege: str | None = None
     object_kind: str | None = None

@@ -1,10 +1,15 @@
-"""Reads the whole authorization state of one revision into an immutable snapshot."""
+"""Reads the whole authorization state of one revision into an immutable snapshot.
+
+`SOURCES` says once where each list of a snapshot is stored; `storage.history` reads the same lists out of the change log.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, literal, select
+from sqlalchemy import Connection, Select, Table, bindparam, inspect, literal, select
 
 from lakewarden_policy import (
     Binding,
@@ -23,30 +28,85 @@ from lakewarden_server import entities
 from lakewarden_server.storage.head import read_head
 from lakewarden_server.storage.retention import kept_since
 
-_principal = entities.Principal.__table__.c
-_member = entities.GroupMember.__table__.c
-_securable = entities.Securable.__table__.c
-_grant = entities.Grant.__table__.c
-_token = entities.Token.__table__.c
-_binding = entities.WorkspaceBinding.__table__.c
-_reference = entities.SecurableReference.__table__.c
-_filter = entities.RowFilter.__table__.c
-_mask = entities.ColumnMask.__table__.c
+LIVE: Mapping[str, Any] = {"deleted_time": None}
+_PRINCIPAL_KINDS = frozenset({"USER", "GROUP", "SERVICE_PRINCIPAL"})
+_SECURABLE_KINDS = frozenset(
+    str(mapper.polymorphic_identity) for mapper in inspect(entities.Securable).self_and_descendants
+)
 
-_PRINCIPALS = select(_principal.id, _principal.kind, _principal.name, _principal.name_key, _principal.active)
-_MEMBERSHIPS = select(_member.group_id, _member.member_id)
-_SECURABLES = select(
-    _securable.id,
-    _securable.kind,
-    _securable.parent_id,
-    _securable.metastore_id,
-    _securable.name,
-    _securable.name_key,
-    _securable.owner_id,
-    _securable.revision,
-).where(_securable.deleted_time.is_(None))
+
+class Source(NamedTuple):
+    """Where one list of `Snapshot.build` is stored."""
+
+    entity: type[entities.Base]
+    kinds: frozenset[str]
+    """The kinds its rows carry in the change log."""
+    make: Callable[[Sequence[Any]], Any]
+    """A record from the values of `columns`."""
+    columns: tuple[str, ...]
+    where: Mapping[str, Any] = {}
+    """Only rows with these values."""
+    order: tuple[str, ...] = ()
+    """Where the list's order matters."""
+
+    @property
+    def table(self) -> Table:
+        """The table of its rows."""
+        table: Table = self.entity.__table__  # type: ignore[assignment]
+        return table
+
+    def statement(self) -> Select[Any]:
+        """Reads the values of `columns`."""
+        c = self.table.c
+        rows = select(*(c[name] for name in self.columns)).where(
+            *(c[name] == value for name, value in self.where.items())
+        )
+        return rows.order_by(*(c[name] for name in self.order))
+
+
+def _grant(row: Sequence[Any]) -> Grant:
+    securable_id, principal_id, privilege, expire_time = row
+    return Grant(securable_id, principal_id, privilege, expire_time and expire_time.timestamp())
+
+
+def _token(row: Sequence[Any]) -> Token:
+    token = Token._make(row)
+    return token._replace(expire_time=row[4].timestamp())
+
+
+def _row_filter(row: Sequence[Any]) -> RowFilter:
+    table_id, function_id, columns = row
+    return RowFilter(table_id, function_id, tuple(columns))
+
+
+def _column_mask(row: Sequence[Any]) -> ColumnMask:
+    table_id, column, function_id, using = row
+    return ColumnMask(table_id, column, function_id, tuple(using))
+
+
+def _id(row: Sequence[Any]) -> Any:
+    return row[0]
+
+
+# fmt: off
+SOURCES: Mapping[str, Source] = {
+    "principals": Source(entities.Principal, _PRINCIPAL_KINDS, Principal._make, Principal._fields),
+    "memberships": Source(entities.GroupMember, frozenset({"GROUP_MEMBER"}), Membership._make, Membership._fields),
+    "securables": Source(entities.Securable, _SECURABLE_KINDS, Securable._make, Securable._fields, LIVE),
+    "isolated": Source(entities.Securable, _SECURABLE_KINDS, _id, ("id",), {**LIVE, "isolation_mode": "ISOLATED"}),
+    "grants": Source(entities.Grant, frozenset({"GRANT"}), _grant, Grant._fields),
+    "tokens": Source(entities.Token, frozenset({"TOKEN"}), _token, Token._fields),
+    "bindings": Source(entities.WorkspaceBinding, frozenset({"WORKSPACE_BINDING"}), Binding._make, Binding._fields),
+    "references": Source(entities.SecurableReference, frozenset({"REFERENCE"}), Reference._make, Reference._fields, order=("object_id", "position")),
+    "row_filters": Source(entities.RowFilter, frozenset({"ROW_FILTER"}), _row_filter, RowFilter._fields),
+    "column_masks": Source(entities.ColumnMask, frozenset({"COLUMN_MASK"}), _column_mask, ("table_id", "column_name", "function_id", "using"), order=("table_id", "column_key")),
+}
+"""Every list of `Snapshot.build`. A new table that decisions rest on is one line here, for now and for the past."""
+# fmt: on
+
+
+_securable = entities.Securable.__table__.c
 _schema = entities.Securable.__table__.alias("schema").c
-# A deleted table stays what its owner may restore while its schema lives; its key is its id, since several may have had one name.
 _DELETED_TABLES = (
     select(
         _securable.id,
@@ -65,21 +125,7 @@ _DELETED_TABLES = (
         _schema.deleted_time.is_(None),
     )
 )
-_ISOLATED = select(_securable.id).where(
-    _securable.isolation_mode == "ISOLATED", _securable.deleted_time.is_(None)
-)
-_GRANTS = select(_grant.securable_id, _grant.principal_id, _grant.privilege, _grant.expire_time)
-_TOKENS = select(
-    _token.id, _token.principal_id, _token.digest, _token.kind, _token.expire_time, _token.workspace_id
-)
-_BINDINGS = select(_binding.securable_id, _binding.workspace_id, _binding.type)
-_REFERENCES = select(_reference.object_id, _reference.privilege, _reference.full_name).order_by(
-    _reference.object_id, _reference.position
-)
-_FILTERS = select(_filter.table_id, _filter.function_id, _filter.columns)
-_MASKS = select(_mask.table_id, _mask.column_name, _mask.function_id, _mask.using).order_by(
-    _mask.table_id, _mask.column_key
-)
+"""A deleted table stays what its owner may restore while its schema lives; its key is its id, since several may have had one name."""
 
 
 def load_snapshot(
@@ -93,38 +139,23 @@ def load_snapshot(
     if head is None or now is None:
         read, time = read_head(connection)
         head, now = head or read, now or time
-    return Snapshot.build(
+    deleted = connection.execute(_DELETED_TABLES, {"since": kept_since(now)})
+    return build(
         head,
-        principals=[Principal._make(row) for row in connection.execute(_PRINCIPALS)],
-        memberships=[Membership._make(row) for row in connection.execute(_MEMBERSHIPS)],
-        securables=[
-            *map(Securable._make, connection.execute(_SECURABLES)),
-            *map(Securable._make, connection.execute(_DELETED_TABLES, {"since": kept_since(now)})),
-        ],
-        grants=[
-            Grant(securable_id, principal_id, privilege, _seconds(expire_time))
-            for securable_id, principal_id, privilege, expire_time in connection.execute(_GRANTS)
-        ],
-        tokens=[
-            Token(
-                row.id, row.principal_id, row.digest, row.kind, row.expire_time.timestamp(), row.workspace_id
-            )
-            for row in connection.execute(_TOKENS)
-        ],
-        isolated=connection.scalars(_ISOLATED).all(),
-        bindings=[Binding._make(row) for row in connection.execute(_BINDINGS)],
-        references=[Reference._make(row) for row in connection.execute(_REFERENCES)],
-        row_filters=[
-            RowFilter(table_id, function_id, tuple(columns))
-            for table_id, function_id, columns in connection.execute(_FILTERS)
-        ],
-        column_masks=[
-            ColumnMask(table_id, column, function_id, tuple(using))
-            for table_id, column, function_id, using in connection.execute(_MASKS)
-        ],
+        lambda source: connection.execute(source.statement()),
+        deleted=map(Securable._make, deleted),
         now=now.timestamp(),
     )
 
 
-def _seconds(time: datetime | None) -> float | None:
-    return None if time is None else time.timestamp()
+def build(
+    head: Head,
+    rows_of: Callable[[Source], Iterable[Sequence[Any]]],
+    *,
+    deleted: Iterable[Securable],
+    now: float,
+) -> Snapshot:
+    """A snapshot of the rows each source has at `head`, and of the `deleted` tables that could be restored."""
+    lists = {name: list(map(source.make, rows_of(source))) for name, source in SOURCES.items()}
+    lists["securables"].extend(deleted)
+    return Snapshot.build(head, **lists, now=now)
