@@ -186,6 +186,7 @@ def filter_names(access: Access, metastore_id: str | None, names: Iterable[str])
     if KINDS[access.asked.kind].name_parts == 1:
         return _filter_one_by_one(access, metastore_id, names)
     places: dict[str, _Place | None] = {}
+    held, closure = access.decider.snapshot.held, access.decider.snapshot.closure(access.asked.subject_id)
     found = []
     for index, name in enumerate(names):
         prefix, _, leaf = name.rpartition(".")
@@ -193,30 +194,37 @@ def filter_names(access: Access, metastore_id: str | None, names: Iterable[str])
             place = places[prefix]
         else:
             place = places[prefix] = _place(access, metastore_id, prefix)
-        if place is not None:
-            child = place.children.get(leaf.lower() if leaf.isascii() else name_key(leaf))
-            if child is not None and place.allows(child):
-                found.append(index)
+        if place is None:
+            continue
+        child = place.children.get(leaf.lower() if leaf.isascii() else name_key(leaf))
+        if child is None:
+            continue
+        # Here and not in a method: most names of a busy schema end here, and a call for each would cost more than the rest.
+        if place.needs_rows:
+            holders = held.get(child)
+            if holders is None or holders.keys().isdisjoint(closure):
+                continue
+        if place.allows(child):
+            found.append(index)
     return found
 
 
 class _Place:
-    """A container names point into: what is in it by name key, and what has been answered about it."""
+    """A container names point into, and what is in it by name key."""
 
     def __init__(self, access: Access, container_id: str, siblings: Siblings, alike: tuple[str, ...]) -> None:
         kind = access.asked.kind
         self.children = access.decider.snapshot.child_ids(container_id, kind)
+        self.needs_rows = not siblings.may_inherit
         self._kind, self._securables = kind, access.decider.snapshot.securables
         self._siblings = siblings
-        self._known: dict[str, bool] = dict.fromkeys(alike, True) if siblings.everything else {}
+        self._alike = frozenset(alike) if siblings.everything else None
 
     def allows(self, child: str) -> bool:
-        known = self._known.get(child)
-        if known is None:
-            # A namespace is shared with other kinds: a view is not an answer about tables.
-            fits = self._securables[child].kind == self._kind
-            known = self._known[child] = fits and self._siblings.allows(child)
-        return known
+        """A namespace is shared with other kinds: a view is not an answer about tables."""
+        if self._alike is not None:
+            return child in self._alike
+        return self._securables[child].kind == self._kind and self._siblings.allows(child)
 
 
 def _place(access: Access, metastore_id: str | None, prefix: str) -> _Place | None:
@@ -230,9 +238,7 @@ def _place(access: Access, metastore_id: str | None, prefix: str) -> _Place | No
     if container is None or not children:
         return None
     siblings = access.siblings(container.id, children)
-    if siblings.nothing:
-        return None
-    return _Place(access, container.id, siblings, children)
+    return None if siblings.nothing else _Place(access, container.id, siblings, children)
 
 
 def _filter_one_by_one(access: Access, metastore_id: str | None, names: Iterable[str]) -> list[int]:
