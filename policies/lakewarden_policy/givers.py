@@ -103,18 +103,17 @@ def _members(decider: Decider, group_id: str) -> Iterator[str]:
 
 
 def _workspaces(decider: Decider, workspace_id: str | None, remedy: Remedy) -> tuple[str | None, ...]:
-    """Where somebody could call from: the workspace in question, then the others of the object's metastore."""
+    """Where somebody could call from: the workspace in question, then the others of the object's metastore.
+
+    Work on the account, a workspace or a metastore itself is done from anywhere.
+    """
     snapshot = decider.snapshot
-    home = snapshot.securables[remedy.object_id].metastore_id
-    if (
-        home is None
-        or remedy.action is Action.ATTACH
-        or snapshot.securables[remedy.object_id].kind == "WORKSPACE"
-    ):
-        return (workspace_id,)
+    target = snapshot.securables[remedy.object_id]
+    if target.metastore_id is None or target.kind in ("WORKSPACE", "METASTORE"):
+        return (None,)
     others = sorted(
         (each.name_key, each.id)
         for each in map(snapshot.securables.__getitem__, snapshot.children(ACCOUNT_ID, "WORKSPACE"))
-        if each.metastore_id == home and each.id != workspace_id
+        if each.metastore_id == target.metastore_id and each.id != workspace_id
     )
     return (workspace_id, *(other for _, other in others))

@@ -45,16 +45,21 @@ def explain(
     Exits with 0 for yes and 1 for no. A no lists everything missing and the fewest narrow changes that make it a yes, as
     commands, each with those who can run it. For yourself, for whoever may grant on the securable, and for query engines.
     """
-    answer = invocation.open_client().authorization.explain(
+    client = invocation.open_client()
+    answer = client.authorization.explain(
         privilege, securable_type, full_name, subject=principal, workspace=asked
     )
+    here = client.workspace or ""
     if invocation.output == "table":
-        _write_answer(answer, f"{privilege} on {securable_type} {full_name} for {principal}")
+        _write_answer(answer, f"{privilege} on {securable_type} {full_name} for {principal}", here)
     else:
         from lakewarden.cli._plain import to_plain
 
         record = {"verdict": "ALLOW" if answer.allowed else "DENY", **to_plain(answer)}
-        commands = [{"command": _command(fix), "run_by": [*map(_run_by, fix.givers)]} for fix in answer.fixes]
+        commands = [
+            {"command": _command(fix, here), "run_by": [_run_by(giver, here) for giver in fix.givers]}
+            for fix in answer.fixes
+        ]
         invocation.show({**record, "commands": commands}, name="verdict")
     context.exit(0 if answer.allowed else EXIT_DENIED)
 
@@ -197,7 +202,7 @@ def simulate(
     context.exit(0 if answer else EXIT_DENIED)
 
 
-def _write_answer(answer: ExplainResponse, question: str) -> None:
+def _write_answer(answer: ExplainResponse, question: str, here: str) -> None:
     """The answer for people: the verdict, then the proof, or what is missing and what to run."""
     from lakewarden.cli._sources import kind_words, source_words
 
@@ -211,19 +216,25 @@ def _write_answer(answer: ExplainResponse, question: str) -> None:
     if not answer.allowed and not answer.fixes:
         click.echo("  no grant that you may be told of would help")
     for fix in answer.fixes:
-        click.echo(f"  run: {printable(_command(fix))}")
-        who = ", ".join(map(_run_by, fix.givers)) or "nobody can now; an account admin appoints an owner"
+        click.echo(f"  run: {printable(_command(fix, here))}")
+        who = (
+            ", ".join(_run_by(giver, here) for giver in fix.givers)
+            or "nobody can now; an account admin appoints an owner"
+        )
         click.echo(f"   by: {printable(who)}")
 
 
-def _command(fix: Fix) -> str:
-    """The command, from the workspace that whoever comes first has to call from."""
+def _command(fix: Fix, here: str) -> str:
+    """The command; with the workspace that whoever comes first can call from, where it is not the one called from."""
     from lakewarden.cli._fixes import fix_command
 
-    return fix_command(fix, workspace=fix.givers[0].workspace if fix.givers else "")
+    place = fix.givers[0].workspace if fix.givers else ""
+    return fix_command(fix, workspace=place if place != here else "")
 
 
-def _run_by(giver: Giver) -> str:
+def _run_by(giver: Giver, here: str) -> str:
     who = f"members of {giver.principal}" if giver.is_group else giver.principal
-    elsewhere = f", from workspace {giver.workspace}" if giver.workspace else ""
-    return f"{who} ({giver.because}{elsewhere})" if who else f"{giver.because}{elsewhere}"
+    because = giver.because
+    if giver.workspace not in ("", here):
+        because += f", from workspace {giver.workspace}"
+    return f"{who} ({because})" if who else because

@@ -547,7 +547,7 @@ class Giver(message.Message):
     because: builtins.str
     """Why they can, e.g. `owner of catalog main`."""
     workspace: builtins.str
-    """The workspace they have to call from, where it is not the one asked about and the caller may know it."""
+    """A workspace they can do it from; empty where any will do, and where the caller may not know it."""
     def __init__(
         self,
         *,

@@ -158,14 +158,14 @@ class View:
         is_told = self._tells(row.object_id)
         named = is_told and (privilege == "OWNER" or sees_all(call, row.object_id))
         group = call.snapshot.principals[giver.principal_id].kind == "GROUP"
-        elsewhere = giver.workspace_id if giver.workspace_id != self.workspace_id else None
+        place = giver.workspace_id
         return pb.Giver(
             principal=call.principal_name(giver.principal_id) if named else "",
             is_group=named and group,
             because=_because(
                 noun, privilege, self._name(row.object_id) if is_told else f"a {KINDS[kind].label}"
             ),
-            workspace=call.snapshot.full_name(elsewhere) if elsewhere and self.sees(elsewhere) else "",
+            workspace=call.snapshot.full_name(place) if place and self._tells(place) else "",
         )
 
     def _name(self, object_id: str) -> str:
