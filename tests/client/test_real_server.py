@@ -64,9 +64,9 @@ def test_session_verbs(run: Run) -> None:
     assert "account users" in session["groups"]
 
 
-@pytest.mark.parametrize("noun", ["catalog", "schema", "table"])
+@pytest.mark.parametrize("noun", ["catalog", "schema", "table", "volume", "model"])
 def test_life_of_a_securable(run: Run, catalog: str, noun: str) -> None:
-    parent = {"catalog": "", "schema": "main.", "table": "main.sales."}[noun]
+    parent = {"catalog": "", "schema": "main."}.get(noun, "main.sales.")
     definition = ' --column "id BIGINT"' if noun == "table" else ""
     created = run(f"{noun} create {parent}fresh --comment new --property k=v{definition}")
     assert (created["full_name"], created["comment"], created["properties"]) == (
@@ -86,6 +86,37 @@ def test_life_of_a_securable(run: Run, catalog: str, noun: str) -> None:
     assert run(f"{noun} owner {parent}renamed owners-of-{noun}")["owner"] == f"owners-of-{noun}"
     run(f"{noun} delete {parent}renamed --yes")
     run(f"{noun} get {parent}renamed", exits=3)
+
+
+def test_versions_and_aliases_of_a_model(run: Run, catalog: str) -> None:
+    run("model create main.sales.churn")
+    made = run(
+        "model version create main.sales.churn --source s3://m/1 --run-id r1 --pending --comment first"
+    )
+    assert (made["version"], made["status"], made["run_id"]) == (1, "PENDING_REGISTRATION", "r1")
+    assert run("model version set-status main.sales.churn 1 ready")["status"] == "READY"
+    assert run("model version update main.sales.churn 1 --comment better")["comment"] == "better"
+    run("model version create main.sales.churn")
+    assert run("model alias set main.sales.churn champion 2")["aliases"] == ["champion"]
+    assert run("model version get main.sales.churn champion")["version"] == 2
+    assert run("model get main.sales.churn")["aliases"] == [{"alias": "champion", "version": 2}]
+    run("model alias delete main.sales.churn champion")
+    run("model version get main.sales.churn champion", exits=3)
+    run("model version delete main.sales.churn 1 --yes")
+    assert _names(run("model version list main.sales.churn"), "version") == [2]
+
+
+def test_deleted_table_is_restored_by_name_or_id(run: Run, catalog: str) -> None:
+    run("table delete main.sales.orders --yes")
+    run('table create main.sales.orders --column "id INT"')
+    (deleted,) = run("table list-deleted main.sales")
+    assert deleted["full_name"] == "main.sales.orders"
+    assert "NAME_TAKEN" in run("table undelete main.sales.orders", exits=5)
+    restored = run(f"table undelete main.sales.orders --id {deleted['id']} --new-name before")
+    assert (restored["id"], restored["full_name"]) == (deleted["id"], "main.sales.before")
+    run("table delete main.sales.orders --yes")
+    assert run("table undelete main.sales.orders")["columns"][0]["type_text"] == "INT"
+    run("table undelete main.sales.orders", exits=3)
 
 
 def test_life_of_a_metastore_and_a_workspace(run: Run) -> None:

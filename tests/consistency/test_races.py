@@ -119,6 +119,30 @@ def test_a_creation_inside_what_is_being_deleted_leaves_no_orphan(cluster: Clust
     assert live_orphans(cluster) == []
 
 
+def test_a_restored_table_meets_neither_its_name_taken_nor_its_schema_gone(cluster: Cluster) -> None:
+    race = Race(cluster)
+    first, second = (cluster.admin(endpoint) for endpoint in race.endpoints)
+    first.catalogs.create("lake")
+    for number in range(ROUNDS):
+        schema = first.schemas.create(f"lake.s{number}").full_name
+        table = first.tables.create(f"{schema}.orders")
+        first.tables.delete(table.full_name)
+        outcomes = race.run(
+            lambda name=table.full_name, table_id=table.id: first.tables.undelete(name, table_id=table_id),
+            lambda name=table.full_name: second.tables.create(name),
+        )
+        assert one_winner(outcomes) is AlreadyExists
+        for live in list(first.tables.list(schema)):
+            first.tables.delete(live.full_name)
+        outcomes = race.run(
+            lambda name=table.full_name, table_id=table.id: first.tables.undelete(name, table_id=table_id),
+            lambda name=schema: second.schemas.delete(name, force=True),
+        )
+        assert outcomes[1] is None
+        assert outcomes[0] is None or outcomes[0].code in {"NOT_FOUND", "PERMISSION_DENIED"}
+    assert live_orphans(cluster) == []
+
+
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 def test_two_bootstraps_have_one_winner(
     dialect: str, make_database_url: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from lakewarden_policy import ACCOUNT_ID, ACCOUNT_USERS_ID
-from lakewarden_server.entities import GroupMember, Principal, Securable, Token
+from lakewarden_server.entities import GroupMember, Principal, Securable, Table, Token
 from lakewarden_server.storage import Database, load_snapshot
 from lakewarden_server.storage.repositories import columns, grants, principals, securables, tokens
+from lakewarden_server.storage.retention import RETENTION
 from storage.worlds import catalog, committed, grant, metastore, schema, table, user, writing
 
 
@@ -82,6 +85,28 @@ def test_the_deleted_are_not_in_it(database: Database) -> None:
         assert securables.by_ids(reading.session, Securable, [orders.id, store.id]) == [
             reading.session.get(Securable, store.id)
         ]
+
+
+def test_deleted_table_is_another_kind_while_it_can_be_restored(database: Database) -> None:
+    ann = user("ann@example.com")
+    store = metastore(ann)
+    main = catalog(store, "main")
+    inside = schema(main, "sales")
+    orders = table(inside, "orders")
+    committed(database, ann, store, main, inside, orders, grant(orders, ann))
+    for age, kind in ((timedelta(0), "DELETED_TABLE"), (RETENTION, None)):
+        with writing(database) as uow:
+            uow.session.get_one(Table, orders.id).deleted_time = uow.time - age
+            uow.commit()
+        with database.read() as reading:
+            snapshot = load_snapshot(reading.connection)
+        found = snapshot.securables.get(orders.id)
+        assert (found.kind if found else None) == kind
+        assert snapshot.children(inside.id, "TABLE") == ()
+        assert snapshot.children(inside.id, "DELETED_TABLE") == ((orders.id,) if kind else ())
+        # Its owner is known by it, its grants are not.
+        rows = {row.act for row in snapshot.rows() if row.object_id == orders.id}
+        assert rows == ({"DELETED_TABLE:OWNER"} if kind else set())
 
 
 def test_repositories_find_by_every_side(database: Database) -> None:
