@@ -88,10 +88,23 @@ class Grants:
         self._stub = grants_pb2_grpc.GrantServiceStub(connection.open_channel)
 
     def grant(
-        self, privileges: str | Iterable[str], kind: str, full_name: str, principal: str
+        self,
+        privileges: str | Iterable[str],
+        kind: str,
+        full_name: str,
+        principal: str,
+        *,
+        expire_time: datetime | None = None,
+        reason: str = "",
     ) -> list[grants_pb2.PrivilegeAssignment]:
-        """Grant one or several privileges on a securable to a principal; returns what it holds there now."""
-        return self.update(kind, full_name, [change(grants_pb2.GrantChange.GRANT, principal, privileges)])
+        """Grant one or several privileges on a securable to a principal; returns what it holds there now.
+
+        With an aware `expire_time` the grant ends by itself, by the server's database clock.
+        """
+        made = change(
+            grants_pb2.GrantChange.GRANT, principal, privileges, expire_time=expire_time, reason=reason
+        )
+        return self.update(kind, full_name, [made])
 
     def revoke(
         self, privileges: str | Iterable[str], kind: str, full_name: str, principal: str
@@ -144,11 +157,21 @@ class Grants:
 
 
 def change(
-    action: grants_pb2.GrantChange.Action.ValueType, principal: str, privileges: str | Iterable[str]
+    action: grants_pb2.GrantChange.Action.ValueType,
+    principal: str,
+    privileges: str | Iterable[str],
+    *,
+    expire_time: datetime | None = None,
+    reason: str = "",
 ) -> grants_pb2.GrantChange:
-    """One change for `Grants.update`."""
+    """One change for `Grants.update`. Raises InvalidArgument for a time without a zone."""
     names = [privileges] if isinstance(privileges, str) else list(privileges)
-    return grants_pb2.GrantChange(action=action, principal=principal, privileges=names)
+    made = grants_pb2.GrantChange(action=action, principal=principal, privileges=names, reason=reason)
+    if expire_time is not None:
+        if expire_time.tzinfo is None:
+            raise InvalidArgument("expire_time has no zone: give an aware time", reason="FIELD_INVALID")
+        made.expire_time.FromDatetime(expire_time)
+    return made
 
 
 class Authorization:

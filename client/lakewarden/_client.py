@@ -10,6 +10,7 @@ from typing import Self
 
 from lakewarden._audit import Audit
 from lakewarden._authorization import Grants, PlanAccess, PlanAnswer
+from lakewarden._bindings import WorkspaceBindings
 from lakewarden._config import DEFAULT_TIMEOUT_SECONDS, resolve
 from lakewarden._connection import TRIES_MAX, Connection, open_connection
 from lakewarden._models import Models
@@ -71,6 +72,11 @@ class Client:
     def workspaces(self) -> Workspaces:
         """Workspaces."""
         return Workspaces(self._connection)
+
+    @cached_property
+    def workspace_bindings(self) -> WorkspaceBindings:
+        """Isolation, and the workspaces that isolated securables are bound to."""
+        return WorkspaceBindings(self._connection)
 
     @cached_property
     def catalogs(self) -> Catalogs:

@@ -66,10 +66,22 @@ class Workspaces(SecurableResource[workspaces_pb2.Workspace]):
         metastore: str = "",
         comment: str = "",
         properties: Mapping[str, str] | None = None,
+        default_catalog: str = "",
+        omit_catalog: bool = False,
     ) -> workspaces_pb2.Workspace:
-        """Create a workspace, attached to `metastore` when that is given. Account admins only."""
+        """Create a workspace, attached to `metastore` when that is given. Account admins only.
+
+        With a metastore it gets a catalog of its own name, unless `omit_catalog` says otherwise.
+        """
         return self._create(
-            {"name": name, "metastore": metastore, "comment": comment, "properties": dict(properties or {})}
+            {
+                "name": name,
+                "metastore": metastore,
+                "comment": comment,
+                "properties": dict(properties or {}),
+                "default_catalog": default_catalog,
+            },
+            omit_catalog=omit_catalog,
         )
 
     def list(self, *, page_size: int = 0, limit: int | None = None) -> Iterator[workspaces_pb2.Workspace]:
@@ -83,6 +95,12 @@ class Workspaces(SecurableResource[workspaces_pb2.Workspace]):
     def detach(self, full_name: str, *, etag: str = "") -> workspaces_pb2.Workspace:
         """Detach it from its metastore: whoever works there sees no data any more."""
         return self._update(full_name, {"metastore": ""}, etag=etag)
+
+    def set_default_catalog(
+        self, full_name: str, catalog: str, *, etag: str = ""
+    ) -> workspaces_pb2.Workspace:
+        """Name the catalog that names without one are looked up in; empty for none."""
+        return self._update(full_name, {"default_catalog": catalog}, etag=etag)
 
     def delete(self, full_name: str, *, etag: str = "") -> None:
         """Delete a workspace and the assignments to it."""

@@ -23,6 +23,7 @@ from lakewarden.v1 import (
     tokens_pb2,
     users_pb2,
     volumes_pb2,
+    workspace_bindings_pb2,
     workspaces_pb2,
 )
 from lakewarden_policy import load_policy, policy_texts
@@ -50,6 +51,7 @@ from lakewarden_server.services.tables import TableService
 from lakewarden_server.services.tokens import TokenService
 from lakewarden_server.services.users import UserService
 from lakewarden_server.services.volumes import VolumeService
+from lakewarden_server.services.workspace_bindings import WorkspaceBindingService
 from lakewarden_server.services.workspaces import WorkspaceService
 from lakewarden_server.storage import Database, create_database, history, idempotency, retention
 
@@ -77,6 +79,7 @@ def services(keys: Keys) -> dict[ServiceDescriptor, object]:
         _service(service_principals_pb2, "ServicePrincipalService"): ServicePrincipalService(),
         _service(tokens_pb2, "TokenService"): TokenService(keys),
         _service(sessions_pb2, "SessionService"): SessionService(version("lakewarden")),
+        _service(workspace_bindings_pb2, "WorkspaceBindingService"): WorkspaceBindingService(),
         _service(grants_pb2, "GrantService"): GrantService(),
         _service(authorization_pb2, "AuthorizationService"): AuthorizationService(),
         _service(audit_pb2, "AuditService"): AuditService(),

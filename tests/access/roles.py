@@ -67,7 +67,7 @@ def cast(server: EmbeddedServer) -> dict[str, str]:
     """Builds the world and returns a token for each role."""
     admin = server.client()
     admin.metastores.create("elsewhere")
-    admin.workspaces.create("remote", metastore="elsewhere")
+    admin.workspaces.create("remote", metastore="elsewhere", omit_catalog=True)
     admin.catalogs.create("main")
     admin.schemas.create("main.sales")
     admin.tables.create("main.sales.orders", [{"name": "id", "type_text": "BIGINT"}])

@@ -52,7 +52,12 @@ def test_every_rpc_has_a_client_method_and_a_command_or_a_reason() -> None:
 
 def test_every_rpc_is_asked_who_may_call_it_and_what_it_gives_away() -> None:
     asked = {rpc for rpc, _ in test_who_may.ACTS.values()} | set(test_who_may.ASKED_ELSEWHERE)
-    hiding = {*test_existence_oracle.BODIES, *test_existence_oracle.GRANTS, *test_existence_oracle.SUBJECTS}
+    hiding = {
+        *test_existence_oracle.BODIES,
+        *test_existence_oracle.GRANTS,
+        *test_existence_oracle.BINDINGS,
+        *test_existence_oracle.SUBJECTS,
+    }
     assert asked == set(REQUESTS) == _names()
     assert hiding <= _names()
 
@@ -100,6 +105,7 @@ def _spelling(rpc: str) -> str:
     resource = {
         "Audit": "audit", "Authorization": "authorization", "Session": "session", "ServicePrincipal": "service_principals",
         "RegisteredModel": "models",
+        "WorkspaceBinding": "workspace_bindings",
     }.get(service, f"{service.lower()}s")  # fmt: skip
     verbs = {
         "Check": "check", "BatchCheck": "batch_check", "AuthorizePlan": "authorize_plan", "GetSession": "get",

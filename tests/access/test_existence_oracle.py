@@ -42,7 +42,7 @@ def house() -> Iterator[House]:
         admin = server.client()
         guest = server.token_of(GUEST)
         admin.metastores.create("elsewhere")
-        admin.workspaces.create("remote", metastore="elsewhere")
+        admin.workspaces.create("remote", metastore="elsewhere", omit_catalog=True)
         server.client(workspace="remote").catalogs.create("foreign")
         for catalog in ("main", "vault"):
             admin.catalogs.create(catalog)
@@ -153,6 +153,10 @@ GRANTS: Mapping[str, Mapping[str, Any]] = {
         "changes": [{"action": "GRANT", "principal": "unknown", "privileges": ["NONSENSE"]}]
     },
 }
+BINDINGS: Mapping[str, Mapping[str, Any]] = {
+    "WorkspaceBindingService/GetWorkspaceBindings": {},
+    "WorkspaceBindingService/UpdateWorkspaceBindings": {"remove": ["no such workspace"]},
+}
 SUBJECTS: Mapping[str, Mapping[str, Any]] = {
     "AuthorizationService/AuthorizePlan": {"subject": NAME, "accesses": [{"securableType": "TABLE", "fullName": "main.open.box", "privilege": "SELECT"}]},
     "AuthorizationService/BatchCheck": {"subject": NAME, "accesses": [{"securableType": "TABLE", "fullName": "main.open.box", "privilege": "SELECT"}]},
@@ -183,8 +187,8 @@ def _pairs(*kinds: str) -> Iterator[tuple[str, str, str]]:
 
 def _bodies(rpc: str, kind: str) -> Iterator[dict[str, Any]]:
     """The requests of an RPC to compare; a list also with a page nobody can have."""
-    if rpc in GRANTS:
-        yield {"securableType": kind, "fullName": NAME, **GRANTS[rpc]}
+    if rpc in GRANTS or rpc in BINDINGS:
+        yield {"securableType": kind, "fullName": NAME, **{**GRANTS, **BINDINGS}[rpc]}
         return
     body = dict({**BODIES, **SUBJECTS}[rpc])
     yield body
@@ -196,6 +200,7 @@ def _bodies(rpc: str, kind: str) -> Iterator[dict[str, Any]]:
 def _cases() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     kinds = {rpc: (_kind(rpc),) for rpc in BODIES}
     kinds |= dict.fromkeys(GRANTS, ("METASTORE", "WORKSPACE", "CATALOG", "SCHEMA", *IN_SCHEMAS))
+    kinds |= dict.fromkeys(BINDINGS, ("CATALOG",))
     kinds |= dict.fromkeys(SUBJECTS, ("USER", "SERVICE_PRINCIPAL", "GROUP"))
     for rpc, wanted in kinds.items():
         for kind, hidden, missing in _pairs(*wanted):
@@ -242,7 +247,7 @@ def test_every_rpc_that_names_something_is_asked() -> None:
         for name, method in offered().items()
         if method.rule.self or method.rule.parent or method.rule.subject
     }
-    assert naming == {*BODIES, *GRANTS, *SUBJECTS}
+    assert naming == {*BODIES, *GRANTS, *BINDINGS, *SUBJECTS}
 
 
 def _ask(

@@ -27,8 +27,13 @@ MODELS = _shown(churn="met cat sch tab mug bro")
 TABLES = _shown(orders="met cat sch tab mug sel mod bro grp")
 METASTORES = _shown(metastore=_ASSIGNED, metastore_and_elsewhere="acc", elsewhere="oth")
 WORKSPACES = _shown(workspace=_ASSIGNED, workspace_and_remote="acc", remote="oth")
-GROUPS = {role: {"account users"} for role in ROLES}
-GROUPS["grp"] = GROUPS["acc"] = {"account users", "analysts", "readers"}
+GROUPS = {
+    role: {"account users", *({"workspace users"} if role in _ASSIGNED.split() else ())} for role in ROLES
+}
+GROUPS["oth"] |= {"remote users"}
+GROUPS["wsa"] |= {"workspace admins"}
+GROUPS["grp"] |= {"analysts", "readers"}
+GROUPS["acc"] = set().union(*GROUPS.values(), {"remote admins"})
 
 LISTS: dict[str, tuple[Callable[[Client], Iterator[Any]], dict[str, set[str]]]] = {
     "catalogs": (lambda client: client.catalogs.list(), CATALOGS),

@@ -15,14 +15,7 @@ from lakewarden_server.rules_document import EMPTY_LIST, OWN_IDENTITY, REFUSED, 
 
 EVERYBODY = "account users"
 PLACES = {"unassigned workspace": "workspace", "no workspace": ""}
-KINDLESS = {
-    "lakewarden.v1.AuthorizationService/Explain",
-    "lakewarden.v1.AuthorizationService/ListPrincipals",
-    "lakewarden.v1.AuthorizationService/Simulate",
-    "lakewarden.v1.GrantService/ListEffectivePrivileges",
-    "lakewarden.v1.GrantService/ListGrants",
-    "lakewarden.v1.GrantService/UpdateGrants",
-}
+KINDLESS = {name for name, method in offered().items() if method.rule.securable_type}
 """An empty request names no kind, so that not even an operation is chosen."""
 OF_ONESELF = {
     "lakewarden.v1.TokenService/CreateToken",

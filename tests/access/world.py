@@ -146,6 +146,10 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "VolumeService/UpdateVolume": {
         "volume": {"fullName": "main.sales.receipts", "owner": NOBODY}, "updateMask": "owner",
     },
+    "WorkspaceBindingService/GetWorkspaceBindings": {"securableType": "CATALOG", "fullName": "main"},
+    "WorkspaceBindingService/UpdateWorkspaceBindings": {
+        "securableType": "CATALOG", "fullName": "main", "isolationMode": "ISOLATION_MODE_OPEN",
+    },
     "WorkspaceService/CreateWorkspace": {"workspace": {"name": "mine", "metastore": "metastore"}},
     "WorkspaceService/DeleteWorkspace": {"fullName": "workspace"},
     "WorkspaceService/GetWorkspace": {"fullName": "workspace"},

@@ -104,6 +104,12 @@ METHODS: dict[str, Callable[[Client], Any]] = {
     "VolumeService/GetVolume": lambda client: client.volumes.get("a.b.v"),
     "VolumeService/ListVolumes": lambda client: list(client.volumes.list("a.b")),
     "VolumeService/UpdateVolume": lambda client: client.volumes.rename("a.b.v", "w"),
+    "WorkspaceBindingService/GetWorkspaceBindings": lambda client: client.workspace_bindings.get(
+        "catalog", "main"
+    ),
+    "WorkspaceBindingService/UpdateWorkspaceBindings": lambda client: client.workspace_bindings.update(
+        "catalog", "main", isolated=True, add={"w": "READ_ONLY"}, remove=["v"]
+    ),
     "WorkspaceService/CreateWorkspace": lambda client: client.workspaces.create("w", metastore="eu"),
     "WorkspaceService/DeleteWorkspace": lambda client: client.workspaces.delete("w"),
     "WorkspaceService/GetWorkspace": lambda client: client.workspaces.get("w"),
@@ -218,10 +224,17 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("VolumeService/UpdateVolume", "volume rename a.b.v w"),
     ("VolumeService/UpdateVolume", "volume update a.b.v --comment c"),
     ("WorkspaceService/CreateWorkspace", "workspace create w --metastore eu"),
+    ("WorkspaceBindingService/GetWorkspaceBindings", "binding get catalog main"),
+    (
+        "WorkspaceBindingService/UpdateWorkspaceBindings",
+        "binding update catalog main --isolated --add w=READ_ONLY --remove v",
+    ),
+    ("WorkspaceService/CreateWorkspace", "workspace create w --metastore eu --no-catalog"),
     ("WorkspaceService/DeleteWorkspace", "workspace delete w --yes"),
     ("WorkspaceService/GetWorkspace", "workspace get w"),
     ("WorkspaceService/ListWorkspaces", "workspace list"),
     ("WorkspaceService/UpdateWorkspace", "workspace attach w eu"),
+    ("WorkspaceService/UpdateWorkspace", "workspace default-catalog w main"),
     ("WorkspaceService/UpdateWorkspace", "workspace detach w --yes"),
     ("WorkspaceService/UpdateWorkspace", "workspace owner w admins"),
     ("WorkspaceService/UpdateWorkspace", "workspace rename w v"),

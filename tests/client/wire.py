@@ -31,6 +31,7 @@ NOUNS = (
     "tokens",
     "users",
     "volumes",
+    "workspace_bindings",
     "workspaces",
 )
 

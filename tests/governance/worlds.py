@@ -77,7 +77,11 @@ class World:
         self._own("metastores", "elsewhere")
         for name, metastore in (("lab", "elsewhere"), ("attic", ""), ("play", METASTORE)):
             admin.workspaces.create(
-                name, metastore=metastore, comment=self._text(), properties=self._properties()
+                name,
+                metastore=metastore,
+                comment=self._text(),
+                properties=self._properties(),
+                omit_catalog=True,
             )
             self._grant("workspace", name)
             self._own("workspaces", name)

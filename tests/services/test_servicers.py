@@ -33,6 +33,7 @@ READS = {
     "TokenService": "ListTokens",
     "UserService": "ListUsers",
     "VolumeService": "GetVolume",
+    "WorkspaceBindingService": "GetWorkspaceBindings",
     "WorkspaceService": "ListWorkspaces",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,13 @@ import click
 
 from lakewarden.cli._commands import Command, Group
 from lakewarden.cli._invocation import Invocation, pass_invocation
-from lakewarden.cli._parameters import limit_option, name_argument, privileges_of, type_argument
+from lakewarden.cli._parameters import (
+    duration_seconds,
+    limit_option,
+    name_argument,
+    privileges_of,
+    type_argument,
+)
 
 if TYPE_CHECKING:
     from lakewarden.v1.grants_pb2 import GrantChange
@@ -26,13 +33,26 @@ COLUMNS = ("principal", "privileges")
 @type_argument
 @name_argument
 @click.argument("principal")
+@click.option("--for", "duration", metavar="DURATION", help="How long, e.g. 30d, 12h (for ever).")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for people.")
 @pass_invocation
 def grant(
-    invocation: Invocation, privileges: str, securable_type: str, full_name: str, principal: str
+    invocation: Invocation,
+    privileges: str,
+    securable_type: str,
+    full_name: str,
+    principal: str,
+    duration: str | None,
+    reason: str,
 ) -> None:
     """Grant privileges on a securable to a principal, and show what it holds there now."""
     names = privileges_of(privileges)
-    held = invocation.open_client().grants.grant(names, securable_type, full_name, principal)
+    expire_time = (
+        datetime.now(UTC) + timedelta(seconds=duration_seconds(duration)) if duration is not None else None
+    )
+    held = invocation.open_client().grants.grant(
+        names, securable_type, full_name, principal, expire_time=expire_time, reason=reason
+    )
     invocation.show_all(held, COLUMNS, name="principal")
 
 

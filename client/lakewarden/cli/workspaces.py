@@ -27,16 +27,28 @@ def workspace() -> None:
 @workspace.command("create", example="lakewarden workspace create analytics --metastore eu")
 @click.argument("name")
 @click.option("--metastore", default="", metavar="NAME", help="Attach it to this metastore.")
+@click.option("--no-catalog", "omit_catalog", is_flag=True, help="Create no catalog with it.")
 @comment_option
 @property_option
 @pass_invocation
 def create(
-    invocation: Invocation, name: str, metastore: str, comment: str | None, properties: dict[str, str]
+    invocation: Invocation,
+    name: str,
+    metastore: str,
+    omit_catalog: bool,
+    comment: str | None,
+    properties: dict[str, str],
 ) -> None:
-    """Create a workspace (account admins)."""
+    """Create a workspace (account admins), and in its metastore an isolated catalog of its own."""
     client = invocation.open_client()
     invocation.show(
-        client.workspaces.create(name, metastore=metastore, comment=comment or "", properties=properties)
+        client.workspaces.create(
+            name,
+            metastore=metastore,
+            comment=comment or "",
+            properties=properties,
+            omit_catalog=omit_catalog,
+        )
     )
 
 
@@ -68,6 +80,17 @@ def detach(invocation: Invocation, full_name: str, etag: str, yes: bool) -> None
     """Detach it from its metastore: whoever works there sees no data any more."""
     invocation.confirm(f"Detach workspace {full_name} from its metastore?", yes=yes)
     invocation.show(invocation.open_client().workspaces.detach(full_name, etag=etag))
+
+
+@workspace.command("default-catalog", example="lakewarden workspace default-catalog analytics main")
+@name_argument
+@click.argument("catalog")
+@etag_option
+@pass_invocation
+def default_catalog(invocation: Invocation, full_name: str, catalog: str, etag: str) -> None:
+    """Name the catalog that names without one are looked up in."""
+    client = invocation.open_client()
+    invocation.show(client.workspaces.set_default_catalog(full_name, catalog, etag=etag))
 
 
 @workspace.group("member", cls=Group, example="lakewarden workspace member list analytics")

@@ -52,6 +52,8 @@ class Noun:
     """The noun its objects are created in; empty for the account's and the metastore's own."""
     of_account: bool = False
     is_principal: bool = False
+    always: tuple[tuple[str, Any], ...] = ()
+    """What every creation says besides the row: the rows themselves say what else there shall be."""
     comes_with: Callable[[str, Mapping[str, Any]], Iterable[tuple[str, str]]] | None = None
     """What the server creates along with an object: (noun, name) of each, owned by the same principal."""
 
@@ -80,7 +82,7 @@ class Noun:
 
     def create(self, client: Client, name: str, values: Mapping[str, Any]) -> Any:
         """Create an object; one call."""
-        return getattr(client, self.resource).create(name, **values)
+        return getattr(client, self.resource).create(name, **values, **dict(self.always))
 
     def update(self, client: Client, name: str, changes: Mapping[str, Any], etag: str) -> Any:
         """Change some fields; one call. A field with a setter of its own comes alone."""
@@ -141,6 +143,7 @@ NOUNS: Final[Mapping[str, Noun]] = {
             "full_name",
             (*_COMMON, Field("metastore", REFERENCE, set=_attach)),
             of_account=True,
+            always=(("omit_catalog", True),),
         ),
         Noun(
             "catalog",

@@ -27,9 +27,10 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
+from lakewarden.v1 import workspace_bindings_pb2 as lakewarden_dot_v1_dot_workspace__bindings__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1clakewarden/v1/catalogs.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"E\n\x14\x43reateCatalogRequest\x12-\n\x07\x63\x61talog\x18\x01 \x01(\x0b\x32\x16.lakewarden.v1.CatalogB\x04\xe2\x41\x01\x02\",\n\x11GetCatalogRequest\x12\x17\n\tfull_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"H\n\x13ListCatalogsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"e\n\x14ListCatalogsResponse\x12.\n\x08\x63\x61talogs\x18\x01 \x03(\x0b\x32\x16.lakewarden.v1.CatalogB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"|\n\x14UpdateCatalogRequest\x12-\n\x07\x63\x61talog\x18\x01 \x01(\x0b\x32\x16.lakewarden.v1.CatalogB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\"X\n\x14\x44\x65leteCatalogRequest\x12\x17\n\tfull_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x13\n\x05\x66orce\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xbb\x03\n\x07\x43\x61talog\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05owner\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12@\n\nproperties\x18\x06 \x03(\x0b\x32&.lakewarden.v1.Catalog.PropertiesEntryB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cmetastore_id\x18\x0c \x01(\tB\x04\xe2\x41\x01\x03\x1a\x31\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xc1\x04\n\x0e\x43\x61talogService\x12\x64\n\rCreateCatalog\x12#.lakewarden.v1.CreateCatalogRequest\x1a\x16.lakewarden.v1.Catalog\"\x16\xfa\xd4\x18\x12\n\x0e\x63\x61talog.create@\x01\x12\x64\n\nGetCatalog\x12 .lakewarden.v1.GetCatalogRequest\x1a\x16.lakewarden.v1.Catalog\"\x1c\xfa\xd4\x18\x18\n\x0b\x63\x61talog.get\x12\tfull_name\x12k\n\x0cListCatalogs\x12\".lakewarden.v1.ListCatalogsRequest\x1a#.lakewarden.v1.ListCatalogsResponse\"\x12\xfa\xd4\x18\x0e\n\x0c\x63\x61talog.list\x12\x84\x01\n\rUpdateCatalog\x12#.lakewarden.v1.UpdateCatalogRequest\x1a\x16.lakewarden.v1.Catalog\"6\xfa\xd4\x18\x32\n\x0e\x63\x61talog.update\x12\x11\x63\x61talog.full_name2\x0bupdate_mask@\x01\x12o\n\rDeleteCatalog\x12#.lakewarden.v1.DeleteCatalogRequest\x1a\x16.google.protobuf.Empty\"!\xfa\xd4\x18\x1d\n\x0e\x63\x61talog.delete\x12\tfull_name@\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1clakewarden/v1/catalogs.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\x1a&lakewarden/v1/workspace_bindings.proto\"E\n\x14\x43reateCatalogRequest\x12-\n\x07\x63\x61talog\x18\x01 \x01(\x0b\x32\x16.lakewarden.v1.CatalogB\x04\xe2\x41\x01\x02\",\n\x11GetCatalogRequest\x12\x17\n\tfull_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"H\n\x13ListCatalogsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"e\n\x14ListCatalogsResponse\x12.\n\x08\x63\x61talogs\x18\x01 \x03(\x0b\x32\x16.lakewarden.v1.CatalogB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"|\n\x14UpdateCatalogRequest\x12-\n\x07\x63\x61talog\x18\x01 \x01(\x0b\x32\x16.lakewarden.v1.CatalogB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\"X\n\x14\x44\x65leteCatalogRequest\x12\x17\n\tfull_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x13\n\x05\x66orce\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xf7\x03\n\x07\x43\x61talog\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05owner\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12@\n\nproperties\x18\x06 \x03(\x0b\x32&.lakewarden.v1.Catalog.PropertiesEntryB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cmetastore_id\x18\x0c \x01(\tB\x04\xe2\x41\x01\x03\x12:\n\x0eisolation_mode\x18\x10 \x01(\x0e\x32\x1c.lakewarden.v1.IsolationModeB\x04\xe2\x41\x01\x03\x1a\x31\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xc1\x04\n\x0e\x43\x61talogService\x12\x64\n\rCreateCatalog\x12#.lakewarden.v1.CreateCatalogRequest\x1a\x16.lakewarden.v1.Catalog\"\x16\xfa\xd4\x18\x12\n\x0e\x63\x61talog.create@\x01\x12\x64\n\nGetCatalog\x12 .lakewarden.v1.GetCatalogRequest\x1a\x16.lakewarden.v1.Catalog\"\x1c\xfa\xd4\x18\x18\n\x0b\x63\x61talog.get\x12\tfull_name\x12k\n\x0cListCatalogs\x12\".lakewarden.v1.ListCatalogsRequest\x1a#.lakewarden.v1.ListCatalogsResponse\"\x12\xfa\xd4\x18\x0e\n\x0c\x63\x61talog.list\x12\x84\x01\n\rUpdateCatalog\x12#.lakewarden.v1.UpdateCatalogRequest\x1a\x16.lakewarden.v1.Catalog\"6\xfa\xd4\x18\x32\n\x0e\x63\x61talog.update\x12\x11\x63\x61talog.full_name2\x0bupdate_mask@\x01\x12o\n\rDeleteCatalog\x12#.lakewarden.v1.DeleteCatalogRequest\x1a\x16.google.protobuf.Empty\"!\xfa\xd4\x18\x1d\n\x0e\x63\x61talog.delete\x12\tfull_name@\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -84,6 +85,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CATALOG'].fields_by_name['updated_by']._serialized_options = b'\342A\001\003'
   _globals['_CATALOG'].fields_by_name['metastore_id']._loaded_options = None
   _globals['_CATALOG'].fields_by_name['metastore_id']._serialized_options = b'\342A\001\003'
+  _globals['_CATALOG'].fields_by_name['isolation_mode']._loaded_options = None
+  _globals['_CATALOG'].fields_by_name['isolation_mode']._serialized_options = b'\342A\001\003'
   _globals['_CATALOGSERVICE'].methods_by_name['CreateCatalog']._loaded_options = None
   _globals['_CATALOGSERVICE'].methods_by_name['CreateCatalog']._serialized_options = b'\372\324\030\022\n\016catalog.create@\001'
   _globals['_CATALOGSERVICE'].methods_by_name['GetCatalog']._loaded_options = None
@@ -94,22 +97,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CATALOGSERVICE'].methods_by_name['UpdateCatalog']._serialized_options = b'\372\324\0302\n\016catalog.update\022\021catalog.full_name2\013update_mask@\001'
   _globals['_CATALOGSERVICE'].methods_by_name['DeleteCatalog']._loaded_options = None
   _globals['_CATALOGSERVICE'].methods_by_name['DeleteCatalog']._serialized_options = b'\372\324\030\035\n\016catalog.delete\022\tfull_name@\001'
-  _globals['_CREATECATALOGREQUEST']._serialized_start=203
-  _globals['_CREATECATALOGREQUEST']._serialized_end=272
-  _globals['_GETCATALOGREQUEST']._serialized_start=274
-  _globals['_GETCATALOGREQUEST']._serialized_end=318
-  _globals['_LISTCATALOGSREQUEST']._serialized_start=320
-  _globals['_LISTCATALOGSREQUEST']._serialized_end=392
-  _globals['_LISTCATALOGSRESPONSE']._serialized_start=394
-  _globals['_LISTCATALOGSRESPONSE']._serialized_end=495
-  _globals['_UPDATECATALOGREQUEST']._serialized_start=497
-  _globals['_UPDATECATALOGREQUEST']._serialized_end=621
-  _globals['_DELETECATALOGREQUEST']._serialized_start=623
-  _globals['_DELETECATALOGREQUEST']._serialized_end=711
-  _globals['_CATALOG']._serialized_start=714
-  _globals['_CATALOG']._serialized_end=1157
-  _globals['_CATALOG_PROPERTIESENTRY']._serialized_start=1108
-  _globals['_CATALOG_PROPERTIESENTRY']._serialized_end=1157
-  _globals['_CATALOGSERVICE']._serialized_start=1160
-  _globals['_CATALOGSERVICE']._serialized_end=1737
+  _globals['_CREATECATALOGREQUEST']._serialized_start=243
+  _globals['_CREATECATALOGREQUEST']._serialized_end=312
+  _globals['_GETCATALOGREQUEST']._serialized_start=314
+  _globals['_GETCATALOGREQUEST']._serialized_end=358
+  _globals['_LISTCATALOGSREQUEST']._serialized_start=360
+  _globals['_LISTCATALOGSREQUEST']._serialized_end=432
+  _globals['_LISTCATALOGSRESPONSE']._serialized_start=434
+  _globals['_LISTCATALOGSRESPONSE']._serialized_end=535
+  _globals['_UPDATECATALOGREQUEST']._serialized_start=537
+  _globals['_UPDATECATALOGREQUEST']._serialized_end=661
+  _globals['_DELETECATALOGREQUEST']._serialized_start=663
+  _globals['_DELETECATALOGREQUEST']._serialized_end=751
+  _globals['_CATALOG']._serialized_start=754
+  _globals['_CATALOG']._serialized_end=1257
+  _globals['_CATALOG_PROPERTIESENTRY']._serialized_start=1208
+  _globals['_CATALOG_PROPERTIESENTRY']._serialized_end=1257
+  _globals['_CATALOGSERVICE']._serialized_start=1260
+  _globals['_CATALOGSERVICE']._serialized_end=1837
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import field_mask_pb2 as field_mask_pb2
 from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
+from lakewarden.v1 import workspace_bindings_pb2 as workspace_bindings_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -206,6 +207,7 @@ class Catalog(message.Message):
     UPDATE_TIME_FIELD_NUMBER: builtins.int
     UPDATED_BY_FIELD_NUMBER: builtins.int
     METASTORE_ID_FIELD_NUMBER: builtins.int
+    ISOLATION_MODE_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Identifier that never changes and is never reused (UUID)."""
     full_name: builtins.str
@@ -224,6 +226,8 @@ class Catalog(message.Message):
     """Who changed it last."""
     metastore_id: builtins.str
     """The metastore it belongs to."""
+    isolation_mode: workspace_bindings_pb2.IsolationMode.ValueType
+    """Whether it can be reached from every workspace of the metastore; changed with its bindings."""
     @builtins.property
     def properties(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """Free key-value pairs. At most 100 pairs; a key of 255 bytes, a value of 4,096 bytes."""
@@ -251,9 +255,10 @@ class Catalog(message.Message):
         update_time: timestamp_pb2.Timestamp | None = ...,
         updated_by: builtins.str = ...,
         metastore_id: builtins.str = ...,
+        isolation_mode: workspace_bindings_pb2.IsolationMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["comment", b"comment", "create_time", b"create_time", "created_by", b"created_by", "etag", b"etag", "full_name", b"full_name", "id", b"id", "metastore_id", b"metastore_id", "name", b"name", "owner", b"owner", "properties", b"properties", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["comment", b"comment", "create_time", b"create_time", "created_by", b"created_by", "etag", b"etag", "full_name", b"full_name", "id", b"id", "isolation_mode", b"isolation_mode", "metastore_id", b"metastore_id", "name", b"name", "owner", b"owner", "properties", b"properties", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

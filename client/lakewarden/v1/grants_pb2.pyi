@@ -75,21 +75,71 @@ class PrivilegeAssignment(message.Message):
 
     PRINCIPAL_FIELD_NUMBER: builtins.int
     PRIVILEGES_FIELD_NUMBER: builtins.int
+    GRANTS_FIELD_NUMBER: builtins.int
     principal: builtins.str
     """Email, group name or application id."""
     @builtins.property
     def privileges(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The privileges, with underscores, in alphabetic order, e.g. `USE_CATALOG`."""
+        """The privileges in force, with underscores, in alphabetic order, e.g. `USE_CATALOG`."""
+
+    @builtins.property
+    def grants(self) -> containers.RepeatedCompositeFieldContainer[HeldGrant]:
+        """The grants one by one, expired ones too, in the order of their privileges."""
 
     def __init__(
         self,
         *,
         principal: builtins.str = ...,
         privileges: abc.Iterable[builtins.str] | None = ...,
+        grants: abc.Iterable[HeldGrant] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["principal", b"principal", "privileges", b"privileges"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["grants", b"grants", "principal", b"principal", "privileges", b"privileges"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class HeldGrant(message.Message):
+    """One stored grant."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRIVILEGE_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    EXPIRED_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    GRANTED_BY_FIELD_NUMBER: builtins.int
+    CREATE_TIME_FIELD_NUMBER: builtins.int
+    privilege: builtins.str
+    """The privilege, with underscores."""
+    expired: builtins.bool
+    """Whether that time is over: it allows nothing any more."""
+    reason: builtins.str
+    """Why it was made."""
+    granted_by: builtins.str
+    """Who made it."""
+    @builtins.property
+    def expire_time(self) -> timestamp_pb2.Timestamp:
+        """When it ends; absent for one that does not."""
+
+    @builtins.property
+    def create_time(self) -> timestamp_pb2.Timestamp:
+        """When it was made."""
+
+    def __init__(
+        self,
+        *,
+        privilege: builtins.str = ...,
+        expire_time: timestamp_pb2.Timestamp | None = ...,
+        expired: builtins.bool = ...,
+        reason: builtins.str = ...,
+        granted_by: builtins.str = ...,
+        create_time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "expired", b"expired", "granted_by", b"granted_by", "privilege", b"privilege", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -125,13 +175,21 @@ class GrantChange(message.Message):
     ACTION_FIELD_NUMBER: builtins.int
     PRINCIPAL_FIELD_NUMBER: builtins.int
     PRIVILEGES_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
     action: GrantChange.Action.ValueType
     """Grant or revoke."""
     principal: builtins.str
     """Email, group name or application id; must exist."""
+    reason: builtins.str
+    """Why they are made, for people. At most 1,000 bytes."""
     @builtins.property
     def privileges(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Privileges, with spaces or underscores, in any case. At most 100."""
+
+    @builtins.property
+    def expire_time(self) -> timestamp_pb2.Timestamp:
+        """When the grants end, by the database's clock; absent for never. In the future, and not for the account."""
 
     def __init__(
         self,
@@ -139,10 +197,12 @@ class GrantChange(message.Message):
         action: GrantChange.Action.ValueType = ...,
         principal: builtins.str = ...,
         privileges: abc.Iterable[builtins.str] | None = ...,
+        expire_time: timestamp_pb2.Timestamp | None = ...,
+        reason: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "principal", b"principal", "privileges", b"privileges"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["action", b"action", "expire_time", b"expire_time", "principal", b"principal", "privileges", b"privileges", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -75,7 +75,8 @@ class GrantServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateGrants(self, request, context):
-        """Grants and revokes privileges on one securable: all of it or nothing. Granting a held and revoking an absent privilege change nothing.
+        """Grants and revokes privileges on one securable: all of it or nothing. Granting a held and revoking an absent privilege change nothing,
+        but a grant replaces the end and the reason of the one that is there.
         Fails with INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PRINCIPAL_UNKNOWN), FAILED_PRECONDITION (LAST_ADMIN), PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

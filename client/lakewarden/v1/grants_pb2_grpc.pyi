@@ -44,7 +44,8 @@ class GrantServiceStub:
     Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRINCIPAL_UNKNOWN).
     """
     UpdateGrants: grpc.UnaryUnaryMultiCallable[grants_pb2.UpdateGrantsRequest, grants_pb2.UpdateGrantsResponse]
-    """Grants and revokes privileges on one securable: all of it or nothing. Granting a held and revoking an absent privilege change nothing.
+    """Grants and revokes privileges on one securable: all of it or nothing. Granting a held and revoking an absent privilege change nothing,
+    but a grant replaces the end and the reason of the one that is there.
     Fails with INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PRINCIPAL_UNKNOWN), FAILED_PRECONDITION (LAST_ADMIN), PERMISSION_DENIED.
     """
 
@@ -64,7 +65,8 @@ class GrantServiceAsyncStub(GrantServiceStub):
     Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRINCIPAL_UNKNOWN).
     """
     UpdateGrants: aio.UnaryUnaryMultiCallable[grants_pb2.UpdateGrantsRequest, grants_pb2.UpdateGrantsResponse]  # type: ignore[assignment]
-    """Grants and revokes privileges on one securable: all of it or nothing. Granting a held and revoking an absent privilege change nothing.
+    """Grants and revokes privileges on one securable: all of it or nothing. Granting a held and revoking an absent privilege change nothing,
+    but a grant replaces the end and the reason of the one that is there.
     Fails with INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PRINCIPAL_UNKNOWN), FAILED_PRECONDITION (LAST_ADMIN), PERMISSION_DENIED.
     """
 
@@ -99,7 +101,8 @@ class GrantServiceServicer(metaclass=abc_1.ABCMeta):
         request: grants_pb2.UpdateGrantsRequest,
         context: _ServicerContext,
     ) -> typing.Union[grants_pb2.UpdateGrantsResponse, abc.Awaitable[grants_pb2.UpdateGrantsResponse]]:
-        """Grants and revokes privileges on one securable: all of it or nothing. Granting a held and revoking an absent privilege change nothing.
+        """Grants and revokes privileges on one securable: all of it or nothing. Granting a held and revoking an absent privilege change nothing,
+        but a grant replaces the end and the reason of the one that is there.
         Fails with INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PRINCIPAL_UNKNOWN), FAILED_PRECONDITION (LAST_ADMIN), PERMISSION_DENIED.
         """
 

@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elakewarden/v1/workspaces.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"K\n\x16\x43reateWorkspaceRequest\x12\x31\n\tworkspace\x18\x01 \x01(\x0b\x32\x18.lakewarden.v1.WorkspaceB\x04\xe2\x41\x01\x02\".\n\x13GetWorkspaceRequest\x12\x17\n\tfull_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"J\n\x15ListWorkspacesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"k\n\x16ListWorkspacesResponse\x12\x32\n\nworkspaces\x18\x01 \x03(\x0b\x32\x18.lakewarden.v1.WorkspaceB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x82\x01\n\x16UpdateWorkspaceRequest\x12\x31\n\tworkspace\x18\x01 \x01(\x0b\x32\x18.lakewarden.v1.WorkspaceB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\"E\n\x16\x44\x65leteWorkspaceRequest\x12\x17\n\tfull_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\xbc\x03\n\tWorkspace\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05owner\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x42\n\nproperties\x18\x06 \x03(\x0b\x32(.lakewarden.v1.Workspace.PropertiesEntryB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tmetastore\x18\x10 \x01(\tB\x04\xe2\x41\x01\x01\x1a\x31\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xeb\x04\n\x10WorkspaceService\x12l\n\x0f\x43reateWorkspace\x12%.lakewarden.v1.CreateWorkspaceRequest\x1a\x18.lakewarden.v1.Workspace\"\x18\xfa\xd4\x18\x14\n\x10workspace.create@\x01\x12l\n\x0cGetWorkspace\x12\".lakewarden.v1.GetWorkspaceRequest\x1a\x18.lakewarden.v1.Workspace\"\x1e\xfa\xd4\x18\x1a\n\rworkspace.get\x12\tfull_name\x12s\n\x0eListWorkspaces\x12$.lakewarden.v1.ListWorkspacesRequest\x1a%.lakewarden.v1.ListWorkspacesResponse\"\x14\xfa\xd4\x18\x10\n\x0eworkspace.list\x12\x8e\x01\n\x0fUpdateWorkspace\x12%.lakewarden.v1.UpdateWorkspaceRequest\x1a\x18.lakewarden.v1.Workspace\":\xfa\xd4\x18\x36\n\x10workspace.update\x12\x13workspace.full_name2\x0bupdate_mask@\x01\x12u\n\x0f\x44\x65leteWorkspace\x12%.lakewarden.v1.DeleteWorkspaceRequest\x1a\x16.google.protobuf.Empty\"#\xfa\xd4\x18\x1f\n\x10workspace.delete\x12\tfull_name@\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elakewarden/v1/workspaces.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"g\n\x16\x43reateWorkspaceRequest\x12\x31\n\tworkspace\x18\x01 \x01(\x0b\x32\x18.lakewarden.v1.WorkspaceB\x04\xe2\x41\x01\x02\x12\x1a\n\x0comit_catalog\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\".\n\x13GetWorkspaceRequest\x12\x17\n\tfull_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"J\n\x15ListWorkspacesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"k\n\x16ListWorkspacesResponse\x12\x32\n\nworkspaces\x18\x01 \x03(\x0b\x32\x18.lakewarden.v1.WorkspaceB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x82\x01\n\x16UpdateWorkspaceRequest\x12\x31\n\tworkspace\x18\x01 \x01(\x0b\x32\x18.lakewarden.v1.WorkspaceB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\"E\n\x16\x44\x65leteWorkspaceRequest\x12\x17\n\tfull_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\xdb\x03\n\tWorkspace\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05owner\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x42\n\nproperties\x18\x06 \x03(\x0b\x32(.lakewarden.v1.Workspace.PropertiesEntryB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tmetastore\x18\x10 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1d\n\x0f\x64\x65\x66\x61ult_catalog\x18\x11 \x01(\tB\x04\xe2\x41\x01\x01\x1a\x31\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xeb\x04\n\x10WorkspaceService\x12l\n\x0f\x43reateWorkspace\x12%.lakewarden.v1.CreateWorkspaceRequest\x1a\x18.lakewarden.v1.Workspace\"\x18\xfa\xd4\x18\x14\n\x10workspace.create@\x01\x12l\n\x0cGetWorkspace\x12\".lakewarden.v1.GetWorkspaceRequest\x1a\x18.lakewarden.v1.Workspace\"\x1e\xfa\xd4\x18\x1a\n\rworkspace.get\x12\tfull_name\x12s\n\x0eListWorkspaces\x12$.lakewarden.v1.ListWorkspacesRequest\x1a%.lakewarden.v1.ListWorkspacesResponse\"\x14\xfa\xd4\x18\x10\n\x0eworkspace.list\x12\x8e\x01\n\x0fUpdateWorkspace\x12%.lakewarden.v1.UpdateWorkspaceRequest\x1a\x18.lakewarden.v1.Workspace\":\xfa\xd4\x18\x36\n\x10workspace.update\x12\x13workspace.full_name2\x0bupdate_mask@\x01\x12u\n\x0f\x44\x65leteWorkspace\x12%.lakewarden.v1.DeleteWorkspaceRequest\x1a\x16.google.protobuf.Empty\"#\xfa\xd4\x18\x1f\n\x10workspace.delete\x12\tfull_name@\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATEWORKSPACEREQUEST'].fields_by_name['workspace']._loaded_options = None
   _globals['_CREATEWORKSPACEREQUEST'].fields_by_name['workspace']._serialized_options = b'\342A\001\002'
+  _globals['_CREATEWORKSPACEREQUEST'].fields_by_name['omit_catalog']._loaded_options = None
+  _globals['_CREATEWORKSPACEREQUEST'].fields_by_name['omit_catalog']._serialized_options = b'\342A\001\001'
   _globals['_GETWORKSPACEREQUEST'].fields_by_name['full_name']._loaded_options = None
   _globals['_GETWORKSPACEREQUEST'].fields_by_name['full_name']._serialized_options = b'\342A\001\002'
   _globals['_LISTWORKSPACESREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -82,6 +84,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKSPACE'].fields_by_name['updated_by']._serialized_options = b'\342A\001\003'
   _globals['_WORKSPACE'].fields_by_name['metastore']._loaded_options = None
   _globals['_WORKSPACE'].fields_by_name['metastore']._serialized_options = b'\342A\001\001'
+  _globals['_WORKSPACE'].fields_by_name['default_catalog']._loaded_options = None
+  _globals['_WORKSPACE'].fields_by_name['default_catalog']._serialized_options = b'\342A\001\001'
   _globals['_WORKSPACESERVICE'].methods_by_name['CreateWorkspace']._loaded_options = None
   _globals['_WORKSPACESERVICE'].methods_by_name['CreateWorkspace']._serialized_options = b'\372\324\030\024\n\020workspace.create@\001'
   _globals['_WORKSPACESERVICE'].methods_by_name['GetWorkspace']._loaded_options = None
@@ -93,21 +97,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKSPACESERVICE'].methods_by_name['DeleteWorkspace']._loaded_options = None
   _globals['_WORKSPACESERVICE'].methods_by_name['DeleteWorkspace']._serialized_options = b'\372\324\030\037\n\020workspace.delete\022\tfull_name@\001'
   _globals['_CREATEWORKSPACEREQUEST']._serialized_start=205
-  _globals['_CREATEWORKSPACEREQUEST']._serialized_end=280
-  _globals['_GETWORKSPACEREQUEST']._serialized_start=282
-  _globals['_GETWORKSPACEREQUEST']._serialized_end=328
-  _globals['_LISTWORKSPACESREQUEST']._serialized_start=330
-  _globals['_LISTWORKSPACESREQUEST']._serialized_end=404
-  _globals['_LISTWORKSPACESRESPONSE']._serialized_start=406
-  _globals['_LISTWORKSPACESRESPONSE']._serialized_end=513
-  _globals['_UPDATEWORKSPACEREQUEST']._serialized_start=516
-  _globals['_UPDATEWORKSPACEREQUEST']._serialized_end=646
-  _globals['_DELETEWORKSPACEREQUEST']._serialized_start=648
-  _globals['_DELETEWORKSPACEREQUEST']._serialized_end=717
-  _globals['_WORKSPACE']._serialized_start=720
-  _globals['_WORKSPACE']._serialized_end=1164
-  _globals['_WORKSPACE_PROPERTIESENTRY']._serialized_start=1115
-  _globals['_WORKSPACE_PROPERTIESENTRY']._serialized_end=1164
-  _globals['_WORKSPACESERVICE']._serialized_start=1167
-  _globals['_WORKSPACESERVICE']._serialized_end=1786
+  _globals['_CREATEWORKSPACEREQUEST']._serialized_end=308
+  _globals['_GETWORKSPACEREQUEST']._serialized_start=310
+  _globals['_GETWORKSPACEREQUEST']._serialized_end=356
+  _globals['_LISTWORKSPACESREQUEST']._serialized_start=358
+  _globals['_LISTWORKSPACESREQUEST']._serialized_end=432
+  _globals['_LISTWORKSPACESRESPONSE']._serialized_start=434
+  _globals['_LISTWORKSPACESRESPONSE']._serialized_end=541
+  _globals['_UPDATEWORKSPACEREQUEST']._serialized_start=544
+  _globals['_UPDATEWORKSPACEREQUEST']._serialized_end=674
+  _globals['_DELETEWORKSPACEREQUEST']._serialized_start=676
+  _globals['_DELETEWORKSPACEREQUEST']._serialized_end=745
+  _globals['_WORKSPACE']._serialized_start=748
+  _globals['_WORKSPACE']._serialized_end=1223
+  _globals['_WORKSPACE_PROPERTIESENTRY']._serialized_start=1174
+  _globals['_WORKSPACE_PROPERTIESENTRY']._serialized_end=1223
+  _globals['_WORKSPACESERVICE']._serialized_start=1226
+  _globals['_WORKSPACESERVICE']._serialized_end=1845
 # @@protoc_insertion_point(module_scope)

@@ -27,6 +27,9 @@ class CreateWorkspaceRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     WORKSPACE_FIELD_NUMBER: builtins.int
+    OMIT_CATALOG_FIELD_NUMBER: builtins.int
+    omit_catalog: builtins.bool
+    """Creates no catalog with it."""
     @builtins.property
     def workspace(self) -> Workspace:
         """The workspace to create."""
@@ -35,10 +38,11 @@ class CreateWorkspaceRequest(message.Message):
         self,
         *,
         workspace: Workspace | None = ...,
+        omit_catalog: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["workspace", b"workspace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["omit_catalog", b"omit_catalog", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -126,7 +130,7 @@ class UpdateWorkspaceRequest(message.Message):
 
     @builtins.property
     def update_mask(self) -> field_mask_pb2.FieldMask:
-        """Which fields change: `name`, `comment`, `properties`, `owner`, `metastore` (attaches or detaches)."""
+        """Which fields change: `name`, `comment`, `properties`, `owner`, `metastore` (attaches or detaches), `default_catalog`."""
 
     def __init__(
         self,
@@ -202,6 +206,7 @@ class Workspace(message.Message):
     UPDATE_TIME_FIELD_NUMBER: builtins.int
     UPDATED_BY_FIELD_NUMBER: builtins.int
     METASTORE_FIELD_NUMBER: builtins.int
+    DEFAULT_CATALOG_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Identifier that never changes and is never reused (UUID)."""
     full_name: builtins.str
@@ -220,6 +225,8 @@ class Workspace(message.Message):
     """Who changed it last."""
     metastore: builtins.str
     """The metastore it belongs to; for a workspace the attached one, by name."""
+    default_catalog: builtins.str
+    """Name of the catalog that names without one are looked up in; the workspace's own where it has one and nothing else was said."""
     @builtins.property
     def properties(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """Free key-value pairs. At most 100 pairs; a key of 255 bytes, a value of 4,096 bytes."""
@@ -247,9 +254,10 @@ class Workspace(message.Message):
         update_time: timestamp_pb2.Timestamp | None = ...,
         updated_by: builtins.str = ...,
         metastore: builtins.str = ...,
+        default_catalog: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["comment", b"comment", "create_time", b"create_time", "created_by", b"created_by", "etag", b"etag", "full_name", b"full_name", "id", b"id", "metastore", b"metastore", "name", b"name", "owner", b"owner", "properties", b"properties", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["comment", b"comment", "create_time", b"create_time", "created_by", b"created_by", "default_catalog", b"default_catalog", "etag", b"etag", "full_name", b"full_name", "id", b"id", "metastore", b"metastore", "name", b"name", "owner", b"owner", "properties", b"properties", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -68,7 +68,8 @@ class WorkspaceServiceServicer(object):
     """
 
     def CreateWorkspace(self, request, context):
-        """Creates a workspace. Account admins only. The creator owns it. Principals are assigned to it by grants of USER, ADMIN and QUERY_ENGINE on it.
+        """Creates a workspace. Account admins only. The creator owns it. With a metastore it gets a catalog of its own name, isolated and
+        bound to it, owned by its admins, in whose schema `default` its users may work. Principals are assigned to it by grants of USER, ADMIN and QUERY_ENGINE on it.
         Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -91,7 +92,7 @@ class WorkspaceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateWorkspace(self, request, context):
-        """Changes the fields named in the update mask: `name`, `comment`, `properties`, `owner`, `metastore` (attaches or detaches).
+        """Changes the fields named in the update mask: `name`, `comment`, `properties`, `owner`, `metastore` (attaches or detaches), `default_catalog`.
         Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -99,8 +100,8 @@ class WorkspaceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteWorkspace(self, request, context):
-        """Deletes a workspace. Its assignments go with it.
-        Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
+        """Deletes a workspace. Its assignments, its groups and the bindings to it go with it; its catalog stays, so what its admins group
+        owns has to be transferred first. Fails with ABORTED (ETAG_MISMATCH), FAILED_PRECONDITION (PRINCIPAL_OWNS_SECURABLES), PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,7 +35,8 @@ class WorkspaceServiceStub:
     @typing.overload
     def __new__(cls, channel: aio.Channel) -> WorkspaceServiceAsyncStub: ...
     CreateWorkspace: grpc.UnaryUnaryMultiCallable[workspaces_pb2.CreateWorkspaceRequest, workspaces_pb2.Workspace]
-    """Creates a workspace. Account admins only. The creator owns it. Principals are assigned to it by grants of USER, ADMIN and QUERY_ENGINE on it.
+    """Creates a workspace. Account admins only. The creator owns it. With a metastore it gets a catalog of its own name, isolated and
+    bound to it, owned by its admins, in whose schema `default` its users may work. Principals are assigned to it by grants of USER, ADMIN and QUERY_ENGINE on it.
     Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
     """
     GetWorkspace: grpc.UnaryUnaryMultiCallable[workspaces_pb2.GetWorkspaceRequest, workspaces_pb2.Workspace]
@@ -45,12 +46,12 @@ class WorkspaceServiceStub:
     Fails with INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
     """
     UpdateWorkspace: grpc.UnaryUnaryMultiCallable[workspaces_pb2.UpdateWorkspaceRequest, workspaces_pb2.Workspace]
-    """Changes the fields named in the update mask: `name`, `comment`, `properties`, `owner`, `metastore` (attaches or detaches).
+    """Changes the fields named in the update mask: `name`, `comment`, `properties`, `owner`, `metastore` (attaches or detaches), `default_catalog`.
     Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
     """
     DeleteWorkspace: grpc.UnaryUnaryMultiCallable[workspaces_pb2.DeleteWorkspaceRequest, empty_pb2.Empty]
-    """Deletes a workspace. Its assignments go with it.
-    Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
+    """Deletes a workspace. Its assignments, its groups and the bindings to it go with it; its catalog stays, so what its admins group
+    owns has to be transferred first. Fails with ABORTED (ETAG_MISMATCH), FAILED_PRECONDITION (PRINCIPAL_OWNS_SECURABLES), PERMISSION_DENIED.
     """
 
 @typing.type_check_only
@@ -59,7 +60,8 @@ class WorkspaceServiceAsyncStub(WorkspaceServiceStub):
 
     def __init__(self, channel: aio.Channel) -> None: ...
     CreateWorkspace: aio.UnaryUnaryMultiCallable[workspaces_pb2.CreateWorkspaceRequest, workspaces_pb2.Workspace]  # type: ignore[assignment]
-    """Creates a workspace. Account admins only. The creator owns it. Principals are assigned to it by grants of USER, ADMIN and QUERY_ENGINE on it.
+    """Creates a workspace. Account admins only. The creator owns it. With a metastore it gets a catalog of its own name, isolated and
+    bound to it, owned by its admins, in whose schema `default` its users may work. Principals are assigned to it by grants of USER, ADMIN and QUERY_ENGINE on it.
     Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
     """
     GetWorkspace: aio.UnaryUnaryMultiCallable[workspaces_pb2.GetWorkspaceRequest, workspaces_pb2.Workspace]  # type: ignore[assignment]
@@ -69,12 +71,12 @@ class WorkspaceServiceAsyncStub(WorkspaceServiceStub):
     Fails with INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
     """
     UpdateWorkspace: aio.UnaryUnaryMultiCallable[workspaces_pb2.UpdateWorkspaceRequest, workspaces_pb2.Workspace]  # type: ignore[assignment]
-    """Changes the fields named in the update mask: `name`, `comment`, `properties`, `owner`, `metastore` (attaches or detaches).
+    """Changes the fields named in the update mask: `name`, `comment`, `properties`, `owner`, `metastore` (attaches or detaches), `default_catalog`.
     Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
     """
     DeleteWorkspace: aio.UnaryUnaryMultiCallable[workspaces_pb2.DeleteWorkspaceRequest, empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a workspace. Its assignments go with it.
-    Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
+    """Deletes a workspace. Its assignments, its groups and the bindings to it go with it; its catalog stays, so what its admins group
+    owns has to be transferred first. Fails with ABORTED (ETAG_MISMATCH), FAILED_PRECONDITION (PRINCIPAL_OWNS_SECURABLES), PERMISSION_DENIED.
     """
 
 class WorkspaceServiceServicer(metaclass=abc_1.ABCMeta):
@@ -86,7 +88,8 @@ class WorkspaceServiceServicer(metaclass=abc_1.ABCMeta):
         request: workspaces_pb2.CreateWorkspaceRequest,
         context: _ServicerContext,
     ) -> typing.Union[workspaces_pb2.Workspace, abc.Awaitable[workspaces_pb2.Workspace]]:
-        """Creates a workspace. Account admins only. The creator owns it. Principals are assigned to it by grants of USER, ADMIN and QUERY_ENGINE on it.
+        """Creates a workspace. Account admins only. The creator owns it. With a metastore it gets a catalog of its own name, isolated and
+        bound to it, owned by its admins, in whose schema `default` its users may work. Principals are assigned to it by grants of USER, ADMIN and QUERY_ENGINE on it.
         Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
         """
 
@@ -114,7 +117,7 @@ class WorkspaceServiceServicer(metaclass=abc_1.ABCMeta):
         request: workspaces_pb2.UpdateWorkspaceRequest,
         context: _ServicerContext,
     ) -> typing.Union[workspaces_pb2.Workspace, abc.Awaitable[workspaces_pb2.Workspace]]:
-        """Changes the fields named in the update mask: `name`, `comment`, `properties`, `owner`, `metastore` (attaches or detaches).
+        """Changes the fields named in the update mask: `name`, `comment`, `properties`, `owner`, `metastore` (attaches or detaches), `default_catalog`.
         Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
         """
 
@@ -124,8 +127,8 @@ class WorkspaceServiceServicer(metaclass=abc_1.ABCMeta):
         request: workspaces_pb2.DeleteWorkspaceRequest,
         context: _ServicerContext,
     ) -> typing.Union[empty_pb2.Empty, abc.Awaitable[empty_pb2.Empty]]:
-        """Deletes a workspace. Its assignments go with it.
-        Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
+        """Deletes a workspace. Its assignments, its groups and the bindings to it go with it; its catalog stays, so what its admins group
+        owns has to be transferred first. Fails with ABORTED (ETAG_MISMATCH), FAILED_PRECONDITION (PRINCIPAL_OWNS_SECURABLES), PERMISSION_DENIED.
         """
 
 def add_WorkspaceServiceServicer_to_server(servicer: WorkspaceServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

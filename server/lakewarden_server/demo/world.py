@@ -52,7 +52,7 @@ def build_world(server: EmbeddedServer, lake: Lake) -> World:
     """Sets everything up from an account with nothing in it but its admin."""
     account = server.client()
     account.metastores.create(METASTORE, comment="the demo's metastore")
-    account.workspaces.create(WORKSPACE, metastore=METASTORE)
+    account.workspaces.create(WORKSPACE, metastore=METASTORE, omit_catalog=True)
     admin = server.client(workspace=WORKSPACE)
     _register(admin, lake)
     _people(admin)

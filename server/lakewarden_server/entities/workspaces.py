@@ -16,3 +16,4 @@ class Workspace(Securable):
     __mapper_args__ = mapped_as("WORKSPACE")
 
     id: Mapped[str] = mapped_column(ForeignKey("securables.id", **DEFERRED), primary_key=True)
+    default_catalog: Mapped[str] = mapped_column(default="")

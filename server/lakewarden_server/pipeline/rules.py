@@ -17,7 +17,7 @@ from lakewarden_policy import BOUND_KINDS, KINDS, Policy, UnknownOperation
 ServiceMethod = Callable[[Any, Any], Message]
 PrepareMethod = Callable[[Any], Any]
 
-GENERIC_NOUNS = {"get", "grant", "grants_all", "effective", "explain"}
+GENERIC_NOUNS = {"get", "grant", "grants_all", "effective", "explain", "bind"}
 """Operations whose noun is the kind of the securable named in the request, e.g. `grant` on a table is `table.grant`."""
 
 

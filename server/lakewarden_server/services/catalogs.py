@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from google.protobuf.empty_pb2 import Empty
 
 from lakewarden.v1 import catalogs_pb2 as pb
+from lakewarden.v1 import workspace_bindings_pb2
 from lakewarden_server.entities import Catalog, Schema
 from lakewarden_server.services import securables
 from lakewarden_server.services.call import Call
@@ -19,15 +22,7 @@ class CatalogService:
     def create_catalog(self, request: pb.CreateCatalogRequest, call: Call) -> pb.Catalog:
         """Creates a catalog in the workspace's metastore, and its `default` schema with it."""
         catalog = securables.create(call, Catalog, request.catalog, metastore_id=call.metastore_id)
-        securables.add(
-            call,
-            Schema,
-            kind="SCHEMA",
-            name=DEFAULT_SCHEMA,
-            parent_id=catalog.id,
-            metastore_id=call.metastore_id,
-            owner_id=catalog.owner_id,
-        )
+        _add_default_schema(call, catalog)
         call.uow.session.flush()
         return to_message(catalog, call)
 
@@ -56,11 +51,43 @@ class CatalogService:
         return Empty()
 
 
+def add_catalog(
+    call: Call, *, name: str, metastore_id: str, owner_id: str, **values: Any
+) -> tuple[Catalog, Schema]:
+    """Adds a catalog under any metastore, and its `default` schema."""
+    catalog = securables.add(
+        call,
+        Catalog,
+        kind="CATALOG",
+        name=name,
+        parent_id=metastore_id,
+        metastore_id=metastore_id,
+        owner_id=owner_id,
+        **values,
+    )
+    return catalog, _add_default_schema(call, catalog)
+
+
 def to_message(catalog: Catalog, call: Call) -> pb.Catalog:
     """The message of a catalog row."""
-    message = pb.Catalog(metastore_id=catalog.metastore_id or "")
+    message = pb.Catalog(
+        metastore_id=catalog.metastore_id or "",
+        isolation_mode=workspace_bindings_pb2.IsolationMode.Value(f"ISOLATION_MODE_{catalog.isolation_mode}"),
+    )
     securables.fill(message, catalog, call)
     return message
+
+
+def _add_default_schema(call: Call, catalog: Catalog) -> Schema:
+    return securables.add(
+        call,
+        Schema,
+        kind="SCHEMA",
+        name=DEFAULT_SCHEMA,
+        parent_id=catalog.id,
+        metastore_id=catalog.metastore_id,
+        owner_id=catalog.owner_id,
+    )
 
 
 def _only_empty_default(call: Call, catalog_id: str) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
 
 from lakewarden.v1 import grants_pb2 as pb
 from lakewarden_policy import ACCOUNT_ID, UnknownPrivilege, effective_privileges
@@ -16,7 +18,15 @@ from lakewarden_server.services.sources import source_message
 from lakewarden_server.storage.repositories import grants
 
 PRIVILEGES_PER_CHANGE_MAX = 100
+REASON_BYTES_MAX = 1_000
 ALL_PRIVILEGES = "ALL_PRIVILEGES"
+
+
+class Terms(NamedTuple):
+    """When a grant ends, None for never, and why it was made."""
+
+    expire_time: datetime | None
+    reason: str
 
 
 class GrantService:
@@ -68,8 +78,9 @@ class GrantService:
         for change in request.changes:
             principal = principal_id(call, change.principal, field="principal")
             named[principal] = None
+            terms = _terms(change, call)
             for privilege in privileges_of(change, call, call.self_id):
-                _apply(call, held, change.action, principal, privilege)
+                _apply(call, held, change.action, principal, privilege, terms)
         session.flush()
         if call.self_id == ACCOUNT_ID:
             principals.assert_admin_remains(call)
@@ -89,9 +100,11 @@ def _apply(
     action: pb.GrantChange.Action.ValueType,
     principal: str,
     privilege: str,
+    terms: Terms,
 ) -> None:
     if action == pb.GrantChange.GRANT:
-        if (principal, privilege) not in held:
+        grant = held.get((principal, privilege))
+        if grant is None:
             grant = Grant(
                 securable_id=call.self_id,
                 principal_id=principal,
@@ -101,6 +114,7 @@ def _apply(
             )
             held[principal, privilege] = grant
             call.uow.session.add(grant)
+        grant.expire_time, grant.reason = terms
         return
     for doomed in revoked_with(call, call.self_id, privilege):
         row = held.pop((principal, doomed), None)
@@ -108,6 +122,21 @@ def _apply(
             call.uow.session.expunge(row)
         elif row is not None:
             call.uow.session.delete(row)
+
+
+def _terms(change: pb.GrantChange, call: Call) -> Terms:
+    """When a grant ends and why it is made. Raises FIELD_INVALID."""
+    reason = validation.bounded(change.reason, "reason", REASON_BYTES_MAX)
+    if not change.HasField("expire_time"):
+        return Terms(None, reason)
+    expire_time = validation.time(change.expire_time, "expire_time")
+    if change.action != pb.GrantChange.GRANT:
+        raise validation.invalid("expire_time", "only grants end; a revoke holds at once")
+    if call.self_id == ACCOUNT_ID:
+        raise validation.invalid("expire_time", "an appointment of account admins does not end by itself")
+    if expire_time <= call.now:
+        raise validation.invalid("expire_time", "it is over already; name a time to come")
+    return Terms(expire_time, reason)
 
 
 def revoked_with(call: Call, object_id: str, privilege: str) -> Iterable[str]:
@@ -164,10 +193,31 @@ def _shown(name: str, call: Call) -> frozenset[str] | None:
 
 
 def _assignments(call: Call, rows: Iterable[Grant]) -> list[pb.PrivilegeAssignment]:
-    privileges: dict[str, list[str]] = {}
+    held: dict[str, list[Grant]] = {}
     for row in rows:
-        privileges.setdefault(call.principal_name(row.principal_id), []).append(row.privilege)
+        held.setdefault(call.principal_name(row.principal_id), []).append(row)
     return [
-        pb.PrivilegeAssignment(principal=name, privileges=sorted(privileges[name]))
-        for name in sorted(privileges)
+        pb.PrivilegeAssignment(
+            principal=name,
+            privileges=sorted(row.privilege for row in held[name] if not _is_expired(row, call)),
+            grants=[_held(row, call) for row in sorted(held[name], key=lambda row: row.privilege)],
+        )
+        for name in sorted(held)
     ]
+
+
+def _held(row: Grant, call: Call) -> pb.HeldGrant:
+    message = pb.HeldGrant(
+        privilege=row.privilege,
+        expired=_is_expired(row, call),
+        reason=row.reason,
+        granted_by=call.principal_name(row.granted_by),
+    )
+    message.create_time.FromDatetime(row.create_time)
+    if row.expire_time is not None:
+        message.expire_time.FromDatetime(row.expire_time)
+    return message
+
+
+def _is_expired(row: Grant, call: Call) -> bool:
+    return row.expire_time is not None and row.expire_time <= call.now

@@ -1,4 +1,4 @@
-"""Isolation and workspace bindings, references, row filters and column masks, grants that expire."""
+"""Isolation and workspace bindings, default catalogs, references, row filters and column masks, grants that expire."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def upgrade() -> None:
         "ALTER TABLE securables ADD COLUMN isolation_mode TEXT DEFAULT 'OPEN' NOT NULL "
         "CONSTRAINT ck_securables_isolation_mode CHECK (isolation_mode IN ('OPEN', 'ISOLATED'))"
     )
+    op.add_column("workspaces", sa.Column("default_catalog", sa.Text(), nullable=False, server_default=""))
     op.add_column("grants", sa.Column("expire_time", TIME, nullable=True))
     op.add_column("grants", sa.Column("reason", sa.Text(), nullable=False, server_default=""))
     _create_bindings()
@@ -39,6 +40,7 @@ def downgrade() -> None:
     """Takes all of it away again."""
     for table in ("column_masks", "row_filters", "securable_references", "workspace_bindings"):
         op.drop_table(table)
+    op.drop_column("workspaces", "default_catalog")
     op.drop_column("grants", "reason")
     op.drop_column("grants", "expire_time")
     op.drop_column("securables", "isolation_mode")
