@@ -13,12 +13,17 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.storage import Database, create_database
 from lakewarden_server.storage.head import renew_epoch
 from lakewarden_server.storage.migrations import migrate
 from lakewarden_server.storage.template import SqliteTemplate
+
+# The same examples every time, however slow the machine is.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
 
 DIALECTS = ("sqlite", "postgresql")
 TEMPLATE = "lakewarden_template"
