@@ -17,6 +17,7 @@ from typing import Any
 
 from bench.decisions import decision_figures, stock_figure
 from bench.figures import Figure
+from bench.filters import filter_figures
 from bench.lists import list_figures
 from bench.rpc import rpc_figures
 from bench.starts import start_figures
@@ -27,6 +28,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "decisions": decision_figures,
     "stock": lambda: [stock_figure()],
     "lists": list_figures,
+    "filter": filter_figures,
     "starts": start_figures,
     "rpc": rpc_figures,
 }

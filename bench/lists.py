@@ -39,8 +39,8 @@ def list_figures() -> list[Figure]:
             by_owner.append((_seconds(owner, TABLES), everything))
             by_reader.append((_seconds(reader, GRANTED), everything))
     return [
-        _figure("list_owner_vs_unfiltered", "as the owner", by_owner, 1.2),
-        _figure("list_one_percent_vs_unfiltered", "as a caller who may see 1 %", by_reader, 0.2),
+        _figure("list_10k_owner_on_vs_off", "as the owner", by_owner, 1.2),
+        _figure("list_10k_one_percent_vs_off", "as a caller who may see 1 %", by_reader, 0.2),
     ]
 
 
