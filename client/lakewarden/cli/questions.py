@@ -214,7 +214,7 @@ def _write_answer(answer: ExplainResponse, question: str, here: str) -> None:
     for problem in answer.problems:
         click.echo(printable(f"  missing: {problem}"))
     if not answer.allowed and not answer.fixes:
-        click.echo("  no grant that you may be told of would help")
+        click.echo("  no change that you may be told of would help")
     for fix in answer.fixes:
         click.echo(f"  run: {printable(_command(fix, here))}")
         who = (
