@@ -54,6 +54,21 @@ class Denial:
 
 
 @dataclass(frozen=True)
+class PlanRelation:
+    """A view, or something that a view reads, as it must be read for the subject of the plan."""
+
+    full_name: str
+    kind: str
+    definition: str
+    """Of a view: the SELECT to put in its place, every name in full, in `dialect`."""
+    dialect: str
+    columns: tuple[str, ...]
+    """Of a view: the names of its columns; empty when they are those of the SELECT."""
+    row_filter: str
+    column_masks: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class PlanAnswer:
     """The answer to a whole plan. `max_age_seconds` is how long an engine may start the plan on it; 0 means at once."""
 
@@ -65,6 +80,8 @@ class PlanAnswer:
     """Full name -> SQL condition. The engine adds each to the rows it reads, or refuses the plan."""
     column_masks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Full name -> column -> SQL expression. The engine shows each in the column's place, or refuses the plan."""
+    relations: Mapping[str, PlanRelation] = field(default_factory=dict)
+    """Full name -> each view of the plan and what views read, for an engine that expands them."""
 
     def __bool__(self) -> bool:
         return self.allowed
@@ -217,7 +234,7 @@ class Authorization:
     ) -> PlanAnswer:
         """Decide everything a query plan accesses: allowed only if each access is.
 
-        `capabilities` names what the engine enforces itself: `ROW_FILTER`, `COLUMN_MASK`.
+        `capabilities` names what the engine applies itself: `ROW_FILTER`, `COLUMN_MASK`, `VIEW_EXPANSION`.
         """
         wanted = _accesses(accesses)
         request = authorization_pb2.AuthorizePlanRequest(
@@ -242,6 +259,11 @@ class Authorization:
                 for asked, verdict in answers
                 if verdict.column_masks
             },
+            {
+                relation.full_name: _relation(relation)
+                for _, verdict in answers
+                for relation in verdict.relations
+            },
         )
 
 
@@ -265,6 +287,18 @@ def _accesses(accesses: Iterable[PlanAccess]) -> list[authorization_pb2.Access]:
 
 def _verdict(verdict: authorization_pb2.Verdict, revision: str) -> Verdict:
     return Verdict(verdict.allowed, verdict.reason, tuple(verdict.fixes), revision)
+
+
+def _relation(relation: authorization_pb2.PlanRelation) -> PlanRelation:
+    return PlanRelation(
+        relation.full_name,
+        grants_pb2.SecurableType.Name(relation.securable_type),
+        relation.definition,
+        relation.dialect,
+        tuple(relation.columns),
+        relation.row_filter,
+        dict(relation.column_masks),
+    )
 
 
 def _capability(name: str) -> authorization_pb2.EngineCapability.ValueType:

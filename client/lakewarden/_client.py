@@ -13,6 +13,7 @@ from lakewarden._authorization import Grants, PlanAccess, PlanAnswer
 from lakewarden._bindings import WorkspaceBindings
 from lakewarden._config import DEFAULT_TIMEOUT_SECONDS, resolve
 from lakewarden._connection import TRIES_MAX, Connection, open_connection
+from lakewarden._definitions import Functions, MaterializedViews, StreamingTables, Views
 from lakewarden._models import Models
 from lakewarden._principals import Groups, ServicePrincipals, Sessions, Tokens, Users
 from lakewarden._questions import Questions
@@ -102,6 +103,26 @@ class Client:
     def models(self) -> Models:
         """Registered models, their versions and aliases."""
         return Models(self._connection)
+
+    @cached_property
+    def views(self) -> Views:
+        """Views."""
+        return Views(self._connection)
+
+    @cached_property
+    def materialized_views(self) -> MaterializedViews:
+        """Materialized views."""
+        return MaterializedViews(self._connection)
+
+    @cached_property
+    def streaming_tables(self) -> StreamingTables:
+        """Streaming tables."""
+        return StreamingTables(self._connection)
+
+    @cached_property
+    def functions(self) -> Functions:
+        """Functions."""
+        return Functions(self._connection)
 
     @cached_property
     def users(self) -> Users:

@@ -268,6 +268,32 @@ class Tables(SecurableResource[tables_pb2.Table]):
         )
         return reply
 
+    def set_row_filter(
+        self, full_name: str, function: str, columns: Iterable[str], *, etag: str = ""
+    ) -> tables_pb2.Table:
+        """Show only the rows for which the function, called with these columns, is true: to everybody, its owner included."""
+        row_filter = tables_pb2.RowFilter(function=function, columns=columns)
+        return self._changed("SetRowFilter", full_name=full_name, row_filter=row_filter, etag=etag)
+
+    def drop_row_filter(self, full_name: str, *, etag: str = "") -> tables_pb2.Table:
+        """Show all rows again."""
+        return self._changed("DropRowFilter", full_name=full_name, etag=etag)
+
+    def set_column_mask(
+        self, full_name: str, column: str, function: str, *, using: Iterable[str] = (), etag: str = ""
+    ) -> tables_pb2.Table:
+        """Show the function's result in place of a column; it is called with that column, then with those in `using`."""
+        mask = tables_pb2.ColumnMask(function=function, using_columns=using)
+        return self._changed("SetColumnMask", full_name=full_name, column=column, column_mask=mask, etag=etag)
+
+    def drop_column_mask(self, full_name: str, column: str, *, etag: str = "") -> tables_pb2.Table:
+        """Show a column itself again."""
+        return self._changed("DropColumnMask", full_name=full_name, column=column, etag=etag)
+
+    def _changed(self, rpc: str, **fields: Any) -> tables_pb2.Table:
+        reply: tables_pb2.Table = self._call(rpc, **fields)
+        return reply
+
 
 class Volumes(SecurableResource[volumes_pb2.Volume]):
     """Volumes: places for files, in the third level of the namespace."""

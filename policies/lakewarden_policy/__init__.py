@@ -69,6 +69,7 @@ from lakewarden_policy.records import (
     Securable,
     SqlFunction,
     Token,
+    ViewDefinition,
 )
 from lakewarden_policy.remedies import Action, Obstacle, Remedy
 from lakewarden_policy.siblings import Access, Asked, accessible, filter_names, root_of, steps_below
@@ -131,6 +132,7 @@ __all__ = [
     "UnknownOperation",
     "UnknownPrivilege",
     "Unreached",
+    "ViewDefinition",
     "accessible",
     "changed_snapshot",
     "display_name",

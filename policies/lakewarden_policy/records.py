@@ -73,11 +73,20 @@ class Reference(NamedTuple):
 
 
 class SqlFunction(NamedTuple):
-    """The body of a function that filters or masks: an SQL expression over its parameters."""
+    """The body of a function: an SQL expression over its parameters."""
 
     id: str
     parameters: tuple[str, ...]
     body: str
+
+
+class ViewDefinition(NamedTuple):
+    """The query of a view, every name in full; ``columns`` is empty where they are those of the query."""
+
+    id: str
+    text: str
+    dialect: str
+    columns: tuple[str, ...]
 
 
 class RowFilter(NamedTuple):

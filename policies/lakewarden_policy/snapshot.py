@@ -38,6 +38,7 @@ from lakewarden_policy.records import (
     Securable,
     SqlFunction,
     Token,
+    ViewDefinition,
 )
 
 _NO_NAMES: Final[dict[str, str]] = {}
@@ -63,6 +64,7 @@ class Snapshot:
         self.row_filters: dict[str, RowFilter] = {}
         self.column_masks: dict[str, list[ColumnMask]] = {}
         self.functions: dict[str, SqlFunction] = {}
+        self.views: dict[str, ViewDefinition] = {}
         self.next_expiry = math.inf
         self._expiring: dict[Row, float] = {}
         self._groups_of: dict[str, list[str]] = {}
@@ -92,6 +94,7 @@ class Snapshot:
         row_filters: Iterable[RowFilter] = (),
         column_masks: Iterable[ColumnMask] = (),
         functions: Iterable[SqlFunction] = (),
+        views: Iterable[ViewDefinition] = (),
         now: float = 0.0,
     ) -> Self:
         """A complete snapshot at the time ``now``; the account and the system group are added where the lists lack them.
@@ -121,6 +124,7 @@ class Snapshot:
         for mask in column_masks:
             snapshot.column_masks.setdefault(mask.table_id, []).append(mask)
         snapshot.functions = {function.id: function for function in functions}
+        snapshot.views = {view.id: view for view in views}
         return snapshot
 
     def at(self, now: float) -> Self:

@@ -12,16 +12,20 @@ from lakewarden.v1 import (
     audit_pb2,
     authorization_pb2,
     catalogs_pb2,
+    functions_pb2,
     grants_pb2,
     groups_pb2,
+    materialized_views_pb2,
     metastores_pb2,
     registered_models_pb2,
     schemas_pb2,
     service_principals_pb2,
     sessions_pb2,
+    streaming_tables_pb2,
     tables_pb2,
     tokens_pb2,
     users_pb2,
+    views_pb2,
     volumes_pb2,
     workspace_bindings_pb2,
     workspaces_pb2,
@@ -40,16 +44,21 @@ from lakewarden_server.rpc.server import WRITE_THREADS, RpcServer, TlsFiles
 from lakewarden_server.services.audit import AuditService
 from lakewarden_server.services.authorization import AuthorizationService
 from lakewarden_server.services.catalogs import CatalogService
+from lakewarden_server.services.functions import FunctionService
 from lakewarden_server.services.grants import GrantService
 from lakewarden_server.services.groups import GroupService
+from lakewarden_server.services.materialized_views import MaterializedViewService
 from lakewarden_server.services.metastores import MetastoreService
+from lakewarden_server.services.parsing import Parsing
 from lakewarden_server.services.registered_models import RegisteredModelService
 from lakewarden_server.services.schemas import SchemaService
 from lakewarden_server.services.service_principals import ServicePrincipalService
 from lakewarden_server.services.sessions import SessionService
+from lakewarden_server.services.streaming_tables import StreamingTableService
 from lakewarden_server.services.tables import TableService
 from lakewarden_server.services.tokens import TokenService
 from lakewarden_server.services.users import UserService
+from lakewarden_server.services.views import ViewService
 from lakewarden_server.services.volumes import VolumeService
 from lakewarden_server.services.workspace_bindings import WorkspaceBindingService
 from lakewarden_server.services.workspaces import WorkspaceService
@@ -66,14 +75,19 @@ logger = logging.getLogger("lakewarden")
 
 def services(keys: Keys) -> dict[ServiceDescriptor, object]:
     """Every service this server offers, by its descriptor."""
+    parsing = Parsing()
     return {
         _service(metastores_pb2, "MetastoreService"): MetastoreService(),
         _service(workspaces_pb2, "WorkspaceService"): WorkspaceService(),
         _service(catalogs_pb2, "CatalogService"): CatalogService(),
         _service(schemas_pb2, "SchemaService"): SchemaService(),
-        _service(tables_pb2, "TableService"): TableService(),
         _service(volumes_pb2, "VolumeService"): VolumeService(),
         _service(registered_models_pb2, "RegisteredModelService"): RegisteredModelService(),
+        _service(tables_pb2, "TableService"): TableService(parsing),
+        _service(views_pb2, "ViewService"): ViewService(parsing),
+        _service(materialized_views_pb2, "MaterializedViewService"): MaterializedViewService(parsing),
+        _service(streaming_tables_pb2, "StreamingTableService"): StreamingTableService(parsing),
+        _service(functions_pb2, "FunctionService"): FunctionService(parsing),
         _service(users_pb2, "UserService"): UserService(),
         _service(groups_pb2, "GroupService"): GroupService(),
         _service(service_principals_pb2, "ServicePrincipalService"): ServicePrincipalService(),

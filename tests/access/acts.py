@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from access import definitions
 from access.roles import email
 
 STALE = "stale"
@@ -182,4 +183,5 @@ ACTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "engine.mint": ("TokenService/CreateToken", {"principal": "{engine}", "workspace": "unknown workspace"}),
     "engine.revoke-token": ("TokenService/DeleteToken", {"principal": "{engine}", "id": "0" * 22}),
     "session.get": ("SessionService/GetSession", {}),
+    **definitions.ACTS,
 }

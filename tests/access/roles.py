@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from access import definitions
 from lakewarden import Client
 from lakewarden_server.testing import EmbeddedServer
 
@@ -12,7 +13,7 @@ ROLES: Mapping[str, str] = {
     "met": "owner of the metastore",
     "cat": "owner of the catalog",
     "sch": "owner of the schema, USE CATALOG",
-    "tab": "owner of the tables (one is deleted), the volume and the model, USE CATALOG, USE SCHEMA",
+    "tab": "owner of the tables (one is deleted) and of all beside them, USE CATALOG, USE SCHEMA",
     "man": "MANAGE on the catalog and nothing else",
     "mug": "MANAGE, USE CATALOG and USE SCHEMA on the catalog",
     "use": "USE CATALOG and USE SCHEMA on the catalog",
@@ -75,6 +76,7 @@ def cast(server: EmbeddedServer) -> dict[str, str]:
     admin.volumes.create("main.sales.receipts")
     admin.models.create("main.sales.churn")
     admin.models.create_version("main.sales.churn")
+    definitions.create_all(admin)
     for role in ROLES:
         admin.users.create(email(role))
         if role not in {"una", "oth", "wsa"}:
@@ -88,6 +90,7 @@ def cast(server: EmbeddedServer) -> dict[str, str]:
     admin.tables.delete("main.sales.gone")
     admin.volumes.set_owner("main.sales.receipts", email("tab"))
     admin.models.set_owner("main.sales.churn", email("tab"))
+    definitions.give_away(admin)
     admin.schemas.set_owner("main.sales", email("sch"))
     admin.catalogs.set_owner("main", email("cat"))
     admin.metastores.set_owner("metastore", email("met"))

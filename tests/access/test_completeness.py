@@ -21,7 +21,10 @@ TESTS = Path(__file__).parents[1]
 SERVER = TESTS.parent / "server" / "lakewarden_server"
 
 
-SECURABLES = {"Metastore", "Workspace", "Catalog", "Schema", "Table", "Volume", "RegisteredModel"}
+SECURABLES = {
+    "Metastore", "Workspace", "Catalog", "Schema", "Table", "Volume", "RegisteredModel",
+    "View", "MaterializedView", "StreamingTable", "Function",
+}  # fmt: skip
 
 
 def _names() -> set[str]:
@@ -36,7 +39,7 @@ def test_rpc_has_a_rule_of_the_policy(name: str) -> None:
 
 
 def test_rpc_writes_exactly_when_its_name_says_so() -> None:
-    verbs = ("Create", "Update", "Delete", "Set", "Undelete")
+    verbs = ("Create", "Update", "Delete", "Set", "Undelete", "Drop", "Refresh")
     wrong = [
         name
         for name, method in offered().items()
@@ -106,6 +109,7 @@ def _spelling(rpc: str) -> str:
         "Audit": "audit", "Authorization": "authorization", "Session": "session", "ServicePrincipal": "service_principals",
         "RegisteredModel": "models",
         "WorkspaceBinding": "workspace_bindings",
+        "MaterializedView": "materialized_views", "StreamingTable": "streaming_tables",
     }.get(service, f"{service.lower()}s")  # fmt: skip
     verbs = {
         "Check": "check", "BatchCheck": "batch_check", "AuthorizePlan": "authorize_plan", "GetSession": "get",
@@ -119,6 +123,8 @@ def _spelling(rpc: str) -> str:
         "UpdateModelVersion": "update_version", "DeleteModelVersion": "delete_version",
         "ListDeletedTables": "list_deleted", "UndeleteTable": "undelete",
         "SetModelAlias": "set_alias", "DeleteModelAlias": "delete_alias",
+        "SetRowFilter": "set_row_filter", "DropRowFilter": "drop_row_filter",
+        "SetColumnMask": "set_column_mask", "DropColumnMask": "drop_column_mask", "RefreshMaterializedView": "refresh",
     }  # fmt: skip
     matched = re.match(r"Create|Get|List|Update|Delete", method)
     assert method in verbs or matched, f"add to `verbs` here how the client method of {rpc} is called"

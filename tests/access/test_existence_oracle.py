@@ -10,6 +10,7 @@ import grpc
 import pytest
 from google.protobuf.json_format import ParseDict
 
+from access import definitions
 from access.rpcs import Answer, call, offered, request_class
 from lakewarden_policy import KINDS
 from lakewarden_server.testing import EmbeddedServer, serve
@@ -50,8 +51,10 @@ def house() -> Iterator[House]:
                 admin.schemas.create(f"{catalog}.{schema}")
                 for nouns in (admin.tables, admin.volumes, admin.models):
                     nouns.create(f"{catalog}.{schema}.box")
+                definitions.create_all(admin, f"{catalog}.{schema}", name="box")
         for nouns in (admin.tables, admin.volumes, admin.models):
             nouns.create("vault.default.box")
+        definitions.create_all(admin, "vault.default", name="box")
         admin.grants.grant("USE CATALOG", "catalog", "main", GUEST)
         admin.grants.grant("USE SCHEMA", "schema", "main.open", GUEST)
         admin.groups.create("secret")
@@ -92,7 +95,21 @@ HIDDEN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 IN_SCHEMAS = ("TABLE", "VOLUME", "REGISTERED_MODEL")
 HIDDEN = {**HIDDEN, **dict.fromkeys(IN_SCHEMAS, HIDDEN["TABLE"])}
+HIDDEN = {
+    **HIDDEN,
+    # Each kind under names of its own: tables and views share a namespace.
+    **{
+        kind.upper(): {
+            hidden.replace("box", f"{kind}box"): tuple(
+                other.replace("box", f"{kind}box").replace("fox", f"{kind}fox") for other in missing
+            )
+            for hidden, missing in HIDDEN["TABLE"].items()
+        }
+        for kind in definitions.NAMES
+    },
+}
 BODIES: Mapping[str, Mapping[str, Any]] = {
+    **definitions.bodies(NAME),
     "CatalogService/DeleteCatalog": {"fullName": NAME, "force": True},
     "CatalogService/GetCatalog": {"fullName": NAME},
     "CatalogService/UpdateCatalog": {"catalog": {"fullName": NAME, "name": "x"}, "updateMask": "name,owner,nonsense"},
@@ -199,7 +216,8 @@ def _bodies(rpc: str, kind: str) -> Iterator[dict[str, Any]]:
 
 def _cases() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     kinds = {rpc: (_kind(rpc),) for rpc in BODIES}
-    kinds |= dict.fromkeys(GRANTS, ("METASTORE", "WORKSPACE", "CATALOG", "SCHEMA", *IN_SCHEMAS))
+    inside = (*IN_SCHEMAS, *map(str.upper, definitions.NAMES))
+    kinds |= dict.fromkeys(GRANTS, ("METASTORE", "WORKSPACE", "CATALOG", "SCHEMA", *inside))
     kinds |= dict.fromkeys(BINDINGS, ("CATALOG",))
     kinds |= dict.fromkeys(SUBJECTS, ("USER", "SERVICE_PRINCIPAL", "GROUP"))
     for rpc, wanted in kinds.items():

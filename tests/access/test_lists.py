@@ -25,6 +25,7 @@ DELETED = _shown(gone="met cat sch tab")
 VOLUMES = _shown(receipts="met cat sch tab mug bro")
 MODELS = _shown(churn="met cat sch tab mug bro")
 TABLES = _shown(orders="met cat sch tab mug sel mod bro grp")
+BESIDE = "met cat sch tab mug bro"
 METASTORES = _shown(metastore=_ASSIGNED, metastore_and_elsewhere="acc", elsewhere="oth")
 WORKSPACES = _shown(workspace=_ASSIGNED, workspace_and_remote="acc", remote="oth")
 GROUPS = {
@@ -42,6 +43,13 @@ LISTS: dict[str, tuple[Callable[[Client], Iterator[Any]], dict[str, set[str]]]] 
     "deleted tables": (lambda client: client.tables.list_deleted("main.sales"), DELETED),
     "volumes": (lambda client: client.volumes.list("main.sales"), VOLUMES),
     "models": (lambda client: client.models.list("main.sales"), MODELS),
+    "views": (lambda client: client.views.list("main.sales"), _shown(big=BESIDE)),
+    "materialized views": (
+        lambda client: client.materialized_views.list("main.sales"),
+        _shown(daily=BESIDE),
+    ),
+    "streaming tables": (lambda client: client.streaming_tables.list("main.sales"), _shown(clicks=BESIDE)),
+    "functions": (lambda client: client.functions.list("main.sales"), _shown(masked=BESIDE)),
     "metastores": (lambda client: client.metastores.list(), METASTORES),
     "workspaces": (lambda client: client.workspaces.list(), WORKSPACES),
     "groups": (lambda client: client.groups.list(), GROUPS),

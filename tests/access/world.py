@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf.json_format import ParseDict
 
+from access import definitions
 from access.rpcs import names, request_class
 from lakewarden_server.testing import EmbeddedServer
 
@@ -39,6 +40,7 @@ def build(server: EmbeddedServer) -> World:
     admin.volumes.create("main.sales.receipts")
     admin.models.create("main.sales.churn")
     admin.models.create_version("main.sales.churn")
+    definitions.create_all(admin)
     admin.groups.create("analysts")
     admin.users.create(NOBODY)
     engine = admin.service_principals.create("engine").name
@@ -56,6 +58,7 @@ _ACCESS = {"securableType": "TABLE", "fullName": "main.sales.orders", "privilege
 _CHANGE = {"action": "GRANT", "principal": NOBODY, "privileges": ["SELECT"]}
 
 REQUESTS: Mapping[str, Mapping[str, Any]] = {
+    **definitions.requests(NOBODY),
     "AuditService/GetAuditHead": {},
     "AuditService/ListAuditRecords": {},
     "AuditService/VerifyAuditLog": {},

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from client import definitions
 from client.wire import NOUNS, WireServer, rpcs
 from lakewarden import Client
 from lakewarden.cli import main
@@ -16,6 +17,7 @@ from lakewarden.v1 import tokens_pb2
 ACCESS = SimpleNamespace(full_name="main.sales.orders", privilege="SELECT", securable_type="TABLE")
 
 METHODS: dict[str, Callable[[Client], Any]] = {
+    **definitions.METHODS,
     "AuditService/GetAuditHead": lambda client: client.audit.head(),
     "AuditService/ListAuditRecords": lambda client: list(client.audit.list(actor="bob@x.io")),
     "AuditService/VerifyAuditLog": lambda client: client.audit.verify(),
@@ -119,6 +121,7 @@ METHODS: dict[str, Callable[[Client], Any]] = {
 
 # Several commands may use one RPC; each line is one command, so that this is also the list of all verbs.
 COMMANDS: tuple[tuple[str, str], ...] = (
+    *definitions.COMMANDS,
     ("AuditService/GetAuditHead", "audit head"),
     ("AuditService/ListAuditRecords", "audit list --since 7d --outcome denied"),
     ("AuditService/VerifyAuditLog", "audit verify"),

@@ -17,10 +17,14 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescripto
 from house.repository import GENERATED, ROOT, named
 from lakewarden.v1 import (
     catalogs_pb2,
+    functions_pb2,
+    materialized_views_pb2,
     metastores_pb2,
     registered_models_pb2,
     schemas_pb2,
+    streaming_tables_pb2,
     tables_pb2,
+    views_pb2,
     volumes_pb2,
     workspaces_pb2,
 )
@@ -34,6 +38,10 @@ SECURABLES = (
     tables_pb2.Table,
     volumes_pb2.Volume,
     registered_models_pb2.RegisteredModel,
+    views_pb2.View,
+    materialized_views_pb2.MaterializedView,
+    streaming_tables_pb2.StreamingTable,
+    functions_pb2.Function,
 )
 COMMON_FIELD_NUMBER_MAX = 15
 COMPILER = ROOT / "var/proto-env/bin/python"

@@ -115,7 +115,7 @@ def test_every_list_of_a_snapshot_has_a_source() -> None:
         "grants",
         "tokens",
     }
-    assert set(SOURCES) == lists - {"now"} - {"functions"}
+    assert set(SOURCES) == lists - {"now"}
 
 
 def test_state_older_than_a_column_has_what_the_migration_gave_it(database: Database) -> None:

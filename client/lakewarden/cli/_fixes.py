@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lakewarden.v1.authorization_pb2 import Fix
 
-_STATEMENT = re.compile(r"GRANT ([A-Z_ ]+) ON ([A-Z]+) (\S+) TO `([^`]+)`")
+_STATEMENT = re.compile(r"GRANT ([A-Z_ ]+) ON ([A-Z_ ]+) (\S+) TO `([^`]+)`")
 
 
 def grant_commands(fixes: str) -> list[str]:
     """The command for each GRANT statement in a text; nothing for what this command line cannot read."""
     return [
-        shlex.join(["lakewarden", "grant", privilege, kind.lower(), full_name, principal])
+        shlex.join(["lakewarden", "grant", privilege, kind.lower().replace(" ", "_"), full_name, principal])
         for privilege, kind, full_name, principal in _STATEMENT.findall(fixes)
     ]
 

@@ -26,6 +26,10 @@ SECURABLE_TYPES = (
     "table",
     "volume",
     "registered_model",
+    "view",
+    "materialized_view",
+    "streaming_table",
+    "function",
 )
 COMPLETIONS_MAX = 100
 COMPLETION_TIMEOUT_SECONDS = 2.0

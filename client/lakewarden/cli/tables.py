@@ -216,5 +216,58 @@ def undelete(invocation: Invocation, full_name: str, table_id: str, new_name: st
     invocation.show(tables.undelete(full_name, table_id=table_id, new_name=new_name))
 
 
+@table.command(
+    "set-row-filter",
+    example="lakewarden table set-row-filter main.hr.people main.hr.own_region --column region",
+)
+@name_argument
+@click.argument("function", metavar="FUNCTION")
+@click.option(
+    "--column", "columns", multiple=True, required=True, metavar="NAME", help="An argument; repeat in order."
+)
+@etag_option
+@pass_invocation
+def set_row_filter(
+    invocation: Invocation, full_name: str, function: str, columns: tuple[str, ...], etag: str
+) -> None:
+    """Show only the rows for which a function is true, to everybody who reads the table."""
+    tables = invocation.open_client().tables
+    invocation.show(tables.set_row_filter(full_name, function, columns, etag=etag))
+
+
+@table.command("drop-row-filter", example="lakewarden table drop-row-filter main.hr.people")
+@name_argument
+@etag_option
+@pass_invocation
+def drop_row_filter(invocation: Invocation, full_name: str, etag: str) -> None:
+    """Show all rows of a table again."""
+    invocation.show(invocation.open_client().tables.drop_row_filter(full_name, etag=etag))
+
+
+@table.command("set-mask", example="lakewarden table set-mask main.hr.people ssn main.hr.last_four")
+@name_argument
+@click.argument("column")
+@click.argument("function", metavar="FUNCTION")
+@click.option("--using", multiple=True, metavar="NAME", help="A column as further argument; repeat in order.")
+@etag_option
+@pass_invocation
+def set_mask(
+    invocation: Invocation, full_name: str, column: str, function: str, using: tuple[str, ...], etag: str
+) -> None:
+    """Show a function's result in place of a column, to everybody who reads the table."""
+    tables = invocation.open_client().tables
+    invocation.show(tables.set_column_mask(full_name, column, function, using=using, etag=etag))
+
+
+@table.command("drop-mask", example="lakewarden table drop-mask main.hr.people ssn")
+@name_argument
+@click.argument("column")
+@etag_option
+@pass_invocation
+def drop_mask(invocation: Invocation, full_name: str, column: str, etag: str) -> None:
+    """Show a column itself again."""
+    invocation.show(invocation.open_client().tables.drop_column_mask(full_name, column, etag=etag))
+
+
 add_common_commands(table, lambda client: client.tables, example="main.sales.orders")
 add_delete_command(table, lambda client: client.tables, example="main.sales.orders", force=False)

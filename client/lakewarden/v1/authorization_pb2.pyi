@@ -34,6 +34,8 @@ class _EngineCapabilityEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Engin
     """Applies row filters."""
     COLUMN_MASK: _EngineCapability.ValueType  # 2
     """Applies column masks."""
+    VIEW_EXPANSION: _EngineCapability.ValueType  # 3
+    """Reads a view by putting its definition in its place."""
 
 class EngineCapability(_EngineCapability, metaclass=_EngineCapabilityEnumTypeWrapper):
     """What an engine can apply by itself to the rows and columns it reads."""
@@ -44,6 +46,8 @@ ROW_FILTER: EngineCapability.ValueType  # 1
 """Applies row filters."""
 COLUMN_MASK: EngineCapability.ValueType  # 2
 """Applies column masks."""
+VIEW_EXPANSION: EngineCapability.ValueType  # 3
+"""Reads a view by putting its definition in its place."""
 
 @typing.final
 class Access(message.Message):
@@ -110,13 +114,14 @@ class Verdict(message.Message):
     FIXES_FIELD_NUMBER: builtins.int
     ROW_FILTER_FIELD_NUMBER: builtins.int
     COLUMN_MASKS_FIELD_NUMBER: builtins.int
+    RELATIONS_FIELD_NUMBER: builtins.int
     allowed: builtins.bool
     """Whether the access is allowed."""
     reason: builtins.str
     """For a denial, where reasons are told: what is missing and where. Without detail when the subject may not see the securable."""
     row_filter: builtins.str
-    """SQL condition the engine must add to the rows it reads. Row filters cannot be set yet, so it is empty for now; an engine
-    that meets one it does not apply must refuse the plan.
+    """In a plan, of an allowed access to a table with a row filter: the condition, over its columns, of the rows that may be read
+    or changed. DuckDB SQL. An engine that meets one it does not apply must refuse the plan; Check leaves it out.
     """
     @builtins.property
     def fixes(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
@@ -124,8 +129,12 @@ class Verdict(message.Message):
 
     @builtins.property
     def column_masks(self) -> containers.ScalarMap[builtins.str, builtins.str]:
-        """SQL expression by column that the engine must show in its place. Column masks cannot be set yet, so it is empty for now;
-        an engine that meets one it does not apply must refuse the plan.
+        """The same of its masked columns: column -> expression over its columns to be shown in that column's place."""
+
+    @builtins.property
+    def relations(self) -> containers.RepeatedCompositeFieldContainer[PlanRelation]:
+        """In a plan, of an allowed read of a view by an engine that expands views: the view itself and everything its text reads, directly
+        or through other views, each once. The engine reads these with no further question, and only through the view.
         """
 
     def __init__(
@@ -136,10 +145,81 @@ class Verdict(message.Message):
         fixes: abc.Iterable[builtins.str] | None = ...,
         row_filter: builtins.str = ...,
         column_masks: abc.Mapping[builtins.str, builtins.str] | None = ...,
+        relations: abc.Iterable[PlanRelation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["allowed", b"allowed", "column_masks", b"column_masks", "fixes", b"fixes", "reason", b"reason", "row_filter", b"row_filter"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["allowed", b"allowed", "column_masks", b"column_masks", "fixes", b"fixes", "reason", b"reason", "relations", b"relations", "row_filter", b"row_filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PlanRelation(message.Message):
+    """A view, or a table that a view reads, as an engine must read it for the subject of the plan."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class ColumnMasksEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    FULL_NAME_FIELD_NUMBER: builtins.int
+    SECURABLE_TYPE_FIELD_NUMBER: builtins.int
+    DEFINITION_FIELD_NUMBER: builtins.int
+    DIALECT_FIELD_NUMBER: builtins.int
+    COLUMNS_FIELD_NUMBER: builtins.int
+    ROW_FILTER_FIELD_NUMBER: builtins.int
+    COLUMN_MASKS_FIELD_NUMBER: builtins.int
+    full_name: builtins.str
+    """Full name, e.g. `main.sales.orders`."""
+    securable_type: grants_pb2.SecurableType.ValueType
+    """Kind of the securable."""
+    definition: builtins.str
+    """Of a view: the SELECT to put in its place. Every name stands in full, functions of Lakewarden are replaced by their bodies, and
+    what it asks about the current user is answered.
+    """
+    dialect: builtins.str
+    """SQL dialect of `definition` as sqlglot names it."""
+    row_filter: builtins.str
+    """Of a table: as in the verdict."""
+    @builtins.property
+    def columns(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Of a view: the names of its columns in order; empty when they are those of the SELECT."""
+
+    @builtins.property
+    def column_masks(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """Of a table: as in the verdict."""
+
+    def __init__(
+        self,
+        *,
+        full_name: builtins.str = ...,
+        securable_type: grants_pb2.SecurableType.ValueType = ...,
+        definition: builtins.str = ...,
+        dialect: builtins.str = ...,
+        columns: abc.Iterable[builtins.str] | None = ...,
+        row_filter: builtins.str = ...,
+        column_masks: abc.Mapping[builtins.str, builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["column_masks", b"column_masks", "columns", b"columns", "definition", b"definition", "dialect", b"dialect", "full_name", b"full_name", "row_filter", b"row_filter", "securable_type", b"securable_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -44,6 +44,14 @@ class _SecurableTypeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Securabl
     """A volume."""
     REGISTERED_MODEL: _SecurableType.ValueType  # 25
     """A registered model."""
+    VIEW: _SecurableType.ValueType  # 20
+    """A view."""
+    MATERIALIZED_VIEW: _SecurableType.ValueType  # 21
+    """A materialized view."""
+    STREAMING_TABLE: _SecurableType.ValueType  # 22
+    """A streaming table."""
+    FUNCTION: _SecurableType.ValueType  # 24
+    """A function."""
 
 class SecurableType(_SecurableType, metaclass=_SecurableTypeEnumTypeWrapper):
     """The kinds of things privileges are granted on."""
@@ -66,6 +74,14 @@ VOLUME: SecurableType.ValueType  # 23
 """A volume."""
 REGISTERED_MODEL: SecurableType.ValueType  # 25
 """A registered model."""
+VIEW: SecurableType.ValueType  # 20
+"""A view."""
+MATERIALIZED_VIEW: SecurableType.ValueType  # 21
+"""A materialized view."""
+STREAMING_TABLE: SecurableType.ValueType  # 22
+"""A streaming table."""
+FUNCTION: SecurableType.ValueType  # 24
+"""A function."""
 
 @typing.final
 class PrivilegeAssignment(message.Message):

@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alakewarden/v1/tables.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"\xba\x01\n\x12\x43reateTableRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12)\n\x05table\x18\x02 \x01(\x0b\x32\x14.lakewarden.v1.TableB\x04\xe2\x41\x01\x02\x12\x1c\n\x0c\x61rrow_schema\x18\x03 \x01(\x0c\x42\x04\xe2\x41\x01\x01H\x00\x12 \n\x10\x63reate_statement\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x15\n\x07\x64ialect\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x42\x0c\n\ndefinition\"*\n\x0fGetTableRequest\x12\x17\n\tfull_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"x\n\x11ListTablesRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1a\n\x0comit_columns\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"_\n\x12ListTablesResponse\x12*\n\x06tables\x18\x01 \x03(\x0b\x32\x14.lakewarden.v1.TableB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"v\n\x12UpdateTableRequest\x12)\n\x05table\x18\x01 \x01(\x0b\x32\x14.lakewarden.v1.TableB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\"A\n\x12\x44\x65leteTableRequest\x12\x17\n\tfull_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"w\n\x18ListDeletedTablesRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"u\n\x19ListDeletedTablesResponse\x12\x39\n\x0e\x64\x65leted_tables\x18\x01 \x03(\x0b\x32\x1b.lakewarden.v1.DeletedTableB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"G\n\x14UndeleteTableRequest\x12\x17\n\tfull_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08new_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\xe6\x01\n\x0c\x44\x65letedTable\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05owner\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x64\x65lete_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\npurge_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xbb\x04\n\x05Table\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05owner\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12>\n\nproperties\x18\x06 \x03(\x0b\x32$.lakewarden.v1.Table.PropertiesEntryB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cmetastore_id\x18\x0c \x01(\tB\x04\xe2\x41\x01\x03\x12\x32\n\ntable_type\x18\x10 \x01(\x0e\x32\x18.lakewarden.v1.TableTypeB\x04\xe2\x41\x01\x05\x12 \n\x12\x64\x61ta_source_format\x18\x11 \x01(\tB\x04\xe2\x41\x01\x05\x12,\n\x07\x63olumns\x18\x12 \x03(\x0b\x32\x15.lakewarden.v1.ColumnB\x04\xe2\x41\x01\x01\x1a\x31\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x95\x01\n\x06\x43olumn\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08position\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x17\n\ttype_text\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\ttype_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08required\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63omment\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01*B\n\tTableType\x12\x1a\n\x16TABLE_TYPE_UNSPECIFIED\x10\x00\x12\x0b\n\x07MANAGED\x10\x01\x12\x0c\n\x08\x45XTERNAL\x10\x02\x32\xa7\x06\n\x0cTableService\x12\x64\n\x0b\x43reateTable\x12!.lakewarden.v1.CreateTableRequest\x1a\x14.lakewarden.v1.Table\"\x1c\xfa\xd4\x18\x18\n\x0ctable.create\x1a\x06parent@\x01\x12\\\n\x08GetTable\x12\x1e.lakewarden.v1.GetTableRequest\x1a\x14.lakewarden.v1.Table\"\x1a\xfa\xd4\x18\x16\n\ttable.get\x12\tfull_name\x12k\n\nListTables\x12 .lakewarden.v1.ListTablesRequest\x1a!.lakewarden.v1.ListTablesResponse\"\x18\xfa\xd4\x18\x14\n\ntable.list\x1a\x06parent\x12z\n\x0bUpdateTable\x12!.lakewarden.v1.UpdateTableRequest\x1a\x14.lakewarden.v1.Table\"2\xfa\xd4\x18.\n\x0ctable.update\x12\x0ftable.full_name2\x0bupdate_mask@\x01\x12i\n\x0b\x44\x65leteTable\x12!.lakewarden.v1.DeleteTableRequest\x1a\x16.google.protobuf.Empty\"\x1f\xfa\xd4\x18\x1b\n\x0ctable.delete\x12\tfull_name@\x01\x12\x88\x01\n\x11ListDeletedTables\x12\'.lakewarden.v1.ListDeletedTablesRequest\x1a(.lakewarden.v1.ListDeletedTablesResponse\" \xfa\xd4\x18\x1c\n\x12\x64\x65leted_table.list\x1a\x06parent\x12t\n\rUndeleteTable\x12#.lakewarden.v1.UndeleteTableRequest\x1a\x14.lakewarden.v1.Table\"(\xfa\xd4\x18$\n\x15\x64\x65leted_table.restore\x12\tfull_name@\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alakewarden/v1/tables.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"\xba\x01\n\x12\x43reateTableRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12)\n\x05table\x18\x02 \x01(\x0b\x32\x14.lakewarden.v1.TableB\x04\xe2\x41\x01\x02\x12\x1c\n\x0c\x61rrow_schema\x18\x03 \x01(\x0c\x42\x04\xe2\x41\x01\x01H\x00\x12 \n\x10\x63reate_statement\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x15\n\x07\x64ialect\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x42\x0c\n\ndefinition\"*\n\x0fGetTableRequest\x12\x17\n\tfull_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"x\n\x11ListTablesRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1a\n\x0comit_columns\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"_\n\x12ListTablesResponse\x12*\n\x06tables\x18\x01 \x03(\x0b\x32\x14.lakewarden.v1.TableB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"v\n\x12UpdateTableRequest\x12)\n\x05table\x18\x01 \x01(\x0b\x32\x14.lakewarden.v1.TableB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\"A\n\x12\x44\x65leteTableRequest\x12\x17\n\tfull_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"w\n\x18ListDeletedTablesRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"u\n\x19ListDeletedTablesResponse\x12\x39\n\x0e\x64\x65leted_tables\x18\x01 \x03(\x0b\x32\x1b.lakewarden.v1.DeletedTableB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"G\n\x14UndeleteTableRequest\x12\x17\n\tfull_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08new_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\xe6\x01\n\x0c\x44\x65letedTable\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05owner\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x64\x65lete_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\npurge_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"v\n\x13SetRowFilterRequest\x12\x17\n\tfull_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x32\n\nrow_filter\x18\x02 \x01(\x0b\x32\x18.lakewarden.v1.RowFilterB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"C\n\x14\x44ropRowFilterRequest\x12\x17\n\tfull_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x8f\x01\n\x14SetColumnMaskRequest\x12\x17\n\tfull_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x63olumn\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x34\n\x0b\x63olumn_mask\x18\x03 \x01(\x0b\x32\x19.lakewarden.v1.ColumnMaskB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"Z\n\x15\x44ropColumnMaskRequest\x12\x17\n\tfull_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x63olumn\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\":\n\tRowFilter\x12\x16\n\x08\x66unction\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63olumns\x18\x02 \x03(\tB\x04\xe2\x41\x01\x02\"A\n\nColumnMask\x12\x16\n\x08\x66unction\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rusing_columns\x18\x02 \x03(\tB\x04\xe2\x41\x01\x01\"\xef\x04\n\x05Table\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05owner\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12>\n\nproperties\x18\x06 \x03(\x0b\x32$.lakewarden.v1.Table.PropertiesEntryB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cmetastore_id\x18\x0c \x01(\tB\x04\xe2\x41\x01\x03\x12\x32\n\ntable_type\x18\x10 \x01(\x0e\x32\x18.lakewarden.v1.TableTypeB\x04\xe2\x41\x01\x05\x12 \n\x12\x64\x61ta_source_format\x18\x11 \x01(\tB\x04\xe2\x41\x01\x05\x12,\n\x07\x63olumns\x18\x12 \x03(\x0b\x32\x15.lakewarden.v1.ColumnB\x04\xe2\x41\x01\x01\x12\x32\n\nrow_filter\x18\x16 \x01(\x0b\x32\x18.lakewarden.v1.RowFilterB\x04\xe2\x41\x01\x03\x1a\x31\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc4\x01\n\x06\x43olumn\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08position\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x17\n\ttype_text\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\ttype_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08required\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63omment\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12-\n\x04mask\x18\x07 \x01(\x0b\x32\x19.lakewarden.v1.ColumnMaskB\x04\xe2\x41\x01\x03*B\n\tTableType\x12\x1a\n\x16TABLE_TYPE_UNSPECIFIED\x10\x00\x12\x0b\n\x07MANAGED\x10\x01\x12\x0c\n\x08\x45XTERNAL\x10\x02\x32\xc6\n\n\x0cTableService\x12\x64\n\x0b\x43reateTable\x12!.lakewarden.v1.CreateTableRequest\x1a\x14.lakewarden.v1.Table\"\x1c\xfa\xd4\x18\x18\n\x0ctable.create\x1a\x06parent@\x01\x12\\\n\x08GetTable\x12\x1e.lakewarden.v1.GetTableRequest\x1a\x14.lakewarden.v1.Table\"\x1a\xfa\xd4\x18\x16\n\ttable.get\x12\tfull_name\x12k\n\nListTables\x12 .lakewarden.v1.ListTablesRequest\x1a!.lakewarden.v1.ListTablesResponse\"\x18\xfa\xd4\x18\x14\n\ntable.list\x1a\x06parent\x12z\n\x0bUpdateTable\x12!.lakewarden.v1.UpdateTableRequest\x1a\x14.lakewarden.v1.Table\"2\xfa\xd4\x18.\n\x0ctable.update\x12\x0ftable.full_name2\x0bupdate_mask@\x01\x12i\n\x0b\x44\x65leteTable\x12!.lakewarden.v1.DeleteTableRequest\x1a\x16.google.protobuf.Empty\"\x1f\xfa\xd4\x18\x1b\n\x0ctable.delete\x12\tfull_name@\x01\x12\x88\x01\n\x11ListDeletedTables\x12\'.lakewarden.v1.ListDeletedTablesRequest\x1a(.lakewarden.v1.ListDeletedTablesResponse\" \xfa\xd4\x18\x1c\n\x12\x64\x65leted_table.list\x1a\x06parent\x12t\n\rUndeleteTable\x12#.lakewarden.v1.UndeleteTableRequest\x1a\x14.lakewarden.v1.Table\"(\xfa\xd4\x18$\n\x15\x64\x65leted_table.restore\x12\tfull_name@\x01\x12\x98\x01\n\x0cSetRowFilter\x12\".lakewarden.v1.SetRowFilterRequest\x1a\x14.lakewarden.v1.Table\"N\xfa\xd4\x18J\n\x10table.set_policy\x12\tfull_name@\x01Z)\n\x08\x66unction\x12\x13row_filter.function\x1a\x08\x46UNCTION\x12p\n\rDropRowFilter\x12#.lakewarden.v1.DropRowFilterRequest\x1a\x14.lakewarden.v1.Table\"$\xfa\xd4\x18 \n\x11table.drop_policy\x12\tfull_name@\x01\x12\x9b\x01\n\rSetColumnMask\x12#.lakewarden.v1.SetColumnMaskRequest\x1a\x14.lakewarden.v1.Table\"O\xfa\xd4\x18K\n\x10table.set_policy\x12\tfull_name@\x01Z*\n\x08\x66unction\x12\x14\x63olumn_mask.function\x1a\x08\x46UNCTION\x12r\n\x0e\x44ropColumnMask\x12$.lakewarden.v1.DropColumnMaskRequest\x1a\x14.lakewarden.v1.Table\"$\xfa\xd4\x18 \n\x11table.drop_policy\x12\tfull_name@\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -98,6 +98,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEDTABLE'].fields_by_name['delete_time']._serialized_options = b'\342A\001\003'
   _globals['_DELETEDTABLE'].fields_by_name['purge_time']._loaded_options = None
   _globals['_DELETEDTABLE'].fields_by_name['purge_time']._serialized_options = b'\342A\001\003'
+  _globals['_SETROWFILTERREQUEST'].fields_by_name['full_name']._loaded_options = None
+  _globals['_SETROWFILTERREQUEST'].fields_by_name['full_name']._serialized_options = b'\342A\001\002'
+  _globals['_SETROWFILTERREQUEST'].fields_by_name['row_filter']._loaded_options = None
+  _globals['_SETROWFILTERREQUEST'].fields_by_name['row_filter']._serialized_options = b'\342A\001\002'
+  _globals['_SETROWFILTERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_SETROWFILTERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_DROPROWFILTERREQUEST'].fields_by_name['full_name']._loaded_options = None
+  _globals['_DROPROWFILTERREQUEST'].fields_by_name['full_name']._serialized_options = b'\342A\001\002'
+  _globals['_DROPROWFILTERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_DROPROWFILTERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_SETCOLUMNMASKREQUEST'].fields_by_name['full_name']._loaded_options = None
+  _globals['_SETCOLUMNMASKREQUEST'].fields_by_name['full_name']._serialized_options = b'\342A\001\002'
+  _globals['_SETCOLUMNMASKREQUEST'].fields_by_name['column']._loaded_options = None
+  _globals['_SETCOLUMNMASKREQUEST'].fields_by_name['column']._serialized_options = b'\342A\001\002'
+  _globals['_SETCOLUMNMASKREQUEST'].fields_by_name['column_mask']._loaded_options = None
+  _globals['_SETCOLUMNMASKREQUEST'].fields_by_name['column_mask']._serialized_options = b'\342A\001\002'
+  _globals['_SETCOLUMNMASKREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_SETCOLUMNMASKREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_DROPCOLUMNMASKREQUEST'].fields_by_name['full_name']._loaded_options = None
+  _globals['_DROPCOLUMNMASKREQUEST'].fields_by_name['full_name']._serialized_options = b'\342A\001\002'
+  _globals['_DROPCOLUMNMASKREQUEST'].fields_by_name['column']._loaded_options = None
+  _globals['_DROPCOLUMNMASKREQUEST'].fields_by_name['column']._serialized_options = b'\342A\001\002'
+  _globals['_DROPCOLUMNMASKREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_DROPCOLUMNMASKREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_ROWFILTER'].fields_by_name['function']._loaded_options = None
+  _globals['_ROWFILTER'].fields_by_name['function']._serialized_options = b'\342A\001\002'
+  _globals['_ROWFILTER'].fields_by_name['columns']._loaded_options = None
+  _globals['_ROWFILTER'].fields_by_name['columns']._serialized_options = b'\342A\001\002'
+  _globals['_COLUMNMASK'].fields_by_name['function']._loaded_options = None
+  _globals['_COLUMNMASK'].fields_by_name['function']._serialized_options = b'\342A\001\002'
+  _globals['_COLUMNMASK'].fields_by_name['using_columns']._loaded_options = None
+  _globals['_COLUMNMASK'].fields_by_name['using_columns']._serialized_options = b'\342A\001\001'
   _globals['_TABLE_PROPERTIESENTRY']._loaded_options = None
   _globals['_TABLE_PROPERTIESENTRY']._serialized_options = b'8\001'
   _globals['_TABLE'].fields_by_name['id']._loaded_options = None
@@ -130,6 +162,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TABLE'].fields_by_name['data_source_format']._serialized_options = b'\342A\001\005'
   _globals['_TABLE'].fields_by_name['columns']._loaded_options = None
   _globals['_TABLE'].fields_by_name['columns']._serialized_options = b'\342A\001\001'
+  _globals['_TABLE'].fields_by_name['row_filter']._loaded_options = None
+  _globals['_TABLE'].fields_by_name['row_filter']._serialized_options = b'\342A\001\003'
   _globals['_COLUMN'].fields_by_name['name']._loaded_options = None
   _globals['_COLUMN'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_COLUMN'].fields_by_name['position']._loaded_options = None
@@ -142,6 +176,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COLUMN'].fields_by_name['required']._serialized_options = b'\342A\001\001'
   _globals['_COLUMN'].fields_by_name['comment']._loaded_options = None
   _globals['_COLUMN'].fields_by_name['comment']._serialized_options = b'\342A\001\001'
+  _globals['_COLUMN'].fields_by_name['mask']._loaded_options = None
+  _globals['_COLUMN'].fields_by_name['mask']._serialized_options = b'\342A\001\003'
   _globals['_TABLESERVICE'].methods_by_name['CreateTable']._loaded_options = None
   _globals['_TABLESERVICE'].methods_by_name['CreateTable']._serialized_options = b'\372\324\030\030\n\014table.create\032\006parent@\001'
   _globals['_TABLESERVICE'].methods_by_name['GetTable']._loaded_options = None
@@ -156,8 +192,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TABLESERVICE'].methods_by_name['ListDeletedTables']._serialized_options = b'\372\324\030\034\n\022deleted_table.list\032\006parent'
   _globals['_TABLESERVICE'].methods_by_name['UndeleteTable']._loaded_options = None
   _globals['_TABLESERVICE'].methods_by_name['UndeleteTable']._serialized_options = b'\372\324\030$\n\025deleted_table.restore\022\tfull_name@\001'
-  _globals['_TABLETYPE']._serialized_start=2112
-  _globals['_TABLETYPE']._serialized_end=2178
+  _globals['_TABLESERVICE'].methods_by_name['SetRowFilter']._loaded_options = None
+  _globals['_TABLESERVICE'].methods_by_name['SetRowFilter']._serialized_options = b'\372\324\030J\n\020table.set_policy\022\tfull_name@\001Z)\n\010function\022\023row_filter.function\032\010FUNCTION'
+  _globals['_TABLESERVICE'].methods_by_name['DropRowFilter']._loaded_options = None
+  _globals['_TABLESERVICE'].methods_by_name['DropRowFilter']._serialized_options = b'\372\324\030 \n\021table.drop_policy\022\tfull_name@\001'
+  _globals['_TABLESERVICE'].methods_by_name['SetColumnMask']._loaded_options = None
+  _globals['_TABLESERVICE'].methods_by_name['SetColumnMask']._serialized_options = b'\372\324\030K\n\020table.set_policy\022\tfull_name@\001Z*\n\010function\022\024column_mask.function\032\010FUNCTION'
+  _globals['_TABLESERVICE'].methods_by_name['DropColumnMask']._loaded_options = None
+  _globals['_TABLESERVICE'].methods_by_name['DropColumnMask']._serialized_options = b'\372\324\030 \n\021table.drop_policy\022\tfull_name@\001'
+  _globals['_TABLETYPE']._serialized_start=2765
+  _globals['_TABLETYPE']._serialized_end=2831
   _globals['_CREATETABLEREQUEST']._serialized_start=202
   _globals['_CREATETABLEREQUEST']._serialized_end=388
   _globals['_GETTABLEREQUEST']._serialized_start=390
@@ -178,12 +222,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNDELETETABLEREQUEST']._serialized_end=1151
   _globals['_DELETEDTABLE']._serialized_start=1154
   _globals['_DELETEDTABLE']._serialized_end=1384
-  _globals['_TABLE']._serialized_start=1387
-  _globals['_TABLE']._serialized_end=1958
-  _globals['_TABLE_PROPERTIESENTRY']._serialized_start=1909
-  _globals['_TABLE_PROPERTIESENTRY']._serialized_end=1958
-  _globals['_COLUMN']._serialized_start=1961
-  _globals['_COLUMN']._serialized_end=2110
-  _globals['_TABLESERVICE']._serialized_start=2181
-  _globals['_TABLESERVICE']._serialized_end=2988
+  _globals['_SETROWFILTERREQUEST']._serialized_start=1386
+  _globals['_SETROWFILTERREQUEST']._serialized_end=1504
+  _globals['_DROPROWFILTERREQUEST']._serialized_start=1506
+  _globals['_DROPROWFILTERREQUEST']._serialized_end=1573
+  _globals['_SETCOLUMNMASKREQUEST']._serialized_start=1576
+  _globals['_SETCOLUMNMASKREQUEST']._serialized_end=1719
+  _globals['_DROPCOLUMNMASKREQUEST']._serialized_start=1721
+  _globals['_DROPCOLUMNMASKREQUEST']._serialized_end=1811
+  _globals['_ROWFILTER']._serialized_start=1813
+  _globals['_ROWFILTER']._serialized_end=1871
+  _globals['_COLUMNMASK']._serialized_start=1873
+  _globals['_COLUMNMASK']._serialized_end=1938
+  _globals['_TABLE']._serialized_start=1941
+  _globals['_TABLE']._serialized_end=2564
+  _globals['_TABLE_PROPERTIESENTRY']._serialized_start=2515
+  _globals['_TABLE_PROPERTIESENTRY']._serialized_end=2564
+  _globals['_COLUMN']._serialized_start=2567
+  _globals['_COLUMN']._serialized_end=2763
+  _globals['_TABLESERVICE']._serialized_start=2834
+  _globals['_TABLESERVICE']._serialized_end=4184
 # @@protoc_insertion_point(module_scope)

@@ -345,6 +345,174 @@ class DeletedTable(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class SetRowFilterRequest(message.Message):
+    """Request of SetRowFilter."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FULL_NAME_FIELD_NUMBER: builtins.int
+    ROW_FILTER_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    full_name: builtins.str
+    """Full name of the table, e.g. `main.sales.orders`."""
+    etag: builtins.str
+    """When set, it is set only if the table's etag still is this one."""
+    @builtins.property
+    def row_filter(self) -> RowFilter:
+        """The filter."""
+
+    def __init__(
+        self,
+        *,
+        full_name: builtins.str = ...,
+        row_filter: RowFilter | None = ...,
+        etag: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["row_filter", b"row_filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["etag", b"etag", "full_name", b"full_name", "row_filter", b"row_filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DropRowFilterRequest(message.Message):
+    """Request of DropRowFilter."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FULL_NAME_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    full_name: builtins.str
+    """Full name of the table, e.g. `main.sales.orders`."""
+    etag: builtins.str
+    """When set, it is dropped only if the table's etag still is this one."""
+    def __init__(
+        self,
+        *,
+        full_name: builtins.str = ...,
+        etag: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["etag", b"etag", "full_name", b"full_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SetColumnMaskRequest(message.Message):
+    """Request of SetColumnMask."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FULL_NAME_FIELD_NUMBER: builtins.int
+    COLUMN_FIELD_NUMBER: builtins.int
+    COLUMN_MASK_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    full_name: builtins.str
+    """Full name of the table, e.g. `main.sales.orders`."""
+    column: builtins.str
+    """Name of the column to mask."""
+    etag: builtins.str
+    """When set, it is set only if the table's etag still is this one."""
+    @builtins.property
+    def column_mask(self) -> ColumnMask:
+        """The mask."""
+
+    def __init__(
+        self,
+        *,
+        full_name: builtins.str = ...,
+        column: builtins.str = ...,
+        column_mask: ColumnMask | None = ...,
+        etag: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["column_mask", b"column_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["column", b"column", "column_mask", b"column_mask", "etag", b"etag", "full_name", b"full_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DropColumnMaskRequest(message.Message):
+    """Request of DropColumnMask."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FULL_NAME_FIELD_NUMBER: builtins.int
+    COLUMN_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    full_name: builtins.str
+    """Full name of the table, e.g. `main.sales.orders`."""
+    column: builtins.str
+    """Name of the masked column."""
+    etag: builtins.str
+    """When set, it is dropped only if the table's etag still is this one."""
+    def __init__(
+        self,
+        *,
+        full_name: builtins.str = ...,
+        column: builtins.str = ...,
+        etag: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["column", b"column", "etag", b"etag", "full_name", b"full_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RowFilter(message.Message):
+    """Which rows of a table are shown: those for which the function returns true."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FUNCTION_FIELD_NUMBER: builtins.int
+    COLUMNS_FIELD_NUMBER: builtins.int
+    function: builtins.str
+    """Full name of a function that returns BOOLEAN and whose body uses nothing but its parameters and built-ins."""
+    @builtins.property
+    def columns(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The columns it is called with, one for each parameter."""
+
+    def __init__(
+        self,
+        *,
+        function: builtins.str = ...,
+        columns: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["columns", b"columns", "function", b"function"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ColumnMask(message.Message):
+    """What is shown in place of a column."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FUNCTION_FIELD_NUMBER: builtins.int
+    USING_COLUMNS_FIELD_NUMBER: builtins.int
+    function: builtins.str
+    """Full name of a function whose body uses nothing but its parameters and built-ins; its first argument is the masked column."""
+    @builtins.property
+    def using_columns(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The columns of the same table it is called with besides, one for each further parameter; their own masks do not apply to them."""
+
+    def __init__(
+        self,
+        *,
+        function: builtins.str = ...,
+        using_columns: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["function", b"function", "using_columns", b"using_columns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class Table(message.Message):
     """A table of the three-level namespace."""
 
@@ -385,6 +553,7 @@ class Table(message.Message):
     TABLE_TYPE_FIELD_NUMBER: builtins.int
     DATA_SOURCE_FORMAT_FIELD_NUMBER: builtins.int
     COLUMNS_FIELD_NUMBER: builtins.int
+    ROW_FILTER_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Identifier that never changes and is never reused (UUID)."""
     full_name: builtins.str
@@ -423,6 +592,10 @@ class Table(message.Message):
     def columns(self) -> containers.RepeatedCompositeFieldContainer[Column]:
         """The columns in order. At most 4,096."""
 
+    @builtins.property
+    def row_filter(self) -> RowFilter:
+        """Which rows are shown; absent when all are. Set by SetRowFilter."""
+
     def __init__(
         self,
         *,
@@ -441,10 +614,11 @@ class Table(message.Message):
         table_type: TableType.ValueType = ...,
         data_source_format: builtins.str = ...,
         columns: abc.Iterable[Column] | None = ...,
+        row_filter: RowFilter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "row_filter", b"row_filter", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["columns", b"columns", "comment", b"comment", "create_time", b"create_time", "created_by", b"created_by", "data_source_format", b"data_source_format", "etag", b"etag", "full_name", b"full_name", "id", b"id", "metastore_id", b"metastore_id", "name", b"name", "owner", b"owner", "properties", b"properties", "table_type", b"table_type", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["columns", b"columns", "comment", b"comment", "create_time", b"create_time", "created_by", b"created_by", "data_source_format", b"data_source_format", "etag", b"etag", "full_name", b"full_name", "id", b"id", "metastore_id", b"metastore_id", "name", b"name", "owner", b"owner", "properties", b"properties", "row_filter", b"row_filter", "table_type", b"table_type", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -460,6 +634,7 @@ class Column(message.Message):
     TYPE_NAME_FIELD_NUMBER: builtins.int
     REQUIRED_FIELD_NUMBER: builtins.int
     COMMENT_FIELD_NUMBER: builtins.int
+    MASK_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Name; keeps its case, compared case-insensitively. At most 255 bytes, any visible characters."""
     position: builtins.int
@@ -472,6 +647,10 @@ class Column(message.Message):
     """Whether NULL is refused."""
     comment: builtins.str
     """Free text for people. At most 4,096 bytes."""
+    @builtins.property
+    def mask(self) -> ColumnMask:
+        """What is shown in its place; absent when the column itself is. Set by SetColumnMask."""
+
     def __init__(
         self,
         *,
@@ -481,9 +660,10 @@ class Column(message.Message):
         type_name: builtins.str = ...,
         required: builtins.bool = ...,
         comment: builtins.str = ...,
+        mask: ColumnMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["mask", b"mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["comment", b"comment", "name", b"name", "position", b"position", "required", b"required", "type_name", b"type_name", "type_text", b"type_text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["comment", b"comment", "mask", b"mask", "name", b"name", "position", b"position", "required", b"required", "type_name", b"type_name", "type_text", b"type_text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -71,6 +71,26 @@ class TableServiceStub(object):
                 request_serializer=lakewarden_dot_v1_dot_tables__pb2.UndeleteTableRequest.SerializeToString,
                 response_deserializer=lakewarden_dot_v1_dot_tables__pb2.Table.FromString,
                 _registered_method=True)
+        self.SetRowFilter = channel.unary_unary(
+                '/lakewarden.v1.TableService/SetRowFilter',
+                request_serializer=lakewarden_dot_v1_dot_tables__pb2.SetRowFilterRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_tables__pb2.Table.FromString,
+                _registered_method=True)
+        self.DropRowFilter = channel.unary_unary(
+                '/lakewarden.v1.TableService/DropRowFilter',
+                request_serializer=lakewarden_dot_v1_dot_tables__pb2.DropRowFilterRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_tables__pb2.Table.FromString,
+                _registered_method=True)
+        self.SetColumnMask = channel.unary_unary(
+                '/lakewarden.v1.TableService/SetColumnMask',
+                request_serializer=lakewarden_dot_v1_dot_tables__pb2.SetColumnMaskRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_tables__pb2.Table.FromString,
+                _registered_method=True)
+        self.DropColumnMask = channel.unary_unary(
+                '/lakewarden.v1.TableService/DropColumnMask',
+                request_serializer=lakewarden_dot_v1_dot_tables__pb2.DropColumnMaskRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_tables__pb2.Table.FromString,
+                _registered_method=True)
 
 
 class TableServiceServicer(object):
@@ -102,7 +122,8 @@ class TableServiceServicer(object):
 
     def UpdateTable(self, request, context):
         """Changes the fields named in the update mask: `name`, `comment`, `properties`, `owner`, `columns`.
-        Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
+        Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED,
+        FAILED_PRECONDITION (COLUMN_IN_USE) when a column that a row filter or mask is called with would go.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,6 +149,37 @@ class TableServiceServicer(object):
         """Restores a deleted table with its columns, properties, owner and the grants made before it was deleted. Nothing deleted with
         its schema can be restored.
         Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID), PERMISSION_DENIED, NOT_FOUND (OBJECT_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetRowFilter(self, request, context):
+        """Sets the function that says which rows of the table are shown, in place of the one before. It applies to everybody, owner included.
+        Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (FIELD_INVALID), FAILED_PRECONDITION (FUNCTION_UNSUITABLE), PERMISSION_DENIED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DropRowFilter(self, request, context):
+        """Shows all rows again; dropping what is not set changes nothing. Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetColumnMask(self, request, context):
+        """Sets the function whose result is shown in place of a column, in place of the one before. It applies to everybody, owner included.
+        Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (FIELD_INVALID), FAILED_PRECONDITION (FUNCTION_UNSUITABLE), PERMISSION_DENIED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DropColumnMask(self, request, context):
+        """Shows the column itself again; dropping what is not set changes nothing.
+        Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (FIELD_INVALID), PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -169,6 +221,26 @@ def add_TableServiceServicer_to_server(servicer, server):
             'UndeleteTable': grpc.unary_unary_rpc_method_handler(
                     servicer.UndeleteTable,
                     request_deserializer=lakewarden_dot_v1_dot_tables__pb2.UndeleteTableRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_tables__pb2.Table.SerializeToString,
+            ),
+            'SetRowFilter': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetRowFilter,
+                    request_deserializer=lakewarden_dot_v1_dot_tables__pb2.SetRowFilterRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_tables__pb2.Table.SerializeToString,
+            ),
+            'DropRowFilter': grpc.unary_unary_rpc_method_handler(
+                    servicer.DropRowFilter,
+                    request_deserializer=lakewarden_dot_v1_dot_tables__pb2.DropRowFilterRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_tables__pb2.Table.SerializeToString,
+            ),
+            'SetColumnMask': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetColumnMask,
+                    request_deserializer=lakewarden_dot_v1_dot_tables__pb2.SetColumnMaskRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_tables__pb2.Table.SerializeToString,
+            ),
+            'DropColumnMask': grpc.unary_unary_rpc_method_handler(
+                    servicer.DropColumnMask,
+                    request_deserializer=lakewarden_dot_v1_dot_tables__pb2.DropColumnMaskRequest.FromString,
                     response_serializer=lakewarden_dot_v1_dot_tables__pb2.Table.SerializeToString,
             ),
     }
@@ -361,6 +433,114 @@ class TableService(object):
             target,
             '/lakewarden.v1.TableService/UndeleteTable',
             lakewarden_dot_v1_dot_tables__pb2.UndeleteTableRequest.SerializeToString,
+            lakewarden_dot_v1_dot_tables__pb2.Table.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetRowFilter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.TableService/SetRowFilter',
+            lakewarden_dot_v1_dot_tables__pb2.SetRowFilterRequest.SerializeToString,
+            lakewarden_dot_v1_dot_tables__pb2.Table.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DropRowFilter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.TableService/DropRowFilter',
+            lakewarden_dot_v1_dot_tables__pb2.DropRowFilterRequest.SerializeToString,
+            lakewarden_dot_v1_dot_tables__pb2.Table.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetColumnMask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.TableService/SetColumnMask',
+            lakewarden_dot_v1_dot_tables__pb2.SetColumnMaskRequest.SerializeToString,
+            lakewarden_dot_v1_dot_tables__pb2.Table.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DropColumnMask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.TableService/DropColumnMask',
+            lakewarden_dot_v1_dot_tables__pb2.DropColumnMaskRequest.SerializeToString,
             lakewarden_dot_v1_dot_tables__pb2.Table.FromString,
             options,
             channel_credentials,

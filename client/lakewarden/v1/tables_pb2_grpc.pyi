@@ -46,7 +46,8 @@ class TableServiceStub:
     """
     UpdateTable: grpc.UnaryUnaryMultiCallable[tables_pb2.UpdateTableRequest, tables_pb2.Table]
     """Changes the fields named in the update mask: `name`, `comment`, `properties`, `owner`, `columns`.
-    Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
+    Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED,
+    FAILED_PRECONDITION (COLUMN_IN_USE) when a column that a row filter or mask is called with would go.
     """
     DeleteTable: grpc.UnaryUnaryMultiCallable[tables_pb2.DeleteTableRequest, empty_pb2.Empty]
     """Deletes a table; for 7 days it can be restored, with the grants on it.
@@ -60,6 +61,20 @@ class TableServiceStub:
     """Restores a deleted table with its columns, properties, owner and the grants made before it was deleted. Nothing deleted with
     its schema can be restored.
     Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID), PERMISSION_DENIED, NOT_FOUND (OBJECT_NOT_FOUND).
+    """
+    SetRowFilter: grpc.UnaryUnaryMultiCallable[tables_pb2.SetRowFilterRequest, tables_pb2.Table]
+    """Sets the function that says which rows of the table are shown, in place of the one before. It applies to everybody, owner included.
+    Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (FIELD_INVALID), FAILED_PRECONDITION (FUNCTION_UNSUITABLE), PERMISSION_DENIED.
+    """
+    DropRowFilter: grpc.UnaryUnaryMultiCallable[tables_pb2.DropRowFilterRequest, tables_pb2.Table]
+    """Shows all rows again; dropping what is not set changes nothing. Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED."""
+    SetColumnMask: grpc.UnaryUnaryMultiCallable[tables_pb2.SetColumnMaskRequest, tables_pb2.Table]
+    """Sets the function whose result is shown in place of a column, in place of the one before. It applies to everybody, owner included.
+    Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (FIELD_INVALID), FAILED_PRECONDITION (FUNCTION_UNSUITABLE), PERMISSION_DENIED.
+    """
+    DropColumnMask: grpc.UnaryUnaryMultiCallable[tables_pb2.DropColumnMaskRequest, tables_pb2.Table]
+    """Shows the column itself again; dropping what is not set changes nothing.
+    Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (FIELD_INVALID), PERMISSION_DENIED.
     """
 
 @typing.type_check_only
@@ -79,7 +94,8 @@ class TableServiceAsyncStub(TableServiceStub):
     """
     UpdateTable: aio.UnaryUnaryMultiCallable[tables_pb2.UpdateTableRequest, tables_pb2.Table]  # type: ignore[assignment]
     """Changes the fields named in the update mask: `name`, `comment`, `properties`, `owner`, `columns`.
-    Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
+    Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED,
+    FAILED_PRECONDITION (COLUMN_IN_USE) when a column that a row filter or mask is called with would go.
     """
     DeleteTable: aio.UnaryUnaryMultiCallable[tables_pb2.DeleteTableRequest, empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a table; for 7 days it can be restored, with the grants on it.
@@ -93,6 +109,20 @@ class TableServiceAsyncStub(TableServiceStub):
     """Restores a deleted table with its columns, properties, owner and the grants made before it was deleted. Nothing deleted with
     its schema can be restored.
     Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID), PERMISSION_DENIED, NOT_FOUND (OBJECT_NOT_FOUND).
+    """
+    SetRowFilter: aio.UnaryUnaryMultiCallable[tables_pb2.SetRowFilterRequest, tables_pb2.Table]  # type: ignore[assignment]
+    """Sets the function that says which rows of the table are shown, in place of the one before. It applies to everybody, owner included.
+    Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (FIELD_INVALID), FAILED_PRECONDITION (FUNCTION_UNSUITABLE), PERMISSION_DENIED.
+    """
+    DropRowFilter: aio.UnaryUnaryMultiCallable[tables_pb2.DropRowFilterRequest, tables_pb2.Table]  # type: ignore[assignment]
+    """Shows all rows again; dropping what is not set changes nothing. Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED."""
+    SetColumnMask: aio.UnaryUnaryMultiCallable[tables_pb2.SetColumnMaskRequest, tables_pb2.Table]  # type: ignore[assignment]
+    """Sets the function whose result is shown in place of a column, in place of the one before. It applies to everybody, owner included.
+    Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (FIELD_INVALID), FAILED_PRECONDITION (FUNCTION_UNSUITABLE), PERMISSION_DENIED.
+    """
+    DropColumnMask: aio.UnaryUnaryMultiCallable[tables_pb2.DropColumnMaskRequest, tables_pb2.Table]  # type: ignore[assignment]
+    """Shows the column itself again; dropping what is not set changes nothing.
+    Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (FIELD_INVALID), PERMISSION_DENIED.
     """
 
 class TableServiceServicer(metaclass=abc_1.ABCMeta):
@@ -133,7 +163,8 @@ class TableServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[tables_pb2.Table, abc.Awaitable[tables_pb2.Table]]:
         """Changes the fields named in the update mask: `name`, `comment`, `properties`, `owner`, `columns`.
-        Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
+        Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED,
+        FAILED_PRECONDITION (COLUMN_IN_USE) when a column that a row filter or mask is called with would go.
         """
 
     @abc_1.abstractmethod
@@ -165,6 +196,44 @@ class TableServiceServicer(metaclass=abc_1.ABCMeta):
         """Restores a deleted table with its columns, properties, owner and the grants made before it was deleted. Nothing deleted with
         its schema can be restored.
         Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID), PERMISSION_DENIED, NOT_FOUND (OBJECT_NOT_FOUND).
+        """
+
+    @abc_1.abstractmethod
+    def SetRowFilter(
+        self,
+        request: tables_pb2.SetRowFilterRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tables_pb2.Table, abc.Awaitable[tables_pb2.Table]]:
+        """Sets the function that says which rows of the table are shown, in place of the one before. It applies to everybody, owner included.
+        Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (FIELD_INVALID), FAILED_PRECONDITION (FUNCTION_UNSUITABLE), PERMISSION_DENIED.
+        """
+
+    @abc_1.abstractmethod
+    def DropRowFilter(
+        self,
+        request: tables_pb2.DropRowFilterRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tables_pb2.Table, abc.Awaitable[tables_pb2.Table]]:
+        """Shows all rows again; dropping what is not set changes nothing. Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED."""
+
+    @abc_1.abstractmethod
+    def SetColumnMask(
+        self,
+        request: tables_pb2.SetColumnMaskRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tables_pb2.Table, abc.Awaitable[tables_pb2.Table]]:
+        """Sets the function whose result is shown in place of a column, in place of the one before. It applies to everybody, owner included.
+        Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (FIELD_INVALID), FAILED_PRECONDITION (FUNCTION_UNSUITABLE), PERMISSION_DENIED.
+        """
+
+    @abc_1.abstractmethod
+    def DropColumnMask(
+        self,
+        request: tables_pb2.DropColumnMaskRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tables_pb2.Table, abc.Awaitable[tables_pb2.Table]]:
+        """Shows the column itself again; dropping what is not set changes nothing.
+        Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (FIELD_INVALID), PERMISSION_DENIED.
         """
 
 def add_TableServiceServicer_to_server(servicer: TableServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

@@ -5,6 +5,8 @@ from __future__ import annotations
 from lakewarden_server.entities.base import Base, ChangeLogged, Stamped, UtcDateTime, state, touch
 from lakewarden_server.entities.catalogs import Catalog
 from lakewarden_server.entities.columns import Column
+from lakewarden_server.entities.definitions import Defined, MaterializedView, StreamingTable, View
+from lakewarden_server.entities.functions import Function
 from lakewarden_server.entities.grants import Grant
 from lakewarden_server.entities.group_members import GroupMember
 from lakewarden_server.entities.metastores import Metastore
@@ -43,9 +45,12 @@ __all__ = [
     "Column",
     "ColumnMask",
     "DecisionLog",
+    "Defined",
+    "Function",
     "Grant",
     "GroupMember",
     "Idempotency",
+    "MaterializedView",
     "Metastore",
     "ModelAlias",
     "ModelVersion",
@@ -57,9 +62,11 @@ __all__ = [
     "Securable",
     "SecurableReference",
     "Stamped",
+    "StreamingTable",
     "Table",
     "Token",
     "UtcDateTime",
+    "View",
     "Volume",
     "Workspace",
     "WorkspaceBinding",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from lakewarden.v1 import authorization_pb2 as pb
 from lakewarden.v1 import grants_pb2
-from lakewarden_policy import InvalidName, Securable, explain_privilege, show_privilege
-from lakewarden_server.services import access_lists, explanations, simulations, validation
+from lakewarden_policy import KINDS, InvalidName, Securable, explain_privilege, show_privilege
+from lakewarden_server.services import access_lists, explanations, plan_rules, simulations, validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.grants import parse_privilege
 from lakewarden_server.services.past import as_of
@@ -33,7 +33,7 @@ class AuthorizationService:
 
     def authorize_plan(self, request: pb.AuthorizePlanRequest, call: Call) -> pb.AuthorizePlanResponse:
         """A plan is allowed when each of its accesses is. An empty plan asks nothing and is allowed nothing."""
-        verdicts = _verdicts(request.accesses, call, explain=True)
+        verdicts = _verdicts(request.accesses, call, explain=True, engine=frozenset(request.capabilities))
         return pb.AuthorizePlanResponse(
             allowed=all(verdict.allowed for verdict in verdicts), verdicts=verdicts, revision=call.revision
         )
@@ -61,24 +61,44 @@ class AuthorizationService:
         return access_lists.list_principals(request, call)
 
 
-def _verdicts(accesses: Sequence[pb.Access], call: Call, *, explain: bool) -> list[pb.Verdict]:
+def _verdicts(
+    accesses: Sequence[pb.Access], call: Call, *, explain: bool, engine: Collection[int] | None = None
+) -> list[pb.Verdict]:
     validation.repeated(accesses, "accesses", required=True)
-    return [_verdict(access, call, explain=explain) for access in accesses]
+    return [_verdict(access, call, explain=explain, engine=engine) for access in accesses]
 
 
-def _verdict(access: pb.Access, call: Call, *, explain: bool) -> pb.Verdict:
-    """The subject's own rights decide, from the calling workspace."""
+def _verdict(
+    access: pb.Access, call: Call, *, explain: bool, engine: Collection[int] | None = None
+) -> pb.Verdict:
+    """The subject's own rights decide, from the calling workspace; an `engine` is also told how to read, by what it can apply."""
     kind = _kind(access)
     privilege = parse_privilege(call, kind, access.privilege)
     subject = _subject(call)
     found = _resolve(access, kind, call)
     if subject is not None and found is not None:
         if call.decider.privilege(subject, call.workspace_id, found.id, privilege).allowed:
-            return pb.Verdict(allowed=True)
+            return _allowed(call, found, privilege, subject, engine)
         if explain and call.decider.visible(subject, call.workspace_id, found.id):
             explanation = explain_privilege(call.decider, subject, call.workspace_id, found.id, privilege)
             return pb.Verdict(reason=explanation.message, fixes=explanation.statements)
     return pb.Verdict(reason=_unseen(access, kind, privilege) if explain else "")
+
+
+def _allowed(
+    call: Call, found: Securable, privilege: str, subject: str, engine: Collection[int] | None
+) -> pb.Verdict:
+    verdict = pb.Verdict(allowed=True)
+    if engine is None:
+        return verdict
+    try:
+        plan_rules.add_rules(
+            verdict, call, found=found, privilege=privilege, subject=subject, capabilities=engine
+        )
+    except plan_rules.Unenforceable as error:
+        name = f"{KINDS[found.kind].label} {call.snapshot.full_name(found.id)}"
+        return pb.Verdict(reason=f"{show_privilege(privilege)} denied on {name}: {error}.")
+    return verdict
 
 
 def _subject(call: Call) -> str | None:

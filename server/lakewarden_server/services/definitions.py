@@ -43,7 +43,7 @@ class ColumnDefinition(NamedTuple):
 
 def from_message(columns: Iterable[Any]) -> Sequence[ColumnDefinition]:
     """Columns given explicitly as messages. Raises DEFINITION_INVALID."""
-    return _checked(
+    return checked(
         ColumnDefinition(
             column.name,
             column.type_text.strip(),
@@ -66,7 +66,7 @@ def from_arrow(schema_bytes: bytes) -> Sequence[ColumnDefinition]:
             "arrow_schema is not a serialized Arrow schema: send `schema.serialize().to_pybytes()`"
         ) from None
     try:
-        return _checked(
+        return checked(
             ColumnDefinition(
                 field.name,
                 sql := _sql_of_arrow(field.type),
@@ -90,7 +90,7 @@ def from_statement(text: str, dialect: str) -> Sequence[ColumnDefinition]:
         raise _invalid(f"dialect {dialect!r} is none of {', '.join(DIALECTS)}")
     if len(text.encode()) > STATEMENT_BYTES_MAX:
         raise _invalid(f"the statement is longer than {STATEMENT_BYTES_MAX} bytes")
-    if _nesting(text) > STATEMENT_NESTING_MAX:
+    if nesting(text) > STATEMENT_NESTING_MAX:
         raise _invalid(f"the statement nests deeper than {STATEMENT_NESTING_MAX}")
     try:
         # What follows the column list is never used, so it is not parsed either: a long SELECT could take seconds.
@@ -109,7 +109,7 @@ def from_statement(text: str, dialect: str) -> Sequence[ColumnDefinition]:
     if untyped is not None:
         raise _invalid(f"column {untyped!r} has no type")
     try:
-        return _checked(_column_of_sql(part, chosen) for part in parts if isinstance(part, exp.ColumnDef))
+        return checked(_column_of_sql(part, chosen) for part in parts if isinstance(part, exp.ColumnDef))
     except RecursionError:
         raise _invalid("a column's type nests too deep") from None
 
@@ -202,7 +202,8 @@ def _comment_of(field: Any) -> str:
     return validation.comment(comment.decode("utf-8", "replace"))
 
 
-def _checked(definitions: Iterable[ColumnDefinition]) -> Sequence[ColumnDefinition]:
+def checked(definitions: Iterable[ColumnDefinition], *, typed: bool = True) -> Sequence[ColumnDefinition]:
+    """The columns, when their names and types are ones a table can have; a view's need not be `typed`. Raises DEFINITION_INVALID."""
     columns = list(definitions)
     if len(columns) > COLUMNS_MAX:
         raise _invalid(f"{len(columns)} columns; a table has at most {COLUMNS_MAX}")
@@ -211,7 +212,7 @@ def _checked(definitions: Iterable[ColumnDefinition]) -> Sequence[ColumnDefiniti
         _check_name(column.name)
         if _holds_invisible(column.type_text):
             raise _invalid(f"the type of column {column.name!r} holds a control or invisible character")
-        if not column.type_text or len(column.type_text.encode()) > TYPE_TEXT_BYTES_MAX:
+        if (typed and not column.type_text) or len(column.type_text.encode()) > TYPE_TEXT_BYTES_MAX:
             raise _invalid(
                 f"column {column.name!r} has no type, or one longer than {TYPE_TEXT_BYTES_MAX} bytes"
             )
@@ -232,7 +233,7 @@ def _holds_invisible(text: str) -> bool:
     return any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for character in text)
 
 
-def _nesting(text: str) -> int:
+def nesting(text: str) -> int:
     """How deep brackets nest; `[]` nests once more each time it follows itself, as in `int[][]`."""
     depth = 0
     deepest = max((len(run) // 2 for run in re.findall(r"(?:\[\d*\])+", text)), default=0)

@@ -9,12 +9,14 @@ from lakewarden_policy import ACCOUNT_ID, KINDS, name_key, validate_name
 from lakewarden_server.core.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, Reason
 from lakewarden_server.core.ids import new_id
 from lakewarden_server.entities import Securable
-from lakewarden_server.services import validation
+from lakewarden_server.services import functions_in_use, validation
 from lakewarden_server.services.call import Call
-from lakewarden_server.storage.repositories import grants, securables, tokens
+from lakewarden_server.storage.repositories import grants, references, securables, tokens
 
 Entity = TypeVar("Entity", bound=Securable)
 Setter = Callable[[Any, Any, Call], None]
+DEFINED_KINDS = frozenset({"VIEW", "MATERIALIZED_VIEW", "STREAMING_TABLE", "FUNCTION"})
+"""Kinds with a definition that references others."""
 
 
 def fill(message: Any, entity: Securable, call: Call) -> None:
@@ -186,7 +188,7 @@ def delete(
     """Deletes the bound object with its grants, and with `force` everything inside; one transaction.
 
     `disposable` says whether what is inside may go without `force`; what is `restorable` keeps its grants, which confer
-    nothing until it is back. Raises NOT_EMPTY, ETAG_MISMATCH.
+    nothing until it is back. Raises NOT_EMPTY, ETAG_MISMATCH, FUNCTION_IN_USE.
     """
     entity = call.row(Securable, call.self_id)
     check_etag(entity, sent_etag)
@@ -199,8 +201,11 @@ def delete(
             kind=entity.kind,
         )
     inside = list(securables.subtree(session, entity.id)) if occupied else [entity]
+    functions_in_use.refuse_deletion(call, {doomed.id: doomed.kind for doomed in inside})
     for doomed in inside:
         doomed.deleted_time = call.now
+        if doomed.kind in DEFINED_KINDS:
+            references.delete(session, doomed.id)
         for grant in () if restorable else grants.of_securable(session, doomed.id):
             session.delete(grant)
     call.detail["deleted"] = len(inside)

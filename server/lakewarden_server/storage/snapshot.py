@@ -22,7 +22,9 @@ from lakewarden_policy import (
     RowFilter,
     Securable,
     Snapshot,
+    SqlFunction,
     Token,
+    ViewDefinition,
 )
 from lakewarden_server import entities
 from lakewarden_server.storage.head import read_head
@@ -84,6 +86,16 @@ def _column_mask(row: Sequence[Any]) -> ColumnMask:
     return ColumnMask(table_id, column, function_id, tuple(using))
 
 
+def _function(row: Sequence[Any]) -> SqlFunction:
+    function_id, parameters, body = row
+    return SqlFunction(function_id, tuple(parameter["name"] for parameter in parameters), body)
+
+
+def _view(row: Sequence[Any]) -> ViewDefinition:
+    view_id, text, dialect, columns = row
+    return ViewDefinition(view_id, text, dialect, tuple(column["name"] for column in columns))
+
+
 def _id(row: Sequence[Any]) -> Any:
     return row[0]
 
@@ -100,6 +112,9 @@ SOURCES: Mapping[str, Source] = {
     "references": Source(entities.SecurableReference, frozenset({"REFERENCE"}), Reference._make, Reference._fields, order=("object_id", "position")),
     "row_filters": Source(entities.RowFilter, frozenset({"ROW_FILTER"}), _row_filter, RowFilter._fields),
     "column_masks": Source(entities.ColumnMask, frozenset({"COLUMN_MASK"}), _column_mask, ("table_id", "column_name", "function_id", "using"), order=("table_id", "column_key")),
+    # Those of deleted functions and views stay in these lists, under ids nothing refers to any more.
+    "functions": Source(entities.Function, frozenset({"FUNCTION"}), _function, ("id", "parameters", "definition")),
+    "views": Source(entities.View, frozenset({"VIEW"}), _view, ("id", "full_text", "dialect", "columns")),
 }
 """Every list of `Snapshot.build`. A new table that decisions rest on is one line here, for now and for the past."""
 # fmt: on

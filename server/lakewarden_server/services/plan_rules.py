@@ -1,0 +1,151 @@
+"""What a plan's allowed access carries besides the yes: row filters, column masks, and what a view is made of.
+
+An engine that did not say that it applies them, and whatever cannot be told it as SQL, turns the yes into a no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any
+
+from lakewarden.v1 import authorization_pb2 as pb
+from lakewarden.v1 import grants_pb2
+from lakewarden_policy import Securable, Snapshot
+from lakewarden_server.services.call import Call
+
+if TYPE_CHECKING:
+    from lakewarden_server.services.expansion import Session
+
+RELATIONS_MAX = 1_000
+_READS = frozenset({"SELECT", "MODIFY"})
+_GUARDED_KINDS = frozenset({"TABLE", "VIEW"})
+
+
+class Unenforceable(Exception):
+    """What this engine cannot be trusted to apply; the text says which and why."""
+
+
+def add_rules(
+    verdict: pb.Verdict,
+    call: Call,
+    *,
+    found: Securable,
+    privilege: str,
+    subject: str,
+    capabilities: Collection[int],
+) -> None:
+    """Completes the verdict of an allowed access. Raises Unenforceable."""
+    if privilege not in _READS or found.kind not in _GUARDED_KINDS:
+        return
+    rules = _Rules(call.snapshot, call.metastore_id, subject, capabilities)
+    if found.kind == "TABLE":
+        rules.add_policies(verdict, found.id)
+    else:
+        verdict.relations.extend(rules.relations(found))
+
+
+class _Rules:
+    """The rules of one snapshot for one subject and one engine."""
+
+    def __init__(
+        self, snapshot: Snapshot, metastore_id: str | None, subject: str, capabilities: Collection[int]
+    ) -> None:
+        self._snapshot = snapshot
+        self._metastore_id = metastore_id
+        self._subject = subject
+        self._capabilities = capabilities
+        self._known_session: Session | None = None
+
+    def add_policies(self, message: Any, table_id: str) -> None:
+        """Writes filter and masks of a table into a verdict or relation."""
+        row_filter = self._snapshot.row_filters.get(table_id)
+        if row_filter is not None:
+            self._require(pb.ROW_FILTER, f"the row filter of {self._snapshot.full_name(table_id)}")
+            message.row_filter = self._policy_sql(row_filter.function_id, row_filter.columns, table_id)
+        for mask in self._snapshot.column_masks.get(table_id, ()):
+            self._require(pb.COLUMN_MASK, f"the masks of {self._snapshot.full_name(table_id)}")
+            columns = (mask.column, *mask.using)
+            message.column_masks[mask.column] = self._policy_sql(mask.function_id, columns, table_id)
+
+    def relations(self, view: Securable) -> Iterator[pb.PlanRelation]:
+        """The view and all it reads, once each; nothing for an engine that has views of its own and reads no guarded table."""
+        reached = self._reached(view)
+        if pb.VIEW_EXPANSION not in self._capabilities:
+            guarded = next((found for found in reached if self._is_guarded(found.id)), None)
+            if guarded is not None:
+                what = f"filters or masks below view {self._snapshot.full_name(view.id)}"
+                self._require(pb.VIEW_EXPANSION, what)
+            return
+        for found in reached:
+            if found.kind != "FUNCTION":
+                yield self._relation(found)
+
+    def _relation(self, found: Securable) -> pb.PlanRelation:
+        message = pb.PlanRelation(
+            full_name=self._snapshot.full_name(found.id),
+            securable_type=grants_pb2.SecurableType.Value(found.kind),
+        )
+        if found.kind == "VIEW":
+            self._add_definition(message, found)
+        elif found.kind == "TABLE":
+            self.add_policies(message, found.id)
+        return message
+
+    def _add_definition(self, message: pb.PlanRelation, found: Securable) -> None:
+        from lakewarden_server.services.expansion import NotExpandable, view_sql
+
+        view = self._snapshot.views.get(found.id)
+        if view is None:
+            raise Unenforceable(f"view {message.full_name} has no definition")
+        try:
+            message.definition = view_sql(view, self._snapshot, self._metastore_id, self._session())
+        except NotExpandable as error:
+            raise Unenforceable(f"view {message.full_name} cannot be expanded: {error}") from None
+        message.dialect = view.dialect
+        message.columns.extend(view.columns)
+
+    def _reached(self, view: Securable) -> list[Securable]:
+        """Everything a view uses, through views and functions; the decision has been made, so all of it exists."""
+        reached = {view.id: view}
+        waiting = [view]
+        while waiting:
+            for reference in self._snapshot.references.get(waiting.pop().id, ()):
+                found = self._snapshot.referenced(reference, self._metastore_id)
+                if found is not None and found.id not in reached:
+                    reached[found.id] = found
+                    waiting += [found] if found.kind in {"VIEW", "FUNCTION"} else []
+            if len(reached) > RELATIONS_MAX:
+                raise Unenforceable(
+                    f"view {self._snapshot.full_name(view.id)} reads more than {RELATIONS_MAX} relations"
+                )
+        return list(reached.values())
+
+    def _is_guarded(self, object_id: str) -> bool:
+        return object_id in self._snapshot.row_filters or object_id in self._snapshot.column_masks
+
+    def _require(self, capability: pb.EngineCapability.ValueType, what: str) -> None:
+        if capability not in self._capabilities:
+            name = pb.EngineCapability.Name(capability)
+            raise Unenforceable(f"this engine did not say that it applies {what} ({name})")
+
+    def _policy_sql(self, function_id: str, columns: tuple[str, ...], table_id: str) -> str:
+        from lakewarden_server.services.expansion import NotExpandable, policy_sql
+
+        function = self._snapshot.functions.get(function_id)
+        table = self._snapshot.full_name(table_id)
+        if function is None or function_id not in self._snapshot.securables:
+            raise Unenforceable(f"a function that filters or masks {table} is gone")
+        try:
+            return policy_sql(function, columns, self._session())
+        except NotExpandable as error:
+            name = self._snapshot.full_name(function_id)
+            raise Unenforceable(
+                f"function {name}, which filters or masks {table}, cannot be applied: {error}"
+            ) from None
+
+    def _session(self) -> Session:
+        from lakewarden_server.services.expansion import session_of
+
+        if self._known_session is None:
+            self._known_session = session_of(self._snapshot, self._subject)
+        return self._known_session
