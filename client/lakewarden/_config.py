@@ -215,6 +215,11 @@ def environment_token() -> str:
     return os.environ.get("LAKEWARDEN_TOKEN", "")
 
 
+def environment_secret(name: str) -> str:
+    """The secret in an environment variable that a governance file names; empty when it is not set."""
+    return os.environ.get(name, "")
+
+
 def colour_wanted() -> bool:
     """Whether the user has not switched colours off (https://no-color.org)."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -19,6 +19,8 @@ ASSERT = (
     '[[assert]]\nprincipal = "a@x.io"\nprivilege = "{0}"\nkind = "{1}"\nobject = "{2}"\nexpected = "{3}"\n'
 )
 
+BINDING = '[[binding]]\nkind = "{0}"\nobject = "{1}"\nworkspace = "{2}"\n'
+
 
 def group(name: str, *members: str) -> str:
     return f'[[group]]\nname = "{name}"\nmembers = [{", ".join(repr(member) for member in members)}]\n'
@@ -45,7 +47,7 @@ def group(name: str, *members: str) -> str:
         ('[[catalog]]\nfull_name = "system"\n', 2, "reserved"),
         ('[[schema]]\nfull_name = "main"\n', 2, "Write it as catalog.schema"),
         ('[[table]]\nfull_name = "a.b.c d"\n', 2, "a space"),
-        ('[[table]]\nfull_name = "a.b.c"\ncolumns = [{name = "id"}]\n', 3, "a list of columns such as"),
+        ('[[table]]\nfull_name = "a.b.c"\ncolumns = [{name = "id"}]\n', 3, "columns must be a list such as"),
         ('[[table]]\nfull_name = "a.b.c"\ncolumns = [{name = "a", type_text = "B", x = 1}]\n', 3, "columns"),
         ('[[catalog]]\nfull_name = "m"\nproperties = {a = 1}\n', 3, "a table of texts"),
         (MAIN + MAIN.replace("main", "MAIN"), 4, "catalog MAIN is described already at governance.toml:2"),
@@ -61,6 +63,17 @@ def group(name: str, *members: str) -> str:
         (GRANT.format("", "SELECT", "table", "a.b.c"), 1, "[[grant]] needs principal"),
         (ASSERT.format("SELECT", "table", "a.b.c", "maybe"), 6, 'expected must be "allow" or "deny"'),
         (ASSERT.format("SELEC", "table", "a.b.c", "deny"), 1, "did you mean SELECT?"),
+        (BINDING.format("schema", "a.b", "w"), 1, "cannot be bound"),
+        (BINDING.format("catalog", "a.b", "w"), 1, "holds '.'"),
+        (BINDING.format("catalog", "a", "w") + 'binding_type = "write"\n', 5, "must be READ_WRITE or READ_ONLY"),
+        (BINDING.format("catalog", "a", "w") * 2, 5, "bound to w already at governance.toml:1"),
+        (SCOPE + EU + MAIN + BINDING.format("catalog", "main", "w"), 8, "is bound to w, which the files do not"),
+        (MAIN + 'isolation_mode = "closed"\n', 2, "isolation_mode of main must be OPEN or ISOLATED"),
+        (
+            GRANT.format("a@x.io", "ADMIN", "account", "account") + "expire_time = 2100-01-01T00:00:00Z\n",
+            1,
+            "does not end by itself",
+        ),
         (group("a", "b") + group("b", "c") + group("c", "a"), 2, "groups contain each other: a > b > c > a"),
         (group("a", "a"), 2, "groups contain each other: a > a"),
         ('[scope]\ncatalogs = ["main"]\n', 2, "catalogs of which one?"),
@@ -68,7 +81,7 @@ def group(name: str, *members: str) -> str:
         (SCOPE + EU + MAIN + '[[schema]]\nfull_name = "m.s"\n', 9, "schema m.s lies in catalog m, which the files"),
         (SCOPE + EU + MAIN + 'owner = "b@x.io"\n', 7, "catalog main names b@x.io, which the files do not describe"),
         (SCOPE + EU + group("g", "service_principal/s"), 7, "group g names service_principal/s, which"),
-        (SCOPE + EU + '[[workspace]]\nfull_name = "w"\nmetastore = "us"\n', 7, "attached to metastore us, which"),
+        (SCOPE + EU + '[[workspace]]\nfull_name = "w"\nmetastore = "us"\n', 7, "has metastore us, which"),
         (SCOPE + EU + GRANT.format("account users", "BROWSE", "catalog", "m"), 6, "on catalog m, which the files"),
         (SCOPE + EU + ASSERT.format("SELECT", "table", "a.b.c", "deny"), 6, "about table a.b.c, which the files"),
         ('[scope]\nmetastore = "eu"\ncatalogs = ["m"]\n' + MAIN, 5, "catalog main lies outside of what [scope] says"),
@@ -104,6 +117,21 @@ def test_several_files_are_one_document(run: Run, write: Write) -> None:
     run(None, "validate main.toml")
     err = run(None, "validate main.toml people.toml main.toml", exits=2).err
     assert "main.toml:2: metastore eu is described already at main.toml:2" in err
+
+
+def test_the_groups_of_a_workspace_need_no_row(run: Run, write: Write) -> None:
+    workspace = '[[workspace]]\nfull_name = "Lab_1"\n'
+    text = (
+        SCOPE
+        + EU
+        + MAIN
+        + 'owner = "lab_1 admins"\n'
+        + GRANT.format("Lab_1 Users", "BROWSE", "catalog", "main")
+    )
+    write(text + workspace)
+    run(None, "validate governance.toml")
+    write(text)
+    assert "names lab_1 admins, which the files do not" in run(None, "validate governance.toml", exits=2).err
 
 
 def test_without_a_scope_references_are_left_to_the_server(run: Run, write: Write) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 from lakewarden import Client
 from lakewarden_policy import load_policy
@@ -22,6 +23,7 @@ TEXTS = (
     "#[table]\n[[user]]\nname = 1",
 )
 NAMES = ("alpha", "Beta", "gamma-3", "Δelta", "x_y", "straße", "İstanbul", "漢字")
+TO_COME, DAY = datetime(2100, 1, 1, tzinfo=UTC), timedelta(days=1)
 GROUPS = ("analysts", "Data Engineers", "interns", "Ägypten", "a,b", "group/else"[:5], "[x]")
 
 
@@ -47,7 +49,7 @@ class World:
     @property
     def principals(self) -> Sequence[str]:
         """Whoever can hold something."""
-        return [*self.people, *self.groups, "account users"]
+        return [*self.people, *self.groups, "account users", "play users", f"{WORKSPACE} admins"]
 
     def _text(self) -> str:
         return self.rng.choice(TEXTS)
@@ -81,8 +83,9 @@ class World:
                 metastore=metastore,
                 comment=self._text(),
                 properties=self._properties(),
-                omit_catalog=True,
             )
+            # Whoever owns it, the admin can go on working there: its catalog is isolated from everywhere else.
+            admin.grants.grant("USER", "workspace", name, ADMIN)
             self._grant("workspace", name)
             self._own("workspaces", name)
         admin.metastores.update(METASTORE, comment=self._text(), properties=self._properties())
@@ -106,10 +109,26 @@ class World:
         for schema in [found.full_name for found in admin.schemas.list(name)]:
             for table in rng.sample(NAMES, rng.randrange(1, 3)):
                 self._make_table(f"{schema}.{table}")
+            for kind, resource in (("volume", "volumes"), ("registered_model", "models")):
+                for name_inside in rng.sample(NAMES, rng.randrange(2)):
+                    full_name = f"{schema}.{name_inside}"
+                    create = getattr(admin, resource).create
+                    create(full_name, comment=self._text(), properties=self._properties())
+                    self._grant(kind, full_name)
+                    self._own(resource, full_name)
             self._grant("schema", schema)
             self._own("schemas", schema)
         self._grant("catalog", name)
         self._own("catalogs", name)
+        if rng.random() < 0.6:
+            # Bound with READ_WRITE to one of the workspaces the admin works in, or not isolated at all.
+            first, second = rng.sample([WORKSPACE, "play"], 2)
+            bindings = {first: "READ_WRITE", second: rng.choice(["READ_WRITE", "READ_ONLY"])}
+            if rng.random() < 0.5:
+                del bindings[second]
+            removed = [] if WORKSPACE in bindings else [WORKSPACE]
+            isolated = rng.random() < 0.7
+            admin.workspace_bindings.update("catalog", name, isolated=isolated, add=bindings, remove=removed)
 
     def _make_table(self, name: str) -> None:
         columns = [
@@ -130,9 +149,16 @@ class World:
 
     def _grant(self, kind: str, name: str) -> None:
         privileges = load_policy().grantable(kind.upper())
+        # The groups of workspaces exist as soon as these do.
+        principals = (
+            self.principals if kind not in ("account", "metastore", "workspace") else self.principals[:-2]
+        )
         for _ in range(self.rng.randrange(4)):
             chosen = self.rng.sample(privileges, min(len(privileges), self.rng.randrange(1, 4)))
-            self.admin.grants.grant(chosen, kind, name, self.rng.choice(self.principals))
+            ends = None if kind == "account" or self.rng.random() < 0.7 else TO_COME + self.rng.random() * DAY
+            self.admin.grants.grant(
+                chosen, kind, name, self.rng.choice(principals), expire_time=ends, reason=self._text()
+            )
 
     def _own(self, resource: str, name: str) -> None:
         if self.rng.random() < 0.6:

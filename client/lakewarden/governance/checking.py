@@ -16,10 +16,10 @@ from lakewarden.governance.documents import (
     Scope,
     identity,
     in_catalog,
-    is_system_principal,
     of_account,
     principal_identities,
 )
+from lakewarden.governance.fields import ISOLATION
 from lakewarden.governance.nouns import NOUNS
 from lakewarden.governance.reading import Problem, same_name
 from lakewarden_policy import (
@@ -32,7 +32,7 @@ from lakewarden_policy import (
     validate_group_name,
     validate_name,
 )
-from lakewarden_policy.kinds import name_steps
+from lakewarden_policy.kinds import BINDABLE, name_steps
 from lakewarden_policy.privileges import parse_privileges
 
 DISPLAY_NAME_BYTES_MAX = 255
@@ -42,7 +42,8 @@ GROUP_DEPTH_MAX = 10
 
 def check(document: Document) -> list[Problem]:
     """Every problem, in the order of the places."""
-    found = [*_names(document), *_grants(document), *_assertions(document), *_cycles(document)]
+    found = [*_names(document), *_grants(document), *_bindings(document), *_assertions(document)]
+    found += _cycles(document)
     if document.scope is not None:
         found += [*_outside(document, document.scope), *_dangling(document, document.scope)]
     return sorted(set(found), key=lambda problem: (problem.place, problem.message))
@@ -98,6 +99,25 @@ def _grants(document: Document) -> Iterator[Problem]:
     for grant in document.grants.values():
         yield from _access(grant.place, kind=grant.kind, name=grant.object, privilege=grant.privilege)
         yield from _principal_form(grant.place, grant.principal)
+        if grant.kind == "account" and grant.terms.expire_time is not None:
+            yield Problem(grant.place, "an appointment of account admins does not end by itself")
+
+
+def _bindings(document: Document) -> Iterator[Problem]:
+    bindable = [kind.lower() for kind in sorted(BINDABLE) if kind.lower() in NOUNS]
+    for binding in document.bindings.values():
+        if binding.kind not in bindable:
+            yield Problem(
+                binding.place, f"{binding.kind!r} cannot be bound: {_nearest(binding.kind, bindable)}"
+            )
+        else:
+            problem = _invalid(lambda binding=binding: _check_full_name(binding.kind, binding.object))  # type: ignore[misc]
+            if problem:
+                yield Problem(binding.place, problem)
+    for row in document.rows.values():
+        mode = row.values.get(ISOLATION.name, ISOLATION.default)
+        if ISOLATION in NOUNS[row.noun].fields and mode not in ("OPEN", "ISOLATED"):
+            yield Problem(row.place, f"isolation_mode of {row.name} must be OPEN or ISOLATED")
 
 
 def _assertions(document: Document) -> Iterator[Problem]:
@@ -176,6 +196,9 @@ def _outside(document: Document, scope: Scope) -> Iterator[Problem]:
     for grant in document.grants.values():
         if not inside(scope, grant.kind, grant.object):
             yield Problem(grant.place, f"{grant.kind} {grant.object} {told}")
+    for binding in document.bindings.values():
+        if not inside(scope, binding.kind, binding.object):
+            yield Problem(binding.place, f"{binding.kind} {binding.object} {told}")
 
 
 def inside(scope: Scope, noun: str, name: str) -> bool:
@@ -207,27 +230,33 @@ def _references(document: Document) -> Iterator[Reference]:
         if parent:
             above = row.name.rpartition(".")[0]
             yield row.place, (identity(parent, above),), f"{label} lies in {parent} {above}"
-        if row.values.get("metastore"):
-            above = row.values["metastore"]
-            yield row.place, (identity("metastore", above),), f"{label} is attached to metastore {above}"
+        for field in NOUNS[row.noun].fields:
+            other = row.values.get(field.name)
+            if field.refers_to and other:
+                told = f"{label} has {field.name} {other}"
+                yield row.place, (identity(field.refers_to, other),), told
         named = [*row.values.get("members", ()), *filter(None, [row.values.get("owner")])]
-        yield from (_to_principal(row.place, name, label) for name in named if not _is_known(name))
+        yield from (_to_principal(row.place, name, label) for name in named if not _is_known(document, name))
     for grant in document.grants.values():
         told = f"{grant.privilege} is granted"
         if grant.kind != "account":
             yield grant.place, (identity(grant.kind, grant.object),), f"{told} on {grant.kind} {grant.object}"
-        if not _is_known(grant.principal):
+        if not _is_known(document, grant.principal):
             yield _to_principal(grant.place, grant.principal, told)
+    for binding in document.bindings.values():
+        what = f"{binding.kind} {binding.object} is bound"
+        yield binding.place, (identity(binding.kind, binding.object),), what
+        yield binding.place, (identity("workspace", binding.workspace),), f"{what} to {binding.workspace}"
     for assertion in document.assertions:
         if assertion.kind != "account":
             what = f"the question is about {assertion.kind} {assertion.object}"
             yield assertion.place, (identity(assertion.kind, assertion.object),), what
-        if not _is_known(assertion.principal):
+        if not _is_known(document, assertion.principal):
             yield _to_principal(assertion.place, assertion.principal, "the question")
 
 
-def _is_known(name: str) -> bool:
-    return is_system_principal(name) or bool(_UUID.fullmatch(name_key(name)))
+def _is_known(document: Document, name: str) -> bool:
+    return document.keeps_itself(name) or bool(_UUID.fullmatch(name_key(name)))
 
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

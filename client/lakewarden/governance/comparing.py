@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from lakewarden._errors import FailedPrecondition, PermissionDenied
 from lakewarden.governance.documents import Document, Scope, identity
 from lakewarden.governance.planning import plan
 from lakewarden.governance.reading import same_name
-from lakewarden.governance.server import Principals, ServerReader
+from lakewarden.governance.server import ServerReader
 from lakewarden.governance.steps import Plan
 
 if TYPE_CHECKING:
@@ -16,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Comparison(NamedTuple):
-    """The plan, and how the server names the principals in it."""
+    """The plan, and the server it is for as it was read."""
 
     plan: Plan
-    principals: Principals
+    server: ServerReader
 
 
 def compare(client: Client, wanted: Document, *, prune: bool) -> Comparison:
@@ -36,7 +38,20 @@ def compare(client: Client, wanted: Document, *, prune: bool) -> Comparison:
         reader.require_whole(contents=contents)
     actual = reader.read(contents=contents)
     caller = reader.principals.in_files(account.session.get().principal)
-    return Comparison(plan(wanted, actual, caller=caller, prune=prune), reader.principals)
+    made = plan(
+        _in_force(wanted, datetime.now(UTC)), actual, caller=caller, workspace=client.workspace, prune=prune
+    )
+    return Comparison(made, reader)
+
+
+def _in_force(document: Document, now: datetime) -> Document:
+    """The document without the grants that are over: the server would refuse them."""
+    kept = {
+        key: grant
+        for key, grant in document.grants.items()
+        if grant.terms.expire_time is None or grant.terms.expire_time > now
+    }
+    return replace(document, grants=kept)
 
 
 def _implied_scope(document: Document) -> Scope:

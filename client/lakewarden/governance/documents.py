@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from lakewarden.governance.nouns import NOUNS
-from lakewarden_policy import ACCOUNT_USERS_NAME, name_key
+from lakewarden_policy import ACCOUNT_USERS_NAME, WORKSPACE_GROUPS, name_key
 
 SERVICE_PRINCIPAL_PREFIX = "service_principal/"
 """Marks a service principal wherever a principal is named. No group name may hold a slash."""
@@ -78,6 +78,22 @@ class Grant:
 
 
 @dataclass(frozen=True)
+class Binding:
+    """One workspace that an isolated securable can be reached from."""
+
+    kind: str
+    object: str
+    workspace: str
+    binding_type: str = "READ_WRITE"
+    place: Place = field(default=NOWHERE, compare=False)
+
+    @property
+    def identity(self) -> tuple[Identity, str]:
+        """The securable, and the key of the workspace."""
+        return identity(self.kind, self.object), name_key(self.workspace)
+
+
+@dataclass(frozen=True)
 class Assertion:
     """What `lakewarden test` asks, and the answer it expects."""
 
@@ -110,6 +126,7 @@ class Document:
     scope: Scope | None = None
     rows: dict[Identity, Row] = field(default_factory=dict)
     grants: dict[tuple[Identity, str, str], Grant] = field(default_factory=dict)
+    bindings: dict[tuple[Identity, str], Binding] = field(default_factory=dict)
     assertions: list[Assertion] = field(default_factory=list)
 
     def of(self, noun: str) -> list[Row]:
@@ -126,10 +143,21 @@ class Document:
         """Add grants, each in place of the one before."""
         self.grants.update((grant.identity, grant) for grant in grants)
 
+    def add_bindings(self, bindings: Iterable[Binding]) -> None:
+        """Add bindings, each in place of the one before."""
+        self.bindings.update((binding.identity, binding) for binding in bindings)
+
+    def keeps_itself(self, name: str) -> bool:
+        """Whether the server keeps the group of that name: that of everybody, or one of a workspace described here."""
+        workspace, _, role = name_key(name).rpartition(" ")
+        of_workspace = role in WORKSPACE_GROUPS and identity("workspace", workspace) in self.rows
+        return name_key(name) == ACCOUNT_USERS_NAME or of_workspace
+
     def catalogs_named(self) -> tuple[str, ...]:
         """The catalogs that rows or grants speak of."""
         names = [row.name for row in self.rows.values() if in_catalog(row.noun)]
         names += [grant.object for grant in self.grants.values() if in_catalog(grant.kind)]
+        names += [binding.object for binding in self.bindings.values() if in_catalog(binding.kind)]
         return tuple(sorted({name.partition(".")[0] for name in names}))
 
     def concerns_account(self) -> bool:
@@ -159,11 +187,6 @@ def principal_identities(name: str) -> tuple[Identity, ...]:
     if name.startswith(SERVICE_PRINCIPAL_PREFIX):
         return (identity("service_principal", name.removeprefix(SERVICE_PRINCIPAL_PREFIX)),)
     return (identity("user" if "@" in name else "group", name),)
-
-
-def is_system_principal(name: str) -> bool:
-    """Whether the server itself keeps a group of that name."""
-    return name_key(name) == ACCOUNT_USERS_NAME
 
 
 def of_account(kind: str) -> bool:

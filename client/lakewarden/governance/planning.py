@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakewarden._errors import FailedPrecondition
+from lakewarden.governance.definitions import in_order
 from lakewarden.governance.documents import (
     SERVICE_PRINCIPAL_PREFIX,
+    Binding,
     Document,
     Grant,
     Identity,
@@ -22,21 +24,34 @@ from lakewarden.governance.documents import (
     order,
     principal_key,
 )
+from lakewarden.governance.fields import (
+    ACTIVE,
+    EARLY,
+    ISOLATION,
+    NAME,
+    OWNER,
+    OWNERSHIP,
+    POLICY,
+    SWITCH,
+    Field,
+    Noun,
+)
 from lakewarden.governance.granting import Difference, differences
-from lakewarden.governance.nouns import ACTIVE, MEMBERS, NAME, NOUNS, OWNER, PRINCIPAL, REFERENCE, Field, Noun
-from lakewarden.governance.steps import DELETE, MEMBERSHIP, UPDATE, Change, Plan, Step, created
+from lakewarden.governance.nouns import NOUNS
+from lakewarden.governance.shapes import PRINCIPAL, same
+from lakewarden.governance.steps import BIND, DELETE, MEMBERSHIP, UPDATE, Change, Plan, Step, created
 from lakewarden_policy import display_name, name_key
 
 CONTENT = [noun for noun in NOUNS.values() if not noun.of_account]
 ACCOUNT = [noun for noun in NOUNS.values() if noun.of_account]
 
 
-def plan(wanted: Document, actual: Document, *, caller: str, prune: bool) -> Plan:
-    """The plan that makes `actual` what `wanted` describes, made by `caller` (its name on the server).
+def plan(wanted: Document, actual: Document, *, caller: str, workspace: str, prune: bool) -> Plan:
+    """The plan that makes `actual` what `wanted` describes, made by `caller` (as files name it) from `workspace`.
 
     Without `prune` nothing is taken away. Raises FailedPrecondition for what no plan can reach.
     """
-    return _Planner(wanted, actual, caller, prune).plan()
+    return _Planner(wanted, actual, caller, workspace, prune).plan()
 
 
 @dataclass
@@ -44,6 +59,7 @@ class _Planner:
     wanted: Document
     actual: Document
     caller: str
+    workspace: str
     prune: bool
 
     def __post_init__(self) -> None:
@@ -60,20 +76,25 @@ class _Planner:
     def plan(self) -> Plan:
         self._refuse()
         steps = self._plan.steps
-        steps += [step for noun in ACCOUNT if noun.is_principal for step in self._objects(noun)]
-        steps += [*self._members(removing=True), *self._members(removing=False)]
-        steps += [step for noun in ACCOUNT if not noun.is_principal for step in self._objects(noun)]
+        steps += self._objects([noun for noun in ACCOUNT if noun.is_principal])
+        steps += self._collections(ACCOUNT, removing=True)
+        steps += self._collections(ACCOUNT, removing=False)
+        steps += self._objects([noun for noun in ACCOUNT if not noun.is_principal])
         of_the_account, early, late = self._grants()
         steps += [step for difference in of_the_account for step in difference.grant_steps()]
         steps += [step for difference in early for step in difference.steps()]
-        steps += [step for noun in CONTENT for step in self._objects(noun)]
+        steps += self._objects(CONTENT)
+        steps += self._collections(CONTENT, removing=True)
+        steps += self._collections(CONTENT, removing=False)
+        steps += self._later(CONTENT, POLICY)
         steps += [step for difference in late for step in difference.steps()]
-        steps += [step for noun in reversed(CONTENT) for step in self._deletes(noun)]
-        steps += [step for noun in reversed(CONTENT) for step in self._owners(noun)]
+        steps += self._deletes(CONTENT)
+        steps += self._later(CONTENT, OWNERSHIP)
+        steps += self._bindings()
         steps += [step for difference in of_the_account for step in difference.revoke_steps()]
-        steps += [step for noun in reversed(ACCOUNT) for step in self._owners(noun)]
-        steps += [step for noun in ACCOUNT for step in self._disables(noun)]
-        steps += [step for noun in reversed(ACCOUNT) for step in self._deletes(noun)]
+        steps += self._later(ACCOUNT, OWNERSHIP)
+        steps += self._later(ACCOUNT, SWITCH)
+        steps += self._deletes(ACCOUNT)
         return self._plan
 
     def _current(self, row: Row) -> Row | None:
@@ -102,38 +123,41 @@ class _Planner:
             return self.caller == SERVICE_PRINCIPAL_PREFIX + row.name
         return row.noun == "user" and name_key(row.name) == name_key(self.caller)
 
-    def _objects(self, noun: Noun) -> Iterator[Step]:
-        """Creates what is missing, and changes every field but the owner."""
-        for row in self.wanted.of(noun.name):
-            current = self._current(row)
+    def _rows(self, document: Document, nouns: Iterable[Noun]) -> list[Row]:
+        """Rows so that each comes after what it depends on: noun by noun, then what is defined by SQL."""
+        plain = [row for noun in nouns if not noun.is_defined for row in document.of(noun.name)]
+        return plain + in_order(row for noun in nouns if noun.is_defined for row in document.of(noun.name))
+
+    def _objects(self, nouns: Iterable[Noun]) -> Iterator[Step]:
+        """Creates what is missing, and changes what can be changed at once."""
+        for row in self._rows(self.wanted, nouns):
+            noun, current = NOUNS[row.noun], self._current(row)
             if current is None:
-                yield created(
-                    row, {name: value for name, value in row.values.items() if noun.field(name).at_create}
-                )
-                current = Row(row.noun, row.name, {name: value for name, value in row.values.items()
-                                                   if noun.field(name).at_create})  # fmt: skip
-            changes = [change for change in self._changes(row, current) if not _is_late(change)]
-            yield from _updates(noun, current, changes)
+                given = {name: value for name, value in row.values.items() if noun.field(name).at_create}
+                yield created(row, given)
+                current = Row(row.noun, row.name, given)
+            yield from self._updates(row, current, EARLY)
 
-    def _disables(self, noun: Noun) -> Iterator[Step]:
-        """Last of all changes: whoever is disabled cannot be made the owner of anything."""
-        for row in self.wanted.of(noun.name):
-            current = self._current(row) or Row(row.noun, row.name)
-            changes = self._changes(row, current)
-            yield from _updates(
-                noun,
-                current,
-                [change for change in changes if change.field == ACTIVE.name and _is_late(change)],
+    def _later(self, nouns: Iterable[Noun], stage: str) -> Iterator[Step]:
+        """Changes of a later stage, from the bottom up. Whoever creates something owns it first."""
+        for row in reversed(self._rows(self.wanted, nouns)):
+            made = Row(row.noun, row.name, {OWNER.name: self.caller})
+            yield from self._updates(row, self._current(row) or made, stage)
+
+    def _updates(self, row: Row, current: Row, stage: str) -> Iterator[Step]:
+        """A step for the name, for each setter and each element that is set alone, and one for all other fields."""
+        noun = NOUNS[row.noun]
+        together: dict[object, list[Change]] = {}
+        for change in self._changes(row, current):
+            if _stage(noun, change) != stage:
+                continue
+            field = None if change.field == NAME else noun.field(change.field)
+            key = NAME if field is None else field.set
+            together.setdefault((key, len(together)) if field is not None and field.each else key, []).append(
+                change
             )
-
-    def _owners(self, noun: Noun) -> Iterator[Step]:
-        if OWNER not in noun.fields:
-            return
-        for row in reversed(self.wanted.of(noun.name)):
-            # Whoever creates something owns it first.
-            current = self._current(row) or Row(row.noun, row.name, {"owner": self.caller})
-            changes = [change for change in self._changes(row, current) if change.field == OWNER.name]
-            yield from _updates(noun, current, changes)
+        for changes in together.values():
+            yield Step(UPDATE, noun.name, current.name, tuple(changes), wanted=row.values, etag=current.etag)
 
     def _changes(self, row: Row, current: Row) -> list[Change]:
         """The fields that differ, in the order of the noun; the spelling of the name first."""
@@ -144,30 +168,74 @@ class _Planner:
         if noun.can_be_renamed and display_name(before) != display_name(after):
             found.append(Change(NAME, before, display_name(after)))
         for field in noun.fields:
-            is_value, was_value = (
-                row.values.get(field.name, field.default),
-                current.values.get(field.name, field.default),
+            is_value, was_value = (each.values.get(field.name, field.default) for each in (row, current))
+            if (
+                field is ISOLATION
+                or field.collection
+                or is_value is None
+                or _same(field, was_value, is_value)
+            ):
+                continue
+            found += (
+                _elements(field, was_value, is_value)
+                if field.each
+                else [Change(field.name, was_value, is_value)]
             )
-            if field is not MEMBERS and is_value is not None and not _same(field, was_value, is_value):
-                found.append(Change(field.name, was_value, is_value))
         return found
 
-    def _members(self, *, removing: bool) -> Iterator[Step]:
-        """Removals before additions: an edge that is turned around would be a cycle in between."""
-        for row in self.wanted.of("group"):
-            current = self.actual.rows.get(row.identity)
-            before = (
-                {principal_key(name): name for name in current.values.get("members", ())} if current else {}
-            )
-            after = {principal_key(name): name for name in row.values.get("members", ())}
-            extra = tuple(before[key] for key in sorted(set(before) - set(after)))
-            missing = tuple(sorted((after[key] for key in set(after) - set(before)), key=order))
-            if not removing and missing:
-                yield Step(MEMBERSHIP, "group", row.name, added=missing)
-            if removing and extra and self.prune:
-                yield Step(MEMBERSHIP, "group", row.name, removed=extra)
-            elif removing:
-                self._leave(f"{name} in group {row.name}" for name in extra)
+    def _collections(self, nouns: Iterable[Noun], *, removing: bool) -> Iterator[Step]:
+        """Removals before additions: a membership that is turned around would be a cycle in between."""
+        fields = [(noun, field) for noun in nouns for field in noun.fields if field.collection is not None]
+        for noun, field in fields:
+            for row in self.wanted.of(noun.name):
+                current = self.actual.rows.get(row.identity) or Row(row.noun, row.name)
+                before, after = (
+                    {principal_key(name): name for name in each.values.get(field.name, ())}
+                    for each in (current, row)
+                )
+                extra = [before[key] for key in sorted(set(before) - set(after))]
+                missing = sorted((after[key] for key in set(after) - set(before)), key=order)
+                if removing and not self.prune:
+                    self._leave(f"{name} in {noun.label} {row.name}" for name in extra)
+                else:
+                    yield from _membership(row, field, extra if removing else missing, removing=removing)
+
+    def _bindings(self) -> Iterator[Step]:
+        """Isolation and bindings, when nothing more is to be done from an unbound workspace."""
+        for row in self.wanted.rows.values():
+            if ISOLATION not in NOUNS[row.noun].fields:
+                continue
+            current = self._current(row) or Row(row.noun, row.name)
+            before, after = (each.values.get(ISOLATION.name, ISOLATION.default) for each in (current, row))
+            changes = () if before == after else (Change(ISOLATION.name, before, after),)
+            bound, removed = self._bound(row.identity)
+            isolates = bool(changes) and after != ISOLATION.default
+            unbound = "" if not isolates or self._is_bound(row.identity) else self.workspace
+            if changes or bound or removed:
+                yield Step(BIND, row.noun, row.name, changes, bound=bound, removed=removed, unbound=unbound)
+        mentioned = {binding.identity[0] for binding in self.wanted.bindings.values()} - set(self.wanted.rows)
+        for securable in sorted(mentioned):
+            bound, _ = self._bound(securable)
+            if bound:
+                yield Step(BIND, securable.noun, bound[0].object, bound=bound)
+
+    def _is_bound(self, securable: Identity) -> bool:
+        return (securable, name_key(self.workspace)) in self.wanted.bindings
+
+    def _bound(self, securable: Identity) -> tuple[tuple[Binding, ...], tuple[str, ...]]:
+        """The bindings to make on one securable, and the workspaces to unbind."""
+        wanted, actual = self.wanted.bindings, self.actual.bindings
+        keys = sorted(key for key in {**wanted, **actual} if key[0] == securable)
+        bound = tuple(
+            wanted[key]
+            for key in keys
+            if key in wanted and (key not in actual or actual[key].binding_type != wanted[key].binding_type)
+        )
+        extra = [actual[key].workspace for key in keys if key not in wanted]
+        if self.prune:
+            return bound, tuple(extra)
+        self._leave(f"binding of {securable.noun} {securable.key} to {name}" for name in extra)
+        return bound, ()
 
     def _grants(self) -> tuple[list[Difference], list[Difference], list[Difference]]:
         """The differences on the account's own securables, and the early and the late ones on all others.
@@ -207,19 +275,20 @@ class _Planner:
             return False
         return True
 
-    def _deletes(self, noun: Noun) -> Iterator[Step]:
+    def _deletes(self, nouns: Iterable[Noun]) -> Iterator[Step]:
         """What is there and not wanted: bottom up, and only when pruning or just made by the server."""
         superfluous = self._superfluous()
         for row in self._implied.values():
-            if row.noun == noun.name and row.identity in superfluous:
+            if NOUNS[row.noun] in nouns and row.identity in superfluous:
                 yield Step(DELETE, row.noun, row.name, implied=True)
-        for row in reversed(self.actual.of(noun.name)):
+        for row in reversed(self._rows(self.actual, nouns)):
+            label = f"{NOUNS[row.noun].label} {row.name}"
             if row.identity in self.wanted.rows:
                 continue
             if not self.prune:
-                self._leave([f"{noun.label} {row.name}"])
+                self._leave([label])
             elif self._is_caller(row):
-                self._plan.kept.append(f"{noun.label} {row.name}, who is asking for this")
+                self._plan.kept.append(f"{label}, who is asking for this")
             else:
                 yield Step(DELETE, row.noun, row.name, etag=row.etag)
 
@@ -228,22 +297,32 @@ class _Planner:
             self._plan.left += what
 
 
-def _is_late(change: Change) -> bool:
-    """Whether a change waits until everything is created and granted."""
-    return change.field == OWNER.name or (change.field == ACTIVE.name and not change.after)
+def _membership(row: Row, field: Field, names: list[str], *, removing: bool) -> Iterator[Step]:
+    assert field.collection is not None
+    groups = [(name,) for name in names] if field.collection.one_by_one else [tuple(names)] if names else []
+    for group in groups:
+        added, removed = ((), group) if removing else (group, ())
+        yield Step(MEMBERSHIP, row.noun, row.name, collection=field.name, added=added, removed=removed)
+
+
+def _stage(noun: Noun, change: Change) -> str:
+    if change.field == NAME:
+        return EARLY
+    # Whoever is disabled cannot be made the owner of anything, so that comes at the very end.
+    return SWITCH if change.field == ACTIVE.name and not change.after else noun.field(change.field).stage
 
 
 def _same(field: Field, one: Any, other: Any) -> bool:
     if field.shape == PRINCIPAL:
         return principal_key(one or "") == principal_key(other or "")
-    if field.shape == REFERENCE:
-        return name_key(one) == name_key(other)
-    return bool(one == other)
+    return same(field.shape, one, other)
 
 
-def _updates(noun: Noun, current: Row, changes: Iterable[Change]) -> Iterator[Step]:
-    """A step for each field that is set in a call of its own, and one for all the others together."""
-    alone = [change for change in changes if change.field == NAME or noun.field(change.field).set is not None]
-    together = tuple(change for change in changes if change not in alone)
-    for group in [*((change,) for change in alone), *([together] if together else [])]:
-        yield Step(UPDATE, noun.name, current.name, tuple(group), etag=current.etag)
+def _elements(field: Field, before: Any, after: Any) -> list[Change]:
+    """A change for each element that differs; one that goes is told by the part that names it."""
+    old, new = ({name_key(element[field.each]): element for element in each} for each in (before, after))
+    return [
+        Change(field.name, old.get(key), new.get(key, {field.each: old.get(key, {}).get(field.each)}))
+        for key in sorted({**old, **new})
+        if not same(field.shape, [old.get(key)], [new.get(key)])
+    ]

@@ -5,30 +5,34 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lakewarden.governance import lines
-from lakewarden.governance.documents import Assertion, Document, Grant, Place, Row, Scope, Terms, order
-from lakewarden.governance.nouns import COLUMN_FIELDS, COLUMNS, FLAG, NOUNS, PAIRS, TEXT, TEXTS, WORD
+from lakewarden.governance.documents import (
+    Assertion,
+    Binding,
+    Document,
+    Grant,
+    Place,
+    Row,
+    Scope,
+    Terms,
+    order,
+)
+from lakewarden.governance.fields import Field
+from lakewarden.governance.nouns import NOUNS
+from lakewarden.governance.shapes import FLAG, FORMAT, TEXT, TEXTS, TIME, WORD, fits, normal, said
 from lakewarden_policy import name_key
 
-FORMAT = 1
-TIME, FORMAT_NUMBER = "time", "format"
+READ_WRITE, READ_ONLY = "READ_WRITE", "READ_ONLY"
+BINDING_TYPES = (READ_WRITE, READ_ONLY)
 EXPECTED = {"allow": True, "deny": False}
 
-_SHAPES: Mapping[str, str] = {
-    TEXT: "a text",
-    FLAG: "true or false",
-    TEXTS: "a list of texts",
-    PAIRS: "a table of texts",
-    COLUMNS: 'a list of columns such as {name = "id", type_text = "BIGINT"}',
-    TIME: "a time with its offset, such as 2027-01-31T00:00:00Z",
-    FORMAT_NUMBER: f"the number {FORMAT}",
-}
 _GRANT = {"principal": TEXT, "privileges": TEXTS, "kind": TEXT, "object": TEXT}
 _ASSERT = {"principal": TEXT, "privilege": TEXT, "kind": TEXT, "object": TEXT, "expected": TEXT}
+_BINDING = {"kind": TEXT, "object": TEXT, "workspace": TEXT}
 _SINGLE = ("", "scope")
 
 
@@ -42,9 +46,10 @@ class Shape(NamedTuple):
 def _shapes() -> dict[str, Shape]:
     """Every table a file may hold; the top level has no name."""
     shapes = {
-        "": Shape({"format": FORMAT_NUMBER}, ()),
+        "": Shape({"format": FORMAT}, ()),
         "scope": Shape({"account": FLAG, "metastore": TEXT, "catalogs": TEXTS}, ()),
         "grant": Shape({**_GRANT, "expire_time": TIME, "reason": TEXT}, tuple(_GRANT)),
+        "binding": Shape({**_BINDING, "binding_type": WORD}, tuple(_BINDING)),
         "assert": Shape({**_ASSERT, "workspace": TEXT, "reason": TEXT}, tuple(_ASSERT)),
     }
     for noun in NOUNS.values():
@@ -139,9 +144,9 @@ def _check(table: _Table) -> list[Problem]:
         if key not in shape.keys
     ]
     found += [
-        Problem(table.place(key), f"{key} must be {_SHAPES.get(shape.keys[key], 'a text')}")
+        Problem(table.place(key), f"{key} must be {said(shape.keys[key])}")
         for key, value in table.values.items()
-        if key in shape.keys and not _fits(shape.keys[key], value)
+        if key in shape.keys and not fits(shape.keys[key], value)
     ]
     heading = f"[{table.name}]" if table.name in _SINGLE else f"[[{table.name}]]"
     found += [
@@ -152,36 +157,14 @@ def _check(table: _Table) -> list[Problem]:
     return found
 
 
-def _fits(shape: str, value: Any) -> bool:
-    if shape == FLAG:
-        return isinstance(value, bool)
-    if shape == TEXTS:
-        return isinstance(value, list) and all(isinstance(element, str) and element for element in value)
-    if shape == PAIRS:
-        return isinstance(value, Mapping) and all(isinstance(element, str) for element in value.values())
-    if shape == COLUMNS:
-        return isinstance(value, list) and all(map(_is_column, value))
-    if shape == TIME:
-        return isinstance(value, datetime) and value.tzinfo is not None
-    if shape == FORMAT_NUMBER:
-        return value == FORMAT and not isinstance(value, bool)
-    return isinstance(value, str)
-
-
-def _is_column(value: object) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and {"name", "type_text"} <= set(value) <= set(COLUMN_FIELDS)
-        and all(_fits(COLUMN_FIELDS[key], element) for key, element in value.items())
-    )
-
-
 def _take(table: _Table, document: Document) -> list[Problem]:
     """Add a table that is well-formed to the document."""
     if table.name == "scope":
         return _take_scope(table, document)
     if table.name == "grant":
         return _take_grants(table, document)
+    if table.name == "binding":
+        return _take_binding(table, document)
     if table.name == "assert":
         return _take_assertion(table, document)
     return _take_row(table, document) if table.name else []
@@ -204,7 +187,7 @@ def _take_scope(table: _Table, document: Document) -> list[Problem]:
 
 def _take_row(table: _Table, document: Document) -> list[Problem]:
     noun = NOUNS[table.name]
-    values = {field.name: _value(field.shape, table.values[field.name]) for field in noun.fields
+    values = {field.name: _kept(field, table.values[field.name]) for field in noun.fields
               if field.name in table.values}  # fmt: skip
     kept = {field.name: values[field.name] for field in noun.fields
             if field.name in values and values[field.name] != field.default}  # fmt: skip
@@ -216,22 +199,9 @@ def _take_row(table: _Table, document: Document) -> list[Problem]:
     return []
 
 
-def _value(shape: str, value: Any) -> Any:
-    """The value in the one form in which values are compared."""
-    if shape == TEXTS:
-        return tuple(sorted(value, key=order))
-    if shape == COLUMNS:
-        return [
-            {
-                key: element.strip() if key == "type_text" else element
-                for key, element in column.items()
-                if element or key in ("name", "type_text")
-            }
-            for column in value
-        ] or ()
-    if shape == WORD:
-        return value.strip().upper()
-    return dict(sorted(value.items())) if shape == PAIRS else value
+def _kept(field: Field, value: Any) -> Any:
+    """The value in the form in which values are compared; members have no order of their own."""
+    return tuple(sorted(value, key=order)) if field.shape == TEXTS else normal(field.shape, value)
 
 
 def _take_grants(table: _Table, document: Document) -> list[Problem]:
@@ -251,6 +221,22 @@ def _take_grants(table: _Table, document: Document) -> list[Problem]:
             )
         document.add_grants([grant])
     return problems
+
+
+def _take_binding(table: _Table, document: Document) -> list[Problem]:
+    values = table.values
+    binding_type = normal(WORD, values.get("binding_type", READ_WRITE))
+    if binding_type not in BINDING_TYPES:
+        return [Problem(table.place("binding_type"), f"binding_type must be {' or '.join(BINDING_TYPES)}")]
+    binding = Binding(
+        values["kind"].lower(), values["object"], values["workspace"], binding_type, table.place()
+    )
+    before = document.bindings.get(binding.identity)
+    if before is not None:
+        told = f"{binding.kind} {binding.object} is bound to {binding.workspace} already at {before.place}"
+        return [Problem(binding.place, told)]
+    document.add_bindings([binding])
+    return []
 
 
 def _take_assertion(table: _Table, document: Document) -> list[Problem]:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from lakewarden._errors import FailedPrecondition, NotFound, PermissionDenied
 from lakewarden.governance.checking import inside
 from lakewarden.governance.documents import (
     SERVICE_PRINCIPAL_PREFIX,
+    Binding,
     Document,
     Grant,
+    Identity,
     Row,
     Scope,
     Terms,
+    identity,
+    in_catalog,
     of_account,
     order,
 )
-from lakewarden.governance.nouns import MEMBERS, NOUNS, Noun, values_of
+from lakewarden.governance.fields import ISOLATION, Noun, values_of
+from lakewarden.governance.nouns import NOUNS
+from lakewarden.governance.reading import READ_WRITE, same_name
 from lakewarden_policy import name_key
 
 if TYPE_CHECKING:
@@ -81,6 +88,14 @@ class ServerReader:
         self._client = client
         self._scope = scope
         self.principals = Principals(self._account)
+        self._routes: dict[Identity, Client] = {}
+
+    def client_for(self, kind: str, name: str) -> Client:
+        """The client to call about an object: outside of any workspace for the account's, from a bound one where it is isolated."""
+        if of_account(kind):
+            return self._account
+        anchor = identity("catalog", name.partition(".")[0]) if in_catalog(kind) else identity(kind, name)
+        return self._routes.get(anchor, self._client)
 
     def read(self, *, contents: bool = True) -> Document:
         """The document; without `contents` only what belongs to the account."""
@@ -102,7 +117,7 @@ class ServerReader:
                     self._take(document, noun, message)
 
     def _read_below(self, document: Document, noun: Noun, parent: str) -> None:
-        for message in noun.list(self._client, parent):
+        for message in noun.list(self.client_for(noun.inside, parent) if parent else self._client, parent):
             row = self._take(document, noun, message)
             if row is None:
                 continue
@@ -118,21 +133,55 @@ class ServerReader:
         values = values_of(noun, message)
         if "owner" in values:
             values["owner"] = self.principals.in_files(values["owner"])
-        if MEMBERS in noun.fields:
-            members = [self.principals.in_files(member.name) for member in self._account.groups.members(name)]
-            values |= {"members": tuple(sorted(members, key=order))} if members else {}
+        for field in noun.fields:
+            if field.collection is not None:
+                names = field.collection.read(self.client_for(noun.name, name), name)
+                found = sorted(map(self.principals.in_files, names), key=order)
+                values |= {field.name: tuple(found)} if found else {}
         row = Row(noun.name, name, values, etag=message.etag)
         document.add(row)
+        if ISOLATION in noun.fields:
+            self._read_bindings(document, row)
         if not noun.is_principal:
             document.add_grants(self._grants(noun.name, name))
         return row
 
+    def _read_bindings(self, document: Document, row: Row) -> None:
+        """Add the bindings of a securable, and find a workspace to work on it from when it is isolated.
+
+        Raises PermissionDenied when the caller is assigned to none: its content would look empty.
+        """
+        try:
+            found = self._client.workspace_bindings.get(row.noun, row.name).bindings
+        except PermissionDenied:
+            # Bindings are the owner's business. Whoever sees the object without being that is in a bound workspace.
+            return
+        bindings = [
+            Binding(row.noun, row.name, each.workspace, _binding_type(each.binding_type)) for each in found
+        ]
+        document.add_bindings(bindings)
+        # A read-only workspace shows no grants but the caller's own: listing all of them needs MANAGE.
+        usable = [binding.workspace for binding in bindings if binding.binding_type == READ_WRITE]
+        if row.values.get(ISOLATION.name, ISOLATION.default) == ISOLATION.default:
+            return
+        if any(same_name(name, self._client.workspace) for name in usable):
+            return
+        for name in usable:
+            client = self._client.with_workspace(name)
+            if _may_enter(client):
+                self._routes[row.identity] = client
+                return
+        raise PermissionDenied(
+            f"{row.noun} {row.name} is isolated from workspace {self._client.workspace}, and you are assigned to none "
+            f"it is bound to with READ_WRITE ({', '.join(usable) or 'there is none'})"
+        )
+
     def _grants(self, kind: str, name: str) -> Iterator[Grant]:
-        client = self._account if of_account(kind) else self._client
-        for assignment in client.grants.list(kind, name):
+        for assignment in self.client_for(kind, name).grants.list(kind, name):
             principal = self.principals.in_files(assignment.principal)
-            for privilege in assignment.privileges:
-                yield Grant(principal, privilege, kind, name, Terms())
+            for held in assignment.grants:
+                if not held.expired:
+                    yield Grant(principal, held.privilege, kind, name, _terms(held))
 
     def require_whole(self, *, contents: bool = True) -> None:
         """Raises PermissionDenied when the caller would see only part of what the scope covers."""
@@ -151,9 +200,12 @@ class ServerReader:
 
     def _holds(self, own: Collection[str], privilege: str, kind: str, name: str) -> bool:
         """Whether one of the caller's names was granted a privilege; everybody may see their own grants."""
-        client = self._account if of_account(kind) else self._client
         try:
-            held = [row for row in client.grants.list(kind, name) if name_key(row.principal) in own]
+            held = [
+                row
+                for row in self.client_for(kind, name).grants.list(kind, name)
+                if name_key(row.principal) in own
+            ]
         except (PermissionDenied, NotFound):
             return False
         return any(privilege in row.privileges for row in held)
@@ -170,6 +222,25 @@ class ServerReader:
     def _own_names(self) -> set[str]:
         session = self._account.session.get()
         return {name_key(name) for name in (session.principal, *session.groups)}
+
+
+def _may_enter(client: Client) -> bool:
+    """Whether the caller is assigned to the client's workspace; the session names it only then."""
+    try:
+        return bool(client.session.get().workspace)
+    except PermissionDenied:
+        return False
+
+
+def _binding_type(number: int) -> str:
+    from lakewarden.v1.workspace_bindings_pb2 import BindingType
+
+    return BindingType.Name(number).removeprefix("BINDING_TYPE_")  # type: ignore[arg-type]
+
+
+def _terms(held: Any) -> Terms:
+    ends = held.expire_time.ToDatetime(UTC) if held.HasField("expire_time") else None
+    return Terms(ends, held.reason)
 
 
 def _partial(what: str, who: str) -> PermissionDenied:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from lakewarden.governance.documents import Grant, Row
+from lakewarden.governance.documents import Binding, Grant, Row
 from lakewarden.governance.nouns import NOUNS
+from lakewarden.governance.reading import READ_WRITE
 from lakewarden.governance.toml import time_text
 
 CREATE, UPDATE, DELETE = "create", "update", "delete"
-GRANT, REVOKE, MEMBERSHIP = "grant", "revoke", "membership"
+GRANT, REVOKE, MEMBERSHIP, BIND = "grant", "revoke", "membership", "bind"
 
 
 class Change(NamedTuple):
@@ -35,8 +36,14 @@ class Step:
     principal: str = ""
     granted: tuple[Grant, ...] = ()
     revoked: tuple[str, ...] = ()
+    collection: str = ""
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    wanted: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """All values the object shall have: some fields are set together with others that stay."""
+    bound: tuple[Binding, ...] = ()
+    unbound: str = ""
+    """The calling workspace, where isolating would bind it and the files do not."""
     etag: str = ""
     implied: bool = False
     """Takes away what the server itself made a moment before, so nobody needs to be asked."""
@@ -65,6 +72,13 @@ class Step:
                 yield "-", f"remove {', '.join(self.removed)} from {label}"
             if self.added:
                 yield "+", f"add {', '.join(self.added)} to {label}"
+        elif self.action == BIND:
+            if self.changes:
+                yield "~", f"update {label}"
+            if self.removed:
+                yield "-", f"unbind {label} from {', '.join(self.removed)}"
+            if self.bound:
+                yield "+", f"bind {label} to {', '.join(map(_bound, self.bound))}"
         else:
             yield {CREATE: "+", UPDATE: "~", DELETE: "-"}[self.action], f"{self.action} {label}"
 
@@ -86,6 +100,7 @@ class Step:
             ],
             "granted": [grant.privilege for grant in self.granted],
             "revoked": list(self.revoked),
+            "bound": {binding.workspace: binding.binding_type for binding in self.bound},
             "added": list(self.added),
             "removed": list(self.removed),
         }
@@ -113,7 +128,7 @@ class Plan:
                 counted[GRANT] += bool(step.granted)
                 counted[REVOKE] += bool(step.revoked)
             else:
-                counted[UPDATE if step.action == MEMBERSHIP else step.action] += 1
+                counted[UPDATE if step.action in (MEMBERSHIP, BIND) else step.action] += 1
         words = [f"{counted[action]} to {action}" for action in (CREATE, UPDATE, DELETE, GRANT, REVOKE)]
         steps = "1 step" if len(self.steps) == 1 else f"{len(self.steps)} steps"
         return f"{steps}: {', '.join(words)}" if self.steps else "nothing to do"
@@ -129,6 +144,10 @@ def created(row: Row, values: dict[str, Any]) -> Step:
 def _terms(grant: Grant) -> str:
     until = f" until {time_text(grant.terms.expire_time)}" if grant.terms.expire_time else ""
     return until + (f" because {grant.terms.reason}" if grant.terms.reason else "")
+
+
+def _bound(binding: Binding) -> str:
+    return binding.workspace if binding.binding_type == READ_WRITE else f"{binding.workspace} (READ_ONLY)"
 
 
 def _shown(value: Any) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lakewarden.governance.documents import Document, Grant, Row, Scope, Terms, order
+from lakewarden.governance.documents import Binding, Document, Grant, Row, Scope, Terms, order
 from lakewarden.governance.nouns import NOUNS
-from lakewarden.governance.reading import FORMAT
+from lakewarden.governance.reading import READ_WRITE
+from lakewarden.governance.shapes import FORMAT_NUMBER
 from lakewarden.governance.toml import write_tables
 
 _KINDS = ("account", *NOUNS)
@@ -18,8 +19,9 @@ def write(document: Document) -> str:
     tables = [] if document.scope is None else [("scope", _scope(document.scope))]
     for noun in NOUNS:
         tables += [(noun, _row(row)) for row in document.of(noun)]
+    tables += [("binding", values) for values in _bindings(document)]
     tables += [("grant", values) for values in _grants(document)]
-    return write_tables({"format": FORMAT}, tables, single=["scope"])
+    return write_tables({"format": FORMAT_NUMBER}, tables, single=["scope"])
 
 
 def _scope(scope: Scope) -> dict[str, Any]:
@@ -35,6 +37,15 @@ def _row(row: Row) -> dict[str, Any]:
     noun = NOUNS[row.noun]
     kept = {field.name: row.values[field.name] for field in noun.fields if field.name in row.values}
     return {noun.key: row.name, **kept}
+
+
+def _bindings(document: Document) -> Iterator[dict[str, Any]]:
+    def place(binding: Binding) -> tuple[Any, ...]:
+        return _KINDS.index(binding.kind), order(binding.object), order(binding.workspace)
+
+    for binding in sorted(document.bindings.values(), key=place):
+        values = {"kind": binding.kind, "object": binding.object, "workspace": binding.workspace}
+        yield values | ({} if binding.binding_type == READ_WRITE else {"binding_type": binding.binding_type})
 
 
 def _grants(document: Document) -> Iterator[dict[str, Any]]:
