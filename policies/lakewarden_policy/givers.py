@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 from lakewarden_policy.decide import Decider
@@ -12,7 +13,10 @@ from lakewarden_policy.remedies import Action, Remedy
 
 GIVERS_MAX: Final = 10
 """Whoever needs a grant asks one of them, not all."""
-MEMBERS_TRIED_MAX: Final = 1_000
+MEMBERS_TRIED_MAX: Final = 200
+"""Members of one group: where so many cannot, its other members hardly can."""
+ATTEMPTS_MAX: Final = 2_000
+"""Decisions one answer may cost."""
 
 
 class Giver(NamedTuple):
@@ -26,11 +30,13 @@ class Giver(NamedTuple):
 
 def givers_of(decider: Decider, workspace_id: str | None, remedy: Remedy) -> tuple[Giver, ...]:
     """Those who can do what a remedy asks for, the nearest first: its owner, its containers', the admins."""
+    operation, selector, objects = operation_of(decider, remedy)
     found: dict[str, Giver] = {}
-    workspaces = _workspaces(decider, workspace_id, remedy)
-    for row in _candidates(decider, remedy):
-        if row.principal_id not in found and (giver := _giver(decider, workspaces, remedy, row)):
-            found[row.principal_id] = giver
+    for row, actor, workspace in islice(_attempts(decider, workspace_id, remedy), ATTEMPTS_MAX):
+        if row.principal_id in found:
+            continue
+        if decider.operation(actor, workspace, operation, objects, selector=selector).allowed:
+            found[row.principal_id] = Giver(row.principal_id, row, workspace, actor)
             if len(found) == GIVERS_MAX:
                 break
     return tuple(found.values())
@@ -49,13 +55,15 @@ def operation_of(decider: Decider, remedy: Remedy) -> tuple[str, str | None, dic
     return f"{kind}.update", None, objects
 
 
-def _giver(decider: Decider, workspaces: tuple[str | None, ...], remedy: Remedy, row: Row) -> Giver | None:
-    operation, selector, objects = operation_of(decider, remedy)
-    for actor in _actors(decider, row.principal_id):
-        for workspace in workspaces:
-            if decider.operation(actor, workspace, operation, objects, selector=selector).allowed:
-                return Giver(row.principal_id, row, workspace, actor)
-    return None
+def _attempts(
+    decider: Decider, workspace_id: str | None, remedy: Remedy
+) -> Iterator[tuple[Row, str, str | None]]:
+    """Whom to try, for which row, calling from where."""
+    workspaces = _workspaces(decider, workspace_id, remedy)
+    for row in _candidates(decider, remedy):
+        for actor in islice(_actors(decider, row.principal_id), MEMBERS_TRIED_MAX):
+            for workspace in workspaces:
+                yield row, actor, workspace
 
 
 def _candidates(decider: Decider, remedy: Remedy) -> Iterator[Row]:
@@ -85,21 +93,22 @@ def _actors(decider: Decider, principal_id: str) -> Iterator[str]:
         yield principal_id
         return
     if principal_id == ACCOUNT_USERS_ID:
-        members = [each.id for each in snapshot.principals.values() if each.kind != "GROUP"]
-        yield from members[:MEMBERS_TRIED_MAX]
+        yield from (each.id for each in snapshot.principals.values() if each.kind != "GROUP")
         return
     yield from _members(decider, principal_id)
 
 
 def _members(decider: Decider, group_id: str) -> Iterator[str]:
     snapshot = decider.snapshot
-    found, waiting = {group_id: None}, [group_id]
-    while waiting and len(found) < MEMBERS_TRIED_MAX:
+    seen, waiting = {group_id}, [group_id]
+    while waiting:
         for member in snapshot.members_of(waiting.pop()):
-            if member not in found and member in snapshot.principals:
-                found[member] = None
-                waiting.append(member)
-    yield from (each for each in found if snapshot.principals[each].kind != "GROUP")
+            if member not in seen and member in snapshot.principals:
+                seen.add(member)
+                if snapshot.principals[member].kind == "GROUP":
+                    waiting.append(member)
+                else:
+                    yield member
 
 
 def _workspaces(decider: Decider, workspace_id: str | None, remedy: Remedy) -> tuple[str | None, ...]:

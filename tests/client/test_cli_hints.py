@@ -13,7 +13,11 @@ Captured = pytest.CaptureFixture[str]
 
 
 def test_each_fix_is_shown_as_a_command_too(wire: WireServer, capsys: Captured) -> None:
-    fixes = ["GRANT USE SCHEMA ON SCHEMA a.b TO `bob@x.io`", "GRANT SELECT ON TABLE a.b.c TO `the analysts`"]
+    fixes = [
+        "GRANT USE SCHEMA ON SCHEMA a.b TO `bob@x.io`",
+        "GRANT SELECT ON TABLE a.b.c TO `the analysts`",
+        "GRANT EXECUTE ON REGISTERED MODEL A.B.TO TO `bob@x.io`",
+    ]
     reply = authorization_pb2.CheckResponse(verdict=authorization_pb2.Verdict(reason="no", fixes=fixes))
     wire.answers["AuthorizationService/Check"] = lambda *_: reply
     assert main(["check", "bob@x.io", "SELECT", "table", "a.b.c", "--endpoint", wire.endpoint]) == 1
@@ -21,6 +25,7 @@ def test_each_fix_is_shown_as_a_command_too(wire: WireServer, capsys: Captured) 
     commands = [
         "lakewarden grant 'USE SCHEMA' schema a.b bob@x.io",
         "lakewarden grant SELECT table a.b.c 'the analysts'",
+        "lakewarden grant EXECUTE registered_model A.B.TO bob@x.io",
     ]
     assert shown == [f"run: {command}" for command in commands]
     wire.answers["TableService/GetTable"] = fail(

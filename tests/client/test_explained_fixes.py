@@ -30,7 +30,7 @@ Command = Callable[..., tuple[int, Any]]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[EmbeddedServer]:
-    """A random world with owners at every level, groups in groups, a disabled user and three workspaces."""
+    """A random world with owners at every level, groups in groups, a disabled user, an isolated catalog and three workspaces."""
     rng = random.Random(SEED)
     with serve() as server:
         admin = server.client()
@@ -43,6 +43,8 @@ def server() -> Iterator[EmbeddedServer]:
         admin.workspaces.create("lab", metastore="metastore")
         admin.workspaces.create("adrift")
         _fill(rng, admin)
+        admin.workspace_bindings.update("catalog", "south", isolated=True, add={"lab": "READ_ONLY"})
+        admin.workspace_bindings.update("catalog", "south", add=["workspace"])
         admin.users.disable(USERS[5])
         yield server
 
@@ -126,7 +128,7 @@ def test_commands_of_an_explanation_run_by_whom_it_names_make_it_allowed_and_non
         done += 1
         if done == DENIALS:
             break
-    assert set(actions) == {"ATTACH", "ENABLE", "GRANT"}
+    assert set(actions) == {"ATTACH", "BIND", "ENABLE", "GRANT"}
     assert actions["GRANT"] > DENIALS
 
 
@@ -154,6 +156,10 @@ def _undo(fix: dict[str, Any], giver: Client) -> None:
         giver.users.disable(fix["principal"])
     elif fix["action"] == "ATTACH":
         giver.workspaces.detach(fix["workspace"])
+    elif fix["action"] == "BIND" and fix["workspace"] == "lab":
+        giver.workspace_bindings.update("catalog", fix["full_name"], add={"lab": "READ_ONLY"})
+    elif fix["action"] == "BIND":
+        giver.workspace_bindings.update("catalog", fix["full_name"], remove=[fix["workspace"]])
     else:
         kind = fix["securable_type"].lower()
         giver.grants.revoke(fix["privilege"], kind, fix["full_name"], fix["principal"])
@@ -164,6 +170,8 @@ def _redo(fix: dict[str, Any], giver: Client) -> None:
         giver.users.enable(fix["principal"])
     elif fix["action"] == "ATTACH":
         giver.workspaces.attach(fix["workspace"], fix["full_name"])
+    elif fix["action"] == "BIND":
+        giver.workspace_bindings.update("catalog", fix["full_name"], add=[fix["workspace"]])
     else:
         kind = fix["securable_type"].lower()
         giver.grants.grant(fix["privilege"], kind, fix["full_name"], fix["principal"])

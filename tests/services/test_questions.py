@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -163,6 +164,14 @@ def test_effective_privileges_expand_all_privileges_and_tell_what_cannot_be_used
     assert set(held) == {"SELECT", "MODIFY", "APPLY_TAG", "ALL_PRIVILEGES"}
     assert {source.privilege for source in held["SELECT"].sources} == {"ALL_PRIVILEGES"}
     assert not any(each.usable for each in held.values())
+
+
+def test_effective_privileges_show_when_a_grant_ends(admin: Client) -> None:
+    admin.users.create("guest@example.com")
+    end = datetime(2099, 1, 1, tzinfo=UTC)
+    admin.grants.grant("SELECT", "table", TABLE, "guest@example.com", expire_time=end)
+    (held,) = admin.grants.effective("table", TABLE, "guest@example.com")
+    assert held.sources[0].expire_time.ToDatetime(UTC) == end
 
 
 def test_effective_privileges_of_others_are_for_who_may_grant(bob: Client, admin: Client) -> None:

@@ -30,7 +30,7 @@ def fix_command(fix: Fix, *, workspace: str = "") -> str:
         privilege = fix.privilege.replace("_", " ")
         words = ["grant", privilege, kind, fix.full_name, fix.principal]
     elif fix.action == Fix.BIND:
-        words = ["binding", "update", kind, fix.full_name, "--add", fix.workspace]
+        words = ["binding", "update", kind.replace("_", "-"), fix.full_name, "--add", fix.workspace]
     elif fix.action == Fix.ATTACH:
         words = ["workspace", "attach", fix.workspace, fix.full_name]
     else:

@@ -74,6 +74,8 @@ def list_principals(request: pb.ListPrincipalsRequest, call: Call) -> pb.ListPri
     last = call.pager.read(list_name, request.page_token) if request.page_token else ""
     found = principals_allowed(call.decider, call.workspace_id, call.self_id, privilege, after=last)
     page, more = _page(found, request.page_size)
+    # Who may list the grants of a view need not see what its owner holds on the tables it reads.
+    told = {call.self_id, *call.snapshot.ancestors(call.self_id)}
     return pb.ListPrincipalsResponse(
         principals=[
             pb.AllowedPrincipal(
@@ -81,6 +83,7 @@ def list_principals(request: pb.ListPrincipalsRequest, call: Call) -> pb.ListPri
                 how=[
                     source_message(source_of(call.decider, principal.id, row), call)
                     for row in dict.fromkeys(proof)
+                    if row.object_id in told
                 ],
             )
             for principal, proof in page

@@ -47,8 +47,7 @@ def explain(request: pb.ExplainRequest, call: Call) -> pb.ExplainResponse:
     privilege = parse_privilege(call, kind, request.privilege)
     answer = explain_access(call.decider, subject, view.workspace_id, call.self_id, privilege)
     if answer.allowed:
-        proof = [step_message(step.need, step.source, call) for step in answer.steps if step.source]
-        return pb.ExplainResponse(allowed=True, proof=proof, revision=call.revision)
+        return pb.ExplainResponse(allowed=True, proof=view.proof(answer), revision=call.revision)
     problems = list(dict.fromkeys(view.problems(answer)))
     return pb.ExplainResponse(problems=problems, fixes=view.fixes(answer), revision=call.revision)
 
@@ -86,6 +85,11 @@ class View:
         return decider.visible(call.caller.id, call.workspace_id, object_id) or decider.visible(
             self.subject_id, self.workspace_id, object_id
         )
+
+    def proof(self, answer: Answer) -> list[pb.ProofStep]:
+        """The steps of a yes, without what an owner holds on something the reader does not see."""
+        told = (step for step in answer.steps if self._tells(step.need.object_id))
+        return [step_message(step.need, step.source, self.call) for step in told if step.source]
 
     def problems(self, answer: Answer) -> Iterator[str]:
         """Everything that is missing or in the way, a sentence each."""
