@@ -24,6 +24,11 @@ CATALOGS = ("north", "south")
 TABLES = [
     f"{catalog}.{schema}.{table}" for catalog in CATALOGS for schema in ("a", "b") for table in ("s", "t")
 ]
+VIEWS = {
+    "north.a.v": "SELECT 1 AS one FROM north.a.s, south.b.t",
+    "south.b.v": "SELECT 1 AS one FROM south.a.s",
+    "north.b.w": "SELECT one FROM north.a.v",
+}
 WORKSPACES = ("workspace", "lab", "adrift")
 Command = Callable[..., tuple[int, Any]]
 
@@ -61,6 +66,10 @@ def _fill(rng: random.Random, admin: Client) -> None:
     for table in TABLES:
         admin.tables.create(table)
         owned.append(("table", table, admin.tables))
+    for view, definition in VIEWS.items():
+        admin.grants.grant("SELECT", "catalog", view.partition(".")[0], admin.session.get().principal)
+        admin.views.create(view, definition)
+        owned.append(("view", view, admin.views))
     for kind, name, resource in owned:
         for _ in range(3):
             privilege = rng.choice(policy.grantable(kind.upper()))
@@ -94,9 +103,14 @@ def run(
 def _questions(rng: random.Random) -> Iterator[str]:
     """Random accesses as the arguments of `explain`."""
     policy = load_policy()
-    names = {"table": TABLES, "schema": [f"{catalog}.a" for catalog in CATALOGS], "catalog": CATALOGS}
+    names = {
+        "table": TABLES,
+        "view": [*VIEWS],
+        "schema": [f"{catalog}.a" for catalog in CATALOGS],
+        "catalog": CATALOGS,
+    }
     while True:
-        kind = rng.choice(("table", "table", "schema", "catalog"))
+        kind = rng.choice(("table", "view", "view", "schema", "catalog"))
         privileges = [name for name in policy.grantable(kind.upper()) if name != "ALL_PRIVILEGES"]
         name, privilege = rng.choice(list(names[kind])), rng.choice(privileges)
         place = rng.choice((*WORKSPACES, "workspace"))
@@ -107,7 +121,7 @@ def test_commands_of_an_explanation_run_by_whom_it_names_make_it_allowed_and_non
     server: EmbeddedServer, run: Command
 ) -> None:
     rng, actions = random.Random(SEED), Counter[str]()
-    done = 0
+    done, through_owners = 0, 0
     for question in _questions(rng):
         code, answer = run(f"explain {question}")
         if code == 0:
@@ -126,10 +140,12 @@ def test_commands_of_an_explanation_run_by_whom_it_names_make_it_allowed_and_non
         for fix, giver in reversed(list(zip(fixes, done_by, strict=True))):
             _undo(fix, giver)
         done += 1
+        through_owners += any(fix["principal"] not in ("", question.split()[0]) for fix in fixes)
         if done == DENIALS:
             break
     assert set(actions) == {"ATTACH", "BIND", "ENABLE", "GRANT"}
     assert actions["GRANT"] > DENIALS
+    assert through_owners
 
 
 def _run_by_one_of(

@@ -131,6 +131,38 @@ def test_explain_refuses_what_is_no_privilege_and_nobody(admin: Client) -> None:
         admin.authorization.explain("SELECT", "table", TABLE, subject="nobody@example.com")
 
 
+def test_explain_tells_what_a_view_owner_lacks_to_who_sees_what_the_view_reads(
+    world: EmbeddedServer, admin: Client, bob: Client
+) -> None:
+    admin.grants.grant("ALL PRIVILEGES", "catalog", "main", ADMIN)
+    admin.views.create("main.sales.shared", "SELECT 1 AS one FROM main.sales.parts")
+    admin.views.set_owner("main.sales.shared", OWEN)
+    admin.grants.grant("SELECT", "view", "main.sales.shared", BOB)
+    told = admin.authorization.explain("SELECT", "view", "main.sales.shared", subject=BOB)
+    assert [fix.statement for fix in told.fixes] == [
+        f"GRANT SELECT ON TABLE main.sales.parts TO `{OWEN}`",
+        f"GRANT USE SCHEMA ON SCHEMA main.sales TO `{OWEN}`",
+    ]
+    hidden = bob.authorization.explain("SELECT", "view", "main.sales.shared")
+    assert not hidden.fixes
+    assert "parts" not in str(hidden)
+    assert f"{OWEN}, with whose rights it runs, may not use something it reads" in hidden.problems
+    for fix in told.fixes:
+        kind = "table" if fix.privilege == "SELECT" else "schema"
+        world.client_as("owen").grants.grant(fix.privilege, kind, fix.full_name, OWEN)
+    proof = bob.authorization.explain("SELECT", "view", "main.sales.shared")
+    assert proof.allowed
+    assert "parts" not in str(proof)
+    (how,) = (
+        each.how
+        for each in admin.authorization.list_principals("SELECT", "view", "main.sales.shared")
+        if each.principal == BOB
+    )
+    assert {source.full_name for source in how} == {"main.sales.shared", "main.sales", "main"}
+    admin.views.delete("main.sales.shared")
+    admin.grants.revoke("ALL PRIVILEGES", "catalog", "main", ADMIN)
+
+
 def test_engine_explains_for_assigned_subjects_only(world: EmbeddedServer, admin: Client) -> None:
     name = admin.service_principals.create("asking").name
     admin.grants.grant(["USER", "QUERY ENGINE"], "workspace", "workspace", name)
