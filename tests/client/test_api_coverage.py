@@ -288,4 +288,6 @@ def test_command_calls_its_rpc(wire: WireServer, rpc: str, line: str, output: st
     arguments = [word.replace("id_INT", "id INT") for word in line.split()]
     code = main([*arguments, "--endpoint", wire.endpoint, "-o", output])
     assert code == (1 if line.startswith(("check", "explain", "simulate")) else 0)
-    assert [call.rpc for call in wire.calls] == [rpc]
+    called = [call.rpc for call in wire.calls]
+    # `ls` asks for every kind a schema holds, tables first.
+    assert (called[:1] if line.startswith("ls ") else called) == [rpc]

@@ -159,6 +159,28 @@ def test_namespace_verbs(run: Run, catalog: str) -> None:
     assert run("ls", as_user="stranger") == []
 
 
+def test_namespace_shows_every_kind_of_object(
+    run: Run, catalog: str, admin: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    admin.volumes.create("main.sales.orders")
+    admin.models.create("main.sales.churn")
+    kinds = [
+        ("main.sales.orders", "TABLE"),
+        ("main.sales.orders", "VOLUME"),
+        ("main.sales.churn", "REGISTERED_MODEL"),
+    ]
+    assert [(row["full_name"], row["securable_type"]) for row in run("ls main.sales")] == kinds
+    assert [row["securable_type"] for row in run("ls main.sales.orders")] == ["TABLE", "VOLUME"]
+    assert _names(run("ls main.sales.churn")) == ["main.sales.churn"]
+    run("ls main.sales.nothing", exits=3)
+    assert main(["tree", "main.sales"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "├── orders",
+        "├── orders (volume)",
+        "└── churn (registered model)",
+    ]
+
+
 def test_grants_decide_what_check_answers(run: Run, catalog: str, lakewarden_server: EmbeddedServer) -> None:
     lakewarden_server.token_of("bob")
     question = f"check {BOB} SELECT table main.sales.orders"

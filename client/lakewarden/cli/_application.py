@@ -61,7 +61,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "profile": ("profiles:profile", "Manage the profiles on this machine."),
     "version": ("session:version", "Show the version."),
     "completion": ("session:completion", "Print the completion script of a shell."),
-    "ls": ("namespace:ls", "List what is inside a path: catalogs, schemas or tables."),
+    "ls": ("namespace:ls", "List what is inside a path: catalogs, schemas, or what a schema holds."),
     "tree": ("namespace:tree", "Draw the namespace as far as you may see it."),
     "metastore": ("metastores:metastore", "Manage metastores."),
     "workspace": ("workspaces:workspace", "Manage workspaces and their members."),
