@@ -164,9 +164,13 @@ def test_namespace_shows_every_kind_of_object(
 ) -> None:
     admin.volumes.create("main.sales.orders")
     admin.models.create("main.sales.churn")
+    admin.views.create("main.sales.recent", "SELECT id FROM main.sales.orders")
+    admin.functions.create("main.sales.one", (), "INTEGER", "1")
     kinds = [
         ("main.sales.orders", "TABLE"),
+        ("main.sales.recent", "VIEW"),
         ("main.sales.orders", "VOLUME"),
+        ("main.sales.one", "FUNCTION"),
         ("main.sales.churn", "REGISTERED_MODEL"),
     ]
     assert [(row["full_name"], row["securable_type"]) for row in run("ls main.sales")] == kinds
@@ -176,7 +180,9 @@ def test_namespace_shows_every_kind_of_object(
     assert main(["tree", "main.sales"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "├── orders",
+        "├── recent (view)",
         "├── orders (volume)",
+        "├── one (function)",
         "└── churn (registered model)",
     ]
 

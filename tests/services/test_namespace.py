@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,16 @@ from lakewarden_server.testing import EmbeddedServer
 from services.errors import fails
 
 Fresh = Callable[[str], str]
-IN_A_SCHEMA = {"tables": "table", "volumes": "volume", "models": "registered_model"}
-"""The client's resource for each kind that lives in a schema."""
+IN_A_SCHEMA: dict[str, tuple[str, str, tuple[Any, ...]]] = {
+    "tables": ("table", "SELECT", ()),
+    "views": ("view", "SELECT", ("SELECT 1 AS one",)),
+    "materialized_views": ("materialized_view", "REFRESH", ("SELECT 1 AS one",)),
+    "streaming_tables": ("streaming_table", "SELECT", ("SELECT 1 AS one",)),
+    "volumes": ("volume", "READ VOLUME", ()),
+    "functions": ("function", "EXECUTE", ((), "INTEGER", "1")),
+    "models": ("registered_model", "EXECUTE", ()),
+}
+"""The client's resource for each kind that lives in a schema: its name, a privilege on it and what its creation needs."""
 COLUMNS = [{"name": "id", "type_text": "BIGINT"}]
 
 
@@ -80,16 +89,16 @@ def test_every_kind_of_object_keeps_its_containers_and_goes_with_them_by_force(
     name, reader = fresh("catalog"), fresh("reader")
     server.client_as(reader)
     admin.catalogs.create(name)
-    made = getattr(admin, nouns).create(f"{name}.default.thing")
-    kind = IN_A_SCHEMA[nouns]
-    admin.grants.grant("APPLY TAG", kind, made.full_name, f"{reader}@example.com")
+    kind, privilege, definition = IN_A_SCHEMA[nouns]
+    made = getattr(admin, nouns).create(f"{name}.default.thing", *definition)
+    admin.grants.grant(privilege, kind, made.full_name, f"{reader}@example.com")
     for delete, target in ((admin.catalogs.delete, name), (admin.schemas.delete, f"{name}.default")):
         with fails("NOT_EMPTY", "FAILED_PRECONDITION", saying=target):
             delete(target)
     admin.catalogs.delete(name, force=True)
     admin.catalogs.create(name)
     assert list(getattr(admin, nouns).list(f"{name}.default")) == []
-    again = getattr(admin, nouns).create(f"{name}.default.thing")
+    again = getattr(admin, nouns).create(f"{name}.default.thing", *definition)
     assert again.id != made.id
     assert list(admin.grants.list(kind, again.full_name)) == []
 
@@ -101,7 +110,7 @@ def test_owner_of_any_kind_of_object_is_not_deleted_before_it(
     name, owner = fresh("catalog"), f"{fresh('owner')}@example.com"
     server.client_as(owner)
     admin.catalogs.create(name)
-    made = getattr(admin, nouns).create(f"{name}.default.thing")
+    made = getattr(admin, nouns).create(f"{name}.default.thing", *IN_A_SCHEMA[nouns][2])
     getattr(admin, nouns).set_owner(made.full_name, owner)
     with fails("PRINCIPAL_OWNS_SECURABLES", "FAILED_PRECONDITION", saying="transfer"):
         admin.users.delete(owner)

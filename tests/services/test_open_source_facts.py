@@ -32,9 +32,6 @@ ELSEWHERE: Mapping[str, str] = {
     "catalog 18": "storage roots are asked with the locations",
     "catalog 19": "content types and bodies are HTTP's; what is no message is refused by gRPC before us",
     "schema 8": "storage roots are asked with the locations",
-    "others 7": "functions have a suite of their own",
-    "others 8": "functions have a suite of their own",
-    "others 9": "functions have a suite of their own",
     **{f"place {number}": "credentials and locations have a suite of their own" for number in range(1, 12)},
     "rest 1": "no storage credentials are vended, so there are no staging tables",
     "rest 2": "no storage credentials are vended, so there are no staging tables",
@@ -318,6 +315,19 @@ def test_volume_is_seen_and_changed_by_its_owner_and_those_above(cast: Cast) -> 
     _denied(cast.second.client.volumes.delete, files)
     assert cast.first.client.volumes.update(files, comment="ours").comment == "ours"
     cast.first.client.volumes.delete(files)
+
+
+@facts("others 7", "others 8", "others 9")
+def test_function_is_created_with_the_right_and_kept_from_strangers(cast: Cast) -> None:
+    cast.enter(cast.second)
+    _denied(cast.second.client.functions.create, f"{cast.schema}.one", (), "INTEGER", "1")
+    cast.give(cast.second, schema=["CREATE FUNCTION"])
+    one = cast.second.client.functions.create(f"{cast.schema}.one", (), "INTEGER", "1").full_name
+    assert _names(cast.regular.client.functions.list(cast.schema)) == set()
+    _denied(cast.regular.client.functions.get, one)
+    _denied(cast.regular.client.functions.delete, one)
+    assert cast.second.client.functions.get(one).full_name == one
+    cast.second.client.functions.delete(one)
 
 
 @facts("others 10", "others 11", "others 12")

@@ -379,3 +379,19 @@ def test_hourly_work_of_the_server_includes_the_purge(both: EmbeddedServer, tabl
     assert _rows(both, Column, "table_id", deleted) == 0
     with both.app.database.read() as uow:
         assert uow.session.get_one(Table, deleted).name == "orders"
+
+
+def test_row_filter_and_masks_come_back_with_the_table(both: EmbeddedServer, table: str) -> None:
+    admin, schema = both.client(), _schema(table)
+    admin.functions.create(f"{schema}.few", ["id BIGINT"], "BOOLEAN", "id < 10")
+    admin.functions.create(f"{schema}.hidden", ["amount DOUBLE"], "DOUBLE", "NULL")
+    admin.tables.set_row_filter(table, f"{schema}.few", ["id"])
+    before = admin.tables.set_column_mask(table, "amount", f"{schema}.hidden")
+    admin.tables.delete(table)
+    again = admin.tables.create(table, COLUMNS)
+    assert not again.HasField("row_filter")
+    admin.tables.delete(table, etag=again.etag)
+    restored = admin.tables.undelete(table, table_id=before.id)
+    assert restored.row_filter == before.row_filter
+    assert restored.columns == before.columns
+    assert restored.columns[1].mask.function == f"{schema}.hidden"

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
 LEVELS = ("CATALOG", "SCHEMA")
 """Kinds that hold others."""
-IN_A_SCHEMA = (("TABLE", "tables"), ("VOLUME", "volumes"), ("REGISTERED_MODEL", "models"))
+IN_A_SCHEMA = (
+    ("TABLE", "tables"),
+    ("VIEW", "views"),
+    ("MATERIALIZED_VIEW", "materialized_views"),
+    ("STREAMING_TABLE", "streaming_tables"),
+    ("VOLUME", "volumes"),
+    ("FUNCTION", "functions"),
+    ("REGISTERED_MODEL", "models"),
+)
 """What a schema holds: each kind with the client's resource for it, in the order in which they are listed."""
 DEPTH_MAX = len(LEVELS) + 1
 
