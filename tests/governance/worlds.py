@@ -118,6 +118,7 @@ class World:
                     self._own(resource, full_name)
             self._grant("schema", schema)
             self._own("schemas", schema)
+        self._make_definitions(name)
         self._grant("catalog", name)
         self._own("catalogs", name)
         if rng.random() < 0.6:
@@ -129,6 +130,38 @@ class World:
             removed = [] if WORKSPACE in bindings else [WORKSPACE]
             isolated = rng.random() < 0.7
             admin.workspace_bindings.update("catalog", name, isolated=isolated, add=bindings, remove=removed)
+
+    def _make_definitions(self, catalog: str) -> None:
+        """Views over tables and over each other, and a function that filters or masks; while the admin owns all of it."""
+        admin, rng = self.admin, self.rng
+        schema = admin.schemas.create(f"{catalog}.defined", comment=self._text()).full_name
+        admin.tables.create(
+            f"{schema}.people", [{"name": name, "type_text": "VARCHAR"} for name in ("id", "ssn")]
+        )
+        parameters = [{"name": "value", "type_text": "VARCHAR", "comment": self._text()}]
+        admin.functions.create(
+            f"{schema}.mine", parameters, "BOOLEAN", "value = current_user()", comment=self._text()
+        )
+        admin.functions.create(f"{schema}.masked", ["ssn VARCHAR"], "VARCHAR", "left(ssn,\n 3)")
+        kinds = ["views", "materialized_views", "streaming_tables"]
+        admin.views.create(f"{schema}.z_below", "SELECT id, ssn AS number\nFROM people", comment=self._text())
+        above = rng.choice(kinds)
+        getattr(admin, above).create(
+            f"{schema}.a_above",
+            f'SELECT number FROM "{schema.replace(".", chr(34) + "." + chr(34))}".z_below',
+        )
+        if rng.random() < 0.6:
+            admin.tables.set_row_filter(f"{schema}.people", f"{schema}.mine", ["id"])
+        if rng.random() < 0.6:
+            admin.tables.set_column_mask(f"{schema}.people", "ssn", f"{schema}.masked")
+        for kind, resource, own in (
+            ("function", "functions", "mine"),
+            ("view", "views", "z_below"),
+            (above.removesuffix("s"), above, "a_above"),
+        ):
+            self._grant(kind, f"{schema}.{own}")
+            self._own(resource, f"{schema}.{own}")
+        self._own("tables", f"{schema}.people")
 
     def _make_table(self, name: str) -> None:
         columns = [

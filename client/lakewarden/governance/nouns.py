@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from lakewarden.governance.fields import ACTIVE, COMMON, ISOLATION, MEMBERS, Field, Noun
+from lakewarden.governance.relations import FUNCTION, POLICIES, VIEW, function_values
 from lakewarden.governance.shapes import COLUMNS, REFERENCE, WORD
 
 
@@ -71,6 +72,7 @@ NOUNS: Final[Mapping[str, Noun]] = {
                 *COMMON,
                 Field("data_source_format", WORD, "DELTA", immutable=True),
                 Field("columns", COLUMNS, ()),
+                *POLICIES,
             ),
             inside="schema",
         ),
@@ -83,6 +85,18 @@ NOUNS: Final[Mapping[str, Noun]] = {
         ),
         # Versions and aliases are content that training writes, like the rows of a table.
         Noun("registered_model", "models", "full_name", COMMON, inside="schema"),
+        Noun(
+            "function",
+            "functions",
+            "full_name",
+            FUNCTION,
+            inside="schema",
+            is_defined=True,
+            prepare=function_values,
+        ),
+        Noun("view", "views", "full_name", VIEW, inside="schema", is_defined=True),
+        Noun("materialized_view", "materialized_views", "full_name", VIEW, inside="schema", is_defined=True),
+        Noun("streaming_table", "streaming_tables", "full_name", VIEW, inside="schema", is_defined=True),
     )
 }
 """In the order in which a file lists them, and in which they can be created."""

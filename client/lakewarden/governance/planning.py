@@ -281,7 +281,8 @@ class _Planner:
         for row in self._implied.values():
             if NOUNS[row.noun] in nouns and row.identity in superfluous:
                 yield Step(DELETE, row.noun, row.name, implied=True)
-        for row in reversed(self._rows(self.actual, nouns)):
+        upwards = self._rows(self.actual, nouns)[::-1]
+        for row in sorted(upwards, key=_level):
             label = f"{NOUNS[row.noun].label} {row.name}"
             if row.identity in self.wanted.rows:
                 continue
@@ -303,6 +304,11 @@ def _membership(row: Row, field: Field, names: list[str], *, removing: bool) -> 
     for group in groups:
         added, removed = ((), group) if removing else (group, ())
         yield Step(MEMBERSHIP, row.noun, row.name, collection=field.name, added=added, removed=removed)
+
+
+def _level(row: Row) -> int:
+    """What is deleted first: what lies in schemas, and functions only after the tables they filter and mask."""
+    return (2 if row.noun == "function" else 1) if NOUNS[row.noun].inside == "schema" else 3
 
 
 def _stage(noun: Noun, change: Change) -> str:
