@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 Privilege = Literal["SELECT", "MODIFY", "CREATE_TABLE"]
-SecurableType = Literal["TABLE", "SCHEMA"]
+SecurableType = Literal["TABLE", "VIEW", "SCHEMA"]
+CAPABILITIES = ("ROW_FILTER", "COLUMN_MASK", "VIEW_EXPANSION")
+"""What a governed connection applies by itself."""
 
 
 class Access(NamedTuple):
@@ -37,10 +39,39 @@ class Denial(Protocol):
         """What to ask for; empty when the caller may not be told."""
 
 
+class Relation(Protocol):
+    """A view, or something a view reads, as it must be read."""
+
+    @property
+    def kind(self) -> str:
+        """`VIEW`, or the kind of something that holds rows."""
+
+    @property
+    def definition(self) -> str:
+        """Of a view: the SELECT to put in its place, every name in full."""
+
+    @property
+    def dialect(self) -> str:
+        """The SQL dialect of the definition, as sqlglot names it."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Of a view: the names of its columns; empty when they are those of the SELECT."""
+
+    @property
+    def row_filter(self) -> str:
+        """SQL condition of the rows that are shown; empty for all."""
+
+    @property
+    def column_masks(self) -> Mapping[str, str]:
+        """Column -> SQL expression that is shown in its place."""
+
+
 class PlanAnswer(Protocol):
     """The answer for all accesses of one statement, decided at one revision.
 
-    `row_filters` and `column_masks`, where an answer has them, must be empty: DuckDB cannot enforce them here.
+    It may also have `row_filters` (full name -> SQL condition), `column_masks` (full name -> column -> SQL expression) and
+    `relations` (full name -> Relation, of each view and all that it reads). Whatever of it is not understood is a denial.
     """
 
     @property
@@ -59,8 +90,13 @@ class PlanAnswer(Protocol):
 class PlanAuthorizer(Protocol):
     """The one call a governed connection makes; `lakewarden.Client` has it."""
 
-    def authorize_plan(self, accesses: Sequence[Access], *, subject: str | None = None) -> PlanAnswer:
-        """Decide all accesses for `subject`, or for the client's own principal when it is None."""
+    def authorize_plan(
+        self, accesses: Sequence[Access], *, subject: str | None = None, capabilities: Sequence[str] = ()
+    ) -> PlanAnswer:
+        """Decide all accesses for `subject`, or for the client's own principal when it is None.
+
+        `capabilities` names what the connection applies by itself, see CAPABILITIES.
+        """
 
 
 class GovernanceError(PermissionError):

@@ -37,6 +37,16 @@ _ROWLESS_LEAVES = frozenset(
 """Leaves of an unoptimized plan that read no table. Any other leaf must be the scan of a named one."""
 
 
+TableKey: TypeAlias = tuple[str, str, str]
+
+
+class Scan(NamedTuple):
+    """One scan of a plan; `marked` when it stands right below a filter with the mark."""
+
+    key: TableKey
+    marked: bool
+
+
 class Table(NamedTuple):
     """A table by DuckDB's names, in the spelling of its catalog where it exists."""
 
@@ -46,7 +56,7 @@ class Table(NamedTuple):
     exists: bool = True
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> TableKey:
         """The name as DuckDB compares it."""
         return ascii_fold(self.database), ascii_fold(self.schema), ascii_fold(self.name)
 
@@ -92,34 +102,46 @@ def _parse_name(text: str) -> Name:
 
 def planned_tables(
     connection: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters
-) -> frozenset[tuple[str, str, str]]:
+) -> frozenset[TableKey]:
     """Keys of the tables in DuckDB's bound plan, before the optimizer has removed any. Nothing is executed.
 
     Raises StatementRefused when rows would come from anything but tables and the arguments of the statement.
     """
+    return frozenset(scan.key for scan in planned_scans(connection, sql, parameters, mark=""))
+
+
+def planned_scans(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters, *, mark: str
+) -> frozenset[Scan]:
+    """The scans in DuckDB's bound plan, and whether the filter right above each holds the `mark`."""
     try:
         rows = connection.execute(f"EXPLAIN (FORMAT json) {sql}", parameters).fetchall()
     except duckdb.Error as error:
-        # DuckDB ends by quoting the line with a marker under it: of a statement the caller has not written.
-        raise type(error)(_QUOTED_LINE.sub("", str(error))) from None
+        raise without_quoted_line(error) from None
     plans = [json.loads(plan) for name, plan in rows if name == "logical_plan"]
     if len(plans) != 1:
         raise StatementRefused("DuckDB shows no unoptimized plan of the statement")
-    return frozenset(table for node in plans[0] for table in _scans(node))
+    return frozenset(scan for node in plans[0] for scan in _scans(node, mark, marked=False))
 
 
-def _scans(node: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def without_quoted_line(error: duckdb.Error) -> duckdb.Error:
+    """The same error without the line of the statement it ends with: one that the caller has not written."""
+    return type(error)(_QUOTED_LINE.sub("", str(error)))
+
+
+def _scans(node: Mapping[str, Any], mark: str, *, marked: bool) -> Iterator[Scan]:
     table = node["extra_info"].get("Table")
     if table is not None:
         # DuckDB quotes parts that are keywords, such as "date".
         parts = tuple(ascii_fold(part) for part in _parse_name(table))
         if len(parts) != 3:
             raise StatementRefused(f"{table} cannot be the name of a governed table")
-        yield parts[0], parts[1], parts[2]
+        yield Scan((parts[0], parts[1], parts[2]), marked)
     elif not node["children"] and node["name"] not in _ROWLESS_LEAVES:
         raise StatementRefused(f"reading from {node['name']} is not run on a governed connection")
+    below = bool(mark) and node["name"] == "FILTER" and mark in json.dumps(node["extra_info"])
     for child in node["children"]:
-        yield from _scans(child)
+        yield from _scans(child, mark, marked=below)
 
 
 def _is_ungovernable(part: str) -> bool:

@@ -31,17 +31,29 @@ class StatementKind(enum.Enum):
 
 
 @dataclass(frozen=True)
+class TableReference:
+    """One place in the text where a table is read: characters `start` to `end`, and whether an alias follows."""
+
+    name: Name
+    start: int
+    end: int
+    aliased: bool
+
+
+@dataclass(frozen=True)
 class ParsedStatement:
     """A statement of an allowed kind, with the tables it reads and the one it writes.
 
     `scans_target` says that DuckDB must look at the written table's rows to do the work: always for UPDATE,
-    DELETE and MERGE, and for an INSERT that resolves conflicts.
+    DELETE and MERGE, and for an INSERT that resolves conflicts. `returns_rows` is about a RETURNING clause.
     """
 
     kind: StatementKind
     reads: frozenset[Name]
     target: Name | None
     scans_target: bool
+    references: tuple[TableReference, ...] = ()
+    returns_rows: bool = False
 
 
 _ROOT_KINDS: Mapping[type[exp.Expression], StatementKind] = {
@@ -89,6 +101,8 @@ def parse_statement(sql: str) -> ParsedStatement:
         reads=frozenset(collector.reads),
         target=None if target is None else _table_name(target),
         scans_target=updates_in_place or (kind is StatementKind.INSERT and resolves_conflicts),
+        references=tuple(collector.references),
+        returns_rows=bool(root.args.get("returning")),
     )
 
 
@@ -145,6 +159,13 @@ def _table_name(table: exp.Table) -> Name:
     return tuple(part.name for part in parts)
 
 
+def _reference(table: exp.Table, name: Name) -> TableReference:
+    """Where the name stands. Positions sqlglot does not give make a reference that no text matches."""
+    parts = [part for part in (table.args.get("catalog"), table.args.get("db"), table.this) if part]
+    start, end = parts[0].meta.get("start", -1), parts[-1].meta.get("end", -1)
+    return TableReference(name, start, end + 1, aliased=bool(table.args.get("alias")))
+
+
 @dataclass(frozen=True)
 class _Cte:
     body: exp.Expression
@@ -159,6 +180,7 @@ class _ReadCollector:
 
     def __init__(self, root: exp.Expression, target: exp.Table | None) -> None:
         self.reads: set[Name] = set()
+        self.references: list[TableReference] = []
         self._root = root
         self._target = target
         self._walked: set[int] = set()
@@ -196,6 +218,7 @@ class _ReadCollector:
         cte = scope.get(ascii_fold(name[0])) if len(name) == 1 else None
         if cte is None:
             self.reads.add(name)
+            self.references.append(_reference(table, name))
         elif id(cte) not in self._walked:
             self._walked.add(id(cte))
             self.visit(cte.body, cte.scope)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import duckdb
 from lakewarden._duckdb_access import (
+    CAPABILITIES,
     Access,
     AccessDenied,
     Denial,
@@ -21,25 +21,25 @@ from lakewarden._duckdb_access import (
     PlanAnswer,
     PlanAuthorizer,
     StatementRefused,
-    denial_message,
 )
+from lakewarden._duckdb_answer import NOTHING, Demands, demands
 from lakewarden._duckdb_binder import (
     Parameters,
-    Table,
     TableResolver,
     named_tables,
-    planned_tables,
     sole_statement,
+    without_quoted_line,
 )
+from lakewarden._duckdb_confirm import Analysis, Confirmation, Runnable, World
 from lakewarden._duckdb_lock import lock
 from lakewarden._duckdb_parse import (
     Name,
-    ParsedStatement,
     StatementKind,
     ascii_fold,
     parse_statement,
     server_fold,
 )
+from lakewarden._duckdb_rewrite import quoted
 from lakewarden._duckdb_tokens import called_names, check_called_names, check_characters, tokens, written_name
 
 __all__ = [
@@ -94,20 +94,9 @@ def govern(
     return GovernedConnection(connection.cursor(), world, subject=subject)
 
 
-@dataclass(frozen=True)
-class _World:
-    """What all connections to one governed database share."""
-
-    client: PlanAuthorizer
-    database: str
-    schema: str
-    catalogs: Mapping[str, str]
-    functions: frozenset[str]
-
-
 def _locked_world(
     connection: duckdb.DuckDBPyConnection, client: PlanAuthorizer, catalog_map: Mapping[str, str] | None
-) -> _World:
+) -> World:
     database, schema, search_path = connection.execute(
         "SELECT current_database(), current_schema(), current_setting('search_path')"
     ).fetchall()[0]
@@ -119,23 +108,13 @@ def _locked_world(
         )
     catalogs = _catalogs(connection, catalog_map or {})
     functions = lock(connection)
-    return _World(
+    return World(
         client=client,
         database=database,
         schema=schema,
         catalogs=catalogs,
         functions=functions,
     )
-
-
-@dataclass(frozen=True)
-class _Analysis:
-    """A statement both witnesses agree on, with its tables resolved."""
-
-    statement: duckdb.Statement
-    parsed: ParsedStatement
-    reads: frozenset[Table]
-    target: Table | None
 
 
 def _catalogs(connection: duckdb.DuckDBPyConnection, catalog_map: Mapping[str, str]) -> dict[str, str]:
@@ -154,12 +133,12 @@ def _catalogs(connection: duckdb.DuckDBPyConnection, catalog_map: Mapping[str, s
 class GovernedConnection:
     """One subject's connection to a governed database; for one thread at a time, as DuckDB's cursors are."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, world: _World, *, subject: str | None) -> None:
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, world: World, *, subject: str | None) -> None:
         self._cursor = cursor
         self._world = world
         self._has_result = False
         self.subject = subject
-        cursor.execute(f"USE {_quoted(world.database)}.{_quoted(world.schema)}")
+        cursor.execute(f"USE {quoted(world.database)}.{quoted(world.schema)}")
 
     def as_subject(self, subject: str | None) -> GovernedConnection:
         """A connection of its own to the same database that acts for another principal."""
@@ -173,10 +152,10 @@ class GovernedConnection:
         """
         self._has_result = False
         analysis = self._analyze(sql)
-        self._authorize(self._accesses(analysis))
+        demanded = self._authorize(self._accesses(analysis))
         try:
-            self._confirm(analysis, parameters)
-            self._cursor.execute(analysis.statement, parameters)
+            runnable = Confirmation(self._cursor, self._world).confirm(analysis, demanded, parameters)
+            self._run(runnable, parameters)
         except duckdb.CatalogException:
             # DuckDB's own words propose names that are close, whoever may see them.
             raise StatementRefused("the statement names something DuckDB does not have") from None
@@ -188,7 +167,7 @@ class GovernedConnection:
         self._has_result = False
         return self._accesses(self._analyze(sql))
 
-    def _analyze(self, sql: str) -> _Analysis:
+    def _analyze(self, sql: str) -> Analysis:
         check_characters(sql)
         cursor = self._cursor
         statement = sole_statement(cursor, sql)
@@ -207,62 +186,41 @@ class GovernedConnection:
         resolver = TableResolver(cursor, database=self._world.database, schema=self._world.schema)
         names = parsed.reads | ({parsed.target} if parsed.target is not None else frozenset())
         resolved = resolver.resolve(names)
-        return _Analysis(
+        return Analysis(
+            sql=sql,
             statement=statement,
             parsed=parsed,
-            reads=frozenset(resolved[name] for name in parsed.reads),
+            tables=resolved,
             target=None if parsed.target is None else resolved[parsed.target],
         )
 
-    def _accesses(self, analysis: _Analysis) -> tuple[Access, ...]:
-        accesses = {Access(self._full_name(table), "SELECT", "TABLE") for table in analysis.reads}
+    def _accesses(self, analysis: Analysis) -> tuple[Access, ...]:
+        # What DuckDB does not have may be a view of Lakewarden's.
+        accesses = {
+            Access(self._world.full_name(table), "SELECT", "TABLE" if table.exists else "VIEW")
+            for table in analysis.reads
+        }
         if analysis.target is not None:
-            name = self._full_name(analysis.target)
+            name = self._world.full_name(analysis.target)
             if analysis.parsed.kind is StatementKind.CREATE_TABLE_AS:
                 accesses.add(Access(name.rpartition(".")[0], "CREATE_TABLE", "SCHEMA"))
             else:
                 accesses.add(Access(name, "MODIFY", "TABLE"))
         return tuple(sorted(accesses))
 
-    def _full_name(self, table: Table) -> str:
-        catalog = self._world.catalogs.get(ascii_fold(table.database), table.database)
-        return f"{catalog}.{table.schema}.{table.name}"
-
-    def _authorize(self, accesses: tuple[Access, ...]) -> None:
+    def _authorize(self, accesses: tuple[Access, ...]) -> Demands:
         if not accesses:
-            return
-        answer = self._world.client.authorize_plan(accesses, subject=self.subject)
-        # Anything but a plain yes is a no: an answer of another release, or a truthy accident.
-        if answer.allowed is not True or answer.denials:
-            raise AccessDenied(denial_message(self.subject, answer.denials), denials=answer.denials)
-        for condition in ("row_filters", "column_masks"):
-            if getattr(answer, condition, None):
-                raise AccessDenied(f"the answer demands {condition}, which this engine cannot enforce")
+            return NOTHING
+        answer = self._world.client.authorize_plan(accesses, subject=self.subject, capabilities=CAPABILITIES)
+        return demands(answer, accesses, subject=self.subject)
 
-    def _confirm(self, analysis: _Analysis, parameters: Parameters) -> None:
-        """The last witness, after the answer: DuckDB's messages name columns, and only readers may see those."""
-        parsed, target = analysis.parsed, analysis.target
-        missing = [table for table in analysis.reads if not table.exists]
-        if target is not None and not target.exists and parsed.kind is not StatementKind.CREATE_TABLE_AS:
-            missing.append(target)
-        if missing:
-            names = sorted(".".join(table[:3]) for table in missing)
-            raise StatementRefused(f"DuckDB has no table {', '.join(names)}")
-        expected = {table.key for table in analysis.reads}
-        if target is not None and parsed.scans_target:
-            expected.add(target.key)
-        confirmed = planned_tables(self._cursor, analysis.statement.query, parameters) == expected
-        if (
-            confirmed
-            and parsed.kind is StatementKind.INSERT
-            and target is not None
-            and parsed.target is not None
-        ):
-            # The plan of an INSERT does not say where to; what DuckDB would read by the same name does.
-            typed = ".".join(_quoted(part) for part in parsed.target)
-            confirmed = planned_tables(self._cursor, f"FROM {typed}", None) == {target.key}
-        if not confirmed:
-            raise StatementRefused("DuckDB's plan uses other tables than those that were asked for")
+    def _run(self, runnable: Runnable, parameters: Parameters) -> None:
+        try:
+            self._cursor.execute(runnable.statement, parameters)
+        except duckdb.Error as error:
+            if runnable.is_rewritten:
+                raise without_quoted_line(error) from None
+            raise
 
     @property
     def description(self) -> list[tuple[Any, ...]] | None:
@@ -322,7 +280,3 @@ def _folded(name: Name) -> Name:
 
 def _all_folded(names: frozenset[Name]) -> frozenset[Name]:
     return frozenset(_folded(name) for name in names)
-
-
-def _quoted(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'

@@ -94,7 +94,9 @@ class GrantPolicy:
     grants: dict[str | None, frozenset[tuple[str, str]]]
     asked: list[tuple[str | None, tuple[Access, ...]]] = field(default_factory=list)
 
-    def authorize_plan(self, accesses: Sequence[Access], *, subject: str | None = None) -> PolicyAnswer:
+    def authorize_plan(
+        self, accesses: Sequence[Access], *, subject: str | None = None, capabilities: Sequence[str] = ()
+    ) -> PolicyAnswer:
         """Deny each access that is not granted to the subject."""
         self.asked.append((subject, tuple(accesses)))
         held = self.grants.get(subject, frozenset())

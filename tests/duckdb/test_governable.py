@@ -21,7 +21,9 @@ class FixedAnswer:
     def __init__(self, *, allowed: bool, denials: tuple[Any, ...] = ()) -> None:
         self.answer = SimpleNamespace(allowed=allowed, denials=denials, revision=1)
 
-    def authorize_plan(self, accesses: object, *, subject: str | None = None) -> Any:
+    def authorize_plan(
+        self, accesses: object, *, subject: str | None = None, capabilities: object = ()
+    ) -> Any:
         """That answer."""
         return self.answer
 

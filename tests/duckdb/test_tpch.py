@@ -44,7 +44,7 @@ class TablePolicy:
     def __init__(self) -> None:
         self.forbidden = ""
 
-    def authorize_plan(self, accesses: Any, *, subject: str | None = None) -> Any:
+    def authorize_plan(self, accesses: Any, *, subject: str | None = None, capabilities: object = ()) -> Any:
         denials = [
             SimpleNamespace(full_name=name, privilege=privilege, reason="not granted", fix="")
             for name, privilege, _ in accesses
