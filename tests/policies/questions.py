@@ -174,6 +174,7 @@ def _about_identities(rng: random.Random, world: World) -> Question:
         (
             Question(who, None, f"token.{rng.choice(TOKEN_VERBS)}", "", {"subject": subject}, now),
             Question(who, None, f"authorization.{rng.choice(ASKED)}", "", about(rng, world, who), now),
+            Question(who, None, "authorization.check", "as_of", about(rng, world, who), now),
             Question(who, None, f"{noun}.{verb}", "", {"self": subject}, now),
         )
     )

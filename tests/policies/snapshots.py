@@ -27,7 +27,7 @@ def snapshot_of(world: World, kind: type[Snapshot] = Snapshot, *, now: float = 0
     snapshot = kind.build(
         Head("epoch", 1, "nonce"),
         principals=[
-            Principal(identity, principal["kind"], _email(identity), _email(identity), principal["active"])
+            Principal(identity, principal["kind"], name_of(identity), name_of(identity), principal["active"])
             for identity, principal in world["principals"].items()
             if identity != "account-users"
         ],
@@ -82,5 +82,6 @@ def _selectors(question: Question) -> list[str]:
     return [question.selector, *(name for name in question.objects if creating and name in ALSO)]
 
 
-def _email(identity: str) -> str:
+def name_of(identity: str) -> str:
+    """What a principal is called: users by their email."""
     return f"{identity}@x.io" if identity.startswith("u") else identity
