@@ -9,6 +9,7 @@ import pytest
 
 import duckdb
 from lakewarden import Client
+from lakewarden._duckdb_binder import Scan, planned_scans
 from lakewarden.duckdb import AccessDenied, GovernanceError, GovernedConnection, StatementRefused, govern
 from lakewarden_server.testing import EmbeddedServer, serve
 
@@ -310,6 +311,23 @@ def test_control_the_attempt_reads_a_secret_without_a_guard(raw: duckdb.DuckDBPy
 
 NEVER_A_SECRET = {"SELECT a FROM people p(a, ssn)"}
 """Tricks with names whose point is what the guard makes of them."""
+
+
+def test_control_without_the_mark_an_overlooked_name_would_be_read(
+    ann: GovernedConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """sqlglot takes the inner name for the query itself, DuckDB for the table: only the plan tells."""
+    sql = (
+        "SELECT (WITH RECURSIVE people AS (SELECT ssn FROM people) SELECT max(ssn) FROM people) FROM people p"
+    )
+    with pytest.raises(StatementRefused, match="other tables"):
+        ann.execute(sql)
+
+    def blind(*given: Any, **options: Any) -> set[Scan]:
+        return {scan._replace(marked=True) for scan in planned_scans(*given, **options)}
+
+    monkeypatch.setattr("lakewarden._duckdb_confirm.planned_scans", blind)
+    assert "secret-33" in _outcome(ann, sql)
 
 
 def test_error_of_a_condition_tells_no_filtered_value(

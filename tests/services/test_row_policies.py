@@ -151,11 +151,12 @@ def test_name_with_a_quote_stays_a_literal() -> None:
 
 
 @pytest.mark.parametrize("missing", ["ROW_FILTER", "COLUMN_MASK"])
-@pytest.mark.parametrize("privilege", ["SELECT", "MODIFY"])
+@pytest.mark.parametrize("privilege", ["SELECT", "MODIFY", "ALL PRIVILEGES"])
 def test_engine_that_does_not_apply_them_is_denied(
     hr: EmbeddedServer, people: str, missing: str, privilege: str
 ) -> None:
     admin, ann = hr.client(), hr.client_as("ann")
+    admin.grants.grant("ALL PRIVILEGES", "table", people, ANN)
     admin.tables.set_row_filter(people, "main.hr.own", ["region"])
     admin.tables.set_column_mask(people, "SSN", "main.hr.stars")
     answer = _plan(ann, people, can=tuple(set(ALL) - {missing}), privilege=privilege)

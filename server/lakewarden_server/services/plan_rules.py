@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lakewarden_server.services.expansion import Session
 
 RELATIONS_MAX = 1_000
-_READS = frozenset({"SELECT", "MODIFY"})
+_READS = frozenset({"SELECT", "MODIFY", "ALL_PRIVILEGES"})
 _GUARDED_KINDS = frozenset({"TABLE", "VIEW"})
 
 
