@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any, ClassVar
 
 from lakewarden._errors import InvalidArgument
+from lakewarden._paging import PAGE_SIZE_MAX
 from lakewarden._resources import Resource
 from lakewarden._times import to_timestamp
 from lakewarden.v1 import audit_pb2, audit_pb2_grpc
@@ -50,6 +52,19 @@ class AuditVerification:
 
     def __bool__(self) -> bool:
         return not self.findings
+
+
+@dataclass(frozen=True)
+class AuditReplay:
+    """What deciding logged decisions again found. True in a condition when each comes out as it was logged."""
+
+    replayed: int
+    skipped: Mapping[str, int]
+    """How many could not be decided again, by reason."""
+    differences: tuple[audit_pb2.ReplayDifference, ...]
+
+    def __bool__(self) -> bool:
+        return not self.differences
 
 
 class Audit(Resource[audit_pb2.AuditRecord]):
@@ -149,6 +164,25 @@ class Audit(Resource[audit_pb2.AuditRecord]):
             token = reply.next_page_token
             if not token:
                 return AuditVerification(AuditHead(reply.head.sequence, reply.head.hash), tuple(findings))
+
+    def replay(self, *, since: datetime | None = None, until: datetime | None = None) -> AuditReplay:
+        """Decide logged denials and decisions again, each at its revision, and return those that come out otherwise."""
+        skipped: Counter[str] = Counter()
+        differences: list[audit_pb2.ReplayDifference] = []
+        replayed, token = 0, ""
+        while True:
+            reply = self._call(
+                "ReplayDecisions",
+                start_time=to_timestamp(since) if since else None,
+                end_time=to_timestamp(until) if until else None,
+                page_size=PAGE_SIZE_MAX,
+                page_token=token,
+            )
+            replayed, token = replayed + reply.replayed, reply.next_page_token
+            skipped.update(reply.skipped)
+            differences += reply.differences
+            if not token:
+                return AuditReplay(replayed, dict(skipped), tuple(differences))
 
 
 def _overlap(record: audit_pb2.AuditRecord | None) -> datetime | None:

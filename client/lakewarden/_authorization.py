@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from lakewarden._connection import Connection
 from lakewarden._errors import InvalidArgument
 from lakewarden._paging import pages
-from lakewarden._times import to_timestamp
+from lakewarden._times import as_of_fields
 from lakewarden.v1 import authorization_pb2, authorization_pb2_grpc, grants_pb2, grants_pb2_grpc
 
 
@@ -214,7 +214,10 @@ class Authorization:
         earlier time or revision to answer from, for account admins and about any subject; now when it is None.
         """
         request = authorization_pb2.CheckRequest(
-            subject=subject or "", access=access(privilege, kind, full_name), explain=explain, **_as_of(as_of)
+            subject=subject or "",
+            access=access(privilege, kind, full_name),
+            explain=explain,
+            **as_of_fields(as_of),
         )
         reply = self._connection.call(self._stub.Check, request)
         return _verdict(reply.verdict, reply.revision)
@@ -272,13 +275,6 @@ def access(privilege: str, kind: str, full_name: str) -> authorization_pb2.Acces
     return authorization_pb2.Access(
         securable_type=securable_type(kind), full_name=full_name, privilege=privilege
     )
-
-
-def _as_of(moment: datetime | str | int | None) -> dict[str, Any]:
-    """The fields of a request that name an earlier state."""
-    if isinstance(moment, datetime):
-        return {"as_of_time": to_timestamp(moment)}
-    return {} if moment is None else {"as_of_revision": str(moment)}
 
 
 def _accesses(accesses: Iterable[PlanAccess]) -> list[authorization_pb2.Access]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from lakewarden._authorization import Authorization, Verdict, change, securable_type
 from lakewarden._paging import pages
+from lakewarden._times import as_of_fields
 from lakewarden.v1 import authorization_pb2, grants_pb2
 
 
@@ -112,9 +114,19 @@ class Questions(Authorization):
         return pages(fetch, page_size=page_size, limit=limit)
 
     def list_principals(
-        self, privilege: str, kind: str, full_name: str, *, page_size: int = 0, limit: int | None = None
+        self,
+        privilege: str,
+        kind: str,
+        full_name: str,
+        *,
+        as_of: datetime | str | int | None = None,
+        page_size: int = 0,
+        limit: int | None = None,
     ) -> Iterator[authorization_pb2.AllowedPrincipal]:
-        """Yield the users and service principals that may use the privilege from this workspace, each with what it rests on."""
+        """Yield the users and service principals that may use the privilege from this workspace, each with what it rests on.
+
+        `as_of` is an earlier time or revision to answer from, for account admins; now when it is None.
+        """
         wanted = securable_type(kind)
 
         def fetch(size: int, token: str) -> tuple[list[authorization_pb2.AllowedPrincipal], str]:
@@ -124,6 +136,7 @@ class Questions(Authorization):
                 privilege=privilege,
                 page_size=size,
                 page_token=token,
+                **as_of_fields(as_of),
             )
             reply = self._connection.call(self._stub.ListPrincipals, request)
             return [*reply.principals], reply.next_page_token

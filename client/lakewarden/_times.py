@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -16,3 +17,10 @@ def to_timestamp(moment: datetime) -> Timestamp:
     message = Timestamp()
     message.FromDatetime(moment)
     return message
+
+
+def as_of_fields(moment: datetime | str | int | None) -> dict[str, Any]:
+    """The fields of a request that name an earlier state: a time, or a revision or its number."""
+    if isinstance(moment, datetime):
+        return {"as_of_time": to_timestamp(moment)}
+    return {} if moment is None else {"as_of_revision": str(moment)}

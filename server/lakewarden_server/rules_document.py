@@ -12,7 +12,7 @@ import click
 from lakewarden_policy import FILTERED, PUBLIC, Operation, Policy, load_policy
 from lakewarden_server.app import services
 from lakewarden_server.authn.keys import KEY_BYTES, Keys
-from lakewarden_server.pipeline.rules import Method, collect_methods, operations_of
+from lakewarden_server.pipeline.rules import AS_OF, Method, collect_methods, operations_of
 
 REFUSED = "refused"
 EMPTY_LIST = "empty list"
@@ -92,13 +92,13 @@ def _rows(method: Method, policy: Policy) -> Iterator[str]:
 def _selectable(method: Method, policy: Policy) -> list[str]:
     """The method's operations, each followed by those its mask or privileges can select."""
     rule = method.rule
-    selects = bool(rule.update_mask or rule.privileges or rule.bind or rule.as_of)
+    selects = bool(rule.update_mask or rule.privileges or rule.bind)
     names = []
     for name in operations_of(method):
         names.append(name)
         if selects:
             names += sorted(other for other in policy.operations if other.startswith(f"{name}."))
-    return names
+    return [*names, AS_OF] if rule.as_of else names
 
 
 def _is_open_to_oneself(operation: Operation) -> bool:

@@ -133,6 +133,7 @@ ACTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     ),
     "audit.list": ("AuditService/ListAuditRecords", {}),
     "audit.head": ("AuditService/GetAuditHead", {}),
+    "audit.replay": ("AuditService/ReplayDecisions", {}),
     "audit.verify": ("AuditService/VerifyAuditLog", {}),
     "table.explain-own": ("AuthorizationService/Explain", _access("SELECT")),
     "table.explain-other": ("AuthorizationService/Explain", {**_access("SELECT"), "subject": email("use")}),

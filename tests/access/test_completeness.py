@@ -118,7 +118,7 @@ def _spelling(rpc: str) -> str:
         "ListEffectivePrivileges": "effective",
         "ListGrants": "list", "UpdateGrants": "(grant|revoke|update)", "ListGroupMembers": "members",
         "UpdateGroupMembers": "update_members", "UpdateGroup": "rename",
-        "GetAuditHead": "head", "VerifyAuditLog": "verify",
+        "GetAuditHead": "head", "VerifyAuditLog": "verify", "ReplayDecisions": "replay",
         "CreateModelVersion": "create_version", "GetModelVersion": "get_version", "ListModelVersions": "versions",
         "UpdateModelVersion": "update_version", "DeleteModelVersion": "delete_version",
         "ListDeletedTables": "list_deleted", "UndeleteTable": "undelete",

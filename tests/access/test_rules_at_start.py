@@ -34,7 +34,6 @@ BROKEN: dict[str, tuple[dict[str, Any] | None, str]] = {
     "unbound subject": ({"operation": "token.list"}, "speaks of subject, which the rule does not bind"),
     "unknown field": ({"operation": "catalog.get", "self": "full_name"}, "binds full_name, which StringValue does not have"),
     "field below a scalar": ({"operation": "catalog.get", "self": "value.name"}, "binds value.name"),
-    "past without its own row": ({"operation": "session.get", "as_of": ["value"]}, "operations.csv does not define session.get.as_of"),
     "unknown field of the past": ({"operation": "session.get", "as_of": ["moment"]}, "binds moment"),
     "unknown mask": ({"operation": "session.get", "update_mask": "mask"}, "binds mask"),
 }  # fmt: skip

@@ -71,6 +71,7 @@ table.plan-select       .   .   .   .   +   .   .   .   +   +   .   +   .   .   
 table.plan-modify       .   .   .   .   +   .   .   .   .   +   .   .   .   .   .
 audit.list              +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 audit.head              +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+audit.replay            +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 audit.verify            +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 deleted.restore         .   +   +   +   .   .   .   .   .   .   .   .   .   .   .
 volume.create           .   .   .   +   .   .   .   .   .   .   .   .   .   .   .

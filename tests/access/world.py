@@ -61,6 +61,7 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     **definitions.requests(NOBODY),
     "AuditService/GetAuditHead": {},
     "AuditService/ListAuditRecords": {},
+    "AuditService/ReplayDecisions": {},
     "AuditService/VerifyAuditLog": {},
     "AuthorizationService/AuthorizePlan": {"accesses": [_ACCESS]},
     "AuthorizationService/BatchCheck": {"accesses": [_ACCESS]},

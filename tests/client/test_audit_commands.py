@@ -106,6 +106,25 @@ def test_verify_finds_an_edited_record_and_exits_with_1(run: Run, denied: Embedd
     run("audit verify")
 
 
+def test_replay_finds_a_verdict_that_was_changed_and_exits_with_1(run: Run, denied: EmbeddedServer) -> None:
+    def spoil(old: str, new: str) -> None:
+        with denied.app.database.transaction(deadline=monotonic() + 10) as connection:
+            connection.execute(
+                text(
+                    f"UPDATE decision_log SET outcome = '{new}' WHERE outcome = '{old}' AND privilege IS NOT NULL"
+                )
+            )
+            connection.commit()
+
+    assert "0 came out otherwise" in run("audit replay --since 1h")[1]
+    spoil("DENIED", "ALLOWED")
+    try:
+        rows = json.loads(run("audit replay -o json", exits=1)[0])
+    finally:
+        spoil("ALLOWED", "DENIED")
+    assert {row["problem"] for row in rows} == {"logged as ALLOWED, decided again it is DENIED"}
+
+
 def test_exported_lines_and_parquet_hold_the_same_rows(
     run: Run, denied: EmbeddedServer, tmp_path: Path
 ) -> None:

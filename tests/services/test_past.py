@@ -173,6 +173,44 @@ def _change(rng: random.Random, admin: Client, people: list[str], step: int) -> 
         admin.tables.set_owner(ORDERS, rng.choice(people))
 
 
+def test_past_list_of_principals_is_that_of_then(past: EmbeddedServer) -> None:
+    """At each of several revisions: exactly those whom Check would have allowed, and whom the list named then."""
+    admin = past.client()
+    people = [f"p{number}@example.com" for number in range(3)]
+    for person in people:
+        past.token_of(person)
+        admin.grants.grant(["USE CATALOG"], "catalog", "main", person)
+        admin.grants.grant(["USE SCHEMA"], "schema", "main.sales", person)
+    seen: dict[str, list[str]] = {}
+    for person in people:
+        admin.grants.grant("SELECT", "table", ORDERS, person)
+        seen[revision_of(admin)] = [
+            each.principal for each in admin.authorization.list_principals("SELECT", "table", ORDERS)
+        ]
+    admin.tables.rename(ORDERS, "moved")
+    admin.users.delete(people[0])
+    for count, (revision, expected) in enumerate(seen.items(), 1):
+        pages = admin.authorization.list_principals("SELECT", "table", ORDERS, as_of=revision, page_size=1)
+        names = [each.principal for each in pages]
+        assert names == expected
+        assert set(people[:count]) <= set(names)
+        for person in people:
+            asked = admin.authorization.check("SELECT", "table", ORDERS, subject=person, as_of=revision)
+            assert bool(asked) is (person in names)
+    now = revision_of(admin)
+    assert refused(lambda: list(admin.authorization.list_principals("SELECT", "table", ORDERS, as_of=now))) == "OBJECT_NOT_FOUND"  # fmt: skip
+    bob = past.client_as("bob")
+    assert refused(lambda: list(bob.authorization.list_principals("SELECT", "table", ORDERS, as_of=now))) == "PRIVILEGE_MISSING"  # fmt: skip
+
+
+def test_past_question_is_in_the_audit_with_its_subject(past: EmbeddedServer) -> None:
+    admin = past.client()
+    admin.authorization.check("SELECT", "table", ORDERS, subject=BOB, as_of=revision_of(admin))
+    past.app.decisions.flush()
+    (record,) = admin.audit.list(action="authorization.as_of")
+    assert (record.actor, record.subject, record.object_name) == ("admin@example.com", BOB, ORDERS)
+
+
 def test_past_is_for_account_admins(past: EmbeddedServer) -> None:
     bob, admin = past.client_as("bob"), past.client()
     now = revision_of(admin)

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from lakewarden_policy import ACCOUNT_ID
 from lakewarden_server.entities import (
     ColumnMask,
+    Function,
     Grant,
     GroupMember,
     Principal,
@@ -20,6 +21,7 @@ from lakewarden_server.entities import (
     Securable,
     SecurableReference,
     Token,
+    View,
     Workspace,
     WorkspaceBinding,
 )
@@ -182,6 +184,32 @@ def add_child(walk: Walk, uow: WriteUnit) -> None:
             uow.session.add(BELOW[parent.kind](parent, name, id=walk.id()))
 
 
+def add_view_or_function(walk: Walk, uow: WriteUnit) -> None:
+    parent, name = walk.live(uow, "SCHEMA"), walk.name("d")
+    taken = parent and walk.one(
+        uow, Securable, Securable.parent_id == parent.id, Securable.name_key == name, Securable.deleted_time.is_(None)
+    )  # fmt: skip
+    if parent is None or taken:
+        return
+    common = {
+        "id": walk.id(), "parent_id": parent.id, "metastore_id": parent.metastore_id, "name": name, "name_key": name,
+        "owner_id": parent.owner_id, "definition": f"a = {uow.revision}",
+    }  # fmt: skip
+    named = [{"name": walk.name("c")}]
+    uow.session.add(
+        Function(**common, parameters=named, return_type_text="BOOLEAN")
+        if walk.rng.random() < 0.5
+        else View(**common, full_text="SELECT a FROM b", dialect="duckdb", columns=named)
+    )
+
+
+def redefine_function(walk: Walk, uow: WriteUnit) -> None:
+    function = walk.one(uow, Function)
+    if function:
+        function.definition = f"b = {uow.revision}"
+        function.parameters = [{"name": "p"}, {"name": walk.name("c")}]
+
+
 def rename_transfer_or_attach(walk: Walk, uow: WriteUnit) -> None:
     securable = walk.live(uow, "METASTORE", "WORKSPACE", "CATALOG", "SCHEMA", "TABLE")
     owner = walk.one(uow, Principal)
@@ -196,7 +224,7 @@ def rename_transfer_or_attach(walk: Walk, uow: WriteUnit) -> None:
 
 
 def delete_securable(walk: Walk, uow: WriteUnit) -> None:
-    securable = walk.live(uow, "WORKSPACE", "TABLE", "SCHEMA")
+    securable = walk.live(uow, "WORKSPACE", "TABLE", "SCHEMA", "VIEW", "FUNCTION")
     children = securable and walk.one(
         uow, Securable, Securable.parent_id == securable.id, Securable.deleted_time.is_(None)
     )
@@ -269,6 +297,6 @@ def define(walk: Walk, uow: WriteUnit) -> None:
 
 CHANGES: tuple[Change, ...] = (
     add_principal, add_principal, rename_or_disable_principal, delete_principal, join_or_leave, grant_or_revoke, grant_or_revoke,
-    add_metastore_or_workspace, add_child, add_child, rename_transfer_or_attach, delete_securable, undrop,
+    add_metastore_or_workspace, add_child, add_child, add_view_or_function, redefine_function, rename_transfer_or_attach, delete_securable, undrop,
     mint_or_revoke_token, bind_or_unbind, define, define,
 )  # fmt: skip

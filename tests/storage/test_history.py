@@ -76,7 +76,7 @@ def refused(ask: Callable[[], object]) -> str:
     return caught.value.message
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, 5])
 def test_every_revision_is_what_the_tables_held_then(database: Database, seed: int) -> None:
     seen = walked(database, seed, STEPS)
     for revision, expected in seen.items():
@@ -89,6 +89,8 @@ def test_every_revision_is_what_the_tables_held_then(database: Database, seed: i
         "references",
         "row_filters",
         "column_masks",
+        "functions",
+        "views",
         "_expiring",
     } <= everything
 

@@ -84,6 +84,22 @@ def name_argument(decorated: Decorated) -> Decorated:
     return click.argument("full_name", metavar="NAME", shell_complete=complete_name)(decorated)
 
 
+def as_of_option(decorated: Decorated) -> Decorated:
+    """`--as-of WHEN`: a time, or a revision as text."""
+    return click.option(
+        "--as-of",
+        callback=_as_of,
+        metavar="WHEN",
+        help="Answer from an earlier revision or time (2026-11-20T08:30Z, 7d); account admins only.",
+    )(decorated)
+
+
+def _as_of(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | str | None:
+    """A revision as it stands in the audit or in a reply, else a time."""
+    revision = text is not None and re.fullmatch(r"([0-9a-f-]{36}:)?[0-9]{1,18}", text)
+    return text if revision else time_of(context, parameter, text)
+
+
 def _properties(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
     """The properties as a dictionary; a key may be given once."""
     pairs: dict[str, str] = {}

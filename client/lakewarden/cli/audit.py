@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -155,4 +156,30 @@ def verify(invocation: Invocation, context: click.Context, exported: str) -> Non
         invocation.note(f"whole: {found.head.sequence} changes, head {found.head}")
     else:
         invocation.note(f"broken in {len(found.findings)} places")
+    context.exit(0 if found else EXIT_FOUND)
+
+
+@audit.command("replay", example="lakewarden audit replay --since 7d")
+@click.option("--since", callback=time_of, metavar="TIME", help="At this time or later, or so long ago (7d).")
+@click.option("--until", callback=time_of, metavar="TIME", help="Before this time.")
+@click.pass_context
+@pass_invocation
+def replay(
+    invocation: Invocation, context: click.Context, since: datetime | None, until: datetime | None
+) -> None:
+    """Decide logged denials and decisions again, each at its revision; exits 1 when one comes out otherwise.
+
+    Each is decided on the state, at the time and by the policy it was logged with. What it finds was changed in the log
+    afterwards, or was decided wrongly.
+    """
+    from lakewarden.cli._plain import to_plain
+
+    found = invocation.open_client().audit.replay(since=since, until=until)
+    rows = (
+        {**to_plain(difference.record), "problem": difference.problem} for difference in found.differences
+    )
+    invocation.show_all(rows, (*COLUMNS[:-1], "problem"), name="event_id")
+    for reason, count in sorted(found.skipped.items()):
+        invocation.note(f"{count} not decided again: {reason}")
+    invocation.note(f"{found.replayed} decided again, {len(found.differences)} came out otherwise")
     context.exit(0 if found else EXIT_FOUND)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from lakewarden._errors import PermissionDenied
 from lakewarden.cli._commands import Command
 from lakewarden.cli._fixes import grant_commands
 from lakewarden.cli._invocation import Invocation, pass_invocation
-from lakewarden.cli._parameters import name_argument, time_of, type_argument
+from lakewarden.cli._parameters import as_of_option, name_argument, type_argument
 from lakewarden.cli._terminal import printable, styled
 
 if TYPE_CHECKING:
@@ -25,12 +24,6 @@ ROLE_NEEDED = (
 )
 
 
-def _as_of(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | str | None:
-    """A revision as it stands in the audit or in a reply, else a time."""
-    revision = text is not None and re.fullmatch(r"([0-9a-f-]{36}:)?[0-9]{1,18}", text)
-    return text if revision else time_of(context, parameter, text)
-
-
 @click.command(
     "check",
     cls=Command,
@@ -40,12 +33,7 @@ def _as_of(context: click.Context, parameter: click.Parameter, text: str | None)
 @click.argument("privilege")
 @type_argument
 @name_argument
-@click.option(
-    "--as-of",
-    callback=_as_of,
-    metavar="WHEN",
-    help="Answer from an earlier revision (its number) or time (2026-11-20T08:30Z, 7d); account admins only.",
-)
+@as_of_option
 @click.pass_context
 @pass_invocation
 def check(

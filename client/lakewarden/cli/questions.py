@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from lakewarden.cli._commands import Command
 from lakewarden.cli._invocation import Invocation, pass_invocation
-from lakewarden.cli._parameters import SECURABLE_TYPES, limit_option, name_argument, type_argument
+from lakewarden.cli._parameters import (
+    SECURABLE_TYPES,
+    as_of_option,
+    limit_option,
+    name_argument,
+    type_argument,
+)
 from lakewarden.cli._terminal import printable, styled
 from lakewarden.cli.authorization import EXIT_DENIED
 
@@ -68,16 +75,22 @@ def explain(
 @click.argument("privilege")
 @type_argument
 @name_argument
+@as_of_option
 @limit_option
 @pass_invocation
 def who_can(
-    invocation: Invocation, privilege: str, securable_type: str, full_name: str, limit: int | None
+    invocation: Invocation,
+    privilege: str,
+    securable_type: str,
+    full_name: str,
+    as_of: datetime | str | None,
+    limit: int | None,
 ) -> None:
     """List the users and service principals that may use a privilege on a securable from this workspace."""
     from lakewarden.cli._sources import source_words
 
     found = invocation.open_client().authorization.list_principals(
-        privilege, securable_type, full_name, limit=limit
+        privilege, securable_type, full_name, as_of=as_of, limit=limit
     )
     if not invocation.is_brief:
         invocation.show_all(found, (), name="principal")

@@ -389,3 +389,125 @@ class VerifyAuditLogResponse(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["findings", b"findings", "head", b"head", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReplayDecisionsRequest(message.Message):
+    """Request of ReplayDecisions."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: builtins.int
+    END_TIME_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    page_size: builtins.int
+    """At most this many; 0 means 100, and more than 1,000 means 1,000."""
+    page_token: builtins.str
+    """`next_page_token` of the page before; empty for the first."""
+    @builtins.property
+    def start_time(self) -> timestamp_pb2.Timestamp:
+        """Decisions of this time or later."""
+
+    @builtins.property
+    def end_time(self) -> timestamp_pb2.Timestamp:
+        """Decisions before this time."""
+
+    def __init__(
+        self,
+        *,
+        start_time: timestamp_pb2.Timestamp | None = ...,
+        end_time: timestamp_pb2.Timestamp | None = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["end_time", b"end_time", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReplayDifference(message.Message):
+    """A logged decision that is decided otherwise when it is decided again."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: builtins.int
+    OUTCOME_FIELD_NUMBER: builtins.int
+    PROBLEM_FIELD_NUMBER: builtins.int
+    outcome: AuditRecord.Outcome.ValueType
+    """How it ends when decided again; unspecified where the record cannot have been made as it stands."""
+    problem: builtins.str
+    """What does not fit."""
+    @builtins.property
+    def record(self) -> AuditRecord:
+        """What was logged."""
+
+    def __init__(
+        self,
+        *,
+        record: AuditRecord | None = ...,
+        outcome: AuditRecord.Outcome.ValueType = ...,
+        problem: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["outcome", b"outcome", "problem", b"problem", "record", b"record"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReplayDecisionsResponse(message.Message):
+    """Response of ReplayDecisions."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class SkippedEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.int
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    REPLAYED_FIELD_NUMBER: builtins.int
+    SKIPPED_FIELD_NUMBER: builtins.int
+    DIFFERENCES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    replayed: builtins.int
+    """How many were decided again and came out the same or otherwise."""
+    next_page_token: builtins.str
+    """Set while there is more: hand it back as `page_token`."""
+    @builtins.property
+    def skipped(self) -> containers.ScalarMap[builtins.str, builtins.int]:
+        """How many could not be decided again, by reason."""
+
+    @builtins.property
+    def differences(self) -> containers.RepeatedCompositeFieldContainer[ReplayDifference]:
+        """Those that came out otherwise, the oldest first."""
+
+    def __init__(
+        self,
+        *,
+        replayed: builtins.int = ...,
+        skipped: abc.Mapping[builtins.str, builtins.int] | None = ...,
+        differences: abc.Iterable[ReplayDifference] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["differences", b"differences", "next_page_token", b"next_page_token", "replayed", b"replayed", "skipped", b"skipped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...

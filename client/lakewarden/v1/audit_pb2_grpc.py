@@ -50,6 +50,11 @@ class AuditServiceStub(object):
                 request_serializer=lakewarden_dot_v1_dot_audit__pb2.VerifyAuditLogRequest.SerializeToString,
                 response_deserializer=lakewarden_dot_v1_dot_audit__pb2.VerifyAuditLogResponse.FromString,
                 _registered_method=True)
+        self.ReplayDecisions = channel.unary_unary(
+                '/lakewarden.v1.AuditService/ReplayDecisions',
+                request_serializer=lakewarden_dot_v1_dot_audit__pb2.ReplayDecisionsRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_audit__pb2.ReplayDecisionsResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer(object):
@@ -80,6 +85,15 @@ class AuditServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplayDecisions(self, request, context):
+        """Decides logged denials and decisions again, each at its revision, by its time and by the policy of then, and returns those that now
+        come out otherwise. A page ends early when its time does: follow `next_page_token` to its end.
+        Fails with PERMISSION_DENIED, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -97,6 +111,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.VerifyAuditLog,
                     request_deserializer=lakewarden_dot_v1_dot_audit__pb2.VerifyAuditLogRequest.FromString,
                     response_serializer=lakewarden_dot_v1_dot_audit__pb2.VerifyAuditLogResponse.SerializeToString,
+            ),
+            'ReplayDecisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayDecisions,
+                    request_deserializer=lakewarden_dot_v1_dot_audit__pb2.ReplayDecisionsRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_audit__pb2.ReplayDecisionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -181,6 +200,33 @@ class AuditService(object):
             '/lakewarden.v1.AuditService/VerifyAuditLog',
             lakewarden_dot_v1_dot_audit__pb2.VerifyAuditLogRequest.SerializeToString,
             lakewarden_dot_v1_dot_audit__pb2.VerifyAuditLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayDecisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.AuditService/ReplayDecisions',
+            lakewarden_dot_v1_dot_audit__pb2.ReplayDecisionsRequest.SerializeToString,
+            lakewarden_dot_v1_dot_audit__pb2.ReplayDecisionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

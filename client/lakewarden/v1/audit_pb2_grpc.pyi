@@ -45,6 +45,11 @@ class AuditServiceStub:
     """Verifies the chain of changes, a part in each call: follow `next_page_token` to its end. A broken chain is no error but has findings.
     Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
     """
+    ReplayDecisions: grpc.UnaryUnaryMultiCallable[audit_pb2.ReplayDecisionsRequest, audit_pb2.ReplayDecisionsResponse]
+    """Decides logged denials and decisions again, each at its revision, by its time and by the policy of then, and returns those that now
+    come out otherwise. A page ends early when its time does: follow `next_page_token` to its end.
+    Fails with PERMISSION_DENIED, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID).
+    """
 
 @typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -62,6 +67,11 @@ class AuditServiceAsyncStub(AuditServiceStub):
     VerifyAuditLog: aio.UnaryUnaryMultiCallable[audit_pb2.VerifyAuditLogRequest, audit_pb2.VerifyAuditLogResponse]  # type: ignore[assignment]
     """Verifies the chain of changes, a part in each call: follow `next_page_token` to its end. A broken chain is no error but has findings.
     Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+    """
+    ReplayDecisions: aio.UnaryUnaryMultiCallable[audit_pb2.ReplayDecisionsRequest, audit_pb2.ReplayDecisionsResponse]  # type: ignore[assignment]
+    """Decides logged denials and decisions again, each at its revision, by its time and by the policy of then, and returns those that now
+    come out otherwise. A page ends early when its time does: follow `next_page_token` to its end.
+    Fails with PERMISSION_DENIED, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID).
     """
 
 class AuditServiceServicer(metaclass=abc_1.ABCMeta):
@@ -95,6 +105,17 @@ class AuditServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> typing.Union[audit_pb2.VerifyAuditLogResponse, abc.Awaitable[audit_pb2.VerifyAuditLogResponse]]:
         """Verifies the chain of changes, a part in each call: follow `next_page_token` to its end. A broken chain is no error but has findings.
         Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+        """
+
+    @abc_1.abstractmethod
+    def ReplayDecisions(
+        self,
+        request: audit_pb2.ReplayDecisionsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[audit_pb2.ReplayDecisionsResponse, abc.Awaitable[audit_pb2.ReplayDecisionsResponse]]:
+        """Decides logged denials and decisions again, each at its revision, by its time and by the policy of then, and returns those that now
+        come out otherwise. A page ends early when its time does: follow `next_page_token` to its end.
+        Fails with PERMISSION_DENIED, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID).
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

@@ -915,6 +915,8 @@ class ListPrincipalsRequest(message.Message):
     PRIVILEGE_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    AS_OF_REVISION_FIELD_NUMBER: builtins.int
+    AS_OF_TIME_FIELD_NUMBER: builtins.int
     securable_type: grants_pb2.SecurableType.ValueType
     """Kind of the securable."""
     full_name: builtins.str
@@ -925,6 +927,12 @@ class ListPrincipalsRequest(message.Message):
     """At most this many; 0 means 100, and more than 1,000 means 1,000."""
     page_token: builtins.str
     """`next_page_token` of the page before; empty for the first."""
+    as_of_revision: builtins.str
+    """Answer from an earlier state: a revision, as `<epoch>:<number>` or only the number. Names are those of that state."""
+    @builtins.property
+    def as_of_time(self) -> timestamp_pb2.Timestamp:
+        """Answer from the state at an earlier time, by the database's clock."""
+
     def __init__(
         self,
         *,
@@ -933,10 +941,12 @@ class ListPrincipalsRequest(message.Message):
         privilege: builtins.str = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        as_of_revision: builtins.str = ...,
+        as_of_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["as_of_time", b"as_of_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["full_name", b"full_name", "page_size", b"page_size", "page_token", b"page_token", "privilege", b"privilege", "securable_type", b"securable_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of_revision", b"as_of_revision", "as_of_time", b"as_of_time", "full_name", b"full_name", "page_size", b"page_size", "page_token", b"page_token", "privilege", b"privilege", "securable_type", b"securable_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

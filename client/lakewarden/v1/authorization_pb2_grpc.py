@@ -141,8 +141,9 @@ class AuthorizationServiceServicer(object):
 
     def ListPrincipals(self, request, context):
         """Lists the users and service principals that may use a privilege on a securable from the calling workspace, in the order of their
-        names, each with the proof. For who lists all grants of the securable.
-        Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PAGE_TOKEN_INVALID).
+        names, each with the proof. For who lists all grants of the securable; about the past for account admins.
+        Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PAGE_TOKEN_INVALID), and about the past with
+        NOT_FOUND (OBJECT_NOT_FOUND), FAILED_PRECONDITION (HISTORY_UNAVAILABLE, HISTORY_MISMATCH).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

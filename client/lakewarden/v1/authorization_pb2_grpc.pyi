@@ -63,8 +63,9 @@ class AuthorizationServiceStub:
     """
     ListPrincipals: grpc.UnaryUnaryMultiCallable[authorization_pb2.ListPrincipalsRequest, authorization_pb2.ListPrincipalsResponse]
     """Lists the users and service principals that may use a privilege on a securable from the calling workspace, in the order of their
-    names, each with the proof. For who lists all grants of the securable.
-    Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PAGE_TOKEN_INVALID).
+    names, each with the proof. For who lists all grants of the securable; about the past for account admins.
+    Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PAGE_TOKEN_INVALID), and about the past with
+    NOT_FOUND (OBJECT_NOT_FOUND), FAILED_PRECONDITION (HISTORY_UNAVAILABLE, HISTORY_MISMATCH).
     """
 
 @typing.type_check_only
@@ -102,8 +103,9 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     """
     ListPrincipals: aio.UnaryUnaryMultiCallable[authorization_pb2.ListPrincipalsRequest, authorization_pb2.ListPrincipalsResponse]  # type: ignore[assignment]
     """Lists the users and service principals that may use a privilege on a securable from the calling workspace, in the order of their
-    names, each with the proof. For who lists all grants of the securable.
-    Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PAGE_TOKEN_INVALID).
+    names, each with the proof. For who lists all grants of the securable; about the past for account admins.
+    Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PAGE_TOKEN_INVALID), and about the past with
+    NOT_FOUND (OBJECT_NOT_FOUND), FAILED_PRECONDITION (HISTORY_UNAVAILABLE, HISTORY_MISMATCH).
     """
 
 class AuthorizationServiceServicer(metaclass=abc_1.ABCMeta):
@@ -186,8 +188,9 @@ class AuthorizationServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[authorization_pb2.ListPrincipalsResponse, abc.Awaitable[authorization_pb2.ListPrincipalsResponse]]:
         """Lists the users and service principals that may use a privilege on a securable from the calling workspace, in the order of their
-        names, each with the proof. For who lists all grants of the securable.
-        Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PAGE_TOKEN_INVALID).
+        names, each with the proof. For who lists all grants of the securable; about the past for account admins.
+        Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PAGE_TOKEN_INVALID), and about the past with
+        NOT_FOUND (OBJECT_NOT_FOUND), FAILED_PRECONDITION (HISTORY_UNAVAILABLE, HISTORY_MISMATCH).
         """
 
 def add_AuthorizationServiceServicer_to_server(servicer: AuthorizationServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

@@ -70,7 +70,7 @@ class Rule(message.Message):
 
     @builtins.property
     def as_of(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Paths of fields that name an earlier state. Where one is set, the operation is `<operation>.as_of`, and the RPC reads the past in a transaction."""
+        """Paths of fields that name an earlier state. Where one is set, the operation is `authorization.as_of` instead, and the RPC reads the past in a transaction."""
 
     def __init__(
         self_,  # pyright: ignore[reportSelfClsParameterName]

@@ -17,6 +17,7 @@ class Past:
     def __init__(self, policy: Policy) -> None:
         self._policies = {policy.digest: policy}
         self._held: Snapshot | None = None
+        self._decider: Decider | None = None
         self._lock = threading.Lock()
 
     def moment(self, uow: UnitOfWork, *, revision: int | None = None, time: datetime | None = None) -> Moment:
@@ -29,7 +30,10 @@ class Past:
     def decider(self, uow: UnitOfWork, moment: Moment) -> Decider:
         """The decider of a moment, by the policy of its time. Raises HISTORY_UNAVAILABLE where that policy is not kept."""
         snapshot = self._snapshot(uow, moment).at(moment.time.timestamp())
-        return Decider(self._policy(uow, moment.policy_digest), snapshot)
+        policy, held = self._policy(uow, moment.policy_digest), self._decider
+        if held is None or held.snapshot is not snapshot or held.policy is not policy:
+            held = self._decider = Decider(policy, snapshot)
+        return held
 
     def _snapshot(self, uow: UnitOfWork, moment: Moment) -> Snapshot:
         held, head = self._held, moment.head

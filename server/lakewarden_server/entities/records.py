@@ -102,7 +102,8 @@ class AuditLog(Base):
 class DecisionLog(Base):
     """One denial or decision; written in batches beside the authorization head, without a chain.
 
-    `nonce` says which history `revision` is of; `objects` are the ids a refused operation spoke of.
+    `nonce` says which history `revision` is of; `objects` are the ids a refused operation spoke of; `capabilities` what the engine
+    that planned can apply.
     """
 
     __tablename__ = "decision_log"
@@ -128,6 +129,7 @@ class DecisionLog(Base):
     object_kind: Mapped[str | None]
     object_id: Mapped[str | None]
     objects: Mapped[dict[str, Any] | None] = mapped_column(JsonObject)
+    capabilities: Mapped[list[int] | None] = mapped_column(JsonObject)
 
 
 class Idempotency(Base):

@@ -54,7 +54,7 @@ def decision_records(
     limit: int,
 ) -> list[DecisionRecord]:
     """One record of a refusal, or one for each access an engine was answered about, at most `limit`; refused accesses come first."""
-    common = _common(admitted, method, arrived, fresh)
+    common = _common(admitted, method, request, arrived, fresh)
     if isinstance(result, LakewardenError):
         bound = admitted.bound
         name = _accessed(request) or bound.named
@@ -74,7 +74,9 @@ def decision_records(
     return [_answered(common, admitted, verdict, access) for verdict, access in answers[:limit]]
 
 
-def _common(admitted: Admitted, method: Method, arrived: Headers, fresh: Fresh) -> DecisionRecord:
+def _common(
+    admitted: Admitted, method: Method, request: Message, arrived: Headers, fresh: Fresh
+) -> DecisionRecord:
     """What all records of one call say alike; a refusal until it is said otherwise."""
     return DecisionRecord(
         time=fresh.now,
@@ -91,6 +93,7 @@ def _common(admitted: Admitted, method: Method, arrived: Headers, fresh: Fresh) 
         operation=", ".join(
             _spelled(operation, selector) for operation, selector in admitted.bound.operations
         ),
+        capabilities=_capabilities(request),
         object_name="",
         outcome="DENIED",
         reason="",
@@ -122,6 +125,10 @@ def _verdicts(reply: Any) -> list[Any]:
 
 def _accesses(request: Any) -> list[Any]:
     return [request.access] if hasattr(request, "access") else list(getattr(request, "accesses", []))
+
+
+def _capabilities(request: Any) -> list[int] | None:
+    return list(request.capabilities) if hasattr(request, "capabilities") else None
 
 
 def _accessed(request: Any) -> str:

@@ -19,11 +19,9 @@ from lakewarden_policy import (
 from lakewarden_server.authn.authenticator import Caller
 from lakewarden_server.authn.tokens import TokenKind
 from lakewarden_server.core.errors import InvalidArgument, PermissionDenied, Reason
-from lakewarden_server.pipeline.rules import Method, securable_kind_names
+from lakewarden_server.pipeline.rules import AS_OF, Method, securable_kind_names
 
 BOOTSTRAP_OPERATION = "token.create"
-AS_OF = "as_of"
-"""The selector of questions about the past."""
 _ACCOUNT_LEVEL = frozenset(kind.name for kind in KINDS.values() if kind.parents in {(), ("ACCOUNT",)})
 """Kinds that are found without a workspace."""
 _OF_THE_ACCOUNT = _ACCOUNT_LEVEL | {"AUDIT"}
@@ -76,7 +74,7 @@ class Bound:
     @property
     def is_of_the_past(self) -> bool:
         """Whether the request asks for an earlier state."""
-        return any(selector == AS_OF for _, selector in self.operations)
+        return self.operations == ((AS_OF, None),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +95,8 @@ def bind(
     Raises WORKSPACE_REQUIRED and, for a kind that does not exist, FIELD_INVALID.
     """
     rule = method.rule
+    if _names_past(method, request):
+        return _bind_past(method, request, decider, place)
     kind = _kind(method, request)
     noun = kind.lower() if kind else method.noun
     objects: dict[str, str] = {"workspace": place.workspace_id} if place.workspace_id else {}
@@ -118,8 +118,6 @@ def bind(
     objects.update((found.name, found.object_id) for found in beside if found.object_id)
     named_rows = [found.name for found in beside if f"{operation}.{found.name}" in decider.policy.operations]
     selectors = dict.fromkeys((*_selectors(method, request), *named_rows))
-    if _names_past(method, request):
-        selectors = {AS_OF: None}
     selections = tuple((operation, selector) for selector in selectors) or ((operation, None),)
     absent = located is not None and located.securable is None
     if absent and wanted == "METASTORE" and role == "parent" and not operation.endswith(".list"):
@@ -245,6 +243,16 @@ def _selectors(method: Method, request: Message) -> list[str]:
         texts = _texts([request], method.rule.privileges.split("."))
         return list(dict.fromkeys("_".join(text.upper().replace("_", " ").split()) for text in texts))
     return []
+
+
+def _bind_past(method: Method, request: Message, decider: Decider, place: Place) -> Bound:
+    """A question about an earlier state: what its names mean is found there; of today's only the subject is noted, for the log."""
+    objects = {"workspace": place.workspace_id} if place.workspace_id else {}
+    named = _text(request, method.rule.subject) if method.rule.subject else ""
+    subject = decider.snapshot.principal_named(named) if named else None
+    if subject:
+        objects["subject"] = subject.id
+    return Bound("authorization", objects, ((AS_OF, None),), None, None, "")
 
 
 def _names_past(method: Method, request: Message) -> bool:

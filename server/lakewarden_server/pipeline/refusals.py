@@ -50,7 +50,7 @@ def _denied(
 ) -> LakewardenError:
     """The reason and the fix for a caller who sees the object; the words for a missing one to everybody else."""
     target = bound.objects.get("self") or bound.objects.get("parent")
-    if target is None and (bound.is_of_the_past or not bound.named):
+    if target is None and not bound.named:
         target = ACCOUNT_ID
     if target is None:
         # About a principal: whether that one exists is told to nobody who may not act for it.

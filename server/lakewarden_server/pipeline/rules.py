@@ -17,6 +17,8 @@ from lakewarden_policy import BOUND_KINDS, KINDS, Policy, UnknownOperation
 ServiceMethod = Callable[[Any, Any], Message]
 PrepareMethod = Callable[[Any], Any]
 
+AS_OF = "authorization.as_of"
+"""The operation of every question about the past, whatever its RPC asks about the present."""
 GENERIC_NOUNS = {"get", "grant", "grants_all", "effective", "explain", "bind"}
 """Operations whose noun is the kind of the securable named in the request, e.g. `grant` on a table is `table.grant`."""
 
@@ -149,6 +151,8 @@ def _check_operations(method: Method, policy: Policy) -> None:
         | ({"self"} if method.rule.self else set())
         | ({"subject"} if method.rule.subject else set())
     )
+    if method.rule.as_of and AS_OF not in policy.operations:
+        raise RuleError(f"operations.csv does not define {AS_OF}")
     bound |= {binding.name for binding in method.rule.bind}
     bound |= {"parent"} if method.rule.operation.endswith((".create", ".list")) else set()
     for name in operations_of(method):
@@ -156,9 +160,6 @@ def _check_operations(method: Method, policy: Policy) -> None:
             operation = policy.operation(name)
         except UnknownOperation:
             raise RuleError(f"operations.csv does not define {name}") from None
-        if method.rule.as_of and f"{name}.as_of" not in policy.operations:
-            # Without a row of its own the past would be as open as the present.
-            raise RuleError(f"operations.csv does not define {name}.as_of")
         if operation.asks_references and not method.rule.references:
             raise RuleError(f"{name} asks for references, which the rule does not bind")
         needed = operation.object_names

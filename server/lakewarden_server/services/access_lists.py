@@ -70,7 +70,8 @@ def list_principals(request: pb.ListPrincipalsRequest, call: Call) -> pb.ListPri
     """Answers ListPrincipals, from behind the last name of the page before."""
     kind = call.snapshot.securables[call.self_id].kind
     privilege = parse_privilege(call, kind, request.privilege)
-    list_name = f"principals/{call.self_id}/{privilege}"
+    moment = (request.as_of_revision, request.as_of_time.ToJsonString())
+    list_name = f"principals/{call.self_id}/{privilege}/{moment}"
     last = call.pager.read(list_name, request.page_token) if request.page_token else ""
     found = principals_allowed(call.decider, call.workspace_id, call.self_id, privilege, after=last)
     page, more = _page(found, request.page_size)

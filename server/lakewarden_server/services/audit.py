@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Any
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from lakewarden.v1 import audit_pb2 as pb
 from lakewarden_policy import ACCOUNT_ID, name_key
-from lakewarden_server.services import validation
+from lakewarden_server.services import replay, validation
+from lakewarden_server.services.audit_messages import read, record_message, written
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.paging import page_size_of
 from lakewarden_server.storage import audit
 from lakewarden_server.storage.audit import ChainHead
 from lakewarden_server.storage.repositories import audit_records
-from lakewarden_server.storage.repositories.audit_records import CHANGE, Position, Wanted
+from lakewarden_server.storage.repositories.audit_records import Wanted
 
 FILTER_BYTES_MAX = 1_024
 VERIFY_PAGE_SIZE_MAX = 10_000
@@ -37,9 +33,9 @@ class AuditService:
         wanted = _wanted(request, call, list_name)
         rows = audit_records.find(call.uow.connection, wanted, limit=size + 1)
         page, more = rows[:size], len(rows) > size
-        token = call.pager.write(list_name, _written(audit_records.position(page[-1]))) if more else ""
+        token = call.pager.write(list_name, written(audit_records.position(page[-1]))) if more else ""
         return pb.ListAuditRecordsResponse(
-            audit_records=[_message(row, call) for row in page], next_page_token=token
+            audit_records=[record_message(row, call) for row in page], next_page_token=token
         )
 
     def get_audit_head(self, request: pb.GetAuditHeadRequest, call: Call) -> pb.AuditHead:
@@ -61,12 +57,16 @@ class AuditService:
             next_page_token="" if part.ended else call.pager.write(list_name, json.dumps(part.last)),
         )
 
+    def replay_decisions(self, request: pb.ReplayDecisionsRequest, call: Call) -> pb.ReplayDecisionsResponse:
+        """Decides logged decisions again."""
+        return replay.replay(request, call)
+
 
 def _wanted(request: pb.ListAuditRecordsRequest, call: Call, list_name: str) -> Wanted:
     workspace = call.snapshot.child(ACCOUNT_ID, "WORKSPACE", name_key(request.workspace))
     return Wanted(
-        start_time=_time(request, "start_time"),
-        end_time=_time(request, "end_time"),
+        start_time=validation.optional_time(request, "start_time"),
+        end_time=validation.optional_time(request, "end_time"),
         actors=_names(request.actor, call),
         subjects=_names(request.subject, call),
         objects=(request.object,) if request.object else (),
@@ -76,7 +76,7 @@ def _wanted(request: pb.ListAuditRecordsRequest, call: Call, list_name: str) -> 
         outcome=pb.AuditRecord.Outcome.Name(request.outcome) if request.outcome else "",
         request_id=request.request_id.lower(),
         oldest_first=request.oldest_first,
-        after=_read(call.pager.read(list_name, request.page_token)) if request.page_token else None,
+        after=read(call.pager.read(list_name, request.page_token)) if request.page_token else None,
     )
 
 
@@ -102,12 +102,6 @@ def _filters(request: pb.ListAuditRecordsRequest) -> str:
     return hashlib.sha256(filters.SerializeToString(deterministic=True)).hexdigest()
 
 
-def _time(request: pb.ListAuditRecordsRequest, field: str) -> datetime | None:
-    if not request.HasField(field):  # type: ignore[arg-type]
-        return None
-    return validation.time(getattr(request, field), field)
-
-
 def _exported(request: pb.VerifyAuditLogRequest) -> ChainHead | None:
     if not request.HasField("exported_head"):
         return None
@@ -115,57 +109,3 @@ def _exported(request: pb.VerifyAuditLogRequest) -> ChainHead | None:
     if head.sequence < 0 or len(head.hash) != HASH_CHARACTERS:
         raise validation.invalid("exported_head", "send sequence and hash as GetAuditHead returned them")
     return ChainHead(head.sequence, head.hash.lower())
-
-
-def _written(position: Position) -> str:
-    return json.dumps([position.time.isoformat(), position.log, position.key])
-
-
-def _read(text: str) -> Position:
-    time, log, key = json.loads(text)
-    return Position(datetime.fromisoformat(time), log, key)
-
-
-def _message(row: Any, call: Call) -> pb.AuditRecord:
-    """The message of a row of either log."""
-    workspace = call.snapshot.securables.get(row.workspace_id or "")
-    message = pb.AuditRecord(
-        actor=row.actor_name,
-        actor_id=row.actor_id,
-        subject=row.subject_name or "",
-        workspace=workspace.name if workspace else row.workspace_id or "",
-        workspace_id=row.workspace_id or "",
-        request_id=row.request_id,
-        method=row.method,
-        operation=row.operation,
-        object_kind=row.object_kind or "",
-        object_id=row.object_id or "",
-        object_name=row.object_name,
-        outcome=_outcome(row.outcome),
-        revision=row.revision,
-        event_time=_timestamp(row.time),
-    )
-    if audit_records.position(row).log == CHANGE:
-        message.event_id, message.sequence, message.hash = f"change/{row.sequence}", row.sequence, row.hash
-        message.detail.update(_texts(row.detail))
-    else:
-        message.event_id, message.reason = f"decision/{row.id}", row.reason
-        message.privilege = row.privilege or ""
-    return message
-
-
-def _outcome(stored: str) -> pb.AuditRecord.Outcome.ValueType:
-    """UNSPECIFIED for what this server does not write: a record that was tampered with is shown, not hidden."""
-    return dict(pb.AuditRecord.Outcome.items()).get(stored, pb.AuditRecord.OUTCOME_UNSPECIFIED)
-
-
-def _texts(detail: Any) -> Iterator[tuple[str, str]]:
-    """The facts as texts; what is none, because somebody spoiled the record, is shown as it is."""
-    for key, value in detail.items() if isinstance(detail, dict) else [("detail", detail)]:
-        yield key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _timestamp(time: datetime) -> Timestamp:
-    message = Timestamp()
-    message.FromDatetime(time.astimezone(UTC))
-    return message

@@ -22,7 +22,7 @@ class AuthorizationService:
         """One decision, now or as it would have been at an earlier state."""
         asked = as_of(request, call)
         return pb.CheckResponse(
-            verdict=_verdict(request.access, asked, explain=request.explain), revision=asked.revision
+            verdict=verdict(request.access, asked, explain=request.explain), revision=asked.revision
         )
 
     def batch_check(self, request: pb.BatchCheckRequest, call: Call) -> pb.BatchCheckResponse:
@@ -35,7 +35,7 @@ class AuthorizationService:
         """A plan is allowed when each of its accesses is. An empty plan asks nothing and is allowed nothing."""
         verdicts = _verdicts(request.accesses, call, explain=True, engine=frozenset(request.capabilities))
         return pb.AuthorizePlanResponse(
-            allowed=all(verdict.allowed for verdict in verdicts), verdicts=verdicts, revision=call.revision
+            allowed=all(found.allowed for found in verdicts), verdicts=verdicts, revision=call.revision
         )
 
     def explain(self, request: pb.ExplainRequest, call: Call) -> pb.ExplainResponse:
@@ -57,21 +57,24 @@ class AuthorizationService:
         return access_lists.list_accessible(request, call, _subject(call))
 
     def list_principals(self, request: pb.ListPrincipalsRequest, call: Call) -> pb.ListPrincipalsResponse:
-        """Who may use a privilege on an object."""
-        return access_lists.list_principals(request, call)
+        """Who may use a privilege on an object, now or at an earlier state."""
+        return access_lists.list_principals(request, as_of(request, call))
 
 
 def _verdicts(
     accesses: Sequence[pb.Access], call: Call, *, explain: bool, engine: Collection[int] | None = None
 ) -> list[pb.Verdict]:
     validation.repeated(accesses, "accesses", required=True)
-    return [_verdict(access, call, explain=explain, engine=engine) for access in accesses]
+    return [verdict(access, call, explain=explain, engine=engine) for access in accesses]
 
 
-def _verdict(
+def verdict(
     access: pb.Access, call: Call, *, explain: bool, engine: Collection[int] | None = None
 ) -> pb.Verdict:
-    """The subject's own rights decide, from the calling workspace; an `engine` is also told how to read, by what it can apply."""
+    """One answer: the subject's own rights decide, from the calling workspace; an `engine` is also told how to read, by what it can apply.
+
+    Raises INVALID_ARGUMENT errors.
+    """
     kind = _kind(access)
     privilege = parse_privilege(call, kind, access.privilege)
     subject = _subject(call)
@@ -88,17 +91,17 @@ def _verdict(
 def _allowed(
     call: Call, found: Securable, privilege: str, subject: str, engine: Collection[int] | None
 ) -> pb.Verdict:
-    verdict = pb.Verdict(allowed=True)
+    answer = pb.Verdict(allowed=True)
     if engine is None:
-        return verdict
+        return answer
     try:
         plan_rules.add_rules(
-            verdict, call, found=found, privilege=privilege, subject=subject, capabilities=engine
+            answer, call, found=found, privilege=privilege, subject=subject, capabilities=engine
         )
     except plan_rules.Unenforceable as error:
         name = f"{KINDS[found.kind].label} {call.snapshot.full_name(found.id)}"
         return pb.Verdict(reason=f"{show_privilege(privilege)} denied on {name}: {error}.")
-    return verdict
+    return answer
 
 
 def _subject(call: Call) -> str | None:

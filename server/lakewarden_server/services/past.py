@@ -6,11 +6,14 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from lakewarden_server.core.errors import FailedPrecondition, Reason
+from lakewarden.v1.grants_pb2 import SecurableType
+from lakewarden_policy import InvalidName
+from lakewarden_server.core.errors import FailedPrecondition, InvalidArgument, NotFound, Reason
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.storage.history import Moment
 
+_TYPES = frozenset(SecurableType.values()) - {0}
 _REVISION = re.compile(r"(?:([\w-]+):)?([0-9]{1,18})", re.ASCII)
 
 
@@ -30,7 +33,10 @@ def as_of(request: Any, call: Call) -> Call:
         moment = past.moment(call.uow, time=validation.time(request.as_of_time, "as_of_time"))
     else:
         moment = past.moment(call.uow, revision=revision_number(request.as_of_revision, call))
-    return at_moment(call, moment, subject=request.subject)
+    asked = at_moment(call, moment, subject=getattr(request, "subject", ""))
+    if hasattr(request, "full_name"):
+        asked.objects = {**asked.objects, "self": _object(request, asked)}
+    return asked
 
 
 def at_moment(call: Call, moment: Moment, *, subject: str) -> Call:
@@ -47,6 +53,23 @@ def at_moment(call: Call, moment: Moment, *, subject: str) -> Call:
         metastore_id=workspace.metastore_id if workspace else None,
         objects={**objects, "subject": named.id} if named else objects,
     )
+
+
+def _object(request: Any, asked: Call) -> str:
+    """The object that had the request's name then. Raises OBJECT_NOT_FOUND or FIELD_INVALID."""
+    kind = SecurableType.Name(request.securable_type) if request.securable_type in _TYPES else ""
+    try:
+        found = asked.snapshot.resolve(kind, request.full_name, asked.metastore_id) if kind else None
+    except InvalidName as error:
+        raise InvalidArgument(Reason.NAME_INVALID, str(error), field="full_name") from None
+    if found is None:
+        raise NotFound(
+            Reason.OBJECT_NOT_FOUND,
+            f"there was no {kind.lower()} {request.full_name} in revision {asked.revision}",
+            kind=kind,
+            name=request.full_name,
+        )
+    return found.id
 
 
 def revision_number(text: str, call: Call) -> int:

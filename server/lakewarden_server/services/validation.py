@@ -79,6 +79,11 @@ def time(value: Timestamp, field: str) -> datetime:
         raise invalid(field, "it is no time between the years 1 and 9999") from None
 
 
+def optional_time(request: Any, field: str) -> datetime | None:
+    """The timestamp in a field, None when it is not set. Raises FIELD_INVALID."""
+    return time(getattr(request, field), field) if request.HasField(field) else None
+
+
 def invalid(field: str, problem: str) -> InvalidArgument:
     """A FIELD_INVALID error for one field."""
     return InvalidArgument(Reason.FIELD_INVALID, f"{field}: {problem}", field=field)

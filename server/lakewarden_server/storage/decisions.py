@@ -38,6 +38,7 @@ class DecisionRecord:
     object_kind: str | None = None
     object_id: str | None = None
     objects: dict[str, str] | None = None
+    capabilities: list[int] | None = None
 
 
 _FIELDS = tuple(field.name for field in fields(DecisionRecord))
