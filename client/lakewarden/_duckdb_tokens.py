@@ -24,7 +24,7 @@ TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest"})
 
 DENIED_FUNCTIONS = frozenset(
     {
-        "col_description", "combine", "current_connection_id", "current_query_id", "current_setting",
+        "col_description", "combine", "current_connection_id", "current_query", "current_query_id", "current_setting",
         "current_transaction_id", "currval", "finalize", "format_pg_type", "format_type",
         "get_block_size", "getenv", "getvariable", "has_any_column_privilege", "in_search_path",
         "inet_client_addr", "inet_client_port", "inet_server_addr", "inet_server_port",

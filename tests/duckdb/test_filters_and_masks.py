@@ -339,6 +339,14 @@ def test_error_of_a_condition_tells_no_filtered_value(
     assert seen == "[(2,)]"
 
 
+@pytest.mark.parametrize(
+    "sql", ["SELECT current_query() FROM people", "SELECT id.current_query() FROM adults"]
+)
+def test_text_of_filters_and_definitions_is_not_shown(ann: GovernedConnection, sql: str) -> None:
+    with pytest.raises(StatementRefused, match="current_query"):
+        ann.execute(sql)
+
+
 def test_view_that_duckdb_cannot_run_tells_nothing_of_its_text(ann: GovernedConnection) -> None:
     with pytest.raises(StatementRefused) as refused:
         ann.execute("SELECT * FROM broken")

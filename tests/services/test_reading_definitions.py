@@ -115,6 +115,31 @@ def test_what_is_no_plain_query_is_refused(sql: str) -> None:
     assert refused.value.reason == "DEFINITION_INVALID"
 
 
+@pytest.mark.parametrize(
+    ("dialect", "sql"),
+    [
+        ("snowflake", "SELECT * FROM TABLE(f(1))"),
+        ("snowflake", "SELECT * FROM @stage"),
+        ("snowflake", "SELECT * FROM IDENTIFIER('a.b.c')"),
+        ("spark", "SELECT TRANSFORM(a) USING 'script' FROM t"),
+        ("spark", "SELECT * FROM parquet.`/etc/data`"),
+        ("databricks", "SELECT * FROM read_files('x')"),
+        ("databricks", "SELECT * FROM STREAM(t)"),
+        ("trino", "SELECT * FROM TABLE(system.query('x'))"),
+        ("postgres", "SELECT * FROM ROWS FROM (generate_series(1, 2))"),
+    ],
+)
+def test_what_only_one_dialect_has_in_from_is_refused(dialect: str, sql: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        read_query(sql, dialect, schema="main.sales")
+    assert refused.value.reason == "DEFINITION_INVALID"
+
+
+def test_arrays_are_exploded_in_sparks_words() -> None:
+    reading = read_query("SELECT y FROM t LATERAL VIEW explode(xs) e AS y", "spark", schema="main.sales")
+    assert _found(reading) == {"main.sales.t"}
+
+
 def test_dialects_are_read_as_such() -> None:
     spark = read_query("SELECT `a b` FROM `sales`.`orders`", "spark", schema="main.sales")
     assert _found(spark) == {"main.sales.orders"}

@@ -27,9 +27,12 @@ _TABLE_PARTS = frozenset({"this", "db", "catalog", "alias", "joins", "sample", "
 _REFUSED = (
     exp.Alter, exp.Analyze, exp.Attach, exp.Block, exp.Command, exp.Commit, exp.Copy, exp.Create, exp.Delete,
     exp.Describe, exp.Detach, exp.Drop, exp.Execute, exp.HistoricalData, exp.Insert, exp.Into, exp.Lock, exp.Merge,
-    exp.Parameter, exp.Placeholder, exp.Pragma, exp.Rollback, exp.SessionParameter, exp.Set, exp.Show, exp.Summarize,
+    exp.Parameter, exp.Placeholder, exp.Pragma, exp.QueryTransform, exp.Rollback, exp.SessionParameter, exp.Set, exp.Show, exp.Summarize,
     exp.Transaction, exp.TruncateTable, exp.Update, exp.Use,
 )  # fmt: skip
+
+# What rows may come from. Anything else a dialect has there is a table function, or not known to be none.
+_SOURCES = exp.Table | exp.Subquery | exp.Values | exp.Unnest | exp.Lateral
 
 
 class Reading(NamedTuple):
@@ -148,7 +151,8 @@ class _Walk:
     def _check(self, node: Any) -> None:
         if isinstance(node, _REFUSED):
             raise invalid(f"{node.key.upper()} has no place in a definition")
-        if isinstance(node, exp.Lateral) and not isinstance(node.this, exp.Subquery | exp.Unnest):
+        rows = exp.Subquery | exp.Unnest | exp.Explode if isinstance(node, exp.Lateral) else _SOURCES
+        if isinstance(node, exp.Lateral | exp.From | exp.Join) and not isinstance(node.this, rows):
             raise invalid("table functions have no place in a definition")
         if isinstance(node, exp.Column) and self._schema is None:
             self._column(node)
