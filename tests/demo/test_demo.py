@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from lakewarden_server.demo.acts import DemoFailed
 from lakewarden_server.demo.expected import ALLOW, ANALYST, DENY, EXPECTED, PEOPLE, differences
 from lakewarden_server.demo.screen import Screen
-from lakewarden_server.demo.show import DemoFailed, Stage, open_stage, run_show
+from lakewarden_server.demo.show import Stage, open_stage, run_show
 
 TABLES_BY_PERSON = (
     {"customer", "orders", "lineitem", "nation", "region"},

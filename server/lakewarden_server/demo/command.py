@@ -7,8 +7,9 @@ import sys
 from contextlib import ExitStack, suppress
 from types import FrameType
 
+from lakewarden_server.demo.acts import DemoFailed
 from lakewarden_server.demo.screen import RED, Screen
-from lakewarden_server.demo.show import DemoFailed, open_stage, run_show
+from lakewarden_server.demo.show import open_stage, run_show
 
 FAILED = 1
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

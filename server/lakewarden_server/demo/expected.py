@@ -9,6 +9,11 @@ SUPPLY_CHAIN: Final = "sam@example.com"
 AUDITOR: Final = "ada@example.com"
 PEOPLE: Final = (ANALYST, SUPPLY_CHAIN, AUDITOR)
 
+CUSTOMERS, CUSTOMERS_SHOWN = 1500, 337
+"""How many customers there are, and how many of them are in the one segment that the analyst is shown."""
+PHONE, PHONE_SHOWN = "10-109-430-5638", "xx-xxx-1001"
+"""The first of their phone numbers: as it is, and as the analyst is shown it."""
+
 ALLOW: Final = "allowed"
 DENY: Final = "denied"
 

@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 from lakewarden.duckdb import AccessDenied, Denial, GovernedConnection, govern
-from lakewarden_server.demo.expected import ALLOW, AUDITOR, DENY, EXPECTED, PEOPLE, differences
+from lakewarden_server.demo.acts import DemoFailed, explain_and_fix, filter_and_mask, isolate
+from lakewarden_server.demo.expected import ALLOW, ANALYST, AUDITOR, DENY, EXPECTED, PEOPLE, differences
 from lakewarden_server.demo.lake import CATALOG, SCALE, SCHEMA, TABLES, Lake, load_lake
 from lakewarden_server.demo.measure import decision_microseconds
 from lakewarden_server.demo.screen import FAINT, GREEN, RED, Screen
@@ -37,10 +38,6 @@ class Stage:
 
     lake: Lake
     world: World
-
-
-class DemoFailed(Exception):
-    """Something came out that must not; the message says what."""
 
 
 @contextmanager
@@ -76,6 +73,10 @@ def run_show(stage: Stage, screen: Screen, *, check_interrupt: Callable[[], None
         if wrong:
             raise DemoFailed("\n".join([f"{len(wrong)} of 66 outcomes are not the expected ones:", *wrong]))
         _revoke_and_repair(stage, screen, people[AUDITOR])
+        check_interrupt()
+        explain_and_fix(stage.world, screen, people[ANALYST])
+        filter_and_mask(stage.world, screen, people[ANALYST], people[AUDITOR])
+        isolate(stage.world, screen)
     cost = _measure(stage)
     allowed = sum(outcome == ALLOW for outcome in found.values())
     return f"demo ok: {allowed} allowed, {len(found) - allowed} denied, {cost:.1f} µs per decision"

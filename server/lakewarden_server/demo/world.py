@@ -18,6 +18,7 @@ EVERYBODY = "lake-users"
 SALES, SALES_EMEA = "sales", "sales-emea"
 SUPPLY = "supply-chain"
 AUDIT = "auditors"
+ANALYSTS_SEGMENT = "BUILDING"
 MEMBERS = {
     SALES_EMEA: (ANALYST,),
     SALES: (SALES_EMEA,),
