@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -166,6 +167,14 @@ def test_engine_that_does_not_apply_them_is_denied(
     assert answer.column_masks == {}
     assert _plan(ann, people, privilege=privilege).allowed
     assert ann.authorization.check(privilege, "table", people).allowed, "the right itself is not in question"
+
+
+def test_audit_says_which_function_guards_which_columns(hr: EmbeddedServer, people: str) -> None:
+    admin = hr.client()
+    admin.tables.set_column_mask(people, "ssn", "main.hr.pair", using=["ID"])
+    (record,) = admin.audit.list(action="table.set_policy", limit=1)
+    assert (record.object_name, record.detail["function"]) == (people, "main.hr.pair")
+    assert json.loads(record.detail["columns"]) == ["SSN", "id"]
 
 
 def test_owner_and_admin_are_filtered_too(hr: EmbeddedServer, people: str) -> None:

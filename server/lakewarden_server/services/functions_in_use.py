@@ -12,26 +12,32 @@ TABLES_SHOWN_MAX = 10
 
 def tables_of(call: Call, function_id: str) -> set[str]:
     """Ids of the living tables that the function filters or masks."""
-    snapshot = call.snapshot
-    filtered = {table for table, found in snapshot.row_filters.items() if found.function_id == function_id}
-    masked = {
-        table
-        for table, masks in snapshot.column_masks.items()
-        if any(mask.function_id == function_id for mask in masks)
-    }
-    # A deleted table that is restored keeps them too; without its function it is denied, which is no reason to keep that.
-    found = (snapshot.securables.get(table) for table in filtered | masked)
-    return {table.id for table in found if table is not None and table.kind == "TABLE"}
+    return _tables_by_function(call, {function_id}).get(function_id, set())
 
 
 def refuse_deletion(call: Call, doomed: Mapping[str, str]) -> None:
     """Raises FUNCTION_IN_USE when a function among the `doomed` (id -> kind) protects a table that stays."""
-    for function_id, kind in doomed.items():
-        if kind != "FUNCTION":
-            continue
-        staying = tables_of(call, function_id) - doomed.keys()
+    functions = {object_id for object_id, kind in doomed.items() if kind == "FUNCTION"}
+    for function_id, tables in _tables_by_function(call, functions).items():
+        staying = tables - doomed.keys()
         if staying:
             raise in_use(call, function_id, staying, "drop that filter or mask first")
+
+
+def _tables_by_function(call: Call, function_ids: set[str]) -> dict[str, set[str]]:
+    """What each of the functions filters or masks; one pass over all filters and masks, none where no function is asked about."""
+    snapshot = call.snapshot
+    found: dict[str, set[str]] = {}
+    if not function_ids:
+        return found
+    uses = [(use.table_id, use.function_id) for use in snapshot.row_filters.values()]
+    uses += [(mask.table_id, mask.function_id) for masks in snapshot.column_masks.values() for mask in masks]
+    for table_id, function_id in uses:
+        table = snapshot.securables.get(table_id)
+        # A deleted table that is restored keeps them too; without its function it is denied, which is no reason to keep that.
+        if function_id in function_ids and table is not None and table.kind == "TABLE":
+            found.setdefault(function_id, set()).add(table_id)
+    return found
 
 
 def in_use(call: Call, function_id: str, tables: set[str], remedy: str) -> FailedPrecondition:

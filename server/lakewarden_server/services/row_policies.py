@@ -24,6 +24,7 @@ def set_filter(call: Call, table: Table, columns: Sequence[str]) -> None:
     if type_name_of(function.return_type_text) not in BOOLEAN_TYPES:
         raise _unsuitable(function, call, f"it returns {function.return_type_text}, and a row filter BOOLEAN")
     _check_body(function, call)
+    call.detail.update(function=securables.full_name(function, call), columns=names)
     session = call.uow.session
     found = session.get(RowFilter, table.id)
     if found is None:
@@ -48,6 +49,7 @@ def set_mask(call: Call, table: Table, column: str, using: Sequence[str]) -> Non
     names = [found.name for found in named_columns(call, table, using, field="column_mask.using_columns")]
     _check_arity(function, 1 + len(names), field="column_mask.using_columns")
     _check_body(function, call)
+    call.detail.update(function=securables.full_name(function, call), columns=[masked.name, *names])
     session = call.uow.session
     found = session.get(ColumnMask, (table.id, masked.name_key))
     if found is None:
@@ -65,6 +67,7 @@ def set_mask(call: Call, table: Table, column: str, using: Sequence[str]) -> Non
 def drop_mask(call: Call, table: Table, column: str) -> None:
     """Shows a column itself again. Raises FIELD_INVALID for a column the table does not have."""
     (masked,) = named_columns(call, table, [column], field="column")
+    call.detail["columns"] = [masked.name]
     found = call.uow.session.get(ColumnMask, (table.id, masked.name_key))
     if found is not None:
         call.uow.session.delete(found)
