@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from lakewarden_policy.decide import Decider
@@ -45,12 +46,21 @@ def explain_access(
     if decider.privilege(subject_id, workspace_id, object_id, privilege).allowed:
         return Answer(True, steps, (), (), (), ())
     plan = plan_remedies(decider, workspace_id, needed)
-    fixes, state = [], decider
-    for remedy in sorted(plan.fixes, key=_turn):
+    fixes = _with_givers(decider, workspace_id, sorted(plan.fixes, key=_turn))
+    return Answer(False, steps, plan.obstacles, plan.missing, needed.broken, fixes)
+
+
+def _with_givers(decider: Decider, workspace_id: str | None, remedies: Sequence[Remedy]) -> tuple[Fix, ...]:
+    """Each remedy with those who can do it once the workspace's part before it is done.
+
+    Who can grant inside a catalog may reach it only then. Grants to somebody else make nobody a giver, so they are not tried.
+    """
+    fixes, state = list[Fix](), decider
+    for at, remedy in enumerate(remedies):
         fixes.append(Fix(remedy, givers_of(state, workspace_id, remedy)))
-        # Who can grant inside a catalog may need its binding first, so each is looked for where the ones before are made.
-        state = Decider(decider.policy, with_remedies(decider.snapshot, [fix.remedy for fix in fixes]))
-    return Answer(False, steps, plan.obstacles, plan.missing, needed.broken, tuple(fixes))
+        if remedy.action is not Action.GRANT:
+            state = Decider(decider.policy, with_remedies(decider.snapshot, remedies[: at + 1]))
+    return tuple(fixes)
 
 
 def _turn(remedy: Remedy) -> int:

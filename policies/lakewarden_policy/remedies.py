@@ -70,12 +70,14 @@ def plan_remedies(decider: Decider, workspace_id: str | None, needed: Needs) -> 
     held = grants_alone(decider.policy, reachable.snapshot)
     missing = [need for need in needed.needs if proof_of(held, need, workspace_id) is None]
     grants = [grant_for(reachable, need) for need in missing]
-    proposed = [*removed, *(grant for grant in grants if grant)]
     hopeless = needed.broken or not all(grants) or any(obstacle.remedy is None for obstacle in obstacles)
-    if hopeless or not _suffices(decider, workspace_id, needed.needs, proposed):
+    if hopeless:
         return Plan(tuple(obstacles), tuple(missing), ())
-    fixes = _needed_ones(decider, workspace_id, needed.needs, list(dict.fromkeys(proposed)))
-    return Plan(tuple(obstacles), tuple(missing), tuple(fixes))
+    chosen = _needed_grants(reachable, missing, [grant for grant in grants if grant])
+    if not _suffices(decider, workspace_id, needed.needs, [*removed, *chosen]):
+        return Plan(tuple(obstacles), tuple(missing), ())
+    kept = _needed_removals(decider, workspace_id, needed.needs, removed, chosen)
+    return Plan(tuple(obstacles), tuple(missing), (*kept, *chosen))
 
 
 def grant_for(decider: Decider, need: Need) -> Remedy | None:
@@ -126,21 +128,38 @@ def _suffices(
     return all(proof_of(after, need, workspace_id) for need in needs)
 
 
-def _needed_ones(
-    decider: Decider, workspace_id: str | None, needs: Sequence[Need], proposed: list[Remedy]
-) -> list[Remedy]:
-    """Leaves out one after the other what the rest does without; the widest first."""
-    policy, securables = decider.policy, decider.snapshot.securables
+def _needed_grants(decider: Decider, missing: Sequence[Need], grants: Iterable[Remedy]) -> list[Remedy]:
+    """Leaves out, the widest first, each grant whose needs the others supply too."""
+    policy, snapshot = decider.policy, decider.snapshot
 
-    def width(remedy: Remedy) -> int:
-        if remedy.action is not Action.GRANT:
-            return 0
-        return breadth(policy, f"{securables[remedy.object_id].kind}:{remedy.privilege}")
+    def act(grant: Remedy) -> str:
+        return f"{snapshot.securables[grant.object_id].kind}:{grant.privilege}"
 
-    kept = list(proposed)
-    for remedy in sorted(proposed, key=width, reverse=True):
+    def supplies(grant: Remedy, need: Need) -> bool:
+        # A view's owner may be a group that the subject is in.
+        if grant.principal_id not in snapshot.closure(need.subject_id):
+            return False
+        if grant.object_id == need.object_id:
+            return need.act in policy.here[act(grant)]
+        return grant.object_id in snapshot.ancestors(need.object_id) and need.act in policy.inside[act(grant)]
+
+    kept = list(dict.fromkeys(grants))
+    for grant in sorted(kept, key=lambda grant: breadth(policy, act(grant)), reverse=True):
+        others = [other for other in kept if other != grant]
+        if all(any(supplies(other, need) for other in others) for need in missing):
+            kept = others
+    return kept
+
+
+def _needed_removals(
+    decider: Decider, workspace_id: str | None, needs: Sequence[Need], removed: Sequence[Remedy],
+    grants: Sequence[Remedy],
+) -> list[Remedy]:  # fmt: skip
+    """Leaves out what turned out not to be in the way; tried, since being assigned may make somebody a member of more."""
+    kept = list(removed)
+    for remedy in removed:
         others = [other for other in kept if other != remedy]
-        if _suffices(decider, workspace_id, needs, others):
+        if _suffices(decider, workspace_id, needs, [*others, *grants]):
             kept = others
     return kept
 

@@ -377,9 +377,7 @@ class Snapshot:
         """The groups of workspace users and admins by what is assigned: assignment is a grant, membership follows it."""
         if self._workspace_groups is None:
             found: dict[str, list[str]] = {}
-            for workspace_id, securable in self.securables.items():
-                if securable.kind != "WORKSPACE":
-                    continue
+            for workspace_id in self.children(ACCOUNT_ID, "WORKSPACE"):
                 # Every admin of a workspace is a user of it.
                 users, admins = (workspace_group_id(workspace_id, role) for role in ("users", "admins"))
                 found.setdefault(admins, []).append(users)
