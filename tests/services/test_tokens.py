@@ -64,7 +64,7 @@ def test_token_expires_by_the_databases_clock(server: EmbeddedServer, user: Clie
     ("spoil", "reason"),
     [
         (lambda text: text[:-1] + ("a" if text[-1] != "a" else "b"), "TOKEN_CHECKSUM_WRONG"),
-        (lambda text: text.replace(text[40], "Z" if text[40] != "Z" else "Y"), "TOKEN_CHECKSUM_WRONG"),
+        (lambda text: text[:40] + ("Z" if text[40] != "Z" else "Y") + text[41:], "TOKEN_CHECKSUM_WRONG"),
         (lambda text: text[:-1], "TOKEN_MALFORMED"),
         (lambda text: text + "x", "TOKEN_MALFORMED"),
         (lambda text: text.replace("lwpat", "lwxyz"), "TOKEN_MALFORMED"),
