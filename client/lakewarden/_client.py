@@ -15,9 +15,11 @@ from lakewarden._config import DEFAULT_TIMEOUT_SECONDS, resolve
 from lakewarden._connection import TRIES_MAX, Connection, open_connection
 from lakewarden._definitions import Functions, MaterializedViews, StreamingTables, Views
 from lakewarden._models import Models
+from lakewarden._places import Connections, ExternalLocations, ServiceCredentials, StorageCredentials
 from lakewarden._principals import Groups, ServicePrincipals, Sessions, Tokens, Users
 from lakewarden._questions import Questions
 from lakewarden._securables import Catalogs, Metastores, Schemas, Tables, Volumes, Workspaces
+from lakewarden._sharing import ExternalMetadata, Providers, Recipients, Shares
 
 
 class Client:
@@ -123,6 +125,46 @@ class Client:
     def functions(self) -> Functions:
         """Functions."""
         return Functions(self._connection)
+
+    @cached_property
+    def storage_credentials(self) -> StorageCredentials:
+        """What engines reach cloud storage with."""
+        return StorageCredentials(self._connection)
+
+    @cached_property
+    def service_credentials(self) -> ServiceCredentials:
+        """What engines reach outside services with."""
+        return ServiceCredentials(self._connection)
+
+    @cached_property
+    def external_locations(self) -> ExternalLocations:
+        """Places in cloud storage."""
+        return ExternalLocations(self._connection)
+
+    @cached_property
+    def connections(self) -> Connections:
+        """How engines reach databases and services outside."""
+        return Connections(self._connection)
+
+    @cached_property
+    def shares(self) -> Shares:
+        """Tables and views given to recipients outside."""
+        return Shares(self._connection)
+
+    @cached_property
+    def recipients(self) -> Recipients:
+        """Who is given shares."""
+        return Recipients(self._connection)
+
+    @cached_property
+    def providers(self) -> Providers:
+        """Who gives us shares."""
+        return Providers(self._connection)
+
+    @cached_property
+    def external_metadata(self) -> ExternalMetadata:
+        """Stand-ins in lineage for things in outside systems."""
+        return ExternalMetadata(self._connection)
 
     @cached_property
     def users(self) -> Users:

@@ -117,10 +117,20 @@ class Catalogs(SecurableResource[catalogs_pb2.Catalog]):
     field = "catalog"
 
     def create(
-        self, name: str, *, comment: str = "", properties: Mapping[str, str] | None = None
+        self,
+        name: str,
+        *,
+        storage_root: str = "",
+        connection: str = "",
+        comment: str = "",
+        properties: Mapping[str, str] | None = None,
     ) -> catalogs_pb2.Catalog:
-        """Create a catalog in the metastore of the calling workspace, with its schema `default`."""
-        return self._create({"name": name, "comment": comment, "properties": dict(properties or {})})
+        """Create a catalog in the metastore of the calling workspace, with its schema `default`.
+
+        `storage_root` is a URL inside an external location; `connection` makes it a foreign catalog.
+        """
+        common = {"name": name, "comment": comment, "properties": dict(properties or {})}
+        return self._create({**common, "storage_root": storage_root, "connection": connection})
 
     def list(self, *, page_size: int = 0, limit: int | None = None) -> Iterator[catalogs_pb2.Catalog]:
         """Yield the catalogs the caller may see, in the order of their names."""
@@ -141,13 +151,17 @@ class Schemas(SecurableResource[schemas_pb2.Schema]):
     field = "schema"
 
     def create(
-        self, full_name: str, *, comment: str = "", properties: Mapping[str, str] | None = None
+        self,
+        full_name: str,
+        *,
+        storage_root: str = "",
+        comment: str = "",
+        properties: Mapping[str, str] | None = None,
     ) -> schemas_pb2.Schema:
-        """Create a schema, named in full: `main.sales`."""
+        """Create a schema, named in full: `main.sales`. `storage_root` is a URL inside an external location."""
         parent, name = split_name(full_name, "catalog.schema")
-        return self._create(
-            {"name": name, "comment": comment, "properties": dict(properties or {})}, parent=parent
-        )
+        common = {"name": name, "comment": comment, "properties": dict(properties or {})}
+        return self._create({**common, "storage_root": storage_root}, parent=parent)
 
     def list(
         self, catalog: str, *, page_size: int = 0, limit: int | None = None
@@ -187,8 +201,11 @@ class Tables(SecurableResource[tables_pb2.Table]):
         comment: str = "",
         properties: Mapping[str, str] | None = None,
         data_source_format: str = "",
+        storage_location: str = "",
     ) -> tables_pb2.Table:
         """Create a table, named in full, its columns given in exactly one of three ways.
+
+        With a `storage_location`, a URL inside an external location, the table is an external one.
 
         `columns` are Column messages or mappings such as `{"name": "id", "type_text": "BIGINT", "required": True}`;
         `arrow_schema` is a pyarrow Schema; `create_statement` is the text of a CREATE TABLE in `dialect` (duckdb).
@@ -199,6 +216,8 @@ class Tables(SecurableResource[tables_pb2.Table]):
             "comment": comment,
             "properties": dict(properties or {}),
             "data_source_format": data_source_format,
+            "storage_location": storage_location,
+            "table_type": tables_pb2.EXTERNAL if storage_location else tables_pb2.TABLE_TYPE_UNSPECIFIED,
             "columns": [_column(column) for column in columns],
         }
         definition = {"arrow_schema": _arrow_bytes(arrow_schema), "create_statement": create_statement}

@@ -25,6 +25,7 @@ from lakewarden_policy.kinds import (
     is_system_group,
     workspace_group_id,
 )
+from lakewarden_policy.lookups import location_of
 from lakewarden_policy.matcher import PolicyError
 from lakewarden_policy.names import (
     NAME_BYTES_MAX,
@@ -61,6 +62,7 @@ from lakewarden_policy.records import (
     Grant,
     Head,
     Located,
+    Location,
     Membership,
     Principal,
     Reference,
@@ -110,6 +112,7 @@ __all__ = [
     "InvalidName",
     "Kind",
     "Located",
+    "Location",
     "Membership",
     "Missing",
     "Need",
@@ -144,6 +147,7 @@ __all__ = [
     "filter_names",
     "is_system_group",
     "load_policy",
+    "location_of",
     "name_key",
     "policy_texts",
     "principal_key",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from lakewarden_policy.kinds import ACCOUNT_USERS_ID
 
 if TYPE_CHECKING:
+    from lakewarden_policy.records import Securable
     from lakewarden_policy.snapshot import Snapshot
 
 _NOBODY: Final[frozenset[str]] = frozenset()
@@ -83,3 +84,13 @@ class Containers:
 
     def __getitem__(self, object_id: str, /) -> tuple[str, ...]:
         return self._snapshot.ancestors(object_id)
+
+
+def location_of(snapshot: Snapshot, url: str, metastore_id: str | None) -> Securable | None:
+    """The external location of the metastore that a canonical URL lies in, by whole segments; the longest if several."""
+    while url.count("/") > 1:
+        found = snapshot.securables.get(snapshot.locations.get(url, ""))
+        if found is not None and found.metastore_id == metastore_id:
+            return found
+        url = url.rpartition("/")[0]
+    return None

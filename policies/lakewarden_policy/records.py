@@ -106,6 +106,13 @@ class ColumnMask(NamedTuple):
     using: tuple[str, ...]
 
 
+class Location(NamedTuple):
+    """Where an external location is: its URL in the one canonical spelling, without a slash at its end."""
+
+    securable_id: str
+    url: str
+
+
 class Token(NamedTuple):
     """A credential: kind PAT or BOOTSTRAP, ``expire_time`` in seconds since the epoch."""
 

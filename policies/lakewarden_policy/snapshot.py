@@ -30,6 +30,7 @@ from lakewarden_policy.records import (
     Grant,
     Head,
     Located,
+    Location,
     Membership,
     Principal,
     Reference,
@@ -65,6 +66,7 @@ class Snapshot:
         self.column_masks: dict[str, list[ColumnMask]] = {}
         self.functions: dict[str, SqlFunction] = {}
         self.views: dict[str, ViewDefinition] = {}
+        self.locations: dict[str, str] = {}
         self.next_expiry = math.inf
         self._expiring: dict[Row, float] = {}
         self._groups_of: dict[str, list[str]] = {}
@@ -95,6 +97,7 @@ class Snapshot:
         column_masks: Iterable[ColumnMask] = (),
         functions: Iterable[SqlFunction] = (),
         views: Iterable[ViewDefinition] = (),
+        locations: Iterable[Location] = (),
         now: float = 0.0,
     ) -> Self:
         """A complete snapshot at the time ``now``; the account and the system group are added where the lists lack them.
@@ -125,6 +128,7 @@ class Snapshot:
             snapshot.column_masks.setdefault(mask.table_id, []).append(mask)
         snapshot.functions = {function.id: function for function in functions}
         snapshot.views = {view.id: view for view in views}
+        snapshot.locations = {url: found for found, url in locations if found in snapshot.securables}
         return snapshot
 
     def at(self, now: float) -> Self:

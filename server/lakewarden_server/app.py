@@ -12,15 +12,23 @@ from lakewarden.v1 import (
     audit_pb2,
     authorization_pb2,
     catalogs_pb2,
+    connections_pb2,
+    external_locations_pb2,
+    external_metadata_pb2,
     functions_pb2,
     grants_pb2,
     groups_pb2,
     materialized_views_pb2,
     metastores_pb2,
+    providers_pb2,
+    recipients_pb2,
     registered_models_pb2,
     schemas_pb2,
+    service_credentials_pb2,
     service_principals_pb2,
     sessions_pb2,
+    shares_pb2,
+    storage_credentials_pb2,
     streaming_tables_pb2,
     tables_pb2,
     tokens_pb2,
@@ -44,9 +52,13 @@ from lakewarden_server.rpc.server import WRITE_THREADS, RpcServer, TlsFiles
 from lakewarden_server.services.audit import AuditService
 from lakewarden_server.services.authorization import AuthorizationService
 from lakewarden_server.services.catalogs import CatalogService
+from lakewarden_server.services.connections import ConnectionService
+from lakewarden_server.services.credentials import ServiceCredentialService, StorageCredentialService
+from lakewarden_server.services.external_metadata import ExternalMetadataService
 from lakewarden_server.services.functions import FunctionService
 from lakewarden_server.services.grants import GrantService
 from lakewarden_server.services.groups import GroupService
+from lakewarden_server.services.locations import ExternalLocationService
 from lakewarden_server.services.materialized_views import MaterializedViewService
 from lakewarden_server.services.metastores import MetastoreService
 from lakewarden_server.services.parsing import Parsing
@@ -54,6 +66,8 @@ from lakewarden_server.services.registered_models import RegisteredModelService
 from lakewarden_server.services.schemas import SchemaService
 from lakewarden_server.services.service_principals import ServicePrincipalService
 from lakewarden_server.services.sessions import SessionService
+from lakewarden_server.services.shares import ShareService
+from lakewarden_server.services.sharing import ProviderService, RecipientService
 from lakewarden_server.services.streaming_tables import StreamingTableService
 from lakewarden_server.services.tables import TableService
 from lakewarden_server.services.tokens import TokenService
@@ -88,6 +102,14 @@ def services(keys: Keys) -> dict[ServiceDescriptor, object]:
         _service(materialized_views_pb2, "MaterializedViewService"): MaterializedViewService(parsing),
         _service(streaming_tables_pb2, "StreamingTableService"): StreamingTableService(parsing),
         _service(functions_pb2, "FunctionService"): FunctionService(parsing),
+        _service(storage_credentials_pb2, "StorageCredentialService"): StorageCredentialService(keys),
+        _service(service_credentials_pb2, "ServiceCredentialService"): ServiceCredentialService(keys),
+        _service(external_locations_pb2, "ExternalLocationService"): ExternalLocationService(),
+        _service(connections_pb2, "ConnectionService"): ConnectionService(keys),
+        _service(shares_pb2, "ShareService"): ShareService(),
+        _service(recipients_pb2, "RecipientService"): RecipientService(),
+        _service(providers_pb2, "ProviderService"): ProviderService(keys),
+        _service(external_metadata_pb2, "ExternalMetadataService"): ExternalMetadataService(),
         _service(users_pb2, "UserService"): UserService(),
         _service(groups_pb2, "GroupService"): GroupService(),
         _service(service_principals_pb2, "ServicePrincipalService"): ServicePrincipalService(),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from access import test_existence_oracle, test_who_may
+from access import places, test_existence_oracle, test_who_may
 from access.rpcs import offered
 from access.world import REQUESTS
 from client.test_api_coverage import COMMANDS, METHODS, WITHOUT_A_COMMAND
@@ -25,6 +25,7 @@ SECURABLES = {
     "Metastore", "Workspace", "Catalog", "Schema", "Table", "Volume", "RegisteredModel",
     "View", "MaterializedView", "StreamingTable", "Function",
 }  # fmt: skip
+SECURABLES |= {noun.service for noun in places.NOUNS}
 
 
 def _names() -> set[str]:
@@ -110,6 +111,8 @@ def _spelling(rpc: str) -> str:
         "RegisteredModel": "models",
         "WorkspaceBinding": "workspace_bindings",
         "MaterializedView": "materialized_views", "StreamingTable": "streaming_tables",
+        "StorageCredential": "storage_credentials", "ServiceCredential": "service_credentials",
+        "ExternalLocation": "external_locations", "ExternalMetadata": "external_metadata",
     }.get(service, f"{service.lower()}s")  # fmt: skip
     verbs = {
         "Check": "check", "BatchCheck": "batch_check", "AuthorizePlan": "authorize_plan", "GetSession": "get",
@@ -119,6 +122,8 @@ def _spelling(rpc: str) -> str:
         "ListGrants": "list", "UpdateGrants": "(grant|revoke|update)", "ListGroupMembers": "members",
         "UpdateGroupMembers": "update_members", "UpdateGroup": "rename",
         "GetAuditHead": "head", "VerifyAuditLog": "verify", "ReplayDecisions": "replay",
+        "ListShareObjects": "objects", "UpdateShareObjects": "update_objects", "ListShareRecipients": "recipients",
+        "CreateShareRecipient": "add_recipient", "DeleteShareRecipient": "remove_recipient",
         "CreateModelVersion": "create_version", "GetModelVersion": "get_version", "ListModelVersions": "versions",
         "UpdateModelVersion": "update_version", "DeleteModelVersion": "delete_version",
         "ListDeletedTables": "list_deleted", "UndeleteTable": "undelete",

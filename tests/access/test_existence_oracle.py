@@ -10,7 +10,7 @@ import grpc
 import pytest
 from google.protobuf.json_format import ParseDict
 
-from access import definitions
+from access import definitions, places
 from access.rpcs import Answer, call, offered, request_class
 from lakewarden_policy import KINDS
 from lakewarden_server.testing import EmbeddedServer, serve
@@ -45,6 +45,8 @@ def house() -> Iterator[House]:
         admin.metastores.create("elsewhere")
         admin.workspaces.create("remote", metastore="elsewhere", omit_catalog=True)
         server.client(workspace="remote").catalogs.create("foreign")
+        places.build_places(admin)
+        places.build_afar(server.client(workspace="remote"))
         for catalog in ("main", "vault"):
             admin.catalogs.create(catalog)
             for schema in ("open", "room"):
@@ -92,6 +94,7 @@ HIDDEN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "USER": {"spy@example.com": ("spa@example.com",)},
     "GROUP": {"secret": ("secrat",)},
     "SERVICE_PRINCIPAL": {"{engine}": ("00000000-0000-4000-8000-000000000000",)},
+    **places.HIDDEN,
 }
 IN_SCHEMAS = ("TABLE", "VOLUME", "REGISTERED_MODEL")
 HIDDEN = {**HIDDEN, **dict.fromkeys(IN_SCHEMAS, HIDDEN["TABLE"])}
@@ -159,6 +162,7 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "WorkspaceService/DeleteWorkspace": {"fullName": NAME},
     "WorkspaceService/GetWorkspace": {"fullName": NAME},
     "WorkspaceService/UpdateWorkspace": {"workspace": {"fullName": NAME}, "updateMask": "comment"},
+    **places.naming(NAME),
 }  # fmt: skip
 GRANTS: Mapping[str, Mapping[str, Any]] = {
     "AuthorizationService/Explain": {"privilege": "NONSENSE"},
@@ -217,7 +221,7 @@ def _bodies(rpc: str, kind: str) -> Iterator[dict[str, Any]]:
 def _cases() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     kinds = {rpc: (_kind(rpc),) for rpc in BODIES}
     inside = (*IN_SCHEMAS, *map(str.upper, definitions.NAMES))
-    kinds |= dict.fromkeys(GRANTS, ("METASTORE", "WORKSPACE", "CATALOG", "SCHEMA", *inside))
+    kinds |= dict.fromkeys(GRANTS, ("METASTORE", "WORKSPACE", "CATALOG", "SCHEMA", *inside, *places.HIDDEN))
     kinds |= dict.fromkeys(BINDINGS, ("CATALOG",))
     kinds |= dict.fromkeys(SUBJECTS, ("USER", "SERVICE_PRINCIPAL", "GROUP"))
     for rpc, wanted in kinds.items():
@@ -233,6 +237,7 @@ CONTROLS = [
     # Reads only, of what this workspace reaches; subjects of checks and a list of bogus page are answered alike for all.
     if not offered()[f"lakewarden.v1.{case[0]}"].rule.write
     and case[1] not in {"foreign", "elsewhere"}
+    and not case[1].startswith("afar")
     and case[0] not in SUBJECTS
     and not {"pageToken", "pageSize"} & set(case[3])
 ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from client import definitions
+from client import definitions, places
 from client.wire import NOUNS, WireServer, rpcs
 from lakewarden import Client
 from lakewarden.cli import main
@@ -118,6 +118,7 @@ METHODS: dict[str, Callable[[Client], Any]] = {
     "WorkspaceService/GetWorkspace": lambda client: client.workspaces.get("w"),
     "WorkspaceService/ListWorkspaces": lambda client: list(client.workspaces.list()),
     "WorkspaceService/UpdateWorkspace": lambda client: client.workspaces.detach("w"),
+    **places.METHODS,
 }
 
 # Several commands may use one RPC; each line is one command, so that this is also the list of all verbs.
@@ -244,6 +245,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("WorkspaceService/UpdateWorkspace", "workspace owner w admins"),
     ("WorkspaceService/UpdateWorkspace", "workspace rename w v"),
     ("WorkspaceService/UpdateWorkspace", "workspace update w --comment c"),
+    *places.COMMANDS,
 )
 
 WITHOUT_A_COMMAND = {

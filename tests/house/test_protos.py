@@ -17,11 +17,19 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescripto
 from house.repository import GENERATED, ROOT, named
 from lakewarden.v1 import (
     catalogs_pb2,
+    connections_pb2,
+    external_locations_pb2,
+    external_metadata_pb2,
     functions_pb2,
     materialized_views_pb2,
     metastores_pb2,
+    providers_pb2,
+    recipients_pb2,
     registered_models_pb2,
     schemas_pb2,
+    service_credentials_pb2,
+    shares_pb2,
+    storage_credentials_pb2,
     streaming_tables_pb2,
     tables_pb2,
     views_pb2,
@@ -42,6 +50,14 @@ SECURABLES = (
     materialized_views_pb2.MaterializedView,
     streaming_tables_pb2.StreamingTable,
     functions_pb2.Function,
+    storage_credentials_pb2.StorageCredential,
+    service_credentials_pb2.ServiceCredential,
+    external_locations_pb2.ExternalLocation,
+    connections_pb2.Connection,
+    shares_pb2.Share,
+    recipients_pb2.Recipient,
+    providers_pb2.Provider,
+    external_metadata_pb2.ExternalMetadata,
 )
 COMMON_FIELD_NUMBER_MAX = 15
 COMPILER = ROOT / "var/proto-env/bin/python"
@@ -157,7 +173,9 @@ def test_everything_has_a_comment(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in PROTOS if path.stem != "rules"], ids=proto_name)
 def test_every_field_says_how_it_behaves(path: Path) -> None:
-    behaviour = re.compile(r"\(google\.api\.field_behavior\) = (REQUIRED|OPTIONAL|OUTPUT_ONLY|IMMUTABLE)")
+    behaviour = re.compile(
+        r"\(google\.api\.field_behavior\) = (REQUIRED|OPTIONAL|OUTPUT_ONLY|INPUT_ONLY|IMMUTABLE)"
+    )
     silent = [
         found.name
         for found in declarations(path)

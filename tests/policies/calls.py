@@ -71,6 +71,7 @@ def call_on(
     verb = rng.choice((*verbs, *RARE.get(kind, ())))
     if kind == "DELETED_TABLE":
         verb = rng.choice(("restore", "restore", "get"))
+        selector = rng.choice(("", "location")) if verb == "restore" else ""
     if verb == "update":
         selector = rng.choice(SELECTORS.get(kind, ("", "name", "owner")))
     elif verb == "update_version":
@@ -122,6 +123,8 @@ def _bound(
     if selector == "credential":
         kind = "STORAGE_CREDENTIAL" if thing["kind"] == "EXTERNAL_LOCATION" else "SERVICE_CREDENTIAL"
         return {"credential": rng.choice(of_kind(world, kind, metastore))}
+    if selector == "location":
+        return {"location": rng.choice(of_kind(world, "EXTERNAL_LOCATION", metastore))}
     if verb == "grant_recipient":
         return {"recipient": rng.choice(of_kind(world, "RECIPIENT", metastore))}
     if verb == "set_policy":

@@ -91,6 +91,8 @@ class Reference(Rights):
             return self.manages(seat, obj)
         if verb == "grant_recipient":
             return self.shares(seat, obj, objects["recipient"])
+        if selector == "location":
+            return "location" in objects and self.uses(seat, objects["location"], "CREATE_EXTERNAL_TABLE")
         return verb == "restore" and self.restores(seat, obj)
 
     def restores(self, seat: Seat, table: str) -> bool:

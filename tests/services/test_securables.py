@@ -11,6 +11,7 @@ import pytest
 from lakewarden import Client
 from lakewarden_server.testing import EmbeddedServer
 from services.errors import fails
+from services.places import CREATE, Shorthand, lake
 
 Fresh = Callable[[str], str]
 
@@ -24,7 +25,8 @@ class Noun:
     """Makes the container and returns the prefix of full names in it."""
 
     def of(self, client: Client) -> Any:
-        return getattr(client, self.resource)
+        resource = getattr(client, self.resource)
+        return Shorthand(resource, CREATE[self.resource]) if self.resource in CREATE else resource
 
     def listed(self, client: Client, prefix: str) -> list[str]:
         rows = self.of(client).list(*([prefix.rstrip(".")] if prefix else []))
@@ -54,6 +56,7 @@ NOUNS = {
     "table": Noun("tables", _schema),
     "volume": Noun("volumes", _schema),
     "model": Noun("models", _schema),
+    **{name: Noun(name, lake if name == "external_locations" else _none) for name in CREATE},
 }
 
 
@@ -105,6 +108,9 @@ def test_absent_object_is_not_found_for_who_would_see_it(
 def test_stranger_is_denied(both: EmbeddedServer, noun: Noun, prefix: str, fresh: Fresh) -> None:
     client, stranger, name = both.client(), both.client_as("stranger"), fresh("private")
     noun.of(client).create(prefix + name)
+    if noun.resource == "external_metadata":
+        # Its creation shows it to everybody of the account; here that is taken back.
+        client.grants.revoke("BROWSE", "external_metadata", name, "account users")
     for call in (noun.of(stranger).get, noun.of(stranger).delete, noun.of(stranger).create):
         with fails(_reason_denied(noun, call), "PERMISSION_DENIED"):
             call(prefix + name)
@@ -231,5 +237,6 @@ def _reason_denied(noun: Noun, call: Any) -> str:
         "metastores",
         "workspaces",
         "catalogs",
-    }
+        *CREATE,
+    } - {"external_locations"}
     return "PRIVILEGE_MISSING" if creates_at_the_top else "ACCESS_DENIED"

@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
+from access.places import NOUNS
 from access.rpcs import offered
 from access.world import REQUESTS, World, build, request_for
 from lakewarden_server.app import services
@@ -39,6 +40,7 @@ READS = {
     "VolumeService": "GetVolume",
     "WorkspaceBindingService": "GetWorkspaceBindings",
     "WorkspaceService": "ListWorkspaces",
+    **{f"{noun.service}Service": f"Get{noun.service}" for noun in NOUNS},
 }
 
 

@@ -8,6 +8,7 @@ from lakewarden import Client
 from lakewarden.v1 import volumes_pb2
 from lakewarden_server.testing import EmbeddedServer
 from services.errors import fails
+from services.places import fresh_url, lake
 
 Fresh = Callable[[str], str]
 
@@ -24,18 +25,46 @@ def test_volume_is_managed_unless_it_says_otherwise(admin: Client, fresh: Fresh)
     assert (volume.volume_type, volume.storage_location) == (volumes_pb2.Volume.MANAGED, "")
 
 
-def test_external_volume_is_refused_until_there_are_locations(admin: Client, fresh: Fresh) -> None:
-    schema = _schema(admin, fresh)
-    with fails("SYSTEM_OBJECT", "FAILED_PRECONDITION", saying="external locations"):
-        admin.volumes.create(f"{schema}.files", storage_location="s3://bucket/files")
-    assert list(admin.volumes.list(schema)) == []
+def test_external_volume_lies_in_a_location_and_apart(admin: Client, fresh: Fresh) -> None:
+    lake(admin)
+    schema, url = _schema(admin, fresh), fresh_url()
+    admin.external_locations.create(fresh("place"), url, "lake")
+    made = admin.volumes.create(f"{schema}.files", storage_location=f"{url}/files/")
+    assert (made.volume_type, made.storage_location) == (volumes_pb2.Volume.EXTERNAL, f"{url}/files")
+    assert admin.volumes.get(f"{schema}.files") == made
+    with fails("LOCATION_OVERLAP", "FAILED_PRECONDITION"):
+        admin.tables.create(f"{schema}.t", storage_location=f"{url}/files/t")
+    with fails("ACCESS_DENIED", "PERMISSION_DENIED", saying="covering s3://elsewhere/files"):
+        admin.volumes.create(f"{schema}.other", storage_location="s3://elsewhere/files")
+    admin.volumes.delete(f"{schema}.files")
+    admin.volumes.create(f"{schema}.other", storage_location=f"{url}/files/deep")
+
+
+def test_external_volume_needs_the_right_on_its_location(server: EmbeddedServer, fresh: Fresh) -> None:
+    admin, guest = server.client(), server.client_as("guest")
+    lake(admin)
+    schema, url, place = _schema(admin, fresh), fresh_url(), fresh("place")
+    admin.external_locations.create(place, url, "lake")
+    rights = ["USE CATALOG", "USE SCHEMA", "CREATE VOLUME"]
+    admin.grants.grant(rights, "catalog", schema.partition(".")[0], "guest@example.com")
+    with fails("ACCESS_DENIED", "PERMISSION_DENIED"):
+        guest.volumes.create(f"{schema}.files", storage_location=f"{url}/files")
+    admin.grants.grant("CREATE EXTERNAL TABLE", "external_location", place, "guest@example.com")
+    with fails("PRIVILEGE_MISSING", saying="CREATE EXTERNAL VOLUME"):
+        guest.volumes.create(f"{schema}.files", storage_location=f"{url}/files")
+    admin.grants.grant("CREATE EXTERNAL VOLUME", "external_location", place, "guest@example.com")
+    assert (
+        guest.volumes.create(f"{schema}.files", storage_location=f"{url}/files").owner == "guest@example.com"
+    )
 
 
 def test_managed_volume_has_no_location_of_its_own(
     admin: Client, server: EmbeddedServer, fresh: Fresh
 ) -> None:
-    schema = _schema(admin, fresh)
-    volume = {"name": "files", "storage_location": "s3://bucket/files", "volume_type": "MANAGED"}
+    lake(admin)
+    schema, url = _schema(admin, fresh), fresh_url()
+    admin.external_locations.create(fresh("place"), url, "lake")
+    volume = {"name": "files", "storage_location": f"{url}/files", "volume_type": "MANAGED"}
     with fails("FIELD_INVALID", "INVALID_ARGUMENT", saying="storage_location"):
         admin.volumes._call("CreateVolume", parent=schema, volume=volume)
 

@@ -176,6 +176,8 @@ def test_key_columns_do_not_take_the_order_of_the_databases_language(
         ("column_masks", "column_key"),
         ("grants", "privilege"),
         ("model_aliases", "alias_key"),
+        ("external_locations", "url"),
+        ("storage_paths", "url"),
     }
 
 

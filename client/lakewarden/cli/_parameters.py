@@ -30,6 +30,14 @@ SECURABLE_TYPES = (
     "materialized_view",
     "streaming_table",
     "function",
+    "storage_credential",
+    "service_credential",
+    "external_location",
+    "connection",
+    "share",
+    "recipient",
+    "provider",
+    "external_metadata",
 )
 COMPLETIONS_MAX = 100
 COMPLETION_TIMEOUT_SECONDS = 2.0
@@ -44,14 +52,12 @@ def comment_option(decorated: Decorated) -> Decorated:
 
 def property_option(decorated: Decorated) -> Decorated:
     """`--property KEY=VALUE`, repeatable, as a dictionary."""
-    return click.option(
-        "--property",
-        "properties",
-        multiple=True,
-        metavar="KEY=VALUE",
-        callback=_properties,
-        help="A property; repeat for more.",
-    )(decorated)
+    return pairs_option("--property", "properties", "A property; repeat for more.")(decorated)
+
+
+def pairs_option(flag: str, name: str, text: str) -> Callable[[Decorated], Decorated]:
+    """An option `KEY=VALUE`, repeatable, as the dictionary `name`."""
+    return click.option(flag, name, multiple=True, metavar="KEY=VALUE", callback=_properties, help=text)
 
 
 def etag_option(decorated: Decorated) -> Decorated:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +12,7 @@ from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._parameters import (
     comment_option,
     etag_option,
+    limit_option,
     merged,
     name_argument,
     property_option,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # Returns the client's resource for a noun, e.g. `client.catalogs`.
 Resource = Callable[["Client"], Any]
+Decorator = Callable[[Any], Any]
 
 
 def add_common_commands(group: Group, resource: Resource, *, example: str) -> None:
@@ -61,18 +63,28 @@ def add_common_commands(group: Group, resource: Resource, *, example: str) -> No
         invocation.show(resource(invocation.open_client()).set_owner(full_name, principal, etag=etag))
 
 
-def add_update_command(group: Group, resource: Resource, *, example: str) -> None:
-    """Add update: comment and properties."""
+def add_list_command(group: Group, resource: Resource, columns: Sequence[str], *, nouns: str) -> None:
+    """Add list, for what stands directly under a metastore; `columns` are the fields a table shows."""
 
-    @group.command("update", example=f'lakewarden {group.name} update {example} --comment "all that is sold"')
-    @name_argument
-    @comment_option
-    @property_option
-    @click.option(
-        "--remove-property", multiple=True, metavar="KEY", help="Remove a property; repeat for more."
+    @group.command(
+        "list", example=f"lakewarden {group.name} list -o name", help=f"List the {nouns} you may see."
     )
-    @etag_option
+    @limit_option
     @pass_invocation
+    def list_all(invocation: Invocation, limit: int | None) -> None:
+        invocation.show_all(resource(invocation.open_client()).list(limit=limit), columns)
+
+
+def add_update_command(
+    group: Group,
+    resource: Resource,
+    *,
+    example: str,
+    options: Sequence[Decorator] = (),
+    read: Callable[..., Mapping[str, Any]] = dict,
+) -> None:
+    """Add update: comment and properties, and what the noun's own `options` say once `read` made fields of them."""
+
     def update(
         invocation: Invocation,
         full_name: str,
@@ -80,8 +92,10 @@ def add_update_command(group: Group, resource: Resource, *, example: str) -> Non
         properties: dict[str, str],
         remove_property: tuple[str, ...],
         etag: str,
+        **more: Any,
     ) -> None:
-        """Change the comment or properties; what is not named stays."""
+        """Change the comment, properties or what else is named; the rest stays."""
+        own = read(**more)
         nouns = resource(invocation.open_client())
         changed = None
         if properties or remove_property:
@@ -89,16 +103,34 @@ def add_update_command(group: Group, resource: Resource, *, example: str) -> Non
             changed = merged(current.properties, changes=properties, removed=remove_property)
             # The server replaces the whole map: without the etag, a change made meanwhile would be lost.
             etag = etag or current.etag
-        invocation.show(nouns.update(full_name, comment=comment, properties=changed, etag=etag))
+        invocation.show(nouns.update(full_name, comment=comment, properties=changed, etag=etag, **own))
+
+    remove = click.option(
+        "--remove-property", multiple=True, metavar="KEY", help="Remove a property; repeat for more."
+    )
+    decorated: Any = pass_invocation(update)
+    every: list[Decorator] = [name_argument, *options, comment_option, property_option, remove, etag_option]
+    for option in reversed(every):
+        decorated = option(decorated)
+    group.command("update", example=f'lakewarden {group.name} update {example} --comment "all that is sold"')(
+        decorated
+    )
 
 
-def add_delete_command(group: Group, resource: Resource, *, example: str, force: bool) -> None:
-    """Add delete; with `--force` where the noun can hold others."""
+def add_delete_command(
+    group: Group,
+    resource: Resource,
+    *,
+    example: str,
+    force: bool,
+    consequence: str = "and everything inside",
+) -> None:
+    """Add delete; with `--force` where the noun can hold others or is used by some; `consequence` says what that means."""
 
-    def delete(invocation: Invocation, full_name: str, etag: str, yes: bool, **forced: bool) -> None:
-        inside = " and everything inside" if forced.get("force") else ""
-        invocation.confirm(f"Delete {group.name} {full_name}{inside}?", yes=yes)
-        resource(invocation.open_client()).delete(full_name, etag=etag, **forced)
+    def delete(invocation: Invocation, full_name: str, etag: str, yes: bool, **options: bool) -> None:
+        beyond = f", {consequence}" if options.get("force") else ""
+        invocation.confirm(f"Delete {group.name} {full_name}{beyond}?", yes=yes)
+        resource(invocation.open_client()).delete(full_name, etag=etag, **options)
         invocation.note(f"deleted {group.name} {full_name}")
 
     command = group.command(
@@ -107,9 +139,9 @@ def add_delete_command(group: Group, resource: Resource, *, example: str, force:
         example=f"lakewarden {group.name} delete {example} --yes",
         help=f"Delete a {group.name}.",
     )
-    options: list[Callable[[Any], Any]] = [name_argument, etag_option, yes_option]
+    options: list[Decorator] = [name_argument, etag_option, yes_option]
     if force:
-        options.append(click.option("--force", is_flag=True, help="Delete what is inside too."))
+        options.append(click.option("--force", is_flag=True, help=f"Delete it, {consequence}."))
     decorated: Any = pass_invocation(delete)
     for option in reversed(options):
         decorated = option(decorated)

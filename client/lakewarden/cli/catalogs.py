@@ -17,13 +17,26 @@ def catalog() -> None:
 
 @catalog.command("create", example='lakewarden catalog create main --comment "production"')
 @click.argument("name")
+@click.option("--storage-root", default="", metavar="URL", help="Where its managed data is stored.")
+@click.option(
+    "--connection", default="", metavar="NAME", help="Makes it a foreign catalog over a connection."
+)
 @comment_option
 @property_option
 @pass_invocation
-def create(invocation: Invocation, name: str, comment: str | None, properties: dict[str, str]) -> None:
+def create(
+    invocation: Invocation,
+    name: str,
+    storage_root: str,
+    connection: str,
+    comment: str | None,
+    properties: dict[str, str],
+) -> None:
     """Create a catalog, with its schema `default`."""
-    client = invocation.open_client()
-    invocation.show(client.catalogs.create(name, comment=comment or "", properties=properties))
+    created = invocation.open_client().catalogs.create(
+        name, storage_root=storage_root, connection=connection, comment=comment or "", properties=properties
+    )
+    invocation.show(created)
 
 
 @catalog.command("list", example="lakewarden catalog list -o name")

@@ -17,13 +17,22 @@ def schema() -> None:
 
 @schema.command("create", example="lakewarden schema create main.sales")
 @click.argument("full_name", metavar="CATALOG.NAME")
+@click.option("--storage-root", default="", metavar="URL", help="Where its managed data is stored.")
 @comment_option
 @property_option
 @pass_invocation
-def create(invocation: Invocation, full_name: str, comment: str | None, properties: dict[str, str]) -> None:
+def create(
+    invocation: Invocation,
+    full_name: str,
+    storage_root: str,
+    comment: str | None,
+    properties: dict[str, str],
+) -> None:
     """Create a schema, named in full."""
-    client = invocation.open_client()
-    invocation.show(client.schemas.create(full_name, comment=comment or "", properties=properties))
+    created = invocation.open_client().schemas.create(
+        full_name, storage_root=storage_root, comment=comment or "", properties=properties
+    )
+    invocation.show(created)
 
 
 @schema.command("list", example="lakewarden schema list main")

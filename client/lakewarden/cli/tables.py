@@ -81,6 +81,9 @@ def _column_option(decorated: Any) -> Any:
     help="An Arrow IPC, Feather or Parquet file, for its schema (needs pyarrow).",
 )
 @click.option("--format", "data_source_format", default="", help="Format of the data, e.g. PARQUET (DELTA).")
+@click.option(
+    "--location", default="", metavar="URL", help="Where its data lies: makes it an external table."
+)
 @comment_option
 @property_option
 @pass_invocation
@@ -92,6 +95,7 @@ def create(
     dialect: str,
     from_arrow: Path | None,
     data_source_format: str,
+    location: str,
     comment: str | None,
     properties: dict[str, str],
 ) -> None:
@@ -113,6 +117,7 @@ def create(
         comment=comment or "",
         properties=properties,
         data_source_format=data_source_format,
+        storage_location=location,
     )
     invocation.show(created)
 

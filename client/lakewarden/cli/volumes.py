@@ -17,13 +17,20 @@ def volume() -> None:
 
 @volume.command("create", example="lakewarden volume create main.sales.receipts")
 @click.argument("full_name", metavar="CATALOG.SCHEMA.NAME")
+@click.option(
+    "--location", default="", metavar="URL", help="Where its files lie: makes it an external volume."
+)
 @comment_option
 @property_option
 @pass_invocation
-def create(invocation: Invocation, full_name: str, comment: str | None, properties: dict[str, str]) -> None:
-    """Create a managed volume, named in full."""
-    client = invocation.open_client()
-    invocation.show(client.volumes.create(full_name, comment=comment or "", properties=properties))
+def create(
+    invocation: Invocation, full_name: str, location: str, comment: str | None, properties: dict[str, str]
+) -> None:
+    """Create a volume, named in full."""
+    created = invocation.open_client().volumes.create(
+        full_name, storage_location=location, comment=comment or "", properties=properties
+    )
+    invocation.show(created)
 
 
 @volume.command("list", example="lakewarden volume list main.sales")

@@ -9,6 +9,7 @@ from google.protobuf import field_mask_pb2 as field_mask_pb2
 from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
+from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from lakewarden.v1 import workspace_bindings_pb2 as workspace_bindings_pb2
 import builtins as builtins
 import sys
@@ -20,6 +21,29 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: descriptor.FileDescriptor
+
+class _CatalogType:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CatalogTypeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_CatalogType.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    CATALOG_TYPE_UNSPECIFIED: _CatalogType.ValueType  # 0
+    """Not said."""
+    MANAGED_CATALOG: _CatalogType.ValueType  # 1
+    """A catalog of the lakehouse."""
+    FOREIGN_CATALOG: _CatalogType.ValueType  # 2
+    """A database outside, seen through a connection."""
+
+class CatalogType(_CatalogType, metaclass=_CatalogTypeEnumTypeWrapper):
+    """What a catalog is."""
+
+CATALOG_TYPE_UNSPECIFIED: CatalogType.ValueType  # 0
+"""Not said."""
+MANAGED_CATALOG: CatalogType.ValueType  # 1
+"""A catalog of the lakehouse."""
+FOREIGN_CATALOG: CatalogType.ValueType  # 2
+"""A database outside, seen through a connection."""
 
 @typing.final
 class CreateCatalogRequest(message.Message):
@@ -208,6 +232,9 @@ class Catalog(message.Message):
     UPDATED_BY_FIELD_NUMBER: builtins.int
     METASTORE_ID_FIELD_NUMBER: builtins.int
     ISOLATION_MODE_FIELD_NUMBER: builtins.int
+    STORAGE_ROOT_FIELD_NUMBER: builtins.int
+    CONNECTION_FIELD_NUMBER: builtins.int
+    CATALOG_TYPE_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Identifier that never changes and is never reused (UUID)."""
     full_name: builtins.str
@@ -228,6 +255,12 @@ class Catalog(message.Message):
     """The metastore it belongs to."""
     isolation_mode: workspace_bindings_pb2.IsolationMode.ValueType
     """Whether it can be reached from every workspace of the metastore; changed with its bindings."""
+    storage_root: builtins.str
+    """Where managed tables and volumes of the catalog are stored, inside an external location one may CREATE MANAGED STORAGE on."""
+    connection: builtins.str
+    """Name of the connection a foreign catalog stands on; empty for any other, and when that one was deleted."""
+    catalog_type: CatalogType.ValueType
+    """What the catalog is."""
     @builtins.property
     def properties(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """Free key-value pairs. At most 100 pairs; a key of 255 bytes, a value of 4,096 bytes."""
@@ -256,9 +289,12 @@ class Catalog(message.Message):
         updated_by: builtins.str = ...,
         metastore_id: builtins.str = ...,
         isolation_mode: workspace_bindings_pb2.IsolationMode.ValueType = ...,
+        storage_root: builtins.str = ...,
+        connection: builtins.str = ...,
+        catalog_type: CatalogType.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["comment", b"comment", "create_time", b"create_time", "created_by", b"created_by", "etag", b"etag", "full_name", b"full_name", "id", b"id", "isolation_mode", b"isolation_mode", "metastore_id", b"metastore_id", "name", b"name", "owner", b"owner", "properties", b"properties", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["catalog_type", b"catalog_type", "comment", b"comment", "connection", b"connection", "create_time", b"create_time", "created_by", b"created_by", "etag", b"etag", "full_name", b"full_name", "id", b"id", "isolation_mode", b"isolation_mode", "metastore_id", b"metastore_id", "name", b"name", "owner", b"owner", "properties", b"properties", "storage_root", b"storage_root", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -52,6 +52,22 @@ class _SecurableTypeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Securabl
     """A streaming table."""
     FUNCTION: _SecurableType.ValueType  # 24
     """A function."""
+    STORAGE_CREDENTIAL: _SecurableType.ValueType  # 30
+    """A storage credential."""
+    SERVICE_CREDENTIAL: _SecurableType.ValueType  # 31
+    """A service credential."""
+    EXTERNAL_LOCATION: _SecurableType.ValueType  # 32
+    """An external location."""
+    CONNECTION: _SecurableType.ValueType  # 33
+    """A connection."""
+    SHARE: _SecurableType.ValueType  # 34
+    """A share."""
+    RECIPIENT: _SecurableType.ValueType  # 35
+    """A recipient."""
+    PROVIDER: _SecurableType.ValueType  # 36
+    """A provider."""
+    EXTERNAL_METADATA: _SecurableType.ValueType  # 37
+    """An external metadata object."""
 
 class SecurableType(_SecurableType, metaclass=_SecurableTypeEnumTypeWrapper):
     """The kinds of things privileges are granted on."""
@@ -82,6 +98,22 @@ STREAMING_TABLE: SecurableType.ValueType  # 22
 """A streaming table."""
 FUNCTION: SecurableType.ValueType  # 24
 """A function."""
+STORAGE_CREDENTIAL: SecurableType.ValueType  # 30
+"""A storage credential."""
+SERVICE_CREDENTIAL: SecurableType.ValueType  # 31
+"""A service credential."""
+EXTERNAL_LOCATION: SecurableType.ValueType  # 32
+"""An external location."""
+CONNECTION: SecurableType.ValueType  # 33
+"""A connection."""
+SHARE: SecurableType.ValueType  # 34
+"""A share."""
+RECIPIENT: SecurableType.ValueType  # 35
+"""A recipient."""
+PROVIDER: SecurableType.ValueType  # 36
+"""A provider."""
+EXTERNAL_METADATA: SecurableType.ValueType  # 37
+"""An external metadata object."""
 
 @typing.final
 class PrivilegeAssignment(message.Message):

@@ -214,6 +214,7 @@ class Schema(message.Message):
     UPDATE_TIME_FIELD_NUMBER: builtins.int
     UPDATED_BY_FIELD_NUMBER: builtins.int
     METASTORE_ID_FIELD_NUMBER: builtins.int
+    STORAGE_ROOT_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Identifier that never changes and is never reused (UUID)."""
     full_name: builtins.str
@@ -232,6 +233,10 @@ class Schema(message.Message):
     """Who changed it last."""
     metastore_id: builtins.str
     """The metastore it belongs to."""
+    storage_root: builtins.str
+    """Where managed tables and volumes of the schema are stored, inside an external location one may CREATE MANAGED STORAGE on;
+    it may lie in the catalog's. Empty: in the catalog's.
+    """
     @builtins.property
     def properties(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """Free key-value pairs. At most 100 pairs; a key of 255 bytes, a value of 4,096 bytes."""
@@ -259,9 +264,10 @@ class Schema(message.Message):
         update_time: timestamp_pb2.Timestamp | None = ...,
         updated_by: builtins.str = ...,
         metastore_id: builtins.str = ...,
+        storage_root: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["comment", b"comment", "create_time", b"create_time", "created_by", b"created_by", "etag", b"etag", "full_name", b"full_name", "id", b"id", "metastore_id", b"metastore_id", "name", b"name", "owner", b"owner", "properties", b"properties", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["comment", b"comment", "create_time", b"create_time", "created_by", b"created_by", "etag", b"etag", "full_name", b"full_name", "id", b"id", "metastore_id", b"metastore_id", "name", b"name", "owner", b"owner", "properties", b"properties", "storage_root", b"storage_root", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -32,7 +32,7 @@ class _TableTypeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_TableType.Va
     MANAGED: _TableType.ValueType  # 1
     """The lakehouse owns the data."""
     EXTERNAL: _TableType.ValueType  # 2
-    """The data lies outside; needs external locations, which a later release brings, so creating one is refused now."""
+    """The data lies outside, at `storage_location`; dropping the table leaves it there."""
 
 class TableType(_TableType, metaclass=_TableTypeEnumTypeWrapper):
     """What owns a table's data."""
@@ -42,7 +42,7 @@ TABLE_TYPE_UNSPECIFIED: TableType.ValueType  # 0
 MANAGED: TableType.ValueType  # 1
 """The lakehouse owns the data."""
 EXTERNAL: TableType.ValueType  # 2
-"""The data lies outside; needs external locations, which a later release brings, so creating one is refused now."""
+"""The data lies outside, at `storage_location`; dropping the table leaves it there."""
 
 @typing.final
 class CreateTableRequest(message.Message):
@@ -554,6 +554,7 @@ class Table(message.Message):
     DATA_SOURCE_FORMAT_FIELD_NUMBER: builtins.int
     COLUMNS_FIELD_NUMBER: builtins.int
     ROW_FILTER_FIELD_NUMBER: builtins.int
+    STORAGE_LOCATION_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Identifier that never changes and is never reused (UUID)."""
     full_name: builtins.str
@@ -576,6 +577,10 @@ class Table(message.Message):
     """Managed by the lakehouse or external; unspecified means managed."""
     data_source_format: builtins.str
     """Format of the data, upper case, e.g. `DELTA`, `PARQUET`; empty means `DELTA`."""
+    storage_location: builtins.str
+    """Where the data of an external table lies, in the spelling of `ExternalLocation.url`: inside an external location, and in
+    no other table, volume or managed storage. Empty for a managed one.
+    """
     @builtins.property
     def properties(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """Free key-value pairs. At most 100 pairs; a key of 255 bytes, a value of 4,096 bytes."""
@@ -615,10 +620,11 @@ class Table(message.Message):
         data_source_format: builtins.str = ...,
         columns: abc.Iterable[Column] | None = ...,
         row_filter: RowFilter | None = ...,
+        storage_location: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "row_filter", b"row_filter", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["columns", b"columns", "comment", b"comment", "create_time", b"create_time", "created_by", b"created_by", "data_source_format", b"data_source_format", "etag", b"etag", "full_name", b"full_name", "id", b"id", "metastore_id", b"metastore_id", "name", b"name", "owner", b"owner", "properties", b"properties", "row_filter", b"row_filter", "table_type", b"table_type", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["columns", b"columns", "comment", b"comment", "create_time", b"create_time", "created_by", b"created_by", "data_source_format", b"data_source_format", "etag", b"etag", "full_name", b"full_name", "id", b"id", "metastore_id", b"metastore_id", "name", b"name", "owner", b"owner", "properties", b"properties", "row_filter", b"row_filter", "storage_location", b"storage_location", "table_type", b"table_type", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -99,7 +99,9 @@ class TableServiceServicer(object):
 
     def CreateTable(self, request, context):
         """Creates a table. Its columns come from `table.columns`, from an Arrow schema or from the text of a CREATE TABLE statement: exactly one of them.
-        Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+        An external table needs CREATE EXTERNAL TABLE on the external location its `storage_location` lies in.
+        Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID, DEFINITION_INVALID),
+        FAILED_PRECONDITION (LOCATION_OVERLAP), PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

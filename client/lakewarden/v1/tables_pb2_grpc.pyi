@@ -36,7 +36,9 @@ class TableServiceStub:
     def __new__(cls, channel: aio.Channel) -> TableServiceAsyncStub: ...
     CreateTable: grpc.UnaryUnaryMultiCallable[tables_pb2.CreateTableRequest, tables_pb2.Table]
     """Creates a table. Its columns come from `table.columns`, from an Arrow schema or from the text of a CREATE TABLE statement: exactly one of them.
-    Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+    An external table needs CREATE EXTERNAL TABLE on the external location its `storage_location` lies in.
+    Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID, DEFINITION_INVALID),
+    FAILED_PRECONDITION (LOCATION_OVERLAP), PERMISSION_DENIED.
     """
     GetTable: grpc.UnaryUnaryMultiCallable[tables_pb2.GetTableRequest, tables_pb2.Table]
     """Returns one table. Fails with PERMISSION_DENIED, or NOT_FOUND for a caller to whom the list would show it."""
@@ -84,7 +86,9 @@ class TableServiceAsyncStub(TableServiceStub):
     def __init__(self, channel: aio.Channel) -> None: ...
     CreateTable: aio.UnaryUnaryMultiCallable[tables_pb2.CreateTableRequest, tables_pb2.Table]  # type: ignore[assignment]
     """Creates a table. Its columns come from `table.columns`, from an Arrow schema or from the text of a CREATE TABLE statement: exactly one of them.
-    Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+    An external table needs CREATE EXTERNAL TABLE on the external location its `storage_location` lies in.
+    Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID, DEFINITION_INVALID),
+    FAILED_PRECONDITION (LOCATION_OVERLAP), PERMISSION_DENIED.
     """
     GetTable: aio.UnaryUnaryMultiCallable[tables_pb2.GetTableRequest, tables_pb2.Table]  # type: ignore[assignment]
     """Returns one table. Fails with PERMISSION_DENIED, or NOT_FOUND for a caller to whom the list would show it."""
@@ -135,7 +139,9 @@ class TableServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[tables_pb2.Table, abc.Awaitable[tables_pb2.Table]]:
         """Creates a table. Its columns come from `table.columns`, from an Arrow schema or from the text of a CREATE TABLE statement: exactly one of them.
-        Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+        An external table needs CREATE EXTERNAL TABLE on the external location its `storage_location` lies in.
+        Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID, DEFINITION_INVALID),
+        FAILED_PRECONDITION (LOCATION_OVERLAP), PERMISSION_DENIED.
         """
 
     @abc_1.abstractmethod

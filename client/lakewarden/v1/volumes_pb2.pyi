@@ -190,7 +190,7 @@ class Volume(message.Message):
         MANAGED: Volume._Type.ValueType  # 1
         """The lakehouse owns the files."""
         EXTERNAL: Volume._Type.ValueType  # 2
-        """The files lie outside; needs external locations, which a later release brings, so creating one is refused now."""
+        """The files lie outside, at `storage_location`; dropping the volume leaves them there."""
 
     class Type(_Type, metaclass=_TypeEnumTypeWrapper):
         """What owns a volume's files."""
@@ -200,7 +200,7 @@ class Volume(message.Message):
     MANAGED: Volume.Type.ValueType  # 1
     """The lakehouse owns the files."""
     EXTERNAL: Volume.Type.ValueType  # 2
-    """The files lie outside; needs external locations, which a later release brings, so creating one is refused now."""
+    """The files lie outside, at `storage_location`; dropping the volume leaves them there."""
 
     @typing.final
     class PropertiesEntry(message.Message):
@@ -257,7 +257,9 @@ class Volume(message.Message):
     volume_type: Volume.Type.ValueType
     """Managed by the lakehouse or external; unspecified means managed."""
     storage_location: builtins.str
-    """Where the files lie, as a URL: only for an external volume, and then required."""
+    """Where the files of an external volume lie, in the spelling of `ExternalLocation.url`: inside an external location, and in
+    no other volume, table or managed storage. Empty for a managed one.
+    """
     @builtins.property
     def properties(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """Free key-value pairs. At most 100 pairs; a key of 255 bytes, a value of 4,096 bytes."""

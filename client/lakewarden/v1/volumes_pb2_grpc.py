@@ -69,8 +69,9 @@ class VolumeServiceServicer(object):
 
     def CreateVolume(self, request, context):
         """Creates a volume.
-        Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), FAILED_PRECONDITION (SYSTEM_OBJECT) for
-        an external one, PERMISSION_DENIED.
+        An external volume needs CREATE EXTERNAL VOLUME on the external location its `storage_location` lies in.
+        Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), FAILED_PRECONDITION (LOCATION_OVERLAP),
+        PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,8 +36,9 @@ class VolumeServiceStub:
     def __new__(cls, channel: aio.Channel) -> VolumeServiceAsyncStub: ...
     CreateVolume: grpc.UnaryUnaryMultiCallable[volumes_pb2.CreateVolumeRequest, volumes_pb2.Volume]
     """Creates a volume.
-    Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), FAILED_PRECONDITION (SYSTEM_OBJECT) for
-    an external one, PERMISSION_DENIED.
+    An external volume needs CREATE EXTERNAL VOLUME on the external location its `storage_location` lies in.
+    Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), FAILED_PRECONDITION (LOCATION_OVERLAP),
+    PERMISSION_DENIED.
     """
     GetVolume: grpc.UnaryUnaryMultiCallable[volumes_pb2.GetVolumeRequest, volumes_pb2.Volume]
     """Returns one volume. Fails with PERMISSION_DENIED, or NOT_FOUND for a caller to whom the list would show it."""
@@ -61,8 +62,9 @@ class VolumeServiceAsyncStub(VolumeServiceStub):
     def __init__(self, channel: aio.Channel) -> None: ...
     CreateVolume: aio.UnaryUnaryMultiCallable[volumes_pb2.CreateVolumeRequest, volumes_pb2.Volume]  # type: ignore[assignment]
     """Creates a volume.
-    Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), FAILED_PRECONDITION (SYSTEM_OBJECT) for
-    an external one, PERMISSION_DENIED.
+    An external volume needs CREATE EXTERNAL VOLUME on the external location its `storage_location` lies in.
+    Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), FAILED_PRECONDITION (LOCATION_OVERLAP),
+    PERMISSION_DENIED.
     """
     GetVolume: aio.UnaryUnaryMultiCallable[volumes_pb2.GetVolumeRequest, volumes_pb2.Volume]  # type: ignore[assignment]
     """Returns one volume. Fails with PERMISSION_DENIED, or NOT_FOUND for a caller to whom the list would show it."""
@@ -89,8 +91,9 @@ class VolumeServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[volumes_pb2.Volume, abc.Awaitable[volumes_pb2.Volume]]:
         """Creates a volume.
-        Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), FAILED_PRECONDITION (SYSTEM_OBJECT) for
-        an external one, PERMISSION_DENIED.
+        An external volume needs CREATE EXTERNAL VOLUME on the external location its `storage_location` lies in.
+        Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), FAILED_PRECONDITION (LOCATION_OVERLAP),
+        PERMISSION_DENIED.
         """
 
     @abc_1.abstractmethod

@@ -1,4 +1,4 @@
-"""The key file: one random key from which the pepper of tokens and the key of page tokens are derived."""
+"""The key file: one random key from which the keys of tokens, pages, secrets and remembered requests are derived."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ class Keys:
 
     pepper: bytes = field(repr=False)
     page_token: bytes = field(repr=False)
+    secrets: bytes = field(repr=False)
+    payload: bytes = field(repr=False)
     id: str
 
     @classmethod
@@ -34,7 +36,11 @@ class Keys:
             return hmac.new(root, name.encode(), hashlib.sha256).digest()
 
         return cls(
-            pepper=purpose("token pepper"), page_token=purpose("page token"), id=purpose("key id").hex()[:16]
+            pepper=purpose("token pepper"),
+            page_token=purpose("page token"),
+            secrets=purpose("secrets at rest"),
+            payload=purpose("request payload"),
+            id=purpose("key id").hex()[:16],
         )
 
 

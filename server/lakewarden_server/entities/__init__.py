@@ -5,7 +5,11 @@ from __future__ import annotations
 from lakewarden_server.entities.base import Base, ChangeLogged, Stamped, UtcDateTime, state, touch
 from lakewarden_server.entities.catalogs import Catalog
 from lakewarden_server.entities.columns import Column
+from lakewarden_server.entities.connections import Connection
+from lakewarden_server.entities.credentials import ServiceCredential, StorageCredential
 from lakewarden_server.entities.definitions import Defined, MaterializedView, StreamingTable, View
+from lakewarden_server.entities.external_locations import ExternalLocation
+from lakewarden_server.entities.external_metadata import ExternalMetadata
 from lakewarden_server.entities.functions import Function
 from lakewarden_server.entities.grants import Grant
 from lakewarden_server.entities.group_members import GroupMember
@@ -24,7 +28,10 @@ from lakewarden_server.entities.records import (
 from lakewarden_server.entities.references import SecurableReference
 from lakewarden_server.entities.registered_models import ModelAlias, ModelVersion, RegisteredModel
 from lakewarden_server.entities.schemas import Schema
+from lakewarden_server.entities.secrets import Secret
 from lakewarden_server.entities.securables import Account, Securable
+from lakewarden_server.entities.shares import Provider, Recipient, Share, ShareObject, ShareRecipient
+from lakewarden_server.entities.storage_paths import StoragePath
 from lakewarden_server.entities.table_policies import ColumnMask, RowFilter
 from lakewarden_server.entities.tables import Table
 from lakewarden_server.entities.tokens import Token
@@ -44,8 +51,11 @@ __all__ = [
     "ChangeLogged",
     "Column",
     "ColumnMask",
+    "Connection",
     "DecisionLog",
     "Defined",
+    "ExternalLocation",
+    "ExternalMetadata",
     "Function",
     "Grant",
     "GroupMember",
@@ -56,12 +66,21 @@ __all__ = [
     "ModelVersion",
     "PolicyText",
     "Principal",
+    "Provider",
+    "Recipient",
     "RegisteredModel",
     "RowFilter",
     "Schema",
+    "Secret",
     "Securable",
     "SecurableReference",
+    "ServiceCredential",
+    "Share",
+    "ShareObject",
+    "ShareRecipient",
     "Stamped",
+    "StorageCredential",
+    "StoragePath",
     "StreamingTable",
     "Table",
     "Token",

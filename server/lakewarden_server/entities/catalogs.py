@@ -16,3 +16,6 @@ class Catalog(Securable):
     __mapper_args__ = mapped_as("CATALOG")
 
     id: Mapped[str] = mapped_column(ForeignKey("securables.id", **DEFERRED), primary_key=True)
+    storage_root: Mapped[str] = mapped_column(default="", server_default="")
+    connection_id: Mapped[str | None] = mapped_column(index=True)
+    """What a foreign catalog stands on, by id: nothing removes the row of a connection."""

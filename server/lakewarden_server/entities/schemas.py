@@ -16,3 +16,4 @@ class Schema(Securable):
     __mapper_args__ = mapped_as("SCHEMA")
 
     id: Mapped[str] = mapped_column(ForeignKey("securables.id", **DEFERRED), primary_key=True)
+    storage_root: Mapped[str] = mapped_column(default="", server_default="")

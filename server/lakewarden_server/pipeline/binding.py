@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
+from lakewarden.v1 import rules_pb2
 from lakewarden_policy import (
     ACCOUNT_ID,
     KINDS,
@@ -15,10 +16,12 @@ from lakewarden_policy import (
     InvalidName,
     Located,
     Reference,
+    location_of,
 )
 from lakewarden_server.authn.authenticator import Caller
 from lakewarden_server.authn.tokens import TokenKind
 from lakewarden_server.core.errors import InvalidArgument, PermissionDenied, Reason
+from lakewarden_server.core.urls import InvalidUrl, canonical_url
 from lakewarden_server.pipeline.rules import AS_OF, Method, securable_kind_names
 
 BOOTSTRAP_OPERATION = "token.create"
@@ -26,6 +29,8 @@ _ACCOUNT_LEVEL = frozenset(kind.name for kind in KINDS.values() if kind.parents 
 """Kinds that are found without a workspace."""
 _OF_THE_ACCOUNT = _ACCOUNT_LEVEL | {"AUDIT"}
 """What a token that is limited to a workspace does not touch; nor does it ask about the past."""
+LOCATION_KIND = "EXTERNAL_LOCATION"
+"""Bound by a URL that lies in it, not by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +190,23 @@ def _beside(method: Method, request: Message, decider: Decider, place: Place) ->
             principal = decider.snapshot.principal_named(text)
             yield Beside(binding.name, "PRINCIPAL", text, principal.id if principal else None)
             continue
+        if binding.kind == LOCATION_KIND:
+            yield _covering(binding, text, decider, place)
+            continue
         found = _locate(decider, binding.kind, text, place).securable
         yield Beside(binding.name, binding.kind, text, found.id if found else None)
+
+
+def _covering(binding: rules_pb2.Binding, text: str, decider: Decider, place: Place) -> Beside:
+    """The external location a URL lies in. Raises FIELD_INVALID for a URL that could lie in none, whoever asks."""
+    _require_workspace(place)
+    field = binding.field.rpartition(".")[2]
+    try:
+        url = canonical_url(text)
+    except InvalidUrl as error:
+        raise InvalidArgument(Reason.FIELD_INVALID, f"{field}: {error}", field=field) from None
+    found = location_of(decider.snapshot, url, place.metastore_id)
+    return Beside(binding.name, binding.kind, f"covering {url}", found.id if found else None)
 
 
 def _references(method: Method, prepared: object, decider: Decider, place: Place) -> Iterator[Referenced]:

@@ -5,6 +5,7 @@ refusal, then all of it again under the head row, data, change log, audit and id
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -72,6 +73,7 @@ class Pipeline:
         self._follower = follower
         self._authenticator = Authenticator(keys.pepper)
         self._page_key = keys.page_token
+        self._payload_key = keys.payload
         self._decisions = decisions
 
     @property
@@ -148,7 +150,7 @@ class Pipeline:
                     uow.remember(
                         method=method.full_name,
                         request_id=arrived.request_id,
-                        payload_hash=_payload_hash(request),
+                        payload_hash=self._payload_hash(request),
                         response=headers.without_secrets(message).SerializeToString(deterministic=True),
                     )
                 uow.commit()
@@ -174,7 +176,7 @@ class Pipeline:
         key = RequestKey(caller.id, method.full_name, arrived.request_id)
         with self._database.read(deadline=arrived.deadline) as uow:
             found = idempotency.recall(
-                uow.connection, key, payload_hash=_payload_hash(request), time=uow.time
+                uow.connection, key, payload_hash=self._payload_hash(request), time=uow.time
             )
         return found is not None
 
@@ -231,7 +233,7 @@ class Pipeline:
         if not arrived.idempotent:
             return None
         remembered = uow.recall(
-            method=method.full_name, request_id=arrived.request_id, payload_hash=_payload_hash(request)
+            method=method.full_name, request_id=arrived.request_id, payload_hash=self._payload_hash(request)
         )
         if remembered is None:
             return None
@@ -253,9 +255,10 @@ class Pipeline:
             authorize(bound, now.decider, caller, place)
         return message
 
-
-def _payload_hash(request: Message) -> str:
-    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+    def _payload_hash(self, request: Message) -> str:
+        """Tells a request from another one. Keyed: the plain hash of a request with a short secret would let it be guessed."""
+        text = request.SerializeToString(deterministic=True)
+        return hmac.new(self._payload_key, text, hashlib.sha256).hexdigest()
 
 
 def _reply(message: Message, epoch: str, revision: int, arrived: Headers) -> Reply:

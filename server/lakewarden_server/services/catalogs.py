@@ -9,7 +9,7 @@ from google.protobuf.empty_pb2 import Empty
 from lakewarden.v1 import catalogs_pb2 as pb
 from lakewarden.v1 import workspace_bindings_pb2
 from lakewarden_server.entities import Catalog, Schema
-from lakewarden_server.services import securables
+from lakewarden_server.services import locations, securables
 from lakewarden_server.services.call import Call
 from lakewarden_server.storage.repositories.securables import has_children
 
@@ -21,7 +21,15 @@ class CatalogService:
 
     def create_catalog(self, request: pb.CreateCatalogRequest, call: Call) -> pb.Catalog:
         """Creates a catalog in the workspace's metastore, and its `default` schema with it."""
-        catalog = securables.create(call, Catalog, request.catalog, metastore_id=call.metastore_id)
+        catalog = securables.create(
+            call,
+            Catalog,
+            request.catalog,
+            metastore_id=call.metastore_id,
+            connection_id=call.objects.get("connection"),
+        )
+        if request.catalog.storage_root:
+            catalog.storage_root = locations.claim_managed(call, catalog.id, request.catalog.storage_root)
         _add_default_schema(call, catalog)
         call.uow.session.flush()
         return to_message(catalog, call)
@@ -70,9 +78,13 @@ def add_catalog(
 
 def to_message(catalog: Catalog, call: Call) -> pb.Catalog:
     """The message of a catalog row."""
+    connection = call.snapshot.securables.get(catalog.connection_id or "")
     message = pb.Catalog(
         metastore_id=catalog.metastore_id or "",
         isolation_mode=workspace_bindings_pb2.IsolationMode.Value(f"ISOLATION_MODE_{catalog.isolation_mode}"),
+        storage_root=catalog.storage_root,
+        connection=connection.name if connection else "",
+        catalog_type=pb.FOREIGN_CATALOG if catalog.connection_id else pb.MANAGED_CATALOG,
     )
     securables.fill(message, catalog, call)
     return message

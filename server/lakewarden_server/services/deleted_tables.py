@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from lakewarden.v1 import tables_pb2 as pb
-from lakewarden_policy import name_key, validate_name
-from lakewarden_server.core.errors import NotFound, Reason
+from lakewarden_policy import location_of, name_key, validate_name
+from lakewarden_server.core.errors import NotFound, PermissionDenied, Reason
 from lakewarden_server.entities import Table
-from lakewarden_server.services import securables, validation
+from lakewarden_server.services import locations, securables, validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.storage.repositories import deleted_tables as rows
 from lakewarden_server.storage.retention import RETENTION, kept_since
@@ -42,7 +42,7 @@ def page(request: pb.ListDeletedTablesRequest, call: Call) -> pb.ListDeletedTabl
 
 
 def restore(request: pb.UndeleteTableRequest, call: Call) -> Table:
-    """Brings a table back with its columns, owner and the grants of before. Raises NAME_TAKEN, NAME_INVALID, OBJECT_NOT_FOUND."""
+    """Brings a table back with its columns, owner and the grants of before. Raises NAME_TAKEN, NAME_INVALID, OBJECT_NOT_FOUND, for an external one also ACCESS_DENIED, LOCATION_OVERLAP."""
     table = call.uow.session.get_one(Table, call.self_id)
     # The snapshot may have been loaded when there still was time.
     if table.deleted_time is None or table.deleted_time <= kept_since(call.now):
@@ -56,12 +56,29 @@ def restore(request: pb.UndeleteTableRequest, call: Call) -> Table:
     securables.refuse_taken(
         call, kind="TABLE", parent_id=str(table.parent_id), name=name, remedy="restore it under a new_name"
     )
+    if table.storage_location:
+        _take_place_again(table, call)
     table.deleted_time = None
     table.name, table.name_key = name, name_key(name)
     # Its owner may have been deleted meanwhile, which took the ownership of what was deleted along.
     table.owner_id = table.owner_id or call.caller.id
     call.detail["restored"] = table.id
     return table
+
+
+def _take_place_again(table: Table, call: Call) -> None:
+    """The place of an external table, which its deletion freed: its data lies there still. Raises ACCESS_DENIED, LOCATION_OVERLAP."""
+    location = location_of(call.snapshot, table.storage_location, table.metastore_id)
+    objects = {**call.objects, "location": location.id} if location else call.objects
+    restore = "deleted_table.restore"
+    if not call.decider.operation(
+        call.caller.id, call.workspace_id, restore, objects, selector="location"
+    ).allowed:
+        raise PermissionDenied(
+            Reason.ACCESS_DENIED,
+            f"external location covering {table.storage_location} does not exist, or you may not use it from this workspace",
+        )
+    locations.claim(call, table.id, table.storage_location, use=locations.DATA)
 
 
 def to_message(table: Table, call: Call) -> pb.DeletedTable:

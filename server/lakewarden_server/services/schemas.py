@@ -6,7 +6,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from lakewarden.v1 import schemas_pb2 as pb
 from lakewarden_server.entities import Schema
-from lakewarden_server.services import securables
+from lakewarden_server.services import locations, securables
 from lakewarden_server.services.call import Call
 
 
@@ -16,6 +16,10 @@ class SchemaService:
     def create_schema(self, request: pb.CreateSchemaRequest, call: Call) -> pb.Schema:
         """Creates a schema in a catalog."""
         schema = securables.create(call, Schema, request.schema, metastore_id=call.metastore_id)
+        if request.schema.storage_root:
+            schema.storage_root = locations.claim_managed(
+                call, schema.id, request.schema.storage_root, inside=[call.parent_id]
+            )
         call.uow.session.flush()
         return to_message(schema, call)
 
@@ -46,6 +50,6 @@ class SchemaService:
 
 def to_message(schema: Schema, call: Call) -> pb.Schema:
     """The message of a schema row."""
-    message = pb.Schema(metastore_id=schema.metastore_id or "")
+    message = pb.Schema(metastore_id=schema.metastore_id or "", storage_root=schema.storage_root)
     securables.fill(message, schema, call)
     return message

@@ -11,7 +11,7 @@ from lakewarden_server.core.ids import new_id
 from lakewarden_server.entities import Securable
 from lakewarden_server.services import functions_in_use, validation
 from lakewarden_server.services.call import Call
-from lakewarden_server.storage.repositories import grants, references, securables, tokens
+from lakewarden_server.storage.repositories import grants, places, references, securables, tokens
 
 Entity = TypeVar("Entity", bound=Securable)
 Setter = Callable[[Any, Any, Call], None]
@@ -172,6 +172,11 @@ def set_owner(entity: Any, message: Any, call: Call) -> None:
     call.detail["owner_after"] = call.principal_name(entity.owner_id)
 
 
+def set_read_only(entity: Any, message: Any, call: Call) -> None:
+    """Allows or forbids writing; a setter of the kinds that have it."""
+    entity.read_only = message.read_only
+
+
 SETTERS: Mapping[str, Setter] = {
     "name": set_name,
     "comment": set_comment,
@@ -208,7 +213,14 @@ def delete(
             references.delete(session, doomed.id)
         for grant in () if restorable else grants.of_securable(session, doomed.id):
             session.delete(grant)
+    places.forget_belongings(session, [doomed.id for doomed in inside])
     call.detail["deleted"] = len(inside)
+
+
+def refuse_used(used: bool, problem: str) -> None:
+    """Raises IN_USE when something else depends on what would change; it is not named, since it may be hidden."""
+    if used:
+        raise FailedPrecondition(Reason.IN_USE, f"{problem}: change or delete those first, or use force")
 
 
 def delete_tokens_of_workspace(call: Call, workspace_id: str) -> None:

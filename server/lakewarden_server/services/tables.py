@@ -9,9 +9,9 @@ from google.protobuf.empty_pb2 import Empty
 
 from lakewarden.v1 import tables_pb2 as pb
 from lakewarden_policy import name_key
-from lakewarden_server.core.errors import FailedPrecondition, InvalidArgument, Reason
+from lakewarden_server.core.errors import InvalidArgument, Reason
 from lakewarden_server.entities import Column, ColumnMask, RowFilter, Table, touch
-from lakewarden_server.services import deleted_tables, row_policies, securables, validation
+from lakewarden_server.services import deleted_tables, locations, row_policies, securables, validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.definitions import ColumnDefinition, from_arrow, from_message, from_statement
 from lakewarden_server.services.parsing import Parsing
@@ -51,15 +51,19 @@ class TableService:
     def create_table(self, request: pb.CreateTableRequest, call: Call) -> pb.Table:
         """Registers a table with the prepared columns."""
         definitions: Sequence[ColumnDefinition] = call.prepared
+        table_type, location = _storage(request.table)
         table = securables.create(
             call,
             Table,
             request.table,
             metastore_id=call.metastore_id,
-            table_type=_table_type(request.table.table_type),
+            table_type=table_type,
+            storage_location=location,
             data_source_format=_data_source_format(request.table.data_source_format),
             column_count=len(definitions),
         )
+        if location:
+            locations.claim(call, table.id, location, use=locations.DATA)
         rows = _columns(table.id, definitions)
         call.uow.session.add_all(rows)
         call.uow.session.flush()
@@ -163,6 +167,7 @@ def to_message(
         metastore_id=table.metastore_id or "",
         table_type=pb.TableType.Value(table.table_type),
         data_source_format=table.data_source_format,
+        storage_location=table.storage_location,
         columns=[
             pb.Column(
                 name=column.name,
@@ -215,15 +220,18 @@ def _set_columns(table: Any, message: Any, call: Call) -> None:
     touch(table)
 
 
-def _table_type(value: pb.TableType.ValueType) -> str:
-    if value == pb.EXTERNAL:
-        raise FailedPrecondition(
-            Reason.SYSTEM_OBJECT,
-            "external tables need external locations, which this release does not have: use MANAGED",
+def _storage(table: pb.Table) -> tuple[str, str]:
+    """Type and canonical location of a new table; an external one has a location, a managed one has none of its own."""
+    if table.table_type not in (pb.TABLE_TYPE_UNSPECIFIED, pb.MANAGED, pb.EXTERNAL):
+        raise validation.invalid("table_type", f"{table.table_type} is none of its values")
+    external = table.table_type == pb.EXTERNAL
+    if external != bool(table.storage_location):
+        raise validation.invalid(
+            "storage_location", "it is needed for an EXTERNAL table and refused for a MANAGED one"
         )
-    if value not in (pb.TABLE_TYPE_UNSPECIFIED, pb.MANAGED):
-        raise validation.invalid("table_type", f"{value} is none of its values")
-    return "MANAGED"
+    if not external:
+        return "MANAGED", ""
+    return "EXTERNAL", locations.storage_url(table.storage_location, "storage_location")
 
 
 def _data_source_format(text: str) -> str:

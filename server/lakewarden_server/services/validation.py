@@ -29,15 +29,15 @@ def display_name(text: str) -> str:
     return bounded(text, "display_name", DISPLAY_NAME_BYTES_MAX)
 
 
-def properties(pairs: Mapping[str, str]) -> dict[str, str]:
-    """Free properties within their limits, as a plain dict."""
+def properties(pairs: Mapping[str, str], *, field: str = "properties") -> dict[str, str]:
+    """Free properties or options within their limits, as a plain dict."""
     if len(pairs) > PROPERTIES_MAX:
-        raise invalid("properties", f"{len(pairs)} properties; at most {PROPERTIES_MAX} are kept")
+        raise invalid(field, f"{len(pairs)} pairs; at most {PROPERTIES_MAX} are kept")
     for key, value in pairs.items():
         if not key:
-            raise invalid("properties", "a property has an empty key")
-        bounded(key, "properties", PROPERTY_KEY_BYTES_MAX)
-        bounded(value, f"properties[{key[:40]}]", PROPERTY_VALUE_BYTES_MAX)
+            raise invalid(field, "a pair has an empty key")
+        bounded(key, field, PROPERTY_KEY_BYTES_MAX)
+        bounded(value, f"{field}[{key[:40]}]", PROPERTY_VALUE_BYTES_MAX)
     return dict(sorted(pairs.items()))
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from google.protobuf.empty_pb2 import Empty
 
 from lakewarden.v1 import volumes_pb2 as pb
-from lakewarden_server.core.errors import FailedPrecondition, Reason
 from lakewarden_server.entities import Volume
-from lakewarden_server.services import securables, validation
+from lakewarden_server.services import locations, securables, validation
 from lakewarden_server.services.call import Call
 
 
@@ -16,13 +15,17 @@ class VolumeService:
 
     def create_volume(self, request: pb.CreateVolumeRequest, call: Call) -> pb.Volume:
         """Registers a volume in a schema."""
+        volume_type, location = _storage(request.volume)
         volume = securables.create(
             call,
             Volume,
             request.volume,
             metastore_id=call.metastore_id,
-            volume_type=_volume_type(request.volume),
+            volume_type=volume_type,
+            storage_location=location,
         )
+        if location:
+            locations.claim(call, volume.id, location, use=locations.DATA)
         call.uow.session.flush()
         return to_message(volume, call)
 
@@ -62,16 +65,15 @@ def to_message(volume: Volume, call: Call) -> pb.Volume:
     return message
 
 
-def _volume_type(volume: pb.Volume) -> str:
-    if volume.volume_type == pb.Volume.EXTERNAL:
-        raise FailedPrecondition(
-            Reason.SYSTEM_OBJECT,
-            "external volumes need external locations, which this release does not have: use MANAGED",
-        )
-    if volume.volume_type not in (pb.Volume.TYPE_UNSPECIFIED, pb.Volume.MANAGED):
+def _storage(volume: pb.Volume) -> tuple[str, str]:
+    """Type and canonical location of a new volume; an external one has a location, a managed one has none of its own."""
+    if volume.volume_type not in (pb.Volume.TYPE_UNSPECIFIED, pb.Volume.MANAGED, pb.Volume.EXTERNAL):
         raise validation.invalid("volume_type", f"{volume.volume_type} is none of its values")
-    if volume.storage_location:
+    external = volume.volume_type == pb.Volume.EXTERNAL
+    if external != bool(volume.storage_location):
         raise validation.invalid(
-            "storage_location", "only an external volume has one; a managed one is kept by the lakehouse"
+            "storage_location", "it is needed for an EXTERNAL volume and refused for a MANAGED one"
         )
-    return "MANAGED"
+    if not external:
+        return "MANAGED", ""
+    return "EXTERNAL", locations.storage_url(volume.storage_location, "storage_location")
