@@ -29,7 +29,7 @@ RARE = dict.fromkeys(BINDABLE, ("bind", "bind")) | {
     "TABLE": ("set_policy", "drop_policy"),
     "MATERIALIZED_VIEW": ("refresh",),
     "REGISTERED_MODEL": ("create_version", "update_version"),
-    "SHARE": ("grant_recipient",) * 4,
+    "SHARE": ("grant_recipient",) * 2,
 }
 DEFINED = ("VIEW", "MATERIALIZED_VIEW", "STREAMING_TABLE")
 MANAGED = ("CATALOG", "SCHEMA", *IN_SCHEMA, *IN_METASTORE)
@@ -117,7 +117,9 @@ def _bound(
         return {"grantee": rng.choice([who, *near, rng.choice(list(world["principals"]))])}
     if selector == "objects":
         relations = [o for kind in RELATIONS for o in of_kind(world, kind, metastore)]
-        return {"references": tuple(rng.sample(relations, rng.choice((1, 1, 2))))}
+        read = {o for o, holder, privilege, _ in world["grants"] if privilege == "SELECT" and holder == who}
+        likely = [o for o in relations if o in read or world["objects"][o]["owner"] == who]
+        return {"references": (rng.choice(likely or relations),)}
     if selector == "definition" and thing["kind"] in DEFINED:
         return {"references": _references(rng, world, metastore)}
     if selector == "credential":

@@ -112,9 +112,13 @@ def _about_management(rng: random.Random, world: World) -> Question | None:
 
 
 def _about_ownership(rng: random.Random, world: World) -> Question | None:
-    """The owner of something changes it."""
-    place, holder, _ = _right(rng, world, lambda right: right[2] == "OWNER")
-    return _change(rng, world, holder, place)
+    """The owner of something changes it; the kind is drawn first, so that rare kinds are asked about too."""
+    kind = rng.choice((*MANAGED, "METASTORE"))
+    owned = {o for o, thing in world["objects"].items() if thing["kind"] == kind and thing["owner"]}
+    if not owned:
+        return None
+    place = rng.choice(sorted(owned))
+    return call_on(rng, world, _member_of(rng, world, world["objects"][place]["owner"]), place, verbs=CHANGES)
 
 
 def _change(rng: random.Random, world: World, holder: str, place: str) -> Question | None:
@@ -191,6 +195,11 @@ def _about_the_account(rng: random.Random, world: World) -> Question:
             (f"audit.{rng.choice(('list', 'verify'))}", "", {}),
             (f"{rng.choice(('metastore', 'workspace'))}.{rng.choice(('create', 'miss'))}", "", {}),
             ("session.get", "", {}),
+            (
+                f"metastore.{rng.choice(('delete', 'update'))}",
+                rng.choice(("", "name", "owner")),
+                {"self": "m0"},
+            ),
             (f"{rng.choice(LISTED)}.list", "", {}),
         )
     )
@@ -240,9 +249,9 @@ def _below(rng: random.Random, world: World, place: str) -> str:
 # How often each kind of question is asked, so that every kind of rule decides often enough.
 MAKERS: dict[Callable[[random.Random, World], Question | None], float] = {
     _about_a_right: 0.35,
-    _about_a_view: 0.14,
+    _about_a_view: 0.15,
     _about_an_ending: 0.05,
-    _about_all_privileges: 0.11,
+    _about_all_privileges: 0.13,
     _about_browsing: 0.06,
     _about_management: 0.07,
     _about_ownership: 0.05,

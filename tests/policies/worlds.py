@@ -29,7 +29,7 @@ OFTEN = {
     "VIEW": ["SELECT"] * 4,
     "EXTERNAL_LOCATION": ["READ_FILES"] * 3,
 }
-GRANTS_ABOUT = {"WORKSPACE": 5, "CATALOG": 9, "SCHEMA": 6, "METASTORE": 9, "VIEW": 5}
+GRANTS_ABOUT = {"WORKSPACE": 5, "CATALOG": 9, "SCHEMA": 6, "METASTORE": 25, "VIEW": 5}
 
 
 def make_world(rng: random.Random) -> World:
