@@ -178,7 +178,7 @@ def _about_identities(rng: random.Random, world: World) -> Question:
         (
             Question(who, None, f"token.{rng.choice(TOKEN_VERBS)}", "", {"subject": subject}, now),
             Question(who, None, f"authorization.{rng.choice(ASKED)}", "", about(rng, world, who), now),
-            Question(who, None, "authorization.check", "as_of", about(rng, world, who), now),
+            Question(who, None, "authorization.as_of", "", about(rng, world, who), now),
             Question(who, None, f"{noun}.{verb}", "", {"self": subject}, now),
         )
     )
@@ -192,7 +192,7 @@ def _about_the_account(rng: random.Random, world: World) -> Question:
             (f"account.{rng.choice(TOLD)}", "", about(rng, world, who)),
             (f"account.{rng.choice(('get', 'grants_all'))}", "", {}),
             ("account.grant", rng.choice(("ADMIN", "ADMIN", "OTHER")), {}),
-            (f"audit.{rng.choice(('list', 'verify'))}", "", {}),
+            (f"audit.{rng.choice(('list', 'verify', 'replay'))}", "", {}),
             (f"{rng.choice(('metastore', 'workspace'))}.{rng.choice(('create', 'miss'))}", "", {}),
             ("session.get", "", {}),
             (

@@ -252,7 +252,7 @@ class Reference(Rights):
             return admin or self.runs(seat.who, obj) or seen
         if noun in PRINCIPALS:
             return admin or (verb == "get" and obj in self.everyone(seat.who))
-        if noun == "authorization" and selector == "as_of":
+        if (noun, verb) == ("authorization", "as_of"):
             # The past shows what was revoked since, so it is the account admin's to ask about.
             return admin
         if noun == "authorization":
