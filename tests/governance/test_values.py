@@ -8,7 +8,8 @@ import pytest
 
 from lakewarden import FailedPrecondition
 from lakewarden.governance.definitions import in_order
-from lakewarden.governance.documents import Row
+from lakewarden.governance.documents import Document, Row
+from lakewarden.governance.planning import plan
 from lakewarden.governance.secrets import placeholder, resolve, resolved
 
 
@@ -31,6 +32,16 @@ def test_what_is_named_comes_first() -> None:
 def test_a_circle_that_is_none_loses_no_row() -> None:
     rows = [view("m.s.a", "SELECT 1 AS b"), view("m.s.b", "SELECT 1 AS a")]
     assert {row.name for row in in_order(rows)} == {"m.s.a", "m.s.b"}
+
+
+def test_a_long_membership_takes_several_calls() -> None:
+    members = tuple(f"u{number:04}@example.com" for number in range(2_001))
+    wanted = Document()
+    wanted.add(Row("group", "all", {"members": members}))
+    made = plan(wanted, Document(), caller="admin@example.com", workspace="", prune=False)
+    assert [step.action for step in made.steps] == ["create", "membership", "membership", "membership"]
+    assert [name for step in made.steps for name in step.added] == list(members)
+    assert max(len(step.added) for step in made.steps) == 1_000
 
 
 def test_placeholders_are_stable_and_never_the_same() -> None:

@@ -40,6 +40,7 @@ class World:
         """Principals first, then everything they own and hold."""
         self._make_principals()
         self._make_account()
+        self._make_places()
         for name in self.rng.sample(NAMES, 3):
             self._make_catalog(name)
         self._own("workspaces", WORKSPACE)
@@ -98,6 +99,54 @@ class World:
             admin.groups.create("admins")
             admin.groups.update_members("admins", add=[ADMIN])
             admin.metastores.set_owner(METASTORE, "admins")
+
+    def _make_places(self) -> None:
+        """What lies outside: credentials with and without secrets, a location, a connection, and what is shared."""
+        admin, rng = self.admin, self.rng
+        role, key = (
+            {"role_arn": "arn:aws:iam::1:role/a"},
+            {"access_key_id": "AK", "secret_access_key": "hush"},
+        )
+        admin.storage_credentials.create("role", "aws_iam_role", role, comment=self._text())
+        admin.storage_credentials.create(
+            "key-1", "aws_access_key", key, read_only=True, properties=self._properties()
+        )
+        admin.service_credentials.create("mail", "secret", {"value": "hush"}, comment=self._text())
+        admin.external_locations.create("lake", "s3://bucket/lake", "role", comment=self._text())
+        admin.connections.create(
+            "crm",
+            "POSTGRESQL",
+            options={"host": "db"},
+            secret_options={"password": "hush"},
+            credential="mail",
+        )
+        admin.recipients.create("acme", comment=self._text())
+        admin.recipients.create("other", global_metastore_id="aws:eu:1")
+        admin.providers.create("weather", recipient_profile="{}")
+        admin.external_metadata.create(
+            "board", "TABLEAU", "dashboard", columns=["b", "a"], url="https://x.example/1"
+        )
+        admin.catalogs.create("stored", storage_root="s3://bucket/lake/stored")
+        admin.schemas.create("stored.s", comment=self._text())
+        columns = [{"name": "id", "type_text": "INT"}]
+        admin.tables.create("stored.s.t", columns, storage_location="s3://bucket/lake/t")
+        admin.volumes.create("stored.s.v", storage_location="s3://bucket/lake/v")
+        admin.shares.create("gift", comment=self._text())
+        admin.shares.update_objects("gift", add=["stored.s.t"])
+        admin.shares.add_recipient("gift", "acme")
+        if rng.random() < 0.5:
+            admin.shares.add_recipient("gift", "other")
+        for kind, resource, name in (
+            ("storage_credential", "storage_credentials", "role"),
+            ("service_credential", "service_credentials", "mail"),
+            ("external_location", "external_locations", "lake"),
+            ("connection", "connections", "crm"),
+            ("recipient", "recipients", "acme"),
+            ("provider", "providers", "weather"),
+            ("external_metadata", "external_metadata", "board"),
+        ):
+            self._grant(kind, name)
+            self._own(resource, name)
 
     def _make_catalog(self, name: str) -> None:
         admin, rng = self.admin, self.rng
@@ -186,7 +235,7 @@ class World:
         principals = (
             self.principals if kind not in ("account", "metastore", "workspace") else self.principals[:-2]
         )
-        for _ in range(self.rng.randrange(4)):
+        for _ in range(self.rng.randrange(4) if privileges else 0):
             chosen = self.rng.sample(privileges, min(len(privileges), self.rng.randrange(1, 4)))
             ends = None if kind == "account" or self.rng.random() < 0.7 else TO_COME + self.rng.random() * DAY
             self.admin.grants.grant(

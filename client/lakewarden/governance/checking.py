@@ -207,7 +207,9 @@ def inside(scope: Scope, noun: str, name: str) -> bool:
         return scope.account
     if scope.catalogs is None:
         return bool(scope.metastore)
-    return in_catalog(noun) and any(same_name(name.partition(".")[0], each) for each in scope.catalogs)
+    if not in_catalog(noun):
+        return scope.places
+    return any(same_name(name.partition(".")[0], each) for each in scope.catalogs)
 
 
 def _dangling(document: Document, scope: Scope) -> Iterator[Problem]:

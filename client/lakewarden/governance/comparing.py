@@ -56,7 +56,11 @@ def _in_force(document: Document, now: datetime) -> Document:
 
 def _implied_scope(document: Document) -> Scope:
     """What files are about that do not say so: whatever they mention."""
-    return Scope(account=document.concerns_account(), catalogs=document.catalogs_named())
+    return Scope(
+        account=document.concerns_account(),
+        catalogs=document.catalogs_named(),
+        places=document.concerns_places(),
+    )
 
 
 def _has_content(client: Client, wanted: Document, scope: Scope) -> bool:
@@ -64,7 +68,7 @@ def _has_content(client: Client, wanted: Document, scope: Scope) -> bool:
 
     Raises FailedPrecondition when the calling workspace neither is nor will be attached to the right metastore.
     """
-    if not scope.metastore and not scope.catalogs:
+    if not scope.metastore and not scope.catalogs and not scope.places:
         return False
     if not client.workspace:
         raise FailedPrecondition(

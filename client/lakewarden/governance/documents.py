@@ -117,6 +117,8 @@ class Scope:
     account: bool = False
     metastore: str = ""
     catalogs: tuple[str, ...] | None = None
+    places: bool = False
+    """With some catalogs only: whether also what lies in no catalog. Files cannot say it; it is what they imply."""
 
 
 @dataclass
@@ -159,6 +161,12 @@ class Document:
         names += [grant.object for grant in self.grants.values() if in_catalog(grant.kind)]
         names += [binding.object for binding in self.bindings.values() if in_catalog(binding.kind)]
         return tuple(sorted({name.partition(".")[0] for name in names}))
+
+    def concerns_places(self) -> bool:
+        """Whether any row, grant or binding is of a metastore's content and of no catalog."""
+        nouns = {each.noun for each in self.rows} | {each.kind for each in self.grants.values()}
+        nouns |= {each.kind for each in self.bindings.values()}
+        return any(not of_account(noun) and not in_catalog(noun) for noun in nouns)
 
     def concerns_account(self) -> bool:
         """Whether any row or grant is of the account itself."""

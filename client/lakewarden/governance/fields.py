@@ -163,10 +163,13 @@ COMMON: Final = (OWNER, COMMENT, PROPERTIES)
 
 
 def values_of(noun: Noun, message: Any) -> dict[str, Any]:
-    """The fields of a message as a file would give them; what has its default is left out."""
+    """The fields of a message as a file would give them; what has its default is left out.
+
+    Collections and isolation are told by calls of their own.
+    """
     found = {}
     for field in noun.fields:
-        if field.collection is not None:
+        if field.collection is not None or field is ISOLATION:
             continue
         value = _value(field, message)
         if value != field.default and (value or field.default is not None):

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from lakewarden.governance import places
 from lakewarden.governance.fields import ACTIVE, COMMON, ISOLATION, MEMBERS, Field, Noun
 from lakewarden.governance.relations import FUNCTION, POLICIES, VIEW, function_values
 from lakewarden.governance.shapes import COLUMNS, REFERENCE, WORD
+
+STORAGE_ROOT: Final = Field("storage_root", immutable=True)
 
 
 def _set_default_catalog(resource: Any, name: str, values: Mapping[str, Any], etag: str) -> Any:
@@ -57,13 +60,33 @@ NOUNS: Final[Mapping[str, Noun]] = {
             always=(("omit_catalog", True),),
         ),
         Noun(
+            "storage_credential",
+            "storage_credentials",
+            "full_name",
+            places.STORAGE_CREDENTIAL,
+            prepare=places.credential_values,
+        ),
+        Noun(
+            "service_credential",
+            "service_credentials",
+            "full_name",
+            places.SERVICE_CREDENTIAL,
+            prepare=places.credential_values,
+        ),
+        Noun("external_location", "external_locations", "full_name", places.EXTERNAL_LOCATION),
+        Noun("connection", "connections", "full_name", places.CONNECTION),
+        Noun("recipient", "recipients", "full_name", places.RECIPIENT),
+        Noun("provider", "providers", "full_name", places.PROVIDER),
+        Noun("external_metadata", "external_metadata", "full_name", places.EXTERNAL_METADATA),
+        Noun("share", "shares", "full_name", places.SHARE),
+        Noun(
             "catalog",
             "catalogs",
             "full_name",
-            (*COMMON, ISOLATION),
+            (*COMMON, ISOLATION, STORAGE_ROOT, Field("connection", immutable=True, refers_to="connection")),
             comes_with=lambda name, values: [("schema", f"{name}.default")],
         ),
-        Noun("schema", "schemas", "full_name", COMMON, inside="catalog"),
+        Noun("schema", "schemas", "full_name", (*COMMON, STORAGE_ROOT), inside="catalog"),
         Noun(
             "table",
             "tables",
@@ -71,6 +94,7 @@ NOUNS: Final[Mapping[str, Noun]] = {
             (
                 *COMMON,
                 Field("data_source_format", WORD, "DELTA", immutable=True),
+                Field("storage_location", immutable=True),
                 Field("columns", COLUMNS, ()),
                 *POLICIES,
             ),

@@ -42,6 +42,8 @@ from lakewarden.governance.shapes import PRINCIPAL, same
 from lakewarden.governance.steps import BIND, DELETE, MEMBERSHIP, UPDATE, Change, Plan, Step, created
 from lakewarden_policy import display_name, name_key
 
+NAMES_MAX = 1_000
+"""Of a collection in one call."""
 CONTENT = [noun for noun in NOUNS.values() if not noun.of_account]
 ACCOUNT = [noun for noun in NOUNS.values() if noun.of_account]
 
@@ -300,8 +302,8 @@ class _Planner:
 
 def _membership(row: Row, field: Field, names: list[str], *, removing: bool) -> Iterator[Step]:
     assert field.collection is not None
-    groups = [(name,) for name in names] if field.collection.one_by_one else [tuple(names)] if names else []
-    for group in groups:
+    size = 1 if field.collection.one_by_one else NAMES_MAX
+    for group in (tuple(names[start : start + size]) for start in range(0, len(names), size)):
         added, removed = ((), group) if removing else (group, ())
         yield Step(MEMBERSHIP, row.noun, row.name, collection=field.name, added=added, removed=removed)
 

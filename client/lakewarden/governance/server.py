@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -105,9 +105,13 @@ class ServerReader:
             self._read_account(document)
         if contents and (self._scope.metastore or self._scope.catalogs is not None):
             for noun in NOUNS.values():
-                if not noun.of_account and not noun.inside:
+                # What lies in no catalog may be left out, and what lies in one is told by its name.
+                if not noun.of_account and not noun.inside and (noun.name == "catalog" or self._has_places()):
                     self._read_below(document, noun, "")
         return document
+
+    def _has_places(self) -> bool:
+        return self._scope.catalogs is None or self._scope.places
 
     def _read_account(self, document: Document) -> None:
         document.add_grants(self._grants("account", "account"))
@@ -138,41 +142,49 @@ class ServerReader:
                 names = field.collection.read(self.client_for(noun.name, name), name)
                 found = sorted(map(self.principals.in_files, names), key=order)
                 values |= {field.name: tuple(found)} if found else {}
+        if ISOLATION in noun.fields:
+            values |= self._read_bindings(document, noun.name, name)
         row = Row(noun.name, name, values, etag=message.etag)
         document.add(row)
-        if ISOLATION in noun.fields:
-            self._read_bindings(document, row)
         if not noun.is_principal:
             document.add_grants(self._grants(noun.name, name))
         return row
 
-    def _read_bindings(self, document: Document, row: Row) -> None:
-        """Add the bindings of a securable, and find a workspace to work on it from when it is isolated.
+    def _read_bindings(self, document: Document, kind: str, name: str) -> dict[str, str]:
+        """Add the bindings of a securable and return its isolation, as a field of its row where it is not the default.
 
-        Raises PermissionDenied when the caller is assigned to none: its content would look empty.
+        Finds a workspace to work on it from. Raises PermissionDenied when the caller is assigned to none: its content
+        would look empty.
         """
         try:
-            found = self._client.workspace_bindings.get(row.noun, row.name).bindings
+            found = self._client.workspace_bindings.get(kind, name)
         except PermissionDenied:
             # Bindings are the owner's business. Whoever sees the object without being that is in a bound workspace.
-            return
+            return {}
         bindings = [
-            Binding(row.noun, row.name, each.workspace, _binding_type(each.binding_type)) for each in found
+            Binding(kind, name, each.workspace, _enum_name(each, "binding_type")) for each in found.bindings
         ]
         document.add_bindings(bindings)
-        # A read-only workspace shows no grants but the caller's own: listing all of them needs MANAGE.
-        usable = [binding.workspace for binding in bindings if binding.binding_type == READ_WRITE]
-        if row.values.get(ISOLATION.name, ISOLATION.default) == ISOLATION.default:
+        mode = _enum_name(found, ISOLATION.name)
+        if mode == ISOLATION.default:
+            return {}
+        self._find_way(kind, name, [each.workspace for each in bindings if each.binding_type == READ_WRITE])
+        return {ISOLATION.name: mode}
+
+    def _find_way(self, kind: str, name: str, usable: Sequence[str]) -> None:
+        """Settle from which workspace to call about an isolated securable, of those bound to it with READ_WRITE.
+
+        A read-only workspace shows no grants but the caller's own: listing all of them needs MANAGE.
+        """
+        if any(same_name(workspace, self._client.workspace) for workspace in usable):
             return
-        if any(same_name(name, self._client.workspace) for name in usable):
-            return
-        for name in usable:
-            client = self._client.with_workspace(name)
+        for workspace in usable:
+            client = self._client.with_workspace(workspace)
             if _may_enter(client):
-                self._routes[row.identity] = client
+                self._routes[identity(kind, name)] = client
                 return
         raise PermissionDenied(
-            f"{row.noun} {row.name} is isolated from workspace {self._client.workspace}, and you are assigned to none "
+            f"{kind} {name} is isolated from workspace {self._client.workspace}, and you are assigned to none "
             f"it is bound to with READ_WRITE ({', '.join(usable) or 'there is none'})"
         )
 
@@ -232,10 +244,11 @@ def _may_enter(client: Client) -> bool:
         return False
 
 
-def _binding_type(number: int) -> str:
-    from lakewarden.v1.workspace_bindings_pb2 import BindingType
-
-    return BindingType.Name(number).removeprefix("BINDING_TYPE_")  # type: ignore[arg-type]
+def _enum_name(message: Any, name: str) -> str:
+    """The value of an enum field by its name, without the prefix that all names of the enum have."""
+    described = message.DESCRIPTOR.fields_by_name[name].enum_type
+    value: str = described.values_by_number[getattr(message, name)].name
+    return value.removeprefix(f"{name.upper()}_")
 
 
 def _terms(held: Any) -> Terms:

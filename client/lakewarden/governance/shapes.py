@@ -101,6 +101,8 @@ def normal(shape: str, value: Any) -> Any:
         return [_parts(record, each) for each in value] or () if record.many else _parts(record, value)
     if shape == WORD:
         return value.strip().upper()
+    if shape == NAMES:
+        return tuple(value)
     return dict(sorted(value.items())) if shape in (PAIRS, SECRETS) else value
 
 
