@@ -16,6 +16,8 @@ from lakewarden_policy.siblings import Access, Asked
 from lakewarden_policy.snapshot import Snapshot
 
 _NOT_ENTERED: Final[frozenset[str]] = frozenset()
+NESTED_MAX: Final = 100
+"""How deep views and functions may use each other: below, nobody may use them, so that no text can exhaust the stack."""
 # Past the named constructor, which takes a tenth of a decision.
 _new_row: Callable[[tuple[str, str, str]], Row] = partial(tuple.__new__, Row)
 
@@ -84,10 +86,11 @@ class Decider:
 
         What runs with its owner's rights asks about the owner too, through any nesting (semantics 3.3, "query view").
         """
-        return self._privilege(subject_id, workspace_id, object_id, privilege, _NOT_ENTERED)
+        return self._privilege(subject_id, workspace_id, object_id, privilege, _NOT_ENTERED, set())
 
     def _privilege(
-        self, subject_id: str, workspace_id: str | None, object_id: str, privilege: str, entered: frozenset[str]
+        self, subject_id: str, workspace_id: str | None, object_id: str, privilege: str,
+        entered: frozenset[str], proven: set[tuple[str, str, str]],
     ) -> Decision:  # fmt: skip
         securable = self.snapshot.securables.get(object_id)
         act = f"{securable.kind}:{privilege}" if securable else privilege
@@ -103,24 +106,32 @@ class Decider:
                 return Decision(False, (), (Missing(place, wanted),))
             proof.append(row)
         if act in self._as_owner:
-            return self._through_owner(securable, workspace_id, proof, entered | {object_id})
+            return self._through_owner(securable, workspace_id, proof, entered | {object_id}, proven)
         return Decision(True, tuple(proof), ())
 
     def _through_owner(
-        self, securable: Securable, workspace_id: str | None, proof: list[Row], entered: frozenset[str]
-    ) -> Decision:
-        """Adds to ``proof`` what lets the owner use each reference, looked up by name as an engine would now."""
+        self, securable: Securable, workspace_id: str | None, proof: list[Row], entered: frozenset[str],
+        proven: set[tuple[str, str, str]],
+    ) -> Decision:  # fmt: skip
+        """Adds to ``proof`` what lets the owner use each reference, looked up by name as an engine would now.
+
+        What is ``proven`` is not proven again: views that share what they read would double the work with each level.
+        """
         owner = securable.owner_id or ""
         for reference in self.snapshot.references.get(securable.id, ()):
             target = self.snapshot.referenced(reference, securable.metastore_id)
-            if target is None or target.id in entered:
+            if target is None or target.id in entered or len(entered) > NESTED_MAX:
                 return Decision(False, (), (Missing(None, reference.privilege, owner),))
-            decision = self._privilege(owner, workspace_id, target.id, reference.privilege, entered)
+            known = (owner, target.id, reference.privilege)
+            if known in proven:
+                continue
+            decision = self._privilege(owner, workspace_id, target.id, reference.privilege, entered, proven)
             if not decision.allowed:
                 missing = (
                     lacking._replace(subject_id=lacking.subject_id or owner) for lacking in decision.missing
                 )
                 return Decision(False, (), tuple(missing))
+            proven.add(known)
             proof.extend(decision.proof)
         return Decision(True, tuple(proof), ())
 

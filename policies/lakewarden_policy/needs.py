@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lakewarden_policy.decide import Decider
+from lakewarden_policy.decide import NESTED_MAX, Decider
 from lakewarden_policy.policy import Policy
 from lakewarden_policy.reach import Reach, Unreached
 from lakewarden_policy.records import Row
@@ -88,8 +88,9 @@ def _collect(
         return
     for reference in references:
         target = snapshot.referenced(reference, securable.metastore_id)
-        if target is None or target.id in (*entered, object_id):
-            why = "is not there" if target is None else "leads back to it"
+        too_deep = len(entered) >= NESTED_MAX
+        if target is None or too_deep or target.id in (*entered, object_id):
+            why = "is not there" if target is None else "nests too deep" if too_deep else "leads back to it"
             broken[Broken(object_id, f"something it references {why}")] = None
             continue
         _collect(

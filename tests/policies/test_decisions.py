@@ -19,6 +19,7 @@ from lakewarden_policy import (
     Unreached,
     load_policy,
 )
+from lakewarden_policy.needs import needs_of
 from lakewarden_policy.records import Located, Reference
 from policies.small import GRANTS, PRINCIPALS, SECURABLES, small_world
 from policies.snapshots import snapshot_of
@@ -118,6 +119,43 @@ def test_a_view_of_the_workspace_admins_is_read_in_their_workspace() -> None:
         references=(Reference("v", "SELECT", "main.sales.orders"),),
     )
     assert engine.privilege("bob", "w", "v", "SELECT").allowed
+
+
+def _views(*references: Reference) -> Decider:
+    """Views of alice, who reads t1, in its schema; bob, who reads all of them."""
+    names = dict.fromkeys(reference.object_id for reference in references)
+    return decider(
+        *(Grant("s", who, privilege) for who in ("alice", "bob") for privilege in ("USE_SCHEMA", "SELECT")),
+        *(Grant("c", who, "USE_CATALOG") for who in ("alice", "bob")),
+        securables=(
+            *SECURABLES, *(Securable(name, "VIEW", "s", "m", name, name, "alice", 1) for name in names),
+        ),
+        references=references,
+    )  # fmt: skip
+
+
+def test_views_that_share_what_they_read_cost_no_more_with_each_level() -> None:
+    """Two views per level over both of the level below are 2**40 ways down from the top."""
+    levels = [
+        Reference(f"v{level}{side}", "SELECT", f"main.sales.v{level - 1}{below}" if level else "main.sales.orders")
+        for level in range(41) for side in "ab" for below in "ab"
+    ]  # fmt: skip
+    engine = _views(*levels)
+    decision = engine.privilege("bob", "w", "v40a", "SELECT")
+    assert decision.allowed
+    assert Row("alice", "s", "SCHEMA:SELECT") in decision.proof
+    assert len(decision.proof) < 500
+
+
+def test_views_nested_deeper_than_anybody_needs_are_denied_with_a_reason() -> None:
+    """A definition names what may be replaced later, so no check when it is written bounds the depth."""
+    chain = [Reference(f"v{n}", "SELECT", f"main.sales.v{n - 1}" if n else "main.sales.orders") for n in range(900)]
+    engine = _views(*chain)
+    assert engine.privilege("bob", "w", "v99", "SELECT").allowed
+    assert not engine.privilege("bob", "w", "v101", "SELECT").allowed
+    assert not engine.privilege("bob", "w", "v899", "SELECT").allowed
+    assert [why for _, why in needs_of(engine, "bob", "v101", "SELECT").broken] == ["something it references nests too deep"]
+    assert not needs_of(engine, "bob", "v99", "SELECT").broken
 
 
 def test_external_use_schema_is_granted_by_the_catalog_owner_only_and_not_held_by_owners() -> None:
