@@ -149,12 +149,16 @@ def test_views_that_share_what_they_read_cost_no_more_with_each_level() -> None:
 
 def test_views_nested_deeper_than_anybody_needs_are_denied_with_a_reason() -> None:
     """A definition names what may be replaced later, so no check when it is written bounds the depth."""
-    chain = [Reference(f"v{n}", "SELECT", f"main.sales.v{n - 1}" if n else "main.sales.orders") for n in range(900)]
+    chain = [
+        Reference(f"v{n}", "SELECT", f"main.sales.v{n - 1}" if n else "main.sales.orders") for n in range(900)
+    ]
     engine = _views(*chain)
     assert engine.privilege("bob", "w", "v99", "SELECT").allowed
     assert not engine.privilege("bob", "w", "v101", "SELECT").allowed
     assert not engine.privilege("bob", "w", "v899", "SELECT").allowed
-    assert [why for _, why in needs_of(engine, "bob", "v101", "SELECT").broken] == ["something it references nests too deep"]
+    assert [why for _, why in needs_of(engine, "bob", "v101", "SELECT").broken] == [
+        "something it references nests too deep"
+    ]
     assert not needs_of(engine, "bob", "v99", "SELECT").broken
 
 

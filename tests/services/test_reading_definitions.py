@@ -58,6 +58,11 @@ REFUSED = [
     "SELECT * FROM 'x.csv'",
     "SELECT * FROM a.b.c.d",
     "SELECT * FROM a AT (VERSION => 1)",
+    "SELECT main.hr.f(x) FILTER (WHERE TRUE) FROM a",
+    "SELECT main.hr.f(x) WITHIN GROUP (ORDER BY x) FROM a",
+    "SELECT main.hr.f(x) IGNORE NULLS FROM a",
+    "SELECT main.hr.f(x) RESPECT NULLS OVER () FROM a",
+    "SELECT main.hr.(f(x)) FROM a",
     "SELECT $1",
     "SELECT ? FROM a",
     "SELECT hr.f(x) FROM a",
@@ -138,6 +143,24 @@ def test_what_only_one_dialect_has_in_from_is_refused(dialect: str, sql: str) ->
 def test_arrays_are_exploded_in_sparks_words() -> None:
     reading = read_query("SELECT y FROM t LATERAL VIEW explode(xs) e AS y", "spark", schema="main.sales")
     assert _found(reading) == {"main.sales.t"}
+
+
+@pytest.mark.parametrize(("dialect", "sql"), [
+    ("sqlite", "SELECT id FROM a WHERE id IN secret"),
+    ("sqlite", "SELECT id FROM a WHERE id IN hr.secret"),
+    ("bigquery", "SELECT `main.hr.f`(id) FROM a"),
+    ("spark", "SELECT TRANSFORM(id) USING 'cat /etc/passwd' AS (x) FROM a"),
+    ("hive", "SELECT TRANSFORM(id) USING 'cat /etc/passwd' AS (x) FROM a"),
+])  # fmt: skip
+def test_what_a_dialect_would_read_or_run_beyond_its_references_is_refused(dialect: str, sql: str) -> None:
+    with pytest.raises(InvalidArgument):
+        read_query(sql, dialect, schema="main.sales")
+
+
+def test_in_with_a_list_is_read_in_every_dialect() -> None:
+    for right in ("(1, 2)", "(SELECT id FROM b)"):
+        assert read_query(f"SELECT id FROM a WHERE id IN {right}", "sqlite", schema="main.sales").references
+    assert read_query("SELECT id FROM a WHERE id IN tags", "duckdb", schema="main.sales").references
 
 
 def test_dialects_are_read_as_such() -> None:

@@ -27,8 +27,8 @@ _TABLE_PARTS = frozenset({"this", "db", "catalog", "alias", "joins", "sample", "
 _REFUSED = (
     exp.Alter, exp.Analyze, exp.Attach, exp.Block, exp.Command, exp.Commit, exp.Copy, exp.Create, exp.Delete,
     exp.Describe, exp.Detach, exp.Drop, exp.Execute, exp.HistoricalData, exp.Insert, exp.Into, exp.Lock, exp.Merge,
-    exp.Parameter, exp.Placeholder, exp.Pragma, exp.QueryTransform, exp.Rollback, exp.SessionParameter, exp.Set, exp.Show, exp.Summarize,
-    exp.Transaction, exp.TruncateTable, exp.Update, exp.Use,
+    exp.Parameter, exp.Placeholder, exp.Pragma, exp.QueryTransform, exp.Rollback, exp.SessionParameter, exp.Set,
+    exp.Show, exp.Summarize, exp.Transaction, exp.TruncateTable, exp.Update, exp.Use,
 )  # fmt: skip
 
 # What rows may come from. Anything else a dialect has there is a table function, or not known to be none.
@@ -52,7 +52,7 @@ def read_query(text: str, dialect: str, *, schema: str) -> Reading:
     root = _sole(text, chosen)
     if not isinstance(root, exp.Query):
         raise invalid("a definition is one SELECT")
-    return _read(root, chosen, _Walk(schema.split(".")))
+    return _read(root, chosen, _Walk(schema.split("."), chosen))
 
 
 def read_expression(text: str) -> Reading:
@@ -64,7 +64,7 @@ def read_expression(text: str) -> Reading:
     refused = exp.Select | exp.SetOperation | exp.Alias | exp.Star | exp.Values | exp.Table
     if isinstance(root, refused) or not isinstance(root, exp.Expression) or root.args.get("alias"):
         raise invalid("a body is one expression; a SELECT stands in parentheses inside it")
-    walk = _Walk(None)
+    walk = _Walk(None, DIALECT_DEFAULT)
     reading = _read(root, DIALECT_DEFAULT, walk)
     return reading._replace(columns=tuple(walk.names.values()))
 
@@ -131,10 +131,11 @@ class _Walk:
     of a recursive CTE means outside its recursive part, so there it is refused.
     """
 
-    def __init__(self, schema: Sequence[str] | None) -> None:
+    def __init__(self, schema: Sequence[str] | None, dialect: str) -> None:
         self.references: dict[tuple[str, str], Reference] = {}
         self.names: dict[str, str] = {}
         self._schema = schema
+        self._dialect = dialect
 
     def visit(self, node: Any, scope: Mapping[str, bool]) -> None:
         """Visits a node with the CTEs in sight."""
@@ -154,12 +155,23 @@ class _Walk:
         rows = exp.Subquery | exp.Unnest | exp.Explode if isinstance(node, exp.Lateral) else _SOURCES
         if isinstance(node, exp.Lateral | exp.From | exp.Join) and not isinstance(node.this, rows):
             raise invalid("table functions have no place in a definition")
+        if isinstance(node, exp.In) and node.args.get("field") is not None and self._dialect == "sqlite":
+            raise invalid("IN takes a list or a query in parentheses: without them it would read a table")
+        if isinstance(node, exp.Column | exp.Dot):
+            self._last_part(node)
         if isinstance(node, exp.Column) and self._schema is None:
             self._column(node)
         elif isinstance(node, exp.Dot) and isinstance(node.expression, exp.Func):
             self._function(node)
         elif isinstance(node, exp.Anonymous) and not isinstance(node.parent, exp.Dot):
             self._builtin(node)
+
+    def _last_part(self, node: Any) -> None:
+        """What dots lead to is a name or a call: in a FILTER or the like, a call of a function of ours would not be seen."""
+        last = node.expression if isinstance(node, exp.Dot) else node.this
+        is_call = isinstance(node, exp.Dot) and isinstance(last, exp.Func)
+        if not is_call and not isinstance(last, exp.Identifier | exp.Star):
+            raise invalid(f"{node.sql()} is neither a column nor the plain call of a function")
 
     def _column(self, column: Any) -> None:
         """In a function's body: a parameter, or inside a subquery perhaps a column of what that reads."""
@@ -179,6 +191,8 @@ class _Walk:
 
     def _builtin(self, node: Any) -> None:
         name = node.name.lower()
+        if "." in name:
+            raise invalid(f"{name}() is written with quotes around all of its name: quote each part")
         if name == "is_member":
             raise invalid(f"is_member() asks about groups of a workspace: use {GROUP_FUNCTION}()")
         if name == GROUP_FUNCTION and not (len(node.expressions) == 1 and node.expressions[0].is_string):
