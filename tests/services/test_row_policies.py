@@ -278,3 +278,26 @@ def test_functions_in_views_are_told_as_their_bodies_or_the_view_is_denied(
     assert _plan(ann, name, can=(), kind="VIEW").allowed, (
         "an engine with views of its own calls the function itself"
     )
+
+
+@pytest.mark.parametrize("can", [(), ALL])
+def test_what_reads_a_guarded_table_out_of_a_function_or_refresh_is_denied(
+    hr: EmbeddedServer, people: str, fresh: Fresh, can: tuple[str, ...]
+) -> None:
+    """A yes without a filter would be a yes without the filter: nothing in it says what to apply inside."""
+    admin, ann = hr.client(), hr.client_as("ann")
+    function, stored = f"main.hr.{fresh('peek')}", f"main.hr.{fresh('stored')}"
+    admin.functions.create(function, ["x VARCHAR"], "VARCHAR", f"(SELECT max(ssn) FROM {people})")
+    admin.materialized_views.create(stored, f"SELECT ssn FROM {people}")
+    admin.grants.grant("EXECUTE", "function", function, ANN)
+    admin.grants.grant("REFRESH", "materialized_view", stored, ANN)
+    asked = (("EXECUTE", "FUNCTION", function), ("REFRESH", "MATERIALIZED_VIEW", stored))
+    for privilege, kind, name in asked:
+        assert _plan(ann, name, privilege=privilege, kind=kind, can=can).allowed
+    admin.tables.set_column_mask(people, "SSN", "main.hr.stars")
+    for privilege, kind, name in asked:
+        assert not _plan(ann, name, privilege=privilege, kind=kind, can=can).allowed
+        assert ann.authorization.check(privilege, kind, name).allowed, (
+            "the grant stands; only how to read cannot be told"
+        )
+    assert _plan(ann, stored, kind="MATERIALIZED_VIEW", can=can).allowed, "stored rows are read as they are"

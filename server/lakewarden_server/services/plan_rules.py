@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from lakewarden.v1 import authorization_pb2 as pb
 from lakewarden.v1 import grants_pb2
-from lakewarden_policy import Securable, Snapshot
+from lakewarden_policy import KINDS, Securable, Snapshot
 from lakewarden_server.services.call import Call
 
 if TYPE_CHECKING:
     from lakewarden_server.services.expansion import Session
 
 RELATIONS_MAX = 1_000
-_READS = frozenset({"SELECT", "MODIFY", "ALL_PRIVILEGES"})
+_READS = frozenset({"SELECT", "MODIFY", "EXECUTE", "REFRESH", "ALL_PRIVILEGES"})
 _GUARDED_KINDS = frozenset({"TABLE", "VIEW"})
+_READING_KINDS = frozenset({"FUNCTION", "MATERIALIZED_VIEW"})
 
 
 class Unenforceable(Exception):
@@ -35,10 +36,14 @@ def add_rules(
     capabilities: Collection[int],
 ) -> None:
     """Completes the verdict of an allowed access. Raises Unenforceable."""
-    if privilege not in _READS or found.kind not in _GUARDED_KINDS:
+    if privilege not in _READS or found.kind not in _GUARDED_KINDS | _READING_KINDS:
         return
     rules = _Rules(call.snapshot, call.metastore_id, subject, capabilities)
-    if found.kind == "TABLE":
+    if found.kind in _READING_KINDS:
+        # Whoever may SELECT from a materialized view reads rows that are stored already.
+        if privilege != "SELECT":
+            rules.refuse_guarded(found)
+    elif found.kind == "TABLE":
         rules.add_policies(verdict, found.id)
     else:
         verdict.relations.extend(rules.relations(found))
@@ -80,6 +85,14 @@ class _Rules:
             if found.kind != "FUNCTION":
                 yield self._relation(found)
 
+    def refuse_guarded(self, running: Securable) -> None:
+        """Raises Unenforceable where a function or refresh reads a guarded table: no verdict says what to apply inside of it."""
+        if any(self._is_guarded(found.id) for found in self._reached(running)):
+            label, name = KINDS[running.kind].label, self._snapshot.full_name(running.id)
+            raise Unenforceable(
+                f"{label} {name} reads through filters or masks, which can be applied inside of views only"
+            )
+
     def _relation(self, found: Securable) -> pb.PlanRelation:
         message = pb.PlanRelation(
             full_name=self._snapshot.full_name(found.id),
@@ -105,7 +118,7 @@ class _Rules:
         message.columns.extend(view.columns)
 
     def _reached(self, view: Securable) -> list[Securable]:
-        """Everything a view uses, through views and functions; the decision has been made, so all of it exists."""
+        """Everything a view, function or refresh uses, through views and functions; the decision has been made, so all of it exists."""
         reached = {view.id: view}
         waiting = [view]
         while waiting:
@@ -116,7 +129,7 @@ class _Rules:
                     waiting += [found] if found.kind in {"VIEW", "FUNCTION"} else []
             if len(reached) > RELATIONS_MAX:
                 raise Unenforceable(
-                    f"view {self._snapshot.full_name(view.id)} reads more than {RELATIONS_MAX} relations"
+                    f"{KINDS[view.kind].label} {self._snapshot.full_name(view.id)} reads more than {RELATIONS_MAX} relations"
                 )
         return list(reached.values())
 
