@@ -18,7 +18,7 @@ from lakewarden_server.services.definitions import DIALECT_DEFAULT
 from lakewarden_server.services.queries import GROUP_FUNCTION, called_name
 
 CALLS_DEEP_MAX = 10
-EXPANDED_NODES_MAX = 50_000
+EXPANDED_NODES_MAX = 4_000
 TEXTS_CACHED = 1_024
 
 # A body with one of these means something else inside another query: names could be captured, rows combined.

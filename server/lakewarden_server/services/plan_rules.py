@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lakewarden.v1 import authorization_pb2 as pb
 from lakewarden.v1 import grants_pb2
 from lakewarden_policy import KINDS, Securable, Snapshot
+from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.errors import DeadlineExceeded, Reason
 from lakewarden_server.services.call import Call
 
 if TYPE_CHECKING:
@@ -35,7 +37,11 @@ def add_rules(
     subject: str,
     capabilities: Collection[int],
 ) -> None:
-    """Completes the verdict of an allowed access. Raises Unenforceable."""
+    """Completes the verdict of an allowed access. Raises Unenforceable, and DeadlineExceeded for a plan that takes too long."""
+    if monotonic() >= call.deadline:
+        raise DeadlineExceeded(
+            Reason.DEADLINE_PASSED, "The deadline passed before the plan was decided: ask about less at once."
+        )
     if privilege not in _READS or found.kind not in _GUARDED_KINDS | _READING_KINDS:
         return
     rules = _Rules(call.snapshot, call.metastore_id, subject, capabilities)

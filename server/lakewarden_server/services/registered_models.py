@@ -8,6 +8,7 @@ from lakewarden.v1 import registered_models_pb2 as pb
 from lakewarden_server.entities import ModelAlias, RegisteredModel
 from lakewarden_server.services import model_versions, securables
 from lakewarden_server.services.call import Call
+from lakewarden_server.services.defined import check_first_owner
 from lakewarden_server.storage.repositories import registered_models as rows
 
 
@@ -18,6 +19,7 @@ class RegisteredModelService:
         self, request: pb.CreateRegisteredModelRequest, call: Call
     ) -> pb.RegisteredModel:
         """Registers a model without versions in a schema."""
+        check_first_owner(request.registered_model, call)
         model = securables.create(
             call, RegisteredModel, request.registered_model, metastore_id=call.metastore_id
         )
