@@ -1,0 +1,38 @@
+"""Expanding functions is bounded: by the size of what comes out, and by the deadline of the plan that asks."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lakewarden.v1 import authorization_pb2 as pb
+from lakewarden_policy import SqlFunction
+from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.errors import DeadlineExceeded
+from lakewarden_server.services.expansion import EXPANDED_NODES_MAX, NotExpandable, Session, policy_sql
+from lakewarden_server.services.plan_rules import add_rules
+
+SESSION = Session("bob@example.com", frozenset())
+
+
+def greatest(arguments: int) -> SqlFunction:
+    """A function whose body names its one parameter many times."""
+    return SqlFunction("f", ("x",), f"greatest({', '.join(['x'] * arguments)})")
+
+
+def test_body_that_becomes_too_long_is_refused() -> None:
+    with pytest.raises(NotExpandable, match="too long"):
+        policy_sql(greatest(EXPANDED_NODES_MAX), ["amount"], SESSION)
+
+
+def test_control_a_body_within_the_limit_is_expanded() -> None:
+    assert policy_sql(greatest(2), ["amount"], SESSION) == '(GREATEST(("amount"), ("amount")))'
+
+
+def test_plan_whose_time_is_over_is_not_decided_on() -> None:
+    call: Any = SimpleNamespace(deadline=monotonic() - 1)
+    found: Any = SimpleNamespace(kind="TABLE", id="t")
+    with pytest.raises(DeadlineExceeded):
+        add_rules(pb.Verdict(), call, found=found, privilege="SELECT", subject="u", capabilities=())
