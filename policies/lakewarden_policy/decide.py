@@ -10,6 +10,7 @@ from lakewarden_policy.kinds import ACCOUNT_ID
 from lakewarden_policy.matcher import Relations
 from lakewarden_policy.operations import REFERENCED_KINDS, Atom
 from lakewarden_policy.policy import Policy
+from lakewarden_policy.privileges import AS_OWNER
 from lakewarden_policy.reach import Reach
 from lakewarden_policy.records import Row, Securable
 from lakewarden_policy.siblings import Access, Asked
@@ -184,14 +185,18 @@ class Decider:
         for alternative in alternatives:
             proof: list[Row] = []
             for atom in alternative:
+                object_id = self.bind(atom, objects)
+                each = None
                 if atom.name in REFERENCED_KINDS:
                     each = self.each_reference(subject_id, workspace_id, atom, references)
+                elif atom.act == AS_OWNER:
+                    each = self.owner_may(workspace_id, object_id)
+                if each is not None:
                     if not each.allowed:
                         missing.extend(each.missing)
                         break
                     proof.extend(each.proof)
                     continue
-                object_id = self.bind(atom, objects)
                 row = self.atom(subject_id, workspace_id, object_id, atom.act) if object_id else None
                 if row is None:
                     missing.append(Missing(object_id, atom.act))
@@ -216,6 +221,13 @@ class Decider:
                     return decision
                 proof.extend(decision.proof)
         return Decision(True, tuple(proof), ())
+
+    def owner_may(self, workspace_id: str | None, object_id: str | None) -> Decision:
+        """Whether the owner of what runs with its rights may use all that it references (semantics 3.3)."""
+        securable = self._securables.get(object_id or "")
+        if securable is None:
+            return Decision(False, (), (Missing(None, AS_OWNER),))
+        return self._through_owner(securable, workspace_id, [], frozenset({securable.id}), set())
 
     def prove(
         self, subject_id: str, workspace_id: str | None, object_id: str, act: str, places: tuple[str, ...]

@@ -13,6 +13,7 @@ from lakewarden_policy.kinds import KINDS
 from lakewarden_policy.needs import Need
 from lakewarden_policy.operations import REFERENCED_KINDS, Atom
 from lakewarden_policy.policy import show_privilege
+from lakewarden_policy.privileges import AS_OWNER
 from lakewarden_policy.reach import Unreached
 from lakewarden_policy.records import Row
 from lakewarden_policy.remedies import grant_for
@@ -71,7 +72,7 @@ def explain_privilege(
             False, f"{what}: it is not a privilege on such an object.", (), decision.missing, ()
         )
     question = _Question(subject_id, workspace_id, {"self": object_id})
-    if any(missing.subject_id for missing in decision.missing):
+    if any(missing.subject_id is not None for missing in decision.missing):
         return _explain_owner(decider, question, decision.missing, what)
     return _explain(decider, question, (atoms,), what)
 
@@ -91,6 +92,11 @@ def _explain(
         key=lambda missing: (len(missing), not _statements(decider, question, missing)),
         default=(),
     )
+    owned = tuple(missing for missing in nearest if missing.subject_id is not None)
+    if owned and len(owned) == len(nearest):
+        return _explain_owner(decider, question, owned, what)
+    # What somebody else lacks is told only when the asker lacks nothing, and never as something of the asker's.
+    nearest = tuple(missing for missing in nearest if missing.subject_id is None)
     obstacle = _obstacle(decider, question, nearest)
     if obstacle is not None:
         reason, statements = _explain_obstacle(decider, question, obstacle)
@@ -116,9 +122,10 @@ def _explain_owner(
     if not owner or not seen:
         reason = f"{name}, with whose rights it runs, may not use all that it references"
         return Explanation(False, f"{what}: {reason}.", (), missing, ())
-    statements = _statements(decider, question._replace(subject_id=owner.id), missing)
+    # Of the first alone: of the next, the owner may be another and the object hidden.
+    statements = _statements(decider, question._replace(subject_id=owner.id), (first,))
     reason = f"{name}, with whose rights it runs, has no {_describe(decider, first)}"
-    asks = f" Ask {_whom(missing, None)} for: {'; '.join(statements)}" if statements else ""
+    asks = f" Ask {_whom((first,), None)} for: {'; '.join(statements)}" if statements else ""
     return Explanation(False, f"{what}: {reason}.{asks}", (), missing, statements)
 
 
@@ -133,6 +140,9 @@ def _missing(decider: Decider, question: _Question, alternative: tuple[Atom, ...
             )
             continue
         object_id = decider.bind(atom, question.objects)
+        if atom.act == AS_OWNER:
+            found.extend(decider.owner_may(question.workspace_id, object_id).missing)
+            continue
         if object_id is None or not decider.atom(
             question.subject_id, question.workspace_id, object_id, atom.act
         ):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from lakewarden_policy.kinds import KINDS, PRINCIPAL_KINDS, RELATIONS, ancestor_kinds
-from lakewarden_policy.privileges import Privilege, read_rows
+from lakewarden_policy.privileges import AS_OWNER, Privilege, read_rows
 
 OPERATIONS_FILE: Final = "operations.csv"
 PUBLIC: Final = "public"
@@ -36,7 +36,8 @@ class Atom(NamedTuple):
     """One act on the object bound as ``name``, or, with ``kind``, on its container of that kind.
 
     The empty name stands for ``self``, else ``parent``, else the account: whichever the call binds first. On `relations`
-    and `functions` the act is a privilege without a kind, and must be usable on each of them.
+    and `functions` the act is a privilege without a kind, and must be usable on each of them. The act AS_OWNER asks the
+    object's owner about everything the object references.
     """
 
     name: str
@@ -102,6 +103,12 @@ def atoms_of_privilege(privilege: Privilege, name: str, kind: str | None) -> tup
     return (Atom(name, kind, privilege.act), *gates)
 
 
+def _atoms_of_can(privilege: Privilege, name: str, kind: str | None) -> tuple[Atom, ...]:
+    """All that `Decider.privilege` asks: what runs with its owner's rights asks the owner too, as the last of it."""
+    atoms = atoms_of_privilege(privilege, name, kind)
+    return (*atoms, Atom(name, kind, AS_OWNER)) if privilege.as_owner else atoms
+
+
 def _parse_alternative(
     line: int, row: dict[str, str], privileges: Mapping[str, Privilege]
 ) -> tuple[Atom, ...]:
@@ -117,9 +124,7 @@ def _parse_alternative(
         if act not in privileges:
             raise _error(line, f"unknown act {act!r}")
         name, kind = _parse_object(line, row["operation"], object_name, act)
-        wanted = (
-            atoms_of_privilege(privileges[act], name, kind) if verb == "can" else (Atom(name, kind, act),)
-        )
+        wanted = _atoms_of_can(privileges[act], name, kind) if verb == "can" else (Atom(name, kind, act),)
         atoms.update(dict.fromkeys(wanted))
     return tuple(atoms)
 

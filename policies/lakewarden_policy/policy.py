@@ -17,6 +17,7 @@ from lakewarden_policy.operations import (
     parse_operations,
 )
 from lakewarden_policy.privileges import (
+    AS_OWNER,
     PRIVILEGES_FILE,
     Privilege,
     check_obtainable,
@@ -109,6 +110,10 @@ class Policy:
                 if atom.name not in ("", "self") or (atom.kind or kind) not in ancestor_kinds(kind) | {kind}:
                     raise ValueError(
                         f"{OPERATIONS_FILE}: {operation.name} asks for more than self and its containers"
+                    )
+                if atom.act == AS_OWNER:
+                    raise ValueError(
+                        f"{OPERATIONS_FILE}: {operation.name} asks the owner; say 'has' and the gates instead"
                     )
 
 

@@ -46,6 +46,7 @@ def damaged(before: str, after: str) -> Policy:
         ("self has TABLE:BROWSE", "self can TABLE:SELECT", r"operations.csv:\d+: table.get repeats"),
         ("self has TABLE:BROWSE", "public", r"operations.csv:\d+: table.get is public"),
         ("table.get,self has", "table.get,subject has", r"operations.csv:\d+: 'subject' of table.get"),
+        ("self has VIEW:SELECT & schema", "self can VIEW:SELECT & schema", "operations.csv: view.get asks the owner"),
         ("table.update.columns", "tabel.update.columns", r"operations.csv:\d+: .*tabel"),
         ("catalog.grant.EXTERNAL_USE_SCHEMA", "catalog.grant.EXTERNAL_USE", "unknown privilege EXTERNAL_USE"),
         ("session.get,public,our choice 2026-11-20: everybody may know who they are", "session.get,public,", "where its rule"),
