@@ -5,12 +5,13 @@ Entries are computed at the first look-up, by any thread, always to the same val
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from lakewarden_policy.kinds import ACCOUNT_USERS_ID
 
 if TYPE_CHECKING:
-    from lakewarden_policy.records import Securable
+    from lakewarden_policy.records import Location, Securable
     from lakewarden_policy.snapshot import Snapshot
 
 _NOBODY: Final[frozenset[str]] = frozenset()
@@ -84,6 +85,23 @@ class Containers:
 
     def __getitem__(self, object_id: str, /) -> tuple[str, ...]:
         return self._snapshot.ancestors(object_id)
+
+
+def located(
+    snapshot: Snapshot, locations: Iterable[Location], read_only_credentials: Iterable[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """External locations by URL, and what is read-only with what says so: itself or, for a location, its credential."""
+    places: dict[str, str] = {}
+    credentials: dict[str | None, str] = {credential: credential for credential in read_only_credentials}
+    read_only = {place: place for place in credentials.values()}
+    for location in locations:
+        if location.securable_id in snapshot.securables:
+            places[location.url] = location.securable_id
+            if location.read_only:
+                read_only[location.securable_id] = location.securable_id
+            elif location.credential_id in credentials:
+                read_only[location.securable_id] = credentials[location.credential_id]
+    return places, read_only
 
 
 def location_of(snapshot: Snapshot, url: str, metastore_id: str | None) -> Securable | None:

@@ -51,6 +51,7 @@ class Policy:
         self.digest = _digest(model_text, privileges_text, operations_text)
         self.scopes = {act: row.scope for act, row in self.privileges.items()}
         self.writes = frozenset(act for act, row in self.privileges.items() if row.writes)
+        self.writes_files = frozenset(act for act, row in self.privileges.items() if row.writes_files)
         self.as_owner = frozenset(act for act, row in self.privileges.items() if row.as_owner)
         self.sources = {act: self._sources(act) for act in self.privileges}
         self.heights = {act: self._height(act) for act in self.privileges}

@@ -37,7 +37,8 @@ class Privilege(NamedTuple):
     """One row of the matrix; ``here`` and ``inside`` are acts, not yet closed.
 
     ``scope`` says which part of the workspace rule applies: none of it (ACCOUNT), assignment and attachment
-    (METASTORE), or bindings too (WORKSPACE).
+    (METASTORE), or bindings too (WORKSPACE). ``writes_files`` means that files come to lie in cloud storage by it, so that
+    a place which is read-only refuses it, while a grant there, which writes too, is still possible.
     """
 
     act: str
@@ -50,6 +51,7 @@ class Privilege(NamedTuple):
     gates: tuple[Gate, ...]
     as_owner: bool
     writes: bool
+    writes_files: bool
     description: str
     line: int
 
@@ -161,7 +163,8 @@ def _parse_row(line: int, row: dict[str, str]) -> Privilege:
         inside=tuple(row["inside"].split()),
         gates=gates,
         as_owner=as_owner,
-        writes=_parse_flag(line, "writes", row["writes"]),
+        writes=row["writes"] == "files" or _parse_flag(line, "writes", row["writes"]),
+        writes_files=row["writes"] == "files",
         description=row["description"],
         line=line,
     )

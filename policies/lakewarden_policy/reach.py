@@ -1,7 +1,7 @@
 """The workspace rule: may this act be asked of this object from this workspace at all (DESIGN 5.1, `reachable`)?
 
 The scope of an act says how much of it applies: ACCOUNT nothing, METASTORE assignment and attachment, WORKSPACE the
-bindings of isolated objects too (semantics 4).
+bindings of isolated objects too (semantics 4). What is read-only lets no files be written, from whatever workspace.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Unreached(Enum):
     NOT_ATTACHED = "the workspace is not attached to the object's metastore"
     NOT_BOUND = "the object is isolated and not bound to the workspace"
     READ_ONLY = "the object is bound to the workspace for reading only"
+    READ_ONLY_PLACE = "the object itself, or the storage credential it is reached with, is read-only"
 
 
 class Reach:
@@ -44,7 +45,9 @@ class Reach:
             act: kind for act, kind in self._kinds.items() if policy.scopes[act] == "WORKSPACE"
         }
         self._snapshot = snapshot
-        self._isolated = snapshot.bindings
+        self._writes_files = policy.writes_files
+        self._isolated, self._read_only = snapshot.bindings, snapshot.read_only
+        self._unrestricted = not self._isolated and not self._read_only
         self._metastores: dict[tuple[str, str], str | None] = {}
 
     def __call__(self, subject_id: str, workspace_id: str | None, object_id: str, act: str) -> bool:
@@ -58,7 +61,7 @@ class Reach:
             and securable.metastore_id
             and self._metastores.get((subject_id, workspace_id)) == securable.metastore_id
         ):
-            return not self._isolated or self._unbound(workspace_id, object_id, act) is None
+            return self._unrestricted or self._restricted(workspace_id, object_id, act) is None
         return self.obstacle(subject_id, workspace_id, object_id, act) is None
 
     def obstacle(
@@ -81,7 +84,7 @@ class Reach:
         blocked = self._blocked(subject_id, workspace_id, securable.metastore_id)
         if blocked is not None or scope == "METASTORE" or not workspace_id:
             return blocked
-        return self._unbound(workspace_id, object_id, act)
+        return self._restricted(workspace_id, object_id, act)
 
     def is_assigned(self, subject_id: str, workspace_id: str) -> bool:
         """Does the principal hold the workspace's USER permission, itself or through a group?"""
@@ -108,6 +111,13 @@ class Reach:
         if home is None or workspace.metastore_id != home:
             return Unreached.NOT_ATTACHED
         return None
+
+    def _restricted(self, workspace_id: str, object_id: str, act: str) -> Unreached | None:
+        """What the bindings say, and whether files may be written there at all."""
+        unbound = self._unbound(workspace_id, object_id, act)
+        if unbound is None and act in self._writes_files and object_id in self._read_only:
+            return Unreached.READ_ONLY_PLACE
+        return unbound
 
     def _unbound(self, workspace_id: str, object_id: str, act: str) -> Unreached | None:
         """What the bindings of the object and of its catalog say; an object that is not isolated has none."""

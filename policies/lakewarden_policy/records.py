@@ -107,10 +107,12 @@ class ColumnMask(NamedTuple):
 
 
 class Location(NamedTuple):
-    """Where an external location is: its URL in the one canonical spelling, without a slash at its end."""
+    """Where an external location is: its URL in the one canonical spelling, without a slash at its end, and what reaches it."""
 
     securable_id: str
     url: str
+    credential_id: str | None = None
+    read_only: bool = False
 
 
 class Token(NamedTuple):

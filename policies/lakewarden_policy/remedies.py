@@ -205,6 +205,9 @@ def _obstacle(decider: Decider, workspace_id: str | None, need: Need, reason: Un
     if reason in (Unreached.NOT_BOUND, Unreached.READ_ONLY) and workspace_id:
         place = _isolated_place(snapshot, object_id, workspace_id, reason)
         return Obstacle(reason, subject, place, Remedy(Action.BIND, place, workspace_id=workspace_id))
+    if reason is Unreached.READ_ONLY_PLACE:
+        # Nobody's grant helps; to make a place writable is for whoever knows why it is not.
+        return Obstacle(reason, subject, snapshot.read_only[object_id], None)
     return Obstacle(reason, subject, object_id, None)
 
 

@@ -22,7 +22,7 @@ from lakewarden_policy.kinds import (
     name_steps,
     workspace_group_id,
 )
-from lakewarden_policy.lookups import Chains, Closures, Containers, Kin
+from lakewarden_policy.lookups import Chains, Closures, Containers, Kin, located
 from lakewarden_policy.names import name_key, principal_key, split_full_name
 from lakewarden_policy.records import (
     Binding,
@@ -67,6 +67,7 @@ class Snapshot:
         self.functions: dict[str, SqlFunction] = {}
         self.views: dict[str, ViewDefinition] = {}
         self.locations: dict[str, str] = {}
+        self.read_only: dict[str, str] = {}
         self.next_expiry = math.inf
         self._expiring: dict[Row, float] = {}
         self._groups_of: dict[str, list[str]] = {}
@@ -98,6 +99,7 @@ class Snapshot:
         functions: Iterable[SqlFunction] = (),
         views: Iterable[ViewDefinition] = (),
         locations: Iterable[Location] = (),
+        read_only_credentials: Iterable[str] = (),
         now: float = 0.0,
     ) -> Self:
         """A complete snapshot at the time ``now``; the account and the system group are added where the lists lack them.
@@ -128,7 +130,7 @@ class Snapshot:
             snapshot.column_masks.setdefault(mask.table_id, []).append(mask)
         snapshot.functions = {function.id: function for function in functions}
         snapshot.views = {view.id: view for view in views}
-        snapshot.locations = {url: found for found, url in locations if found in snapshot.securables}
+        snapshot.locations, snapshot.read_only = located(snapshot, locations, read_only_credentials)
         return snapshot
 
     def at(self, now: float) -> Self:

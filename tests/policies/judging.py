@@ -21,6 +21,7 @@ FORGIVABLE = {
     "gates": "gate missing",
     "isolated": "isolated",
     "read_only": "read-only binding",
+    "read_only_place": "read-only place",
     "expiry": "expired",
     "view_owner": "view owner may not",
     "all_exclusions": "outside ALL PRIVILEGES",

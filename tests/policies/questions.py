@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from policies.calls import CHANGES, CONTAINED, MANAGED, TOLD, Question, about, call_in, call_on, use
-from policies.reference_matrix import CREATE, IN_SCHEMA, MATRIX, NOT_IN_ALL
+from policies.reference_matrix import CREATE, IN_SCHEMA, MATRIX, NOT_IN_ALL, WRITES_FILES
 from policies.worlds import TIMES, WORKSPACES, World
 
 ASKED = ("check", "plan", "filter", "list_accessible")
@@ -155,6 +155,17 @@ def _about_bindings(rng: random.Random, world: World) -> Question | None:
     return _use(rng, world, holder, place, "")._replace(operation=operation, workspace=workspace)
 
 
+def _about_read_only_places(rng: random.Random, world: World) -> Question | None:
+    """Somebody who could write files does, where the place or its credential may be read-only."""
+    places = {o for o, thing in world["objects"].items() if thing["kind"] in WRITES_FILES}
+    able = (*WRITES_FILES["EXTERNAL_LOCATION"], "ALL_PRIVILEGES", "OWNER")
+    place, holder, held = _right(rng, world, lambda right: right[0] in places and right[2] in able)
+    if place not in places:
+        return None
+    suitable = sorted(WRITES_FILES[world["objects"][place]["kind"]])
+    return _use(rng, world, holder, place, held if held in suitable else rng.choice(suitable))
+
+
 def _about_a_former(rng: random.Random, world: World) -> Question | None:
     """A right to something deleted, asked of what has its name now."""
     former = [grant for grant in world["grants"] if grant[0] in world["deleted"]]
@@ -257,6 +268,7 @@ MAKERS: dict[Callable[[random.Random, World], Question | None], float] = {
     _about_ownership: 0.05,
     _about_creation: 0.09,
     _about_bindings: 0.12,
+    _about_read_only_places: 0.08,
     _about_a_former: 0.05,
     _about_identities: 0.07,
     _about_the_account: 0.04,

@@ -67,6 +67,15 @@ NOT_OF_THE_OWNER = _names("EXTERNAL_USE_SCHEMA EXTERNAL_USE_LOCATION")
 BESIDE = {"MODIFY": "SELECT", "WRITE_FILES": "READ_FILES"}
 
 
+# By these, files come to lie in cloud storage, which a read-only place refuses.
+WRITES_FILES = {
+    "EXTERNAL_LOCATION": _names(
+        "WRITE_FILES CREATE_EXTERNAL_TABLE CREATE_EXTERNAL_VOLUME CREATE_MANAGED_STORAGE"
+    ),
+    "STORAGE_CREDENTIAL": _names("CREATE_EXTERNAL_TABLE"),
+}
+
+
 def writes(privilege: str) -> bool:
     """Does using the privilege change something, so that a read-only binding drops it (DESIGN 2)?"""
     return privilege.startswith(("CREATE_", "WRITE_")) or privilege in {

@@ -118,6 +118,13 @@ class Places(People):
         read_only = bound == "READ_ONLY" and "read_only" not in self.forgive
         return bound is not None and not (writing and read_only) and self.attached(seat, obj)
 
+    def shut_to_files(self, obj: str) -> bool:
+        """Is a location read-only, by itself or by its credential, or is this a credential that is?"""
+        place = self.objects[obj]
+        reached_with = self.objects.get(place.get("credential"), {})
+        read_only = place.get("read_only", False) or reached_with.get("read_only", False)
+        return read_only and "read_only_place" not in self.forgive
+
     def called(self, metastore: str, kinds: tuple[str, ...], full_name: str) -> str | None:
         """The living object of one of the kinds that bears the name now."""
         place: str | None = metastore

@@ -9,6 +9,7 @@ from policies.reference_matrix import (
     NOT_IN_ALL,
     NOT_OF_THE_OWNER,
     RELATIONS,
+    WRITES_FILES,
     writes,
 )
 from policies.reference_people import Places, Seat
@@ -27,6 +28,8 @@ class Rights(Places):
         if privilege not in MATRIX[self.kind(obj)]:
             return False
         if not self.reaches(seat, obj, writing=writes(privilege)):
+            return False
+        if privilege in WRITES_FILES.get(self.kind(obj), ()) and self.shut_to_files(obj):
             return False
         if self.owns(seat.who, obj) and privilege not in NOT_OF_THE_OWNER:
             return True

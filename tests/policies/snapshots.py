@@ -7,6 +7,7 @@ from lakewarden_policy import (
     Decision,
     Grant,
     Head,
+    Location,
     Membership,
     Principal,
     Securable,
@@ -43,6 +44,16 @@ def snapshot_of(world: World, kind: type[Snapshot] = Snapshot, *, now: float = 0
             Binding(identity, workspace, binding)
             for identity, o in objects.items()
             for workspace, binding in o.get("bindings", {}).items()
+        ],
+        locations=[
+            Location(identity, f"s3://{identity}", o.get("credential"), o.get("read_only", False))
+            for identity, o in objects.items()
+            if o["kind"] == "EXTERNAL_LOCATION"
+        ],
+        read_only_credentials=[
+            identity
+            for identity, o in objects.items()
+            if o["kind"] == "STORAGE_CREDENTIAL" and o.get("read_only")
         ],
         references=[
             Reference(identity, SORTS[sort], name)

@@ -67,7 +67,8 @@ class StockJudge:
             for holder, acts in rows.items()
         )
         bound = scope == "METASTORE" or self._is_bound(workspace, chain, act)
-        return attached in chain and assigned and bound
+        shut = self._privileges[act].writes_files and obj in snapshot.read_only
+        return attached in chain and assigned and bound and not shut
 
     def _is_bound(self, workspace: str, chain: list[str], act: str) -> bool:
         """Does every isolated object of the chain let the workspace in, for writing where the act writes?"""

@@ -12,6 +12,7 @@ from lakewarden_policy import (
     Decider,
     Grant,
     Head,
+    Location,
     Membership,
     Policy,
     Principal,
@@ -58,6 +59,8 @@ def tangled_world(seed: int) -> Snapshot:
             for workspace in WORKSPACES
             if rng.random() < 0.5
         ],
+        locations=list(_locations(rng, securables)),
+        read_only_credentials=[each.id for each in securables if each.id == "m0.key"],
         references=references,
         now=NOW,
     )
@@ -110,8 +113,18 @@ def _securables(rng: random.Random, principals: list[str]) -> Iterator[Securable
                 for name in ("t0", "t1", "v0", "v1"):
                     kind = "TABLE" if name[0] == "t" else "VIEW"
                     yield Securable(f"{inside}.{name}", kind, inside, metastore, name, name, owner(), 1)
+        for kind, name in (("STORAGE_CREDENTIAL", "key"), ("EXTERNAL_LOCATION", "lake")):
+            yield Securable(f"{metastore}.{name}", kind, metastore, metastore, name, name, owner(), 1)
     for workspace, metastore_id in zip(WORKSPACES, ("m0", "m1", rng.choice(("m0", None))), strict=True):
         yield Securable(workspace, "WORKSPACE", "account", metastore_id, workspace, workspace, owner(), 1)
+
+
+def _locations(rng: random.Random, securables: list[Securable]) -> Iterator[Location]:
+    """One reached with a read-only credential, one that is read-only itself now and then."""
+    for each in securables:
+        if each.kind == "EXTERNAL_LOCATION":
+            read_only = each.metastore_id == "m1" and rng.random() < 0.5
+            yield Location(each.id, f"s3://{each.id}", f"{each.metastore_id}.key", read_only)
 
 
 def _references(rng: random.Random, securables: list[Securable]) -> Iterator[Reference]:

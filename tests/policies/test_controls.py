@@ -43,6 +43,13 @@ class ForgetsReadOnly(Reach):
         return None if found is Unreached.READ_ONLY else found
 
 
+class ForgetsReadOnlyPlaces(Reach):
+    """A broken workspace rule: files are written to what is read-only."""
+
+    def _restricted(self, workspace_id: str, object_id: str, act: str) -> Unreached | None:
+        return self._unbound(workspace_id, object_id, act)
+
+
 class BrokenReach(Decider):
     """An engine with a broken workspace rule."""
 
@@ -95,6 +102,12 @@ def ignores_the_view_owner(world: World, now: int) -> Decider:
     return IgnoresTheViewOwner(load_policy(), snapshot_of(world, now=now))
 
 
+def forgets_credentials(world: World, now: int) -> Decider:
+    snapshot = snapshot_of(world, now=now)
+    snapshot.read_only = {place: why for place, why in snapshot.read_only.items() if place == why}
+    return Decider(load_policy(), snapshot)
+
+
 def ignores_expiry(world: World, now: int) -> Decider:
     return Decider(load_policy(), snapshot_of(world, now=0))
 
@@ -133,6 +146,11 @@ CONTROLS: dict[str, Make] = {
     "forgets the workspace": reaching(ForgetsTheWorkspace),
     "forgets bindings": reaching(ForgetsBindings),
     "forgets that a binding is read-only": reaching(ForgetsReadOnly),
+    "forgets that a place is read-only": reaching(ForgetsReadOnlyPlaces),
+    "forgets that a credential is read-only": forgets_credentials,
+    "lets a read-only place become managed storage": changing(
+        "CREATE_MANAGED_STORAGE", "writes", lambda _: "yes", kind="EXTERNAL_LOCATION"
+    ),
     "skips nested groups": skips_nested_groups,
     "skips the groups of workspaces": skips_workspace_groups,
     "ignores the owner of a view": ignores_the_view_owner,

@@ -30,6 +30,7 @@ def damaged(before: str, after: str) -> Policy:
     [
         ("TABLE,MODIFY,yes", "TABEL,MODIFY,yes", r"privileges.csv:\d+: unknown kind 'TABEL'"),
         ("TABLE,MODIFY,yes", "TABLE,MODIFY,maybe", r"privileges.csv:\d+: grantable 'maybe'"),
+        (",,,files,Use a path", ",,,storage,Use a path", r"privileges.csv:\d+: writes 'storage'"),
         ("TABLE,MODIFY,yes,WORKSPACE", "TABLE,MODIFY,yes,WORLD", r"privileges.csv:\d+: scope 'WORLD'"),
         ("TABLE,MODIFY,yes", "TABLE,modify,yes", r"privileges.csv:\d+: 'modify' is not a privilege name"),
         ("TABLE,MODIFY,yes", "TABLE,SELECT,yes", r"privileges.csv:\d+: TABLE:SELECT is defined twice"),

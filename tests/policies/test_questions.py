@@ -94,7 +94,7 @@ def test_every_kind_of_reason_and_remedy_occurs(denials: Explained) -> None:
     assert set(actions) == set(Action)
     assert set(reasons) == {
         Unreached.INACTIVE_SUBJECT, Unreached.NO_WORKSPACE, Unreached.NOT_ASSIGNED, Unreached.NOT_ATTACHED,
-        Unreached.NOT_BOUND, Unreached.READ_ONLY,
+        Unreached.NOT_BOUND, Unreached.READ_ONLY, Unreached.READ_ONLY_PLACE,
     }  # fmt: skip
     assert any(answer.broken for _, _, answer in denials)
     owners = [

@@ -1,7 +1,7 @@
 """Random worlds for the judges, as plain data: nothing of ours is imported, so that no mistake is shared.
 
 {"principals": {id: {kind, active}}, "members": [(group, member)], "deleted": {id: object, with recreated_as},
- "objects": {id: {kind, name, parent, metastore, owner, isolation?, bindings?, references?}},
+ "objects": {id: {kind, name, parent, metastore, owner, isolation?, bindings?, references?, read_only?, credential?}},
  "grants": [(object, holder, privilege, until or None)]}
 """
 
@@ -45,6 +45,7 @@ def make_world(rng: random.Random) -> World:
         }  # fmt: skip
     _add_grants(rng, world)
     _add_references(rng, world)
+    _add_read_only(rng, world)
     # A privilege is granted once, with or without an end.
     once = {grant[:3]: grant for grant in world["grants"]}
     world["grants"] = sorted(once.values(), key=repr)
@@ -176,6 +177,20 @@ def _add_grants(rng: random.Random, world: World) -> None:
 
 def _until(rng: random.Random) -> int | None:
     return rng.choice(ENDS) if rng.random() < 0.25 else None
+
+
+def _add_read_only(rng: random.Random, world: World) -> None:
+    """Credentials and locations that may not be written, the latter by themselves or because of their credential."""
+    objects = world["objects"]
+    credentials = {o: thing for o, thing in objects.items() if thing["kind"] == "STORAGE_CREDENTIAL"}
+    for thing in credentials.values():
+        thing["read_only"] = rng.random() < 0.4
+    for thing in objects.values():
+        if thing["kind"] == "EXTERNAL_LOCATION":
+            near = [
+                o for o, credential in credentials.items() if credential["metastore"] == thing["metastore"]
+            ]
+            thing["read_only"], thing["credential"] = rng.random() < 0.4, rng.choice(near)
 
 
 def _add_references(rng: random.Random, world: World) -> None:

@@ -271,7 +271,7 @@ def test_managed_storage_needs_a_writable_location(
 ) -> None:
     name, url = place
     client.external_locations.update(name, read_only=True)
-    with fails("FIELD_INVALID", "INVALID_ARGUMENT", saying="read-only"):
+    with fails("PRIVILEGE_MISSING", "PERMISSION_DENIED", saying="read-only"):
         client.catalogs.create(fresh("catalog"), storage_root=f"{url}/store")
     client.external_locations.update(name, read_only=False)
     catalog = fresh("catalog")

@@ -235,7 +235,9 @@ class ExternalLocation(message.Message):
     credential: builtins.str
     """Name of the storage credential that reaches it; empty when that one was deleted."""
     read_only: builtins.bool
-    """Nothing may be written under it: no managed storage lies there."""
+    """No files are written through it, whoever holds what: WRITE FILES, CREATE EXTERNAL TABLE, CREATE EXTERNAL VOLUME and CREATE
+    MANAGED STORAGE on it are denied to everybody, and no managed storage lies there. It is read-only too while its credential is.
+    """
     @builtins.property
     def properties(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """Free key-value pairs. At most 100 pairs; a key of 255 bytes, a value of 4,096 bytes."""

@@ -232,7 +232,7 @@ class StorageCredential(message.Message):
     metastore_id: builtins.str
     """The metastore it belongs to."""
     read_only: builtins.bool
-    """Engines may read with it and not write."""
+    """Engines may read with it and not write: every external location that uses it is read-only."""
     @builtins.property
     def properties(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """Free key-value pairs. At most 100 pairs; a key of 255 bytes, a value of 4,096 bytes."""

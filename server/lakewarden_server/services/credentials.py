@@ -13,6 +13,7 @@ from lakewarden_server.authn.keys import Keys
 from lakewarden_server.entities import ServiceCredential, StorageCredential, touch
 from lakewarden_server.services import securables, validation
 from lakewarden_server.services.call import Call
+from lakewarden_server.services.locations import refuse_managed
 from lakewarden_server.services.secrets import SecretKeeper, secret_text
 from lakewarden_server.services.securables import Setter
 from lakewarden_server.storage.repositories import places
@@ -36,7 +37,7 @@ class StorageCredentialService:
         self._setters = {
             **securables.SETTERS,
             **_identity_setters(storage_credentials_pb2.StorageCredential, self._keeper),
-            "read_only": securables.set_read_only,
+            "read_only": _set_read_only,
         }
 
     def create_storage_credential(
@@ -187,6 +188,13 @@ def read_identity(message: Any) -> Identity:
     for field in given.DESCRIPTOR.fields:
         _read_field(identity, field, getattr(given, field.name))
     return identity
+
+
+def _set_read_only(credential: Any, message: Any, call: Call) -> None:
+    if message.read_only:
+        for url in places.urls_reached(call.uow.session, credential.id):
+            refuse_managed(call, url)
+    credential.read_only = message.read_only
 
 
 def _read_field(identity: Identity, field: FieldDescriptor, value: str) -> None:

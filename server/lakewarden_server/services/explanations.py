@@ -129,6 +129,9 @@ class View:
             name = self._name(object_id) if self._tells(object_id) else "something it reads"
             bound = "not bound" if reason is Unreached.NOT_BOUND else "bound for reading only"
             return f"{name} is isolated and {bound} to workspace {workspace}"
+        if reason is Unreached.READ_ONLY_PLACE:
+            name = self._name(object_id) if self._tells(object_id) else "what it is reached with"
+            return f"{name} is read-only: nobody writes files there"
         return str(reason.value)
 
     def _missing(self, need: Need) -> str:

@@ -127,11 +127,9 @@ def claim(call: Call, securable_id: str, url: str, *, use: str, inside: Sequence
 def claim_managed(call: Call, securable_id: str, text: str, *, inside: Sequence[str] = ()) -> str:
     """Registers the managed storage of a catalog or schema under the bound location, and returns its canonical URL.
 
-    Raises LOCATION_OVERLAP, and FIELD_INVALID where the location is read-only.
+    Raises LOCATION_OVERLAP.
     """
     url = storage_url(text, "storage_root")
-    if call.row(ExternalLocation, call.objects["location"]).read_only:
-        raise validation.invalid("storage_root", f"the external location of {url} is read-only")
     claim(call, securable_id, url, use=MANAGED, inside=inside)
     return url
 
@@ -169,13 +167,19 @@ def _set_url(location: Any, message: Any, call: Call) -> None:
     location.url = url
 
 
+def refuse_managed(call: Call, url: str) -> None:
+    """Raises IN_USE where managed storage lies under a location that is to be read-only."""
+    managed = any(path.use == MANAGED for path in _under(call, url))
+    securables.refuse_used(managed, "managed storage, which is written, lies there")
+
+
 def _set_credential(location: Any, message: Any, call: Call) -> None:
     location.credential_id = _credential_id(call)
+    if location.credential_id in call.snapshot.read_only:
+        refuse_managed(call, location.url)
 
 
 def _set_read_only(location: Any, message: Any, call: Call) -> None:
-    managed = [path for path in _under(call, location.url) if path.use == MANAGED]
-    securables.refuse_used(
-        message.read_only and bool(managed), "managed storage, which is written, lies under this location"
-    )
+    if message.read_only:
+        refuse_managed(call, location.url)
     location.read_only = message.read_only

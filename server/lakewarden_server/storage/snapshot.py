@@ -116,7 +116,8 @@ SOURCES: Mapping[str, Source] = {
     # Those of deleted functions and views stay in these lists, under ids nothing refers to any more.
     "functions": Source(entities.Function, frozenset({"FUNCTION"}), _function, ("id", "parameters", "definition")),
     "views": Source(entities.View, frozenset({"VIEW"}), _view, ("id", "full_text", "dialect", "columns")),
-    "locations": Source(entities.ExternalLocation, frozenset({"EXTERNAL_LOCATION"}), Location._make, ("id", "url")),
+    "locations": Source(entities.ExternalLocation, frozenset({"EXTERNAL_LOCATION"}), Location._make, ("id", "url", "credential_id", "read_only")),
+    "read_only_credentials": Source(entities.StorageCredential, frozenset({"STORAGE_CREDENTIAL"}), _id, ("id",), {"read_only": True}),
 }
 """Every list of `Snapshot.build`. A new table that decisions rest on is one line here, for now and for the past."""
 # fmt: on

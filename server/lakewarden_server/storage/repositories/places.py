@@ -41,6 +41,14 @@ def locations_use(session: Session, credential_id: str) -> bool:
     )
 
 
+def urls_reached(session: Session, credential_id: str) -> Sequence[str]:
+    """URLs of the live external locations that stand on the storage credential."""
+    statement = select(ExternalLocation.url).where(
+        ExternalLocation.credential_id == credential_id, ExternalLocation.deleted_time.is_(None)
+    )
+    return session.scalars(statement.order_by(ExternalLocation.url)).all()
+
+
 def connections_use(session: Session, credential_id: str) -> bool:
     """Whether a live connection uses the service credential."""
     live = Connection.deleted_time.is_(None)
