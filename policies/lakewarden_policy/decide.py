@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from lakewarden_policy.kinds import ACCOUNT_ID
 from lakewarden_policy.matcher import Relations
-from lakewarden_policy.operations import REFERENCED_KINDS, Atom
+from lakewarden_policy.operations import DERIVED_KINDS, REFERENCED_KINDS, Atom
 from lakewarden_policy.policy import Policy
 from lakewarden_policy.privileges import AS_OWNER
 from lakewarden_policy.reach import Reach
@@ -100,7 +100,7 @@ class Decider:
             return Decision(False, (), (Missing(object_id if securable else None, act),))
         # The hot path of Check: gates stand on the object or its containers, so nothing has to be bound by name.
         kin, proof = self._kin[securable.parent_id], []
-        for _, kind, wanted in atoms:
+        for _, kind, wanted, _ in atoms:
             place = kin.get(kind) if kind else object_id
             row = self.atom(subject_id, workspace_id, place, wanted) if place else None
             if row is None:
@@ -161,6 +161,8 @@ class Decider:
 
     def bind(self, atom: Atom, objects: Mapping[str, str]) -> str | None:
         """The id of the object an atom speaks of, None where the call binds none."""
+        if atom.name in DERIVED_KINDS:
+            return self.snapshot.reached_with.get(objects.get(DERIVED_KINDS[atom.name][0], ""))
         base = (
             objects.get(atom.name)
             if atom.name
@@ -197,7 +199,13 @@ class Decider:
                         break
                     proof.extend(each.proof)
                     continue
-                row = self.atom(subject_id, workspace_id, object_id, atom.act) if object_id else None
+                if not atom.held and object_id and self.reach(subject_id, workspace_id, object_id, atom.act):
+                    continue
+                row = (
+                    self.atom(subject_id, workspace_id, object_id, atom.act)
+                    if object_id and atom.held
+                    else None
+                )
                 if row is None:
                     missing.append(Missing(object_id, atom.act))
                     break

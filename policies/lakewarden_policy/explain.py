@@ -143,9 +143,8 @@ def _missing(decider: Decider, question: _Question, alternative: tuple[Atom, ...
         if atom.act == AS_OWNER:
             found.extend(decider.owner_may(question.workspace_id, object_id).missing)
             continue
-        if object_id is None or not decider.atom(
-            question.subject_id, question.workspace_id, object_id, atom.act
-        ):
+        asked = decider.atom if atom.held else decider.reach
+        if object_id is None or not asked(question.subject_id, question.workspace_id, object_id, atom.act):
             found.append(Missing(object_id, atom.act))
     return tuple(dict.fromkeys(found))
 

@@ -87,21 +87,19 @@ class Containers:
         return self._snapshot.ancestors(object_id)
 
 
-def located(
-    snapshot: Snapshot, locations: Iterable[Location], read_only_credentials: Iterable[str]
-) -> tuple[dict[str, str], dict[str, str]]:
-    """External locations by URL, and what is read-only with what says so: itself or, for a location, its credential."""
-    places: dict[str, str] = {}
+def located(snapshot: Snapshot, locations: Iterable[Location], read_only_credentials: Iterable[str]) -> None:
+    """Fills in, while the snapshot is built: external locations by URL, the credential each is reached with, and what is
+    read-only with what says so: itself or, for a location, its credential.
+    """
     credentials: dict[str | None, str] = {credential: credential for credential in read_only_credentials}
-    read_only = {place: place for place in credentials.values()}
-    for location in locations:
-        if location.securable_id in snapshot.securables:
-            places[location.url] = location.securable_id
-            if location.read_only:
-                read_only[location.securable_id] = location.securable_id
-            elif location.credential_id in credentials:
-                read_only[location.securable_id] = credentials[location.credential_id]
-    return places, read_only
+    snapshot.read_only = {place: place for place in credentials.values()}
+    for place, url, credential_id, read_only in locations:
+        if place in snapshot.securables:
+            snapshot.locations[url] = place
+            if credential_id in snapshot.securables:
+                snapshot.reached_with[place] = credential_id
+            if read_only or credential_id in credentials:
+                snapshot.read_only[place] = place if read_only else credentials[credential_id]
 
 
 def location_of(snapshot: Snapshot, url: str, metastore_id: str | None) -> Securable | None:

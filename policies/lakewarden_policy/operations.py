@@ -23,12 +23,17 @@ BOUND_KINDS: Final[Mapping[str, frozenset[str]]] = {
     "recipient": frozenset({"RECIPIENT"}),
 }
 """What a call may bind besides its object and parent, and the kinds each can be."""
+DERIVED_KINDS: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
+    "location_credential": ("location", frozenset({"STORAGE_CREDENTIAL"})),
+}
+"""What follows from something a call binds: that name, and the kinds it can be."""
 REFERENCED_KINDS: Final[Mapping[str, frozenset[str]]] = {
     "relations": RELATIONS,
     "functions": frozenset({"FUNCTION"}),
 }
 """Everything a definition or a share names, at once: a term on them must hold for each, gates included."""
 # Operations decided on the parent, because the object itself does not exist (yet).
+_VERBS: Final = ("has", "can", "reaches")
 _ON_PARENT: Final = frozenset({"create", "miss"})
 
 
@@ -37,12 +42,14 @@ class Atom(NamedTuple):
 
     The empty name stands for ``self``, else ``parent``, else the account: whichever the call binds first. On `relations`
     and `functions` the act is a privilege without a kind, and must be usable on each of them. The act AS_OWNER asks the
-    object's owner about everything the object references.
+    object's owner about everything the object references. An atom that is not ``held`` asks the workspace rule alone:
+    somebody else's right stands in for one on this object, which must be within reach for the act all the same.
     """
 
     name: str
     kind: str | None
     act: str
+    held: bool = True
 
 
 class Operation(NamedTuple):
@@ -61,7 +68,7 @@ class Operation(NamedTuple):
     def object_names(self) -> frozenset[str]:
         """The names a call must bind for this operation, without those found by walking up."""
         return frozenset(
-            atom.name
+            DERIVED_KINDS[atom.name][0] if atom.name in DERIVED_KINDS else atom.name
             for alternative in self.alternatives
             for atom in alternative
             if atom.name and atom.name not in REFERENCED_KINDS
@@ -115,8 +122,9 @@ def _parse_alternative(
     atoms: dict[Atom, None] = {}
     for term in row["requires"].split("&"):
         words = term.split()
-        if len(words) != 3 or words[1] not in ("has", "can"):
-            raise _error(line, f"term {term.strip()!r} is not '<object> has <ACT>' or '<object> can <ACT>'")
+        if len(words) != 3 or words[1] not in _VERBS:
+            verbs = " or ".join(f"'<object> {verb} <ACT>'" for verb in _VERBS)
+            raise _error(line, f"term {term.strip()!r} is not {verbs}")
         object_name, verb, act = words
         if object_name in REFERENCED_KINDS:
             atoms[_parse_references(line, object_name, verb, act, privileges)] = None
@@ -124,7 +132,8 @@ def _parse_alternative(
         if act not in privileges:
             raise _error(line, f"unknown act {act!r}")
         name, kind = _parse_object(line, row["operation"], object_name, act)
-        wanted = _atoms_of_can(privileges[act], name, kind) if verb == "can" else (Atom(name, kind, act),)
+        only = (Atom(name, kind, act, held=verb != "reaches"),)
+        wanted = _atoms_of_can(privileges[act], name, kind) if verb == "can" else only
         atoms.update(dict.fromkeys(wanted))
     return tuple(atoms)
 
@@ -148,6 +157,8 @@ def _parse_object(line: int, operation: str, object_name: str, act: str) -> tupl
         name, kind, possible = "self", None, frozenset({noun})
     elif object_name == "parent" and noun in KINDS and verb in _ON_PARENT:
         name, kind, possible = "parent", None, frozenset(KINDS[noun].parents)
+    elif object_name in DERIVED_KINDS:
+        name, kind, possible = object_name, None, DERIVED_KINDS[object_name][1]
     elif object_name in BOUND_KINDS:
         name, kind, possible = object_name, None, BOUND_KINDS[object_name]
     else:

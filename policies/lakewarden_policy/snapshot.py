@@ -68,6 +68,7 @@ class Snapshot:
         self.views: dict[str, ViewDefinition] = {}
         self.locations: dict[str, str] = {}
         self.read_only: dict[str, str] = {}
+        self.reached_with: dict[str, str] = {}
         self.next_expiry = math.inf
         self._expiring: dict[Row, float] = {}
         self._groups_of: dict[str, list[str]] = {}
@@ -130,7 +131,7 @@ class Snapshot:
             snapshot.column_masks.setdefault(mask.table_id, []).append(mask)
         snapshot.functions = {function.id: function for function in functions}
         snapshot.views = {view.id: view for view in views}
-        snapshot.locations, snapshot.read_only = located(snapshot, locations, read_only_credentials)
+        located(snapshot, locations, read_only_credentials)
         return snapshot
 
     def at(self, now: float) -> Self:

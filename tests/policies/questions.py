@@ -166,6 +166,21 @@ def _about_read_only_places(rng: random.Random, world: World) -> Question | None
     return _use(rng, world, holder, place, held if held in suitable else rng.choice(suitable))
 
 
+def _about_tables_by_credential(rng: random.Random, world: World) -> Question | None:
+    """Somebody with a right to a credential puts a deleted table back to where that reaches."""
+    objects, able = world["objects"], ("CREATE_EXTERNAL_TABLE", "ALL_PRIVILEGES", "OWNER")
+    credentials = {o for o, thing in objects.items() if thing["kind"] == "STORAGE_CREDENTIAL"}
+    place, holder, _ = _right(rng, world, lambda right: right[0] in credentials and right[2] in able)
+    reached = [o for o, thing in objects.items() if thing.get("credential") == place]
+    dropped = [o for o, thing in objects.items() if thing["kind"] == "DELETED_TABLE"]
+    near = [o for o in dropped if objects[o]["metastore"] == objects.get(place, {}).get("metastore")]
+    if not (reached and near):
+        return None
+    bound = {"self": rng.choice(near), "location": rng.choice(reached)}
+    question = _use(rng, world, holder, place, "location")
+    return question._replace(operation="deleted_table.restore", objects=bound)
+
+
 def _about_a_former(rng: random.Random, world: World) -> Question | None:
     """A right to something deleted, asked of what has its name now."""
     former = [grant for grant in world["grants"] if grant[0] in world["deleted"]]
@@ -269,6 +284,7 @@ MAKERS: dict[Callable[[random.Random, World], Question | None], float] = {
     _about_creation: 0.09,
     _about_bindings: 0.12,
     _about_read_only_places: 0.08,
+    _about_tables_by_credential: 0.02,
     _about_a_former: 0.05,
     _about_identities: 0.07,
     _about_the_account: 0.04,

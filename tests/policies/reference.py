@@ -92,7 +92,7 @@ class Reference(Rights):
         if verb == "grant_recipient":
             return self.shares(seat, obj, objects["recipient"])
         if selector == "location":
-            return "location" in objects and self.uses(seat, objects["location"], "CREATE_EXTERNAL_TABLE")
+            return "location" in objects and self.takes_tables(seat, objects["location"])
         return verb == "restore" and self.restores(seat, obj)
 
     def restores(self, seat: Seat, table: str) -> bool:
@@ -119,9 +119,18 @@ class Reference(Rights):
             return True
         for name, other in objects.items():
             needed = ALSO_NEEDED.get((kind, name))
+            if needed == "CREATE_EXTERNAL_TABLE" and self.takes_tables(seat, other):
+                continue
             if needed and not self.uses(seat, other, needed):
                 return False
         return self.reads_all(seat, objects.get("references", ()))
+
+    def takes_tables(self, seat: Seat, location: str) -> bool:
+        """External tables are created by a right on the location, or on its credential where the location is in reach (3.3)."""
+        credential = self.objects[location].get("credential")
+        open_to_tables = self.reaches(seat, location, writing=True) and not self.shut_to_files(location)
+        by_credential = credential in self.objects and self.uses(seat, credential, "CREATE_EXTERNAL_TABLE")
+        return self.uses(seat, location, "CREATE_EXTERNAL_TABLE") or (open_to_tables and by_credential)
 
     def reads_all(self, seat: Seat, references: tuple[str, ...]) -> bool:
         """A definition is written by somebody who may read and call all it uses."""

@@ -132,6 +132,14 @@ def changing(privilege: str, column: str, change: Callable[[str], str], *, kind:
     return lambda world, now: Decider(policy, snapshot_of(world, now=now))
 
 
+def operating(term: str) -> Make:
+    """The engine without this term of operations.csv."""
+    model, privileges, operations = policy_texts()
+    assert f"{term} & " in operations, "the control no longer breaks anything"
+    policy = Policy(model, privileges, operations.replace(f"{term} & ", ""))
+    return lambda world, now: Decider(policy, snapshot_of(world, now=now))
+
+
 CONTROLS: dict[str, Make] = {
     "ignores a gate": changing(
         "SELECT", "gates", lambda gates: gates.replace("schema SCHEMA:USE_SCHEMA & ", ""), kind="TABLE"
@@ -150,6 +158,9 @@ CONTROLS: dict[str, Make] = {
     "forgets that a credential is read-only": forgets_credentials,
     "lets a read-only place become managed storage": changing(
         "CREATE_MANAGED_STORAGE", "writes", lambda _: "yes", kind="EXTERNAL_LOCATION"
+    ),
+    "lets a credential open a location that is out of reach": operating(
+        "location reaches EXTERNAL_LOCATION:CREATE_EXTERNAL_TABLE"
     ),
     "skips nested groups": skips_nested_groups,
     "skips the groups of workspaces": skips_workspace_groups,

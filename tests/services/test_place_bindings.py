@@ -186,3 +186,40 @@ def test_location_is_not_shut_by_the_bindings_of_its_credential(
     owner, there = server.client_as(CAT), server.client_as(BOB, workspace=away)
     owner.workspace_bindings.update("storage_credential", names["storage_credential"], isolated=True)
     assert "WRITE FILES" in usable(there, "external_location", names["external_location"])
+
+
+def test_table_is_created_by_a_right_on_the_credential_of_its_location(
+    server: EmbeddedServer, names: dict[str, str], away: str, schema: str, fresh: Fresh
+) -> None:
+    admin, owner, dan = server.client(), server.client_as(CAT), server.client_as("dan")
+    place, key = names["external_location"], names["storage_credential"]
+    url = owner.external_locations.get(place).url
+    admin.grants.grant("ALL PRIVILEGES", "catalog", schema.partition(".")[0], "dan@example.com")
+
+    def create() -> object:
+        name = fresh("t")
+        return dan.tables.create(f"{schema}.{name}", COLUMNS, storage_location=f"{url}/{name}")
+
+    with fails("ACCESS_DENIED", "PERMISSION_DENIED", saying="external location covering"):
+        create()
+    owner.grants.grant("CREATE EXTERNAL TABLE", "storage_credential", key, "dan@example.com")
+    create()
+    # A volume takes the location alone (semantics 2.1), and a credential opens no location that is shut.
+    with fails("ACCESS_DENIED", "PERMISSION_DENIED"):
+        dan.volumes.create(f"{schema}.v", storage_location=f"{url}/v")
+    owner.external_locations.update(place, read_only=True)
+    with fails("ACCESS_DENIED", "PERMISSION_DENIED"):
+        create()
+    owner.external_locations.update(place, read_only=False)
+    owner.workspace_bindings.update("external_location", place, isolated=True, remove=["workspace"])
+    with fails("ACCESS_DENIED", "PERMISSION_DENIED"):
+        create()
+    owner.workspace_bindings.update("external_location", place, isolated=False)
+    dropped = fresh("t")
+    dan.tables.create(f"{schema}.{dropped}", COLUMNS, storage_location=f"{url}/{dropped}")
+    dan.tables.delete(f"{schema}.{dropped}")
+    owner.workspace_bindings.update("storage_credential", key, isolated=True, remove=["workspace"])
+    with fails("ACCESS_DENIED", "PERMISSION_DENIED"):
+        dan.tables.undelete(f"{schema}.{dropped}")
+    owner.workspace_bindings.update("storage_credential", key, isolated=False)
+    dan.tables.undelete(f"{schema}.{dropped}")

@@ -99,7 +99,8 @@ class TableServiceServicer(object):
 
     def CreateTable(self, request, context):
         """Creates a table. Its columns come from `table.columns`, from an Arrow schema or from the text of a CREATE TABLE statement: exactly one of them.
-        An external table needs CREATE EXTERNAL TABLE on the external location its `storage_location` lies in.
+        An external table needs CREATE EXTERNAL TABLE on the external location its `storage_location` lies in, or on the storage credential of
+        that location.
         Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID, DEFINITION_INVALID),
         FAILED_PRECONDITION (LOCATION_OVERLAP), PERMISSION_DENIED.
         """

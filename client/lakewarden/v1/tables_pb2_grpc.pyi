@@ -36,7 +36,8 @@ class TableServiceStub:
     def __new__(cls, channel: aio.Channel) -> TableServiceAsyncStub: ...
     CreateTable: grpc.UnaryUnaryMultiCallable[tables_pb2.CreateTableRequest, tables_pb2.Table]
     """Creates a table. Its columns come from `table.columns`, from an Arrow schema or from the text of a CREATE TABLE statement: exactly one of them.
-    An external table needs CREATE EXTERNAL TABLE on the external location its `storage_location` lies in.
+    An external table needs CREATE EXTERNAL TABLE on the external location its `storage_location` lies in, or on the storage credential of
+    that location.
     Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID, DEFINITION_INVALID),
     FAILED_PRECONDITION (LOCATION_OVERLAP), PERMISSION_DENIED.
     """
@@ -86,7 +87,8 @@ class TableServiceAsyncStub(TableServiceStub):
     def __init__(self, channel: aio.Channel) -> None: ...
     CreateTable: aio.UnaryUnaryMultiCallable[tables_pb2.CreateTableRequest, tables_pb2.Table]  # type: ignore[assignment]
     """Creates a table. Its columns come from `table.columns`, from an Arrow schema or from the text of a CREATE TABLE statement: exactly one of them.
-    An external table needs CREATE EXTERNAL TABLE on the external location its `storage_location` lies in.
+    An external table needs CREATE EXTERNAL TABLE on the external location its `storage_location` lies in, or on the storage credential of
+    that location.
     Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID, DEFINITION_INVALID),
     FAILED_PRECONDITION (LOCATION_OVERLAP), PERMISSION_DENIED.
     """
@@ -139,7 +141,8 @@ class TableServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[tables_pb2.Table, abc.Awaitable[tables_pb2.Table]]:
         """Creates a table. Its columns come from `table.columns`, from an Arrow schema or from the text of a CREATE TABLE statement: exactly one of them.
-        An external table needs CREATE EXTERNAL TABLE on the external location its `storage_location` lies in.
+        An external table needs CREATE EXTERNAL TABLE on the external location its `storage_location` lies in, or on the storage credential of
+        that location.
         Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID, DEFINITION_INVALID),
         FAILED_PRECONDITION (LOCATION_OVERLAP), PERMISSION_DENIED.
         """
