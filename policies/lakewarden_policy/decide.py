@@ -129,7 +129,8 @@ class Decider:
             decision = self._privilege(owner, workspace_id, target.id, reference.privilege, entered, proven)
             if not decision.allowed:
                 missing = (
-                    lacking._replace(subject_id=lacking.subject_id or owner) for lacking in decision.missing
+                    lacking if lacking.subject_id is not None else lacking._replace(subject_id=owner)
+                    for lacking in decision.missing
                 )
                 return Decision(False, (), tuple(missing))
             proven.add(known)

@@ -107,6 +107,10 @@ def _explain(
             else "nothing allows it"
         )
         statements = _statements(decider, question, nearest)
+        if owned:
+            # Grants to the asker alone would not help.
+            statements = ()
+            reason += ", and what would run with its owner's rights may not use all that it references"
     asks = f" Ask {_whom(nearest, obstacle)} for: {'; '.join(statements)}" if statements else ""
     return Explanation(False, f"{what}: {reason}.{asks}", (), nearest, statements)
 
@@ -122,8 +126,17 @@ def _explain_owner(
     if not owner or not seen:
         reason = f"{name}, with whose rights it runs, may not use all that it references"
         return Explanation(False, f"{what}: {reason}.", (), missing, ())
+    as_owner = question._replace(subject_id=owner.id)
+    obstacle = _obstacle(decider, as_owner, (first._replace(subject_id=None),))
+    if obstacle is not None:
+        # No grant to the owner helps while the workspace rule says no to the owner.
+        reason, statements = _explain_obstacle(decider, as_owner, obstacle)
+        asks = f" Ask {_whom((), obstacle)} for: {'; '.join(statements)}" if statements else ""
+        return Explanation(
+            False, f"{what}: it runs with the rights of {name}: {reason}.{asks}", (), missing, statements
+        )
     # Of the first alone: of the next, the owner may be another and the object hidden.
-    statements = _statements(decider, question._replace(subject_id=owner.id), (first,))
+    statements = _statements(decider, as_owner, (first,))
     reason = f"{name}, with whose rights it runs, has no {_describe(decider, first)}"
     asks = f" Ask {_whom((first,), None)} for: {'; '.join(statements)}" if statements else ""
     return Explanation(False, f"{what}: {reason}.{asks}", (), missing, statements)

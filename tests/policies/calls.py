@@ -6,7 +6,7 @@ import random
 from typing import Any, NamedTuple
 
 from policies.reference_matrix import BINDABLE, IN_METASTORE, IN_SCHEMA, MATRIX, RELATIONS
-from policies.worlds import TIMES, WORKSPACES, World
+from policies.worlds import DEFINED, TIMES, WORKSPACES, World
 
 TOLD = ("effective", "explain")
 VERBS = ("get", "get", "get", "update", "update", "delete", "grant", "grant", "grants_all", *TOLD)
@@ -31,7 +31,6 @@ RARE = dict.fromkeys(BINDABLE, ("bind", "bind")) | {
     "REGISTERED_MODEL": ("create_version", "update_version"),
     "SHARE": ("grant_recipient",) * 2,
 }
-DEFINED = ("VIEW", "MATERIALIZED_VIEW", "STREAMING_TABLE")
 MANAGED = ("CATALOG", "SCHEMA", *IN_SCHEMA, *IN_METASTORE)
 CONTAINED = {"METASTORE": IN_METASTORE, "CATALOG": ("SCHEMA",), "SCHEMA": IN_SCHEMA}
 CREATED_WITH = {

@@ -9,6 +9,7 @@ from lakewarden_policy import Decider, Decision, load_policy
 from policies.calls import Question
 from policies.questions import elsewhere, make_question
 from policies.reference import Reference
+from policies.reference_matrix import RUN_BY
 from policies.snapshots import snapshot_of
 from policies.worlds import World, by_name, make_world
 
@@ -23,7 +24,7 @@ FORGIVABLE = {
     "read_only": "read-only binding",
     "read_only_place": "read-only place",
     "expiry": "expired",
-    "view_owner": "view owner may not",
+    **{f"{kind.lower()}_owner": f"{kind.lower()} owner may not" for kind in RUN_BY},
     "all_exclusions": "outside ALL PRIVILEGES",
     "deleted": "deleted and recreated name",
 }
@@ -126,10 +127,12 @@ def _rules_of_holder(holder: str, who: str, direct_groups: set[str]) -> set[str]
 
 
 def _rules_of_place(world: World, question: Question, target: str) -> set[str]:
-    """The view owner and the binding of the workspace, where an allow needed them."""
+    """The owner of what was run and the binding of the workspace, where an allow needed them."""
     thing = world["objects"].get(target, {})
-    reading = question.operation == "view.use" and question.selector == "SELECT"
-    rules = {"view owner may"} if reading and thing["references"] else set()
+    kind = thing.get("kind", "")
+    by_privilege = question.operation.endswith(".use") and question.selector == RUN_BY.get(kind)
+    running = by_privilege or question.operation.endswith(".refresh")
+    rules = {f"{kind.lower()} owner may"} if running and thing["references"] else set()
     while thing.get("kind") not in (None, "METASTORE", "WORKSPACE"):
         if thing.get("isolation") == "ISOLATED":
             bound = thing["bindings"].get(question.workspace)

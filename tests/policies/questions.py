@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from policies.calls import CHANGES, CONTAINED, MANAGED, TOLD, Question, about, call_in, call_on, use
-from policies.reference_matrix import CREATE, IN_SCHEMA, MATRIX, NOT_IN_ALL, WRITES_FILES
+from policies.reference_matrix import CREATE, IN_SCHEMA, MATRIX, NOT_IN_ALL, RUN_BY, WRITES_FILES
 from policies.worlds import TIMES, WORKSPACES, World
 
 ASKED = ("check", "plan", "filter", "list_accessible")
@@ -66,12 +66,18 @@ def _question_about_object(rng: random.Random, world: World, who: str, place: st
     return call_on(rng, world, who, place)
 
 
-def _about_a_view(rng: random.Random, world: World) -> Question | None:
-    """Somebody with a right to a view reads it."""
-    views = {o for o, thing in world["objects"].items() if thing.get("references")}
-    readers = ("SELECT", "ALL_PRIVILEGES", "OWNER")
-    right = _right(rng, world, lambda right: right[0] in views and right[2] in readers)
-    return _use(rng, world, right[1], right[0], "SELECT") if right[0] in views else None
+def _about_running(rng: random.Random, world: World) -> Question | None:
+    """Somebody with a right to what runs with its owner's rights runs it; the kind is drawn first, as some are rare."""
+    (kind,) = rng.choices(("VIEW", "MATERIALIZED_VIEW", "FUNCTION"), (3, 4, 3))
+    running = {o for o, thing in world["objects"].items() if thing["kind"] == kind and thing["references"]}
+    rights = (RUN_BY[kind], "ALL_PRIVILEGES", "OWNER")
+    right = _right(rng, world, lambda right: right[0] in running and right[2] in rights)
+    if right[0] not in running:
+        return None
+    asked = RUN_BY[kind] if rng.random() < 0.9 else "ALL_PRIVILEGES"
+    question = _use(rng, world, right[1], right[0], asked)
+    by_call = asked == "REFRESH" and rng.random() < 0.5
+    return question._replace(operation=f"{kind.lower()}.refresh", selector="") if by_call else question
 
 
 def _about_an_ending(rng: random.Random, world: World) -> Question | None:
@@ -275,16 +281,16 @@ def _below(rng: random.Random, world: World, place: str) -> str:
 # How often each kind of question is asked, so that every kind of rule decides often enough.
 MAKERS: dict[Callable[[random.Random, World], Question | None], float] = {
     _about_a_right: 0.35,
-    _about_a_view: 0.15,
+    _about_running: 0.4,
     _about_an_ending: 0.05,
-    _about_all_privileges: 0.13,
+    _about_all_privileges: 0.18,
     _about_browsing: 0.06,
     _about_management: 0.07,
     _about_ownership: 0.05,
     _about_creation: 0.09,
-    _about_bindings: 0.12,
-    _about_read_only_places: 0.08,
-    _about_tables_by_credential: 0.02,
+    _about_bindings: 0.21,
+    _about_read_only_places: 0.12,
+    _about_tables_by_credential: 0.04,
     _about_a_former: 0.05,
     _about_identities: 0.07,
     _about_the_account: 0.04,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from policies.reference_matrix import BINDABLE, CREATE, GOVERNED, IN_METASTORE, IN_SCHEMA, MATRIX, SHARED
+from policies.reference_matrix import BINDABLE, CREATE, GOVERNED, IN_METASTORE, MATRIX, SHARED
 from policies.reference_people import Seat
 from policies.reference_rights import Rights
 
@@ -61,8 +61,7 @@ class Reference(Rights):
             return self.sees_all(seat, kind, objects["parent"])
         obj = objects["self"]
         if verb == "use":
-            reading = selector == "SELECT" and kind in IN_SCHEMA
-            return self.reads(seat, obj) if reading else self.uses(seat, obj, selector)
+            return self.carries_out(seat, obj, selector)
         if verb == "get":
             return self.sees(seat, kind, obj)
         if verb == "bind":
@@ -78,7 +77,7 @@ class Reference(Rights):
     def rare_operation(self, seat: Seat, obj: str, verb: str, selector: str, objects: dict[str, Any]) -> bool:
         """What only one kind knows."""
         if verb == "refresh":
-            return self.uses(seat, obj, "REFRESH")
+            return self.carries_out(seat, obj, "REFRESH")
         if verb == "create_version":
             return self.uses(seat, obj, "CREATE_MODEL_VERSION")
         if verb == "update_version":
@@ -86,7 +85,8 @@ class Reference(Rights):
             registers = selector == "status" and self.uses(seat, obj, "CREATE_MODEL_VERSION")
             return registers or self.manages(seat, obj)
         if verb == "set_policy":
-            return self.manages(seat, obj) and self.uses(seat, objects["function"], "EXECUTE")
+            # Whoever may not call the function, or would find that it does not run, guards no table with it.
+            return self.manages(seat, obj) and self.carries_out(seat, objects["function"], "EXECUTE")
         if verb == "drop_policy":
             return self.manages(seat, obj)
         if verb == "grant_recipient":
@@ -135,7 +135,7 @@ class Reference(Rights):
     def reads_all(self, seat: Seat, references: tuple[str, ...]) -> bool:
         """A definition is written by somebody who may read and call all it uses."""
         return all(
-            self.uses(seat, other, "EXECUTE") if self.kind(other) == "FUNCTION" else self.reads(seat, other)
+            self.carries_out(seat, other, "EXECUTE" if self.kind(other) == "FUNCTION" else "SELECT")
             for other in references
         )
 

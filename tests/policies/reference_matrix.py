@@ -52,6 +52,9 @@ IN_METASTORE = (*BINDABLE, "CONNECTION", *SHARED, "EXTERNAL_METADATA")
 CONTAINERS = ("CATALOG", "SCHEMA")
 GOVERNED = (*IN_METASTORE, "SCHEMA", *IN_SCHEMA, "DELETED_TABLE")
 
+# What runs with its owner's rights, and by which privilege (3.3). What a materialized view has stored is simply read.
+RUN_BY = {"VIEW": "SELECT", "MATERIALIZED_VIEW": "REFRESH", "FUNCTION": "EXECUTE"}
+
 # What it takes to create one: any of these on the container (semantics 3.3).
 CREATE: dict[str, tuple[str, ...]] = {kind: (f"CREATE_{kind}",) for kind in (*IN_METASTORE, *IN_SCHEMA, "SCHEMA")} | {
     "VIEW": ("CREATE_TABLE",),
@@ -79,5 +82,5 @@ WRITES_FILES = {
 def writes(privilege: str) -> bool:
     """Does using the privilege change something, so that a read-only binding drops it (DESIGN 2)?"""
     return privilege.startswith(("CREATE_", "WRITE_")) or privilege in {
-        "APPLY_TAG", "MANAGE", "MODIFY", "REFRESH"
+        "ALL_PRIVILEGES", "APPLY_TAG", "MANAGE", "MODIFY", "REFRESH"
     }  # fmt: skip

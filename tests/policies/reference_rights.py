@@ -9,6 +9,7 @@ from policies.reference_matrix import (
     NOT_IN_ALL,
     NOT_OF_THE_OWNER,
     RELATIONS,
+    RUN_BY,
     WRITES_FILES,
     writes,
 )
@@ -85,7 +86,7 @@ class Rights(Places):
         )
 
     def uses(self, seat: Seat, obj: str, privilege: str) -> bool:
-        """The privilege and everything that must stand beside it, but what a view refers to."""
+        """The privilege and everything that must stand beside it, but what it refers to."""
         if privilege == "MANAGE":
             return self.manages(seat, obj)
         if privilege == "BROWSE":
@@ -108,27 +109,30 @@ class Rights(Places):
         free = needed is None or self.kind(obj) == "EXTERNAL_METADATA" or "gates" in self.forgive
         return free or self.has(seat, obj, needed)
 
-    def reads(self, seat: Seat, obj: str, *, within: tuple[str, ...] = ()) -> bool:
-        """Rows: SELECT on the relation; a view also needs that its OWNER may read all it refers to, by name, now.
+    def carries_out(self, seat: Seat, obj: str, privilege: str, *, within: tuple[str, ...] = ()) -> bool:
+        """The privilege to its end: what runs as its OWNER also needs that the owner may use all it refers to, by name, now.
 
-        ``within`` are the views being read; one met again is a cycle.
+        ``within`` are the objects being run; one met again is a cycle.
         """
-        if not self.uses(seat, obj, "SELECT"):
+        if not self.uses(seat, obj, privilege):
             return False
-        if self.kind(obj) != "VIEW" or "view_owner" in self.forgive:
+        if not self.runs_as_owner(obj, privilege):
             return True
         owner = seat._replace(who=self.objects[obj]["owner"])
-        within = (*within, obj)
-        return all(
-            self._reads_reference(owner, self.metastore(obj), *it, within)
-            for it in self.objects[obj]["references"]
-        )
+        references = self.objects[obj].get("references", ())
+        return all(self._used_by(owner, self.metastore(obj), *it, (*within, obj)) for it in references)
 
-    def _reads_reference(
-        self, owner: Seat, metastore: str, sort: str, name: str, within: tuple[str, ...]
-    ) -> bool:
-        if sort == "FUNCTION":
-            called = self.called(metastore, ("FUNCTION",), name)
-            return called is not None and self.uses(owner, called, "EXECUTE")
-        base = self.called(metastore, RELATIONS, name)
-        return base is not None and base not in within and self.reads(owner, base, within=within)
+    def runs_as_owner(self, obj: str, privilege: str) -> bool:
+        """Reading a view, refreshing a materialized view, calling a function; doing all there is to do includes that."""
+        kind = self.kind(obj)
+        asked = privilege in (RUN_BY.get(kind), "ALL_PRIVILEGES")
+        return kind in RUN_BY and asked and f"{kind.lower()}_owner" not in self.forgive
+
+    def _used_by(self, owner: Seat, metastore: str, sort: str, name: str, within: tuple[str, ...]) -> bool:
+        kinds, privilege = (("FUNCTION",), "EXECUTE") if sort == "FUNCTION" else (RELATIONS, "SELECT")
+        used = self.called(metastore, kinds, name)
+        return (
+            used is not None
+            and used not in within
+            and self.carries_out(owner, used, privilege, within=within)
+        )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Table, insert
+from sqlalchemy import Table, delete, insert
 
 from lakewarden_policy import ACCOUNT_ID, ACCOUNT_USERS_ID, KINDS, load_policy
 from lakewarden_server import entities
 from lakewarden_server.core.clock import monotonic
+from lakewarden_server.storage.unit_of_work import WriteUnit
 from lakewarden_server.testing import ADMIN, EmbeddedServer
 from policies.snapshots import SORTS, name_of
 from policies.worlds import SYSTEM_GROUPS, WORKSPACES, World
@@ -18,6 +20,29 @@ from policies.worlds import SYSTEM_GROUPS, WORKSPACES, World
 NOBODY = "nobody"
 ENGINE = "engine"
 FILL_SECONDS = 60.0
+
+DEFINITION = {"definition": "SELECT 1", "full_text": "SELECT 1", "dialect": "duckdb", "columns": []}
+FUNCTION = {"parameters": [], "return_type_text": "INTEGER", "definition": "1"}
+# The detail table of a kind, its values, and which of the world's things it holds besides.
+DETAILS: dict[str, tuple[type[entities.Base], dict[str, Any], dict[str, str]]] = {
+    "CATALOG": (entities.Catalog, {}, {}),
+    "SCHEMA": (entities.Schema, {}, {}),
+    "TABLE": (entities.Table, {}, {}),
+    "VIEW": (entities.View, DEFINITION, {}),
+    "MATERIALIZED_VIEW": (entities.MaterializedView, DEFINITION, {}),
+    "STREAMING_TABLE": (entities.StreamingTable, DEFINITION, {}),
+    "FUNCTION": (entities.Function, FUNCTION, {}),
+    "STORAGE_CREDENTIAL": (
+        entities.StorageCredential,
+        {"identity_type": "aws_iam_role", "identity": {}},
+        {"read_only": "read_only"},
+    ),
+    "EXTERNAL_LOCATION": (
+        entities.ExternalLocation,
+        {},
+        {"url": "id", "credential_id": "credential", "read_only": "read_only"},
+    ),
+}
 
 Rows = Iterator[tuple[type[entities.Base], list[dict[str, Any]]]]
 
@@ -39,6 +64,26 @@ def storable(world: World) -> World:
 
 def fill(server: EmbeddedServer, world: World, *, now: float) -> None:
     """Writes a `storable` world under one revision; what ends at the time ``now`` of the world has ended, by the day."""
+    with _revision(server) as (uow, stamp):
+        made = {name: stamp[name] for name in ("create_time", "revision")}
+        for entity, each in (
+            *_principals(world, stamp), *_securables(world, stamp), *_details(world),
+            *_references(world, stamp), *_grants(world, made, stamp["created_by"], now),
+        ):  # fmt: skip
+            _insert(uow, entity, each)
+
+
+def refer(server: EmbeddedServer, world: World) -> None:
+    """Lets every definition name what it names in this world, as if its owner had rewritten it."""
+    with _revision(server) as (uow, stamp):
+        uow.connection.execute(delete(entities.SecurableReference))
+        for entity, each in _references(world, stamp):
+            _insert(uow, entity, each)
+
+
+@contextmanager
+def _revision(server: EmbeddedServer) -> Iterator[tuple[WriteUnit, dict[str, Any]]]:
+    """A write past the services, with who made it and when."""
     admin = server.app.follower.at_head().snapshot.principal_named(ADMIN)
     assert admin is not None
     with server.app.database.write(
@@ -48,13 +93,14 @@ def fill(server: EmbeddedServer, world: World, *, now: float) -> None:
         policy_digest=load_policy().digest,
     ) as uow:
         made = {"create_time": uow.time, "revision": uow.head.revision}
-        stamp = {**made, "created_by": admin.id, "update_time": uow.time, "updated_by": admin.id}
-        rows = (*_principals(world, stamp), *_securables(world, stamp), *_grants(world, made, admin.id, now))
-        for entity, each in rows:
-            table = entity.__table__
-            assert isinstance(table, Table)
-            uow.connection.execute(insert(table), each)
+        yield uow, {**made, "created_by": admin.id, "update_time": uow.time, "updated_by": admin.id}
         uow.commit()
+
+
+def _insert(uow: WriteUnit, entity: type[entities.Base], rows: list[dict[str, Any]]) -> None:
+    table = entity.__table__
+    assert isinstance(table, Table)
+    uow.connection.execute(insert(table), rows)
 
 
 def _principals(world: World, stamp: dict[str, Any]) -> Rows:
@@ -94,6 +140,25 @@ def _securables(world: World, stamp: dict[str, Any]) -> Rows:
             for workspace, binding in thing.get("bindings", {}).items()
         ],
     )
+
+
+def _details(world: World) -> Rows:
+    """What is stored of one kind alone."""
+    for kind, (entity, values, named) in DETAILS.items():
+        rows = [
+            {
+                "id": obj,
+                **values,
+                **{column: {"id": f"s3://{obj}", **thing}[name] for column, name in named.items()},
+            }
+            for obj, thing in world["objects"].items()
+            if thing["kind"] == kind
+        ]
+        if rows:
+            yield entity, rows
+
+
+def _references(world: World, stamp: dict[str, Any]) -> Rows:
     yield entities.SecurableReference, [
         {
             "object_id": obj, "position": position, "privilege": SORTS[sort], "full_name": name,

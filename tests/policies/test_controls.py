@@ -5,10 +5,20 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from lakewarden_policy import Decider, Decision, Policy, Snapshot, load_policy, policy_texts
+from lakewarden_policy import (
+    Decider,
+    Decision,
+    Policy,
+    Row,
+    Securable,
+    Snapshot,
+    load_policy,
+    policy_texts,
+)
 from lakewarden_policy.lookups import Closures
 from lakewarden_policy.reach import Reach, Unreached
 from policies.judging import cases
@@ -90,16 +100,37 @@ def skips_workspace_groups(world: World, now: int) -> Decider:
     return Decider(load_policy(), snapshot_of(world, Without, now=now))
 
 
-class IgnoresTheViewOwner(Decider):
-    """A broken engine: SELECT on a view is enough, whatever its owner may read."""
+class IgnoresTheOwner(Decider):
+    """A broken engine: the privilege on what runs as its owner is enough, whatever the owner may use."""
 
-    def _through_owner(self, *arguments: object) -> object:  # type: ignore[override]
-        *_, proof, _entered, _proven = arguments
-        return Decision(True, tuple(proof), ())  # type: ignore[arg-type]
+    kind = ""
+
+    def _through_owner(
+        self, securable: Securable, workspace_id: str | None, proof: list[Row], *more: Any
+    ) -> Decision:
+        if securable.kind == self.kind:
+            return Decision(True, tuple(proof), ())
+        return super()._through_owner(securable, workspace_id, proof, *more)
 
 
-def ignores_the_view_owner(world: World, now: int) -> Decider:
-    return IgnoresTheViewOwner(load_policy(), snapshot_of(world, now=now))
+def ignoring_the_owner(kind: str) -> Make:
+    """The engine that does not ask the owners of one kind."""
+    broken = type(f"IgnoresTheOwnerOf{kind}", (IgnoresTheOwner,), {"kind": kind})
+    return lambda world, now: broken(load_policy(), snapshot_of(world, now=now))
+
+
+def asks_about_stored_rows(world: World, now: int) -> Decider:
+    decider = Decider(load_policy(), snapshot_of(world, now=now))
+    decider._as_owner |= {"MATERIALIZED_VIEW:SELECT", "STREAMING_TABLE:SELECT"}
+    return decider
+
+
+def changing_operation(before: str, after: str) -> Make:
+    """The engine with one rule of operations.csv changed."""
+    model, privileges, operations = policy_texts()
+    assert operations.count(before) == 1, "the control no longer breaks anything"
+    policy = Policy(model, privileges, operations.replace(before, after))
+    return lambda world, now: Decider(policy, snapshot_of(world, now=now))
 
 
 def forgets_credentials(world: World, now: int) -> Decider:
@@ -164,7 +195,15 @@ CONTROLS: dict[str, Make] = {
     ),
     "skips nested groups": skips_nested_groups,
     "skips the groups of workspaces": skips_workspace_groups,
-    "ignores the owner of a view": ignores_the_view_owner,
+    "ignores the owner of a view": ignoring_the_owner("VIEW"),
+    "ignores the owner of a materialized view": ignoring_the_owner("MATERIALIZED_VIEW"),
+    "ignores the owner of a function": ignoring_the_owner("FUNCTION"),
+    "refreshes without asking the owner": changing_operation(
+        "materialized_view.refresh,self can MATERIALIZED_VIEW:REFRESH",
+        "materialized_view.refresh,self has MATERIALIZED_VIEW:REFRESH"
+        " & schema has SCHEMA:USE_SCHEMA & catalog has CATALOG:USE_CATALOG",
+    ),
+    "asks the owner about stored rows": asks_about_stored_rows,
     "ignores expiry": ignores_expiry,
     "keys by name": keys_by_name,
 }

@@ -22,7 +22,8 @@ RULE_MIN = 500
 RULES = {
     "direct grant", "grant on a container", "owner", "management of an owner above", "MANAGE", "BROWSE",
     "ALL_PRIVILEGES", "group", "nested group", "account users", "workspace group", "metastore admin", "account admin",
-    "oneself", NO_GRANT, "view owner may", "grant with an end", "isolated, read write",
+    "oneself", NO_GRANT, "view owner may", "materialized_view owner may", "function owner may",
+    "grant with an end", "isolated, read write",
     "isolated, read only", "isolated, not bound", *FORGIVABLE.values(),
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 from lakewarden_policy import Decider, load_policy
 from policies.judging import SEED
 from policies.reference import Reference
-from policies.reference_matrix import RELATIONS
+from policies.reference_matrix import RELATIONS, RUN_BY
 from policies.snapshots import ask, snapshot_of
 from policies.walks import HOME, NOW, OUTSIDER, Step, Walk, begin
 from policies.worlds import World, make_world
@@ -66,7 +66,7 @@ class State:
         if step.named & reference.everyone(who):
             return True
         if step.widened:
-            return step.widened in (obj, *reference.containers(obj)) or thing["kind"] == "VIEW"
+            return step.widened in (obj, *reference.containers(obj)) or thing["kind"] in RUN_BY
         if step.created == obj:
             # Made in a container on which the privilege is held; nothing of what once had the name.
             return any(
@@ -74,10 +74,10 @@ class State:
                 for place in reference.containers(obj)
                 for name in (DATA[thing["kind"]], "ALL_PRIVILEGES")
             )
-        # Who may read a view reads as its owner: what the owner gained, or what the names mean now.
-        owners = {t["owner"] for t in self.world["objects"].values() if t["kind"] == "VIEW"}
+        # Who may run it runs it as its owner: what the owner gained, or what the names mean now.
+        owners = {t["owner"] for t in self.world["objects"].values() if t["kind"] in RUN_BY}
         gained = any(step.named & reference.everyone(owner) for owner in owners)
-        return thing["kind"] == "VIEW" and (step.moves_names or gained)
+        return thing["kind"] in RUN_BY and (step.moves_names or gained)
 
 
 def walk(seed: int, *, attempts: int) -> Counter[str]:

@@ -11,9 +11,9 @@ import pytest
 from lakewarden_policy import Decider, load_policy
 from policies.judging import Case, cases
 from policies.snapshots import ask, snapshot_of
-from policies.worlds import RELATIONS, World, full_name, make_world
+from policies.worlds import RELATIONS, World, follow_names, make_world
 
-WORLDS, QUESTIONS = 8, 400
+WORLDS, QUESTIONS = 10, 400
 NOW = 5
 
 Change = Callable[[random.Random, World], World]
@@ -47,16 +47,7 @@ def renamed(rng: random.Random, world: World) -> World:
     changed = copy.deepcopy(world)
     for number, thing in enumerate(rng.sample(list(changed["objects"].values()), len(world["objects"]))):
         thing["name"] = f"renamed{number}"
-    now_called = {
-        (thing["metastore"], full_name(world, obj)): full_name(changed, obj)
-        for obj, thing in world["objects"].items()
-        if thing["kind"] in (*RELATIONS, "FUNCTION")
-    }
-    for thing in changed["objects"].values():
-        if "references" in thing:
-            thing["references"] = [
-                (sort, now_called.get((thing["metastore"], name), name)) for sort, name in thing["references"]
-            ]
+    follow_names(world, changed)
     return changed
 
 

@@ -17,7 +17,7 @@ from policies.calls import Question
 from policies.reference import Reference
 from policies.reference_matrix import BINDABLE, CREATE, IN_SCHEMA, MATRIX
 from policies.snapshots import ask, snapshot_of
-from policies.worlds import World
+from policies.worlds import DEFINED, World
 
 TABLE = Path(__file__).with_name("who_may.csv")
 ROWS = list(csv.DictReader(TABLE.read_text(encoding="utf-8").splitlines()))
@@ -78,7 +78,7 @@ def world_of(kind: str) -> World:
         "s": {"kind": "SCHEMA", "parent": "c", "owner": "schema owners"},
         "x": {"kind": kind, "parent": place(kind, "parent"), "owner": "owners"},
     }
-    objects["x"] |= bound if kind in BINDABLE else {"references": []} if kind == "VIEW" else {}
+    objects["x"] |= bound if kind in BINDABLE else {"references": []} if kind in DEFINED else {}
     for workspace in (NEAR, READING, FAR):
         objects[workspace] = {"kind": "WORKSPACE", "parent": "account", "owner": None}
     for obj, thing in objects.items():

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from policies.calls import Question
 from policies.reference import Reference
-from policies.reference_matrix import BINDABLE, CREATE, IN_SCHEMA, MATRIX, RELATIONS
-from policies.worlds import WORKSPACES, World, full_name
+from policies.reference_matrix import BINDABLE, CREATE, IN_SCHEMA, MATRIX, RELATIONS, RUN_BY
+from policies.worlds import DEFINED, WORKSPACES, World, full_name
 
 NOW = 5
 OUTSIDER = "outsider"
@@ -184,9 +184,9 @@ class Walk:
             return None
         self.serial += 1
         obj, metastore = f"new{self.serial}", self.world["objects"][parent]["metastore"]
-        references = self.references(metastore) if kind == "VIEW" else ()
+        references = self.references(metastore) if kind in RUN_BY else ()
         question = self.ask(reference, parent, f"{kind.lower()}.create", parent=parent)
-        if kind in ("VIEW", "MATERIALIZED_VIEW", "STREAMING_TABLE"):
+        if kind in DEFINED:
             question.objects["references"] = references
         able = [
             who
@@ -201,7 +201,7 @@ class Walk:
         if able and self.rng.random() < 0.5:
             question = question._replace(who=self.rng.choice(able))
         thing = {"kind": kind, "name": name, "parent": parent, "metastore": metastore, "owner": question.who}
-        if kind == "VIEW":
+        if kind in DEFINED:
             thing["references"] = [self.reference_to(other) for other in references]
         return Step(
             "recreate" if dropped else "create", question,
@@ -232,20 +232,22 @@ class Walk:
         return Step("bind", question, lambda world: world["objects"][obj].update(changed), widened=obj)
 
     def define(self, reference: Reference) -> Step | None:
-        view = self.some("VIEW")
-        if view is None:
+        defined = self.some(*RUN_BY)
+        if defined is None:
             return None
-        references = self.references(self.world["objects"][view]["metastore"])
+        references = self.references(self.world["objects"][defined]["metastore"])
         named = [self.reference_to(other) for other in references]
-        question = self.ask(reference, view, "view.update", "definition", references=references)
-        owners = [who for who in reference.principals if reference.owns(who, view)]
+        question = self.ask(
+            reference, defined, f"{self.noun(defined)}.update", "definition", references=references
+        )
+        owners = [who for who in reference.principals if reference.owns(who, defined)]
         owners = [who for who in owners if reference.principals[who]["kind"] != "GROUP"]
         if owners and self.rng.random() < 0.8:
             question = question._replace(who=self.rng.choice(owners))
         return Step(
             "define",
             question,
-            lambda world: world["objects"][view].update(references=named),
+            lambda world: world["objects"][defined].update(references=named),
             moves_names=True,
         )
 

@@ -27,13 +27,24 @@ OFTEN = {
     "SCHEMA": ["USE_SCHEMA"] * 5 + ["ALL_PRIVILEGES", "MANAGE", "SELECT"],
     "TABLE": ["SELECT"] * 3,
     "VIEW": ["SELECT"] * 4,
+    "MATERIALIZED_VIEW": ["REFRESH"] * 6,
+    "FUNCTION": ["EXECUTE"] * 3,
     "EXTERNAL_LOCATION": ["READ_FILES"] * 3,
 }
-GRANTS_ABOUT = {"WORKSPACE": 5, "CATALOG": 9, "SCHEMA": 6, "METASTORE": 25, "VIEW": 5}
+DEFINED = ("VIEW", "MATERIALIZED_VIEW", "STREAMING_TABLE", "FUNCTION")
+GRANTS_ABOUT = {
+    "WORKSPACE": 5,
+    "CATALOG": 9,
+    "SCHEMA": 6,
+    "METASTORE": 25,
+    "VIEW": 5,
+    "MATERIALIZED_VIEW": 5,
+    "FUNCTION": 5,
+}
 
 
 def make_world(rng: random.Random) -> World:
-    """Groups five deep, owners at every level, all kinds, bindings, views over views, used names, expiring grants."""
+    """Groups five deep, owners at every level, all kinds, bindings, definitions over each other, used names, expiring grants."""
     world: World = {"principals": {}, "members": [], "objects": {}, "deleted": {}, "grants": []}
     _add_principals(rng, world)
     for number, metastore in enumerate(("m0", "m1")):
@@ -45,6 +56,7 @@ def make_world(rng: random.Random) -> World:
         }  # fmt: skip
     _add_grants(rng, world)
     _add_references(rng, world)
+    _move_names(rng, world)
     _add_read_only(rng, world)
     # A privilege is granted once, with or without an end.
     once = {grant[:3]: grant for grant in world["grants"]}
@@ -66,6 +78,20 @@ def full_name(world: World, obj: str) -> str:
         parts.append(world["objects"][obj]["name"])
         obj = world["objects"][obj]["parent"]
     return ".".join(reversed(parts))
+
+
+def follow_names(before: World, after: World) -> None:
+    """Lets the definitions of the renamed world ``after`` name, by its new name, what they named before."""
+    now_called = {
+        (thing["metastore"], full_name(before, obj)): full_name(after, obj)
+        for obj, thing in before["objects"].items()
+        if thing["kind"] in (*RELATIONS, "FUNCTION")
+    }
+    for thing in after["objects"].values():
+        if "references" in thing:
+            thing["references"] = [
+                (sort, now_called.get((thing["metastore"], name), name)) for sort, name in thing["references"]
+            ]
 
 
 def _add_principals(rng: random.Random, world: World) -> None:
@@ -115,10 +141,12 @@ def _add_metastore(rng: random.Random, world: World, metastore: str, *, catalogs
 
 def _fill_schema(rng: random.Random, world: World, schema: str, metastore: str) -> None:
     for letter in LETTERS[: rng.choice((2, 3))]:
-        kind = rng.choice(("TABLE", "TABLE", "VIEW", "VIEW", *RELATIONS))
+        kind = rng.choice(("TABLE", "TABLE", "VIEW", "VIEW", "MATERIALIZED_VIEW", *RELATIONS))
         _add_object(rng, world, kind, letter, schema, metastore)
-    for kind in ("VOLUME", "FUNCTION", "REGISTERED_MODEL"):
-        if kind == "FUNCTION" or rng.random() < 0.6:
+    for letter in rng.sample(LETTERS, rng.choice((1, 2))):
+        _add_object(rng, world, "FUNCTION", f"function_{letter}", schema, metastore)
+    for kind in ("VOLUME", "REGISTERED_MODEL"):
+        if rng.random() < 0.6:
             _add_object(rng, world, kind, f"{kind.lower()}_{rng.choice(LETTERS)}", schema, metastore)
     if rng.random() < 0.4:
         _add_object(rng, world, "DELETED_TABLE", "dropped", schema, metastore)
@@ -133,7 +161,7 @@ def _add_object(rng: random.Random, world: World, kind: str, name: str, parent: 
         "metastore": metastore,
         "owner": _owner(rng, world),
     }
-    if kind == "VIEW":
+    if kind in DEFINED:
         living["references"] = []
     if kind in BINDABLE:
         living["isolation"] = "ISOLATED" if rng.random() < 0.4 else "OPEN"
@@ -194,19 +222,22 @@ def _add_read_only(rng: random.Random, world: World) -> None:
 
 
 def _add_references(rng: random.Random, world: World) -> None:
-    """Views over anything that has a name, now and then over nothing or over themselves; their owners may mostly read it."""
-    for view, thing in world["objects"].items():
-        if thing["kind"] != "VIEW":
+    """Definitions over anything that has a name, now and then over nothing or themselves; their owners may mostly use it."""
+    for defined, thing in world["objects"].items():
+        if thing["kind"] not in DEFINED:
             continue
         near = {
-            o: t for o, t in world["objects"].items() if t["metastore"] == thing["metastore"] and o != view
+            o: t for o, t in world["objects"].items() if t["metastore"] == thing["metastore"] and o != defined
         }
         relations = [o for o, t in near.items() if t["kind"] in RELATIONS]
+        tables = [o for o in relations if near[o]["kind"] == "TABLE"]
         functions = [o for o, t in near.items() if t["kind"] == "FUNCTION"]
         wanted = rng.sample(relations, min(rng.choice((0, 1, 1, 1, 2)), len(relations)))
+        # Mostly of plain tables: nesting makes a no of any one missing right.
+        wanted = [rng.choice(tables) if tables and rng.random() < 0.4 else relation for relation in wanted]
         wanted += rng.sample(functions, min(rng.choice((0, 0, 0, 1)), len(functions)))
         if rng.random() < 0.03:
-            wanted.append(view)
+            wanted.append(defined)
         references = [_reference(world, obj) for obj in wanted]
         if rng.random() < 0.05:
             references.append(("RELATION", f"{rng.choice(LETTERS)}.{rng.choice(LETTERS)}.gone"))
@@ -217,13 +248,26 @@ def _add_references(rng: random.Random, world: World) -> None:
             _let_in(rng, world, thing["owner"], obj)
 
 
+def _move_names(rng: random.Random, world: World) -> None:
+    """What was referred to has another name since, or gave its own to something else, which is now meant."""
+    for schema in [obj for obj, thing in world["objects"].items() if thing["kind"] == "SCHEMA"]:
+        inside = [thing for thing in world["objects"].values() if thing["parent"] == schema]
+        for kinds in (RELATIONS, ("FUNCTION",)):
+            alike = [thing for thing in inside if thing["kind"] in kinds]
+            if len(alike) > 1 and rng.random() < 0.2:
+                one, other = rng.sample(alike, 2)
+                one["name"], other["name"] = other["name"], one["name"]
+            elif rng.random() < 0.1:
+                rng.choice(alike)["name"] += "_renamed"
+
+
 def _reference(world: World, obj: str) -> tuple[str, str]:
     sort = "FUNCTION" if world["objects"][obj]["kind"] == "FUNCTION" else "RELATION"
     return sort, full_name(world, obj)
 
 
 def _let_in(rng: random.Random, world: World, owner: str, obj: str) -> None:
-    """Most of what the owner of a view needs on one thing the view refers to."""
+    """Most of what the owner of a definition needs on one thing it refers to."""
     leaf = "EXECUTE" if world["objects"][obj]["kind"] == "FUNCTION" else "SELECT"
     schema = world["objects"][obj]["parent"]
     catalog = world["objects"][schema]["parent"]
