@@ -68,7 +68,7 @@ class AuditReplay:
 
 
 class Audit(Resource[audit_pb2.AuditRecord]):
-    """What was done and what was refused. Account admins only."""
+    """What was done and what was refused. Account admins only, but that a metastore admin lists what concerns its metastore."""
 
     messages: ClassVar[ModuleType] = audit_pb2
     stub_class = audit_pb2_grpc.AuditServiceStub

@@ -163,7 +163,7 @@ class Decider:
     def bind(self, atom: Atom, objects: Mapping[str, str]) -> str | None:
         """The id of the object an atom speaks of, None where the call binds none."""
         if atom.name in DERIVED_KINDS:
-            return self.snapshot.reached_with.get(objects.get(DERIVED_KINDS[atom.name][0], ""))
+            return self._derived(atom.name, objects.get(DERIVED_KINDS[atom.name][0], ""))
         base = (
             objects.get(atom.name)
             if atom.name
@@ -172,6 +172,13 @@ class Decider:
         if base is None or atom.kind is None:
             return base
         return self.snapshot.ancestor(base, atom.kind)
+
+    def _derived(self, name: str, source_id: str) -> str | None:
+        """What follows from a bound object: the credential a location is reached with, the metastore a workspace is attached to."""
+        if name == "location_credential":
+            return self.snapshot.reached_with.get(source_id)
+        workspace = self._securables.get(source_id)
+        return workspace.metastore_id if workspace else None
 
     def _build_reach(self) -> Reach:
         return Reach(self.policy, self.snapshot)

@@ -25,6 +25,7 @@ BOUND_KINDS: Final[Mapping[str, frozenset[str]]] = {
 """What a call may bind besides its object and parent, and the kinds each can be."""
 DERIVED_KINDS: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
     "location_credential": ("location", frozenset({"STORAGE_CREDENTIAL"})),
+    "workspace_metastore": ("workspace", frozenset({"METASTORE"})),
 }
 """What follows from something a call binds: that name, and the kinds it can be."""
 REFERENCED_KINDS: Final[Mapping[str, frozenset[str]]] = {

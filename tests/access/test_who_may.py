@@ -69,7 +69,7 @@ table.check-select      .   .   .   .   +   .   .   .   +   +   .   +   .   .   
 table.batch-select      .   .   .   .   +   .   .   .   +   +   .   +   .   .   .
 table.plan-select       .   .   .   .   +   .   .   .   +   +   .   +   .   .   .
 table.plan-modify       .   .   .   .   +   .   .   .   .   +   .   .   .   .   .
-audit.list              +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+audit.list              +   +   .   .   .   .   .   .   .   .   .   .   .   .   .
 audit.head              +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 audit.replay            +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 audit.verify            +   .   .   .   .   .   .   .   .   .   .   .   .   .   .

@@ -224,7 +224,7 @@ def _about_the_account(rng: random.Random, world: World) -> Question:
             (f"account.{rng.choice(TOLD)}", "", about(rng, world, who)),
             (f"account.{rng.choice(('get', 'grants_all'))}", "", {}),
             ("account.grant", rng.choice(("ADMIN", "ADMIN", "OTHER")), {}),
-            (f"audit.{rng.choice(('list', 'verify', 'replay'))}", "", {}),
+            (f"audit.{rng.choice(('list_all', 'verify', 'replay'))}", "", {}),
             (f"{rng.choice(('metastore', 'workspace'))}.{rng.choice(('create', 'miss'))}", "", {}),
             ("session.get", "", {}),
             (
@@ -236,6 +236,16 @@ def _about_the_account(rng: random.Random, world: World) -> Question:
         )
     )
     return Question(who, None, operation, selector, objects, rng.choice(TIMES))
+
+
+def _about_the_audit(rng: random.Random, world: World) -> Question:
+    """Admins of account or metastore and others list the audit, from anywhere."""
+    owners = [world["objects"][metastore]["owner"] for metastore in ("m0", "m1")]
+    owner = rng.choice(owners)
+    who = _member_of(rng, world, owner) if owner and rng.random() < 0.7 else _perhaps_admin(rng, world)
+    workspace = rng.choice([*WORKSPACES, {"m0": "w0", "m1": "w1"}[rng.choice(("m0", "m1"))], None])
+    objects = {"workspace": workspace} if workspace else {}
+    return Question(who, workspace, "audit.list", "", objects, rng.choice(TIMES))
 
 
 def _perhaps_admin(rng: random.Random, world: World) -> str:
@@ -294,4 +304,5 @@ MAKERS: dict[Callable[[random.Random, World], Question | None], float] = {
     _about_a_former: 0.05,
     _about_identities: 0.07,
     _about_the_account: 0.04,
+    _about_the_audit: 0.02,
 }

@@ -248,6 +248,9 @@ class Reference(Rights):
         admin, obj = self.account_admin(seat.who), objects.get("self", "")
         if noun == "session":
             return True
+        if (noun, verb) == ("audit", "list"):
+            place = self.objects.get(objects.get("workspace", ""), {}).get("metastore")
+            return admin or (place is not None and self.owns(seat.who, place) and self.attached(seat, place))
         if noun in ("account", "audit") or (verb in ("create", "miss") and noun != "token"):
             return admin
         if noun == "metastore":

@@ -24,7 +24,7 @@ RECENT_DEFAULT = 10
 
 @click.group("audit", cls=Group, example="lakewarden audit list --actor bob@example.com --since 7d")
 def audit() -> None:
-    """Read and verify the audit: changes, denials and decisions. Account admins only."""
+    """Read and verify the audit: changes, denials and decisions. Account admins; for one metastore, its admins list."""
 
 
 _OPTIONS = (

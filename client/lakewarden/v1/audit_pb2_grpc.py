@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AuditServiceStub(object):
-    """Reads and verifies the audit. Account admins only.
+    """Reads and verifies the audit. Account admins only, but that a metastore admin lists what concerns its metastore.
     """
 
     def __init__(self, channel):
@@ -58,11 +58,13 @@ class AuditServiceStub(object):
 
 
 class AuditServiceServicer(object):
-    """Reads and verifies the audit. Account admins only.
+    """Reads and verifies the audit. Account admins only, but that a metastore admin lists what concerns its metastore.
     """
 
     def ListAuditRecords(self, request, context):
-        """Lists changes, denials and decisions in the order of their times. Fails with PERMISSION_DENIED, INVALID_ARGUMENT
+        """Lists changes, denials and decisions in the order of their times. A metastore admin who is no account admin gets the records about the
+        metastore of the calling workspace and about what is or was in it; not those about workspaces, principals and tokens, nor about
+        names nobody had. Fails with PERMISSION_DENIED, INVALID_ARGUMENT
         (FIELD_INVALID, PAGE_TOKEN_INVALID).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -126,7 +128,7 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuditService(object):
-    """Reads and verifies the audit. Account admins only.
+    """Reads and verifies the audit. Account admins only, but that a metastore admin lists what concerns its metastore.
     """
 
     @staticmethod

@@ -27,14 +27,16 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AuditServiceStub:
-    """Reads and verifies the audit. Account admins only."""
+    """Reads and verifies the audit. Account admins only, but that a metastore admin lists what concerns its metastore."""
 
     @typing.overload
     def __new__(cls, channel: grpc.Channel) -> _Self: ...
     @typing.overload
     def __new__(cls, channel: aio.Channel) -> AuditServiceAsyncStub: ...
     ListAuditRecords: grpc.UnaryUnaryMultiCallable[audit_pb2.ListAuditRecordsRequest, audit_pb2.ListAuditRecordsResponse]
-    """Lists changes, denials and decisions in the order of their times. Fails with PERMISSION_DENIED, INVALID_ARGUMENT
+    """Lists changes, denials and decisions in the order of their times. A metastore admin who is no account admin gets the records about the
+    metastore of the calling workspace and about what is or was in it; not those about workspaces, principals and tokens, nor about
+    names nobody had. Fails with PERMISSION_DENIED, INVALID_ARGUMENT
     (FIELD_INVALID, PAGE_TOKEN_INVALID).
     """
     GetAuditHead: grpc.UnaryUnaryMultiCallable[audit_pb2.GetAuditHeadRequest, audit_pb2.AuditHead]
@@ -53,11 +55,13 @@ class AuditServiceStub:
 
 @typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
-    """Reads and verifies the audit. Account admins only."""
+    """Reads and verifies the audit. Account admins only, but that a metastore admin lists what concerns its metastore."""
 
     def __init__(self, channel: aio.Channel) -> None: ...
     ListAuditRecords: aio.UnaryUnaryMultiCallable[audit_pb2.ListAuditRecordsRequest, audit_pb2.ListAuditRecordsResponse]  # type: ignore[assignment]
-    """Lists changes, denials and decisions in the order of their times. Fails with PERMISSION_DENIED, INVALID_ARGUMENT
+    """Lists changes, denials and decisions in the order of their times. A metastore admin who is no account admin gets the records about the
+    metastore of the calling workspace and about what is or was in it; not those about workspaces, principals and tokens, nor about
+    names nobody had. Fails with PERMISSION_DENIED, INVALID_ARGUMENT
     (FIELD_INVALID, PAGE_TOKEN_INVALID).
     """
     GetAuditHead: aio.UnaryUnaryMultiCallable[audit_pb2.GetAuditHeadRequest, audit_pb2.AuditHead]  # type: ignore[assignment]
@@ -75,7 +79,7 @@ class AuditServiceAsyncStub(AuditServiceStub):
     """
 
 class AuditServiceServicer(metaclass=abc_1.ABCMeta):
-    """Reads and verifies the audit. Account admins only."""
+    """Reads and verifies the audit. Account admins only, but that a metastore admin lists what concerns its metastore."""
 
     @abc_1.abstractmethod
     def ListAuditRecords(
@@ -83,7 +87,9 @@ class AuditServiceServicer(metaclass=abc_1.ABCMeta):
         request: audit_pb2.ListAuditRecordsRequest,
         context: _ServicerContext,
     ) -> typing.Union[audit_pb2.ListAuditRecordsResponse, abc.Awaitable[audit_pb2.ListAuditRecordsResponse]]:
-        """Lists changes, denials and decisions in the order of their times. Fails with PERMISSION_DENIED, INVALID_ARGUMENT
+        """Lists changes, denials and decisions in the order of their times. A metastore admin who is no account admin gets the records about the
+        metastore of the calling workspace and about what is or was in it; not those about workspaces, principals and tokens, nor about
+        names nobody had. Fails with PERMISSION_DENIED, INVALID_ARGUMENT
         (FIELD_INVALID, PAGE_TOKEN_INVALID).
         """
 

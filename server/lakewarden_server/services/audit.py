@@ -9,7 +9,7 @@ from lakewarden.v1 import audit_pb2 as pb
 from lakewarden_policy import ACCOUNT_ID, name_key
 from lakewarden_server.services import replay, validation
 from lakewarden_server.services.audit_messages import read, record_message, written
-from lakewarden_server.services.call import Call
+from lakewarden_server.services.call import Call, SnapshotBehind
 from lakewarden_server.services.paging import page_size_of
 from lakewarden_server.storage import audit
 from lakewarden_server.storage.audit import ChainHead
@@ -28,9 +28,11 @@ class AuditService:
         self, request: pb.ListAuditRecordsRequest, call: Call
     ) -> pb.ListAuditRecordsResponse:
         """Lists both logs as one."""
-        list_name = f"audit/{_filters(request)}"
+        metastore_id = _limited_to(call)
+        # A token of the whole list goes on with nothing else: whoever stops being account admin begins anew.
+        list_name = f"audit/{metastore_id}/{_filters(request)}"
         size = page_size_of(request.page_size)
-        wanted = _wanted(request, call, list_name)
+        wanted = _wanted(request, call, list_name, metastore_id=metastore_id)
         rows = audit_records.find(call.uow.connection, wanted, limit=size + 1)
         page, more = rows[:size], len(rows) > size
         token = call.pager.write(list_name, written(audit_records.position(page[-1]))) if more else ""
@@ -62,7 +64,17 @@ class AuditService:
         return replay.replay(request, call)
 
 
-def _wanted(request: pb.ListAuditRecordsRequest, call: Call, list_name: str) -> Wanted:
+def _limited_to(call: Call) -> str:
+    """The metastore whose records alone the caller may see; empty for who sees all."""
+    if call.decider.operation(call.caller.id, call.workspace_id, "audit.list_all", call.objects).allowed:
+        return ""
+    # The rule let the call in as the admin of this metastore; without one there would be no limit, so nothing is shown.
+    if not call.metastore_id:
+        raise SnapshotBehind
+    return call.metastore_id
+
+
+def _wanted(request: pb.ListAuditRecordsRequest, call: Call, list_name: str, *, metastore_id: str) -> Wanted:
     workspace = call.snapshot.child(ACCOUNT_ID, "WORKSPACE", name_key(request.workspace))
     return Wanted(
         start_time=validation.optional_time(request, "start_time"),
@@ -75,6 +87,7 @@ def _wanted(request: pb.ListAuditRecordsRequest, call: Call, list_name: str) -> 
         workspace_ids=(workspace.id if workspace else request.workspace,) if request.workspace else (),
         outcome=pb.AuditRecord.Outcome.Name(request.outcome) if request.outcome else "",
         request_id=request.request_id.lower(),
+        metastore_id=metastore_id,
         oldest_first=request.oldest_first,
         after=read(call.pager.read(list_name, request.page_token)) if request.page_token else None,
     )

@@ -9,9 +9,9 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, or_, select
 
-from lakewarden_server.entities import AuditLog, DecisionLog
+from lakewarden_server.entities import AuditLog, DecisionLog, Securable
 
 CHANGE, DECISION = 0, 1
 """Which log a row is of; of two rows of one time the change comes first."""
@@ -42,6 +42,8 @@ class Wanted:
     workspace_ids: tuple[str, ...] = ()
     outcome: str = ""
     request_id: str = ""
+    metastore_id: str = ""
+    """Only what is about this metastore or something in it, deleted or not; its workspaces belong to the account."""
     oldest_first: bool = False
     after: Position | None = None
     """Begin behind this row."""
@@ -89,6 +91,8 @@ def _conditions(wanted: Wanted, table: FromClause, log: int) -> Iterator[ColumnE
         )
     if wanted.objects:
         yield or_(*(_is_about(table, name) for name in wanted.objects))
+    if wanted.metastore_id:
+        yield c.object_id.in_(_inside(wanted.metastore_id))
     if wanted.workspace_ids:
         yield c.workspace_id.in_(wanted.workspace_ids)
     if wanted.action:
@@ -116,6 +120,12 @@ def _is_about(table: FromClause, name: str) -> ColumnElement[bool]:
     return or_(
         c.object_name == name, c.object_id == name, c.object_name.startswith(f"{name}.", autoescape=True)
     )
+
+
+def _inside(metastore_id: str) -> Select[Any]:
+    """Ids of a metastore and of everything that is or was in it."""
+    c = Securable.__table__.c
+    return select(c.id).where(c.metastore_id == metastore_id, c.kind != "WORKSPACE")
 
 
 def _does(table: FromClause, action: str) -> ColumnElement[bool]:
