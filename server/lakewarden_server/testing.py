@@ -42,11 +42,22 @@ class EmbeddedServer:
 
     def __init__(self, app: App, admin_token: str) -> None:
         self.app = app
-        self.endpoint = f"127.0.0.1:{app.port}"
         self.admin_token = admin_token
         self._tokens: dict[str, str] = {}
         self._clients = ExitStack()
         self.workspace: str | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """Host and port of the running server."""
+        return f"127.0.0.1:{self.app.port}"
+
+    def restart(self) -> None:
+        """Stops the server and starts another one on its database and key file; clients from before are closed."""
+        self.close_clients()
+        self.app.stop()
+        self.app = App(self.app.settings)
+        self.app.start()
 
     def client(self, token: str | None = None, *, workspace: str | None = None) -> Client:
         """A client with the admin's token or the one given, in the embedded workspace or the one named ("" for none)."""
@@ -136,9 +147,9 @@ def serve(
         stack.callback(database.close)
         first = bootstrap(database, keys, admin=ADMIN, kind=TokenKind.PAT, lifetime=TOKEN_LIFETIME)
         app = App(settings, database=database, keys=keys)
-        stack.callback(app.stop)
-        app.start()
         server = EmbeddedServer(app, first.token)
+        stack.callback(lambda: server.app.stop())
+        app.start()
         stack.callback(server.close_clients)
         if workspace:
             server.set_up_workspace()

@@ -116,7 +116,7 @@ def _subject(call: Call) -> str | None:
 def _unseen(access: pb.Access, kind: str, privilege: str) -> str:
     """The same words for what is absent and for what the subject may not see."""
     return (
-        f"{show_privilege(privilege)} denied on {kind.lower()} {access.full_name}: "
+        f"{show_privilege(privilege)} denied on {KINDS[kind].label} {access.full_name}: "
         "it does not exist, or may not be seen from this workspace."
     )
 
