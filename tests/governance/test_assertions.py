@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -92,6 +93,35 @@ def test_outcomes_as_records(run: Run, server: EmbeddedServer, write: Write) -> 
     assert (first["passed"], first["expected"], first["actual"]) == (True, "allow", "allow")
     assert (second["passed"], second["place"]) == (False, "governance.toml:7")
     assert second["fixes"] == [f"GRANT SELECT ON TABLE main.default.salaries TO `{BOB}`"]
+
+
+def test_outcomes_as_junit_xml(run: Run, server: EmbeddedServer, write: Write, tmp_path: Path) -> None:
+    # What somebody wrote into a reason must neither break the report nor pass for a part of it.
+    why = r"<pay&roll> ]]> \u0001 ünï"
+    write(asserts("orders", "allow") + asserts("salaries", "allow", more=f'reason = "{why}"\n'))
+    done = run(server, "test governance.toml --junit report.xml", exits=1)
+    assert (done.out.count("FAILED"), done.err) == (1, "1 passed, 1 failed\n")
+    suites = ElementTree.parse(tmp_path / "report.xml").getroot()
+    (suite,) = suites
+    for element in (suites, suite):
+        assert [element.get(name) for name in ("tests", "failures", "errors")] == ["2", "1", "0"]
+    passed, failed = suite
+    assert (passed.tag, list(passed)) == ("testcase", [])
+    assert passed.get("name") == f"SELECT on table main.default.orders for {BOB} is allow"
+    assert (passed.get("classname"), failed.get("classname")) == ("governance.toml:1", "governance.toml:7")
+    (failure,) = failed
+    assert (failure.tag, failure.get("message")) == ("failure", "expected allow, got deny")
+    assert (failure.text or "").splitlines()[0] == "<pay&roll> ]]> \N{REPLACEMENT CHARACTER} ünï"
+    assert f"fix: GRANT SELECT ON TABLE main.default.salaries TO `{BOB}`" in (failure.text or "")
+
+
+def test_junit_is_written_whether_or_not_there_is_something_to_ask(
+    run: Run, server: EmbeddedServer, write: Write, tmp_path: Path
+) -> None:
+    write("")
+    run(server, "test governance.toml --junit report.xml")
+    assert ElementTree.parse(tmp_path / "report.xml").getroot().get("tests") == "0"
+    run(server, "test governance.toml --junit nowhere/report.xml", exits=74)
 
 
 def test_service_principals_are_asked_about_by_display_name(

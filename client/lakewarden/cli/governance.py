@@ -146,11 +146,17 @@ def apply(
     invocation.note(f"applied {len(comparison.plan.steps)} steps")
 
 
-@click.command("test", cls=Command, example="lakewarden test governance.toml -o jsonl")
+@click.command("test", cls=Command, example="lakewarden test governance.toml --junit report.xml")
 @files_argument
+@click.option(
+    "--junit",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the outcomes there as JUnit XML, for CI.",
+)
 @pass_invocation
 @click.pass_context
-def test(context: click.Context, invocation: Invocation, files: tuple[Path, ...]) -> None:
+def test(context: click.Context, invocation: Invocation, files: tuple[Path, ...], junit: Path | None) -> None:
     """Ask the server every [[assert]] of the files, and show the answers that are not the expected ones.
 
     Exits with 1 when there is one. Asking about others needs the role QUERY_ENGINE in the workspace of each question.
@@ -161,6 +167,10 @@ def test(context: click.Context, invocation: Invocation, files: tuple[Path, ...]
 
     outcomes = list(ask(client, document.assertions))
     failed = [outcome for outcome in outcomes if not outcome.passed]
+    if junit is not None:
+        from lakewarden.governance.junit import write_junit
+
+        write_junit(junit, outcomes)
     if invocation.output == "table":
         for outcome in failed:
             _show_failure(outcome)
