@@ -190,3 +190,21 @@ def test_denial_of_the_visible_names_the_grant_that_helps(
         bob.schemas.create(f"{catalog}.mine")
     assert "CREATE SCHEMA" in failure.error.message
     assert failure.error.metadata["fixes"]
+
+
+def test_everybody_may_use_the_marketplace_of_a_new_metastore_until_that_is_revoked(
+    server: EmbeddedServer, admin: Client, fresh: Fresh
+) -> None:
+    name = fresh("metastore")
+    admin.metastores.create(name)
+    admin.workspaces.create(name, metastore=name, omit_catalog=True)
+    server.token_of("shopper@example.com")
+    admin.grants.grant("USER", "workspace", name, "shopper@example.com")
+    assert [(row.principal, list(row.privileges)) for row in admin.grants.list("metastore", name)] == [
+        ("account users", ["USE_MARKETPLACE_ASSETS"])
+    ]
+    shopper = server.client_as("shopper", workspace=name)
+    asked = ("USE MARKETPLACE ASSETS", "metastore", name)
+    assert shopper.authorization.check(*asked)
+    admin.grants.revoke("USE MARKETPLACE ASSETS", "metastore", name, "account users")
+    assert not shopper.authorization.check(*asked)

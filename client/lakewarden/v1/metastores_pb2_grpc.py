@@ -68,7 +68,7 @@ class MetastoreServiceServicer(object):
     """
 
     def CreateMetastore(self, request, context):
-        """Creates a metastore. Account admins only.
+        """Creates a metastore. Account admins only. `account users` get USE MARKETPLACE ASSETS on it, which can be revoked.
         Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -35,7 +35,7 @@ class MetastoreServiceStub:
     @typing.overload
     def __new__(cls, channel: aio.Channel) -> MetastoreServiceAsyncStub: ...
     CreateMetastore: grpc.UnaryUnaryMultiCallable[metastores_pb2.CreateMetastoreRequest, metastores_pb2.Metastore]
-    """Creates a metastore. Account admins only.
+    """Creates a metastore. Account admins only. `account users` get USE MARKETPLACE ASSETS on it, which can be revoked.
     Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
     """
     GetMetastore: grpc.UnaryUnaryMultiCallable[metastores_pb2.GetMetastoreRequest, metastores_pb2.Metastore]
@@ -59,7 +59,7 @@ class MetastoreServiceAsyncStub(MetastoreServiceStub):
 
     def __init__(self, channel: aio.Channel) -> None: ...
     CreateMetastore: aio.UnaryUnaryMultiCallable[metastores_pb2.CreateMetastoreRequest, metastores_pb2.Metastore]  # type: ignore[assignment]
-    """Creates a metastore. Account admins only.
+    """Creates a metastore. Account admins only. `account users` get USE MARKETPLACE ASSETS on it, which can be revoked.
     Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
     """
     GetMetastore: aio.UnaryUnaryMultiCallable[metastores_pb2.GetMetastoreRequest, metastores_pb2.Metastore]  # type: ignore[assignment]
@@ -86,7 +86,7 @@ class MetastoreServiceServicer(metaclass=abc_1.ABCMeta):
         request: metastores_pb2.CreateMetastoreRequest,
         context: _ServicerContext,
     ) -> typing.Union[metastores_pb2.Metastore, abc.Awaitable[metastores_pb2.Metastore]]:
-        """Creates a metastore. Account admins only.
+        """Creates a metastore. Account admins only. `account users` get USE MARKETPLACE ASSETS on it, which can be revoked.
         Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
         """
 

@@ -10,9 +10,10 @@ from google.protobuf.empty_pb2 import Empty
 
 from lakewarden.v1 import external_metadata_pb2 as pb
 from lakewarden_policy import ACCOUNT_USERS_ID
-from lakewarden_server.entities import ExternalMetadata, Grant
+from lakewarden_server.entities import ExternalMetadata
 from lakewarden_server.services import securables, validation
 from lakewarden_server.services.call import Call
+from lakewarden_server.storage.repositories import grants
 
 ENTITY_TYPE_BYTES_MAX = 255
 COLUMN_NAME_BYTES_MAX = 255
@@ -40,14 +41,8 @@ class ExternalMetadataService:
             url=_web_url(message.url),
             columns=_columns(message.columns),
         )
-        call.uow.session.add(
-            Grant(
-                securable_id=made.id,
-                principal_id=ACCOUNT_USERS_ID,
-                privilege="BROWSE",
-                granted_by=call.caller.id,
-                create_time=call.now,
-            )
+        grants.give(
+            call.uow.session, made.id, ACCOUNT_USERS_ID, ("BROWSE",), by=call.caller.id, time=call.now
         )
         call.uow.session.flush()
         return to_message(made, call)

@@ -5,25 +5,31 @@ from __future__ import annotations
 from google.protobuf.empty_pb2 import Empty
 
 from lakewarden.v1 import metastores_pb2 as pb
-from lakewarden_policy import ACCOUNT_ID
+from lakewarden_policy import ACCOUNT_ID, ACCOUNT_USERS_ID
 from lakewarden_server.core.errors import FailedPrecondition, Reason
 from lakewarden_server.entities import Metastore
 from lakewarden_server.services import securables, validation
 from lakewarden_server.services.call import Call
+from lakewarden_server.storage.repositories import grants
 
 REGION_BYTES_MAX = 255
+DEFAULT_GRANTS = ("USE_MARKETPLACE_ASSETS",)
+"""What `account users` hold on a new metastore until somebody revokes it (semantics 2.1, 3.2)."""
 
 
 class MetastoreService:
     """Implements `lakewarden.v1.MetastoreService`."""
 
     def create_metastore(self, request: pb.CreateMetastoreRequest, call: Call) -> pb.Metastore:
-        """Creates a metastore; its owner, the creator at first, is its metastore admin."""
+        """Creates a metastore; its owner, the creator at first, is its metastore admin, and everybody gets the DEFAULT_GRANTS."""
         region = request.metastore.region
         if len(region.encode()) > REGION_BYTES_MAX:
             raise validation.invalid("region", f"longer than {REGION_BYTES_MAX} bytes")
         metastore = securables.create(call, Metastore, request.metastore, metastore_id=None, region=region)
         metastore.metastore_id = metastore.id
+        grants.give(
+            call.uow.session, metastore.id, ACCOUNT_USERS_ID, DEFAULT_GRANTS, by=call.caller.id, time=call.now
+        )
         call.uow.session.flush()
         return to_message(metastore, call)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lakewarden_policy import READ_WRITE, WORKSPACE_GROUPS, name_key, workspace_group_id
 from lakewarden_server.core.errors import AlreadyExists, FailedPrecondition, Reason
-from lakewarden_server.entities import Grant, Principal, Workspace, WorkspaceBinding
+from lakewarden_server.entities import Principal, Workspace, WorkspaceBinding
 from lakewarden_server.services import securables
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.catalogs import add_catalog
@@ -91,16 +91,7 @@ def add_workspace_catalog(call: Call, workspace: Workspace, metastore_id: str) -
     session.add(WorkspaceBinding(securable_id=catalog.id, workspace_id=workspace.id, type=READ_WRITE))
     users = workspace_group_id(workspace.id, "users")
     for securable_id, privileges in ((catalog.id, CATALOG_GRANTS), (schema.id, SCHEMA_GRANTS)):
-        for privilege in privileges:
-            session.add(
-                Grant(
-                    securable_id=securable_id,
-                    principal_id=users,
-                    privilege=privilege,
-                    granted_by=call.caller.id,
-                    create_time=call.now,
-                )
-            )
+        grants.give(session, securable_id, users, privileges, by=call.caller.id, time=call.now)
 
 
 def group_name(workspace_name: str, role: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,6 +14,28 @@ from lakewarden_server.entities import Grant
 def find(session: Session, securable_id: str, principal_id: str, privilege: str) -> Grant | None:
     """The direct grant, if there is one."""
     return session.get(Grant, (securable_id, principal_id, privilege))
+
+
+def give(
+    session: Session,
+    securable_id: str,
+    principal_id: str,
+    privileges: Iterable[str],
+    *,
+    by: str,
+    time: datetime,
+) -> None:
+    """Adds what something comes with when it is made: grants without an end, which nobody can hold yet."""
+    for privilege in privileges:
+        session.add(
+            Grant(
+                securable_id=securable_id,
+                principal_id=principal_id,
+                privilege=privilege,
+                granted_by=by,
+                create_time=time,
+            )
+        )
 
 
 def of_securable(session: Session, securable_id: str, *, principal_id: str | None = None) -> Sequence[Grant]:
