@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lakewarden._authorization import Denial, PlanAnswer, PlanRelation, Verdict
+    from lakewarden._authorization import Denial, PlanAnswer, PlanFunction, PlanRelation, Verdict
     from lakewarden._client import Client
     from lakewarden._errors import (
         Aborted,
@@ -43,6 +43,7 @@ __all__ = [
     "NotFound",
     "PermissionDenied",
     "PlanAnswer",
+    "PlanFunction",
     "PlanRelation",
     "ResourceExhausted",
     "Unauthenticated",
@@ -55,6 +56,7 @@ _HOMES = {
     "Client": "lakewarden._client",
     "Denial": "lakewarden._authorization",
     "PlanAnswer": "lakewarden._authorization",
+    "PlanFunction": "lakewarden._authorization",
     "PlanRelation": "lakewarden._authorization",
     "Verdict": "lakewarden._authorization",
 }

@@ -69,6 +69,15 @@ class PlanRelation:
 
 
 @dataclass(frozen=True)
+class PlanFunction:
+    """A function as it must be computed for the subject of the plan."""
+
+    parameters: tuple[str, ...]
+    definition: str
+    """DuckDB SQL expression over the parameters, whose names stand in quotes."""
+
+
+@dataclass(frozen=True)
 class PlanAnswer:
     """The answer to a whole plan. `max_age_seconds` is how long an engine may start the plan on it; 0 means at once."""
 
@@ -82,6 +91,8 @@ class PlanAnswer:
     """Full name -> column -> SQL expression. The engine shows each in the column's place, or refuses the plan."""
     relations: Mapping[str, PlanRelation] = field(default_factory=dict)
     """Full name -> each view of the plan and what views read, for an engine that expands them."""
+    functions: Mapping[str, PlanFunction] = field(default_factory=dict)
+    """Full name -> each function the plan calls, for an engine that expands them."""
 
     def __bool__(self) -> bool:
         return self.allowed
@@ -237,7 +248,8 @@ class Authorization:
     ) -> PlanAnswer:
         """Decide everything a query plan accesses: allowed only if each access is.
 
-        `capabilities` names what the engine applies itself: `ROW_FILTER`, `COLUMN_MASK`, `VIEW_EXPANSION`.
+        `capabilities` names what the engine applies itself: `ROW_FILTER`, `COLUMN_MASK`, `VIEW_EXPANSION`,
+        `FUNCTION_EXPANSION`.
         """
         wanted = _accesses(accesses)
         request = authorization_pb2.AuthorizePlanRequest(
@@ -266,6 +278,11 @@ class Authorization:
                 relation.full_name: _relation(relation)
                 for _, verdict in answers
                 for relation in verdict.relations
+            },
+            {
+                asked.full_name: PlanFunction(tuple(verdict.function.parameters), verdict.function.definition)
+                for asked, verdict in answers
+                if verdict.HasField("function")
             },
         )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-Privilege = Literal["SELECT", "MODIFY", "CREATE_TABLE"]
-SecurableType = Literal["TABLE", "VIEW", "SCHEMA"]
-CAPABILITIES = ("ROW_FILTER", "COLUMN_MASK", "VIEW_EXPANSION")
+Privilege = Literal["SELECT", "MODIFY", "CREATE_TABLE", "EXECUTE"]
+SecurableType = Literal["TABLE", "VIEW", "SCHEMA", "FUNCTION"]
+CAPABILITIES = ("ROW_FILTER", "COLUMN_MASK", "VIEW_EXPANSION", "FUNCTION_EXPANSION")
 """What a governed connection applies by itself."""
 
 
@@ -67,11 +67,24 @@ class Relation(Protocol):
         """Column -> SQL expression that is shown in its place."""
 
 
+class Function(Protocol):
+    """A function of Lakewarden, as a call of it must be computed."""
+
+    @property
+    def parameters(self) -> Sequence[str]:
+        """Names of its parameters in order."""
+
+    @property
+    def definition(self) -> str:
+        """DuckDB SQL expression over its parameters."""
+
+
 class PlanAnswer(Protocol):
     """The answer for all accesses of one statement, decided at one revision.
 
-    It may also have `row_filters` (full name -> SQL condition), `column_masks` (full name -> column -> SQL expression) and
-    `relations` (full name -> Relation, of each view and all that it reads). Whatever of it is not understood is a denial.
+    It may also have `row_filters` (full name -> SQL condition), `column_masks` (full name -> column -> SQL expression),
+    `relations` (full name -> Relation, of each view and all that it reads) and `functions` (full name -> Function, of each that is
+    called). Whatever of it is not understood is a denial.
     """
 
     @property

@@ -6,24 +6,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lakewarden._duckdb_access import Access, AccessDenied, PlanAnswer, Relation, denial_message
+from lakewarden._duckdb_access import Access, AccessDenied, Function, PlanAnswer, Relation, denial_message
 from lakewarden._duckdb_parse import server_fold
 from lakewarden._duckdb_rewrite import Rules
 
 
 @dataclass(frozen=True)
 class Demands:
-    """Filters and masks of the tables that were asked for, and what the views are made of, by folded full name."""
+    """Filters and masks of the tables that were asked for, and what views and functions are made of, by folded full name."""
 
     rules: Mapping[str, Rules]
     views: Mapping[str, Relation]
+    functions: Mapping[str, Function]
 
     def of(self, full_name: str) -> Rules:
         """The rules of a table that was asked for."""
         return self.rules.get(server_fold(full_name), Rules())
 
+    def function(self, full_name: str) -> Function:
+        """What a function that was asked for computes. Raises AccessDenied."""
+        found = self.functions.get(server_fold(full_name))
+        if found is None:
+            raise AccessDenied(f"the answer does not say what {full_name} computes")
+        return found
 
-NOTHING = Demands({}, {})
+
+NOTHING = Demands({}, {}, {})
 
 
 def demands(answer: PlanAnswer, accesses: Sequence[Access], *, subject: str | None) -> Demands:
@@ -40,7 +48,7 @@ def demands(answer: PlanAnswer, accesses: Sequence[Access], *, subject: str | No
         if not isinstance(row_filter, str) or not isinstance(column_masks, Mapping):
             raise _not_understood("row_filters or column_masks")
         rules[name] = Rules(row_filter, column_masks)
-    return Demands(rules, _by_name(answer, "relations", None))
+    return Demands(rules, _by_name(answer, "relations", None), _by_name(answer, "functions", asked))
 
 
 def _by_name(answer: PlanAnswer, demand: str, asked: set[str] | None) -> dict[str, Any]:

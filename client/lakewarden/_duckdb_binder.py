@@ -144,6 +144,13 @@ def _scans(node: Mapping[str, Any], mark: str, *, marked: bool) -> Iterator[Scan
         yield from _scans(child, mark, marked=below)
 
 
+def check_governable(name: Name) -> None:
+    """Raises StatementRefused where a part cannot be a name of Lakewarden's, or is one of another thing there."""
+    unusual = next((part for part in name if _is_ungovernable(part)), None)
+    if unusual is not None:
+        raise StatementRefused(f"{unusual!r} cannot be the name of a governed table or function")
+
+
 def _is_ungovernable(part: str) -> bool:
     """Whether a part cannot name a governed table: forbidden characters, or a name the server takes for another one.
 
@@ -164,9 +171,7 @@ class TableResolver:
     def resolve(self, names: frozenset[Name]) -> dict[Name, Table]:
         """The table of each name, existing or not. Refuses views, temporary and system tables."""
         for name in names:
-            unusual = next((part for part in name if _is_ungovernable(part)), None)
-            if unusual is not None:
-                raise StatementRefused(f"{unusual!r} cannot be the name of a governed table")
+            check_governable(name)
         listed = self._listed({name[-1] for name in names})
         return {name: self._resolve_one(name, listed) for name in names}
 
@@ -199,6 +204,20 @@ class TableResolver:
                 return found
         return wanted
 
+    def is_function_of_ours(self, name: Name, own: frozenset[str]) -> bool:
+        """Whether a call by three names is of Lakewarden's functions; `own` are the names of DuckDB's.
+
+        DuckDB also reads `people.ssn.lower()` as a call of its own function on a column, where `people.ssn` is no schema.
+        """
+        database, schema, function = map(ascii_fold, name)
+        if database in _SYSTEM_DATABASES:
+            return False
+        return function not in own or (database, schema) in self._schemas()
+
+    def _schemas(self) -> set[tuple[str, str]]:
+        rows = self._connection.execute("SELECT database_name, schema_name FROM duckdb_schemas()").fetchall()
+        return {(ascii_fold(database), ascii_fold(schema)) for database, schema in rows}
+
     def _qualified(self, name: Name) -> Table:
         """In `x.t`, x is a schema of the current database or a database; if it could be both, nobody guesses."""
         if len(name) == 3:
@@ -207,11 +226,8 @@ class TableResolver:
             return Table(self._database, self._schema, name[0], exists=False)
         if len(name) != 2:
             raise StatementRefused(f"{'.'.join(name)} has too many parts for a table")
-        schemas = self._connection.execute(
-            "SELECT database_name, schema_name FROM duckdb_schemas()"
-        ).fetchall()
         qualifier = ascii_fold(name[0])
-        known = {(ascii_fold(database), ascii_fold(schema)) for database, schema in schemas}
+        known = self._schemas()
         is_schema = (ascii_fold(self._database), qualifier) in known
         is_database = any(database == qualifier for database, _ in known)
         if is_schema and is_database:

@@ -18,6 +18,7 @@ from lakewarden._duckdb_binder import (
     planned_tables,
     sole_statement,
 )
+from lakewarden._duckdb_calls import Call
 from lakewarden._duckdb_parse import Name, ParsedStatement, StatementKind, ascii_fold, server_fold
 from lakewarden._duckdb_rewrite import Lake, Rewriter, quoted
 from lakewarden._duckdb_tokens import called_names, check_called_names, check_characters, tokens
@@ -48,6 +49,10 @@ class Analysis:
     parsed: ParsedStatement
     tables: Mapping[Name, Table]
     target: Table | None
+    calls: tuple[Call, ...] = ()
+    """Of functions of Lakewarden."""
+    is_expanded: bool = False
+    """Whether `sql` is the caller's text with such calls replaced."""
 
     @property
     def reads(self) -> frozenset[Table]:
@@ -57,7 +62,7 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Runnable:
-    """What DuckDB is given: the caller's statement, or one with views, filters and masks put in."""
+    """What DuckDB is given: the caller's statement, or one with functions, views, filters and masks put in."""
 
     statement: duckdb.Statement
     is_rewritten: bool
@@ -94,7 +99,7 @@ class Confirmation:
             confirmed = planned_tables(self._cursor, f"FROM {typed}", None) == {target.key}
         if not confirmed:
             raise StatementRefused("DuckDB's plan uses other tables than those that were asked for")
-        return Runnable(statement, is_rewritten=bool(guarded))
+        return Runnable(statement, is_rewritten=bool(guarded) or analysis.is_expanded)
 
     def _check_exist(self, analysis: Analysis, demanded: Demands) -> None:
         missing = [

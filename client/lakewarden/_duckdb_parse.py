@@ -17,6 +17,8 @@ from lakewarden._duckdb_access import StatementRefused
 
 Name: TypeAlias = tuple[str, ...]
 """A table name of one to three parts as typed, without quotes."""
+FunctionName: TypeAlias = tuple[str, str, str]
+"""Catalog, schema and function as typed, without quotes."""
 
 
 class StatementKind(enum.Enum):
@@ -41,8 +43,21 @@ class TableReference:
 
 
 @dataclass(frozen=True)
+class CallReference:
+    """One call of a function by three names, which begins at the character `start`.
+
+    `is_column` says that it stands by itself among the columns of a result, which would be named after it.
+    """
+
+    name: FunctionName
+    start: int
+    arity: int
+    is_column: bool
+
+
+@dataclass(frozen=True)
 class ParsedStatement:
-    """A statement of an allowed kind, with the tables it reads and the one it writes.
+    """A statement of an allowed kind, with the tables it reads, the one it writes and the functions it calls by three names.
 
     `scans_target` says that DuckDB must look at the written table's rows to do the work: always for UPDATE,
     DELETE and MERGE, and for an INSERT that resolves conflicts. `returns_rows` is about a RETURNING clause.
@@ -53,6 +68,7 @@ class ParsedStatement:
     target: Name | None
     scans_target: bool
     references: tuple[TableReference, ...] = ()
+    calls: tuple[CallReference, ...] = ()
     returns_rows: bool = False
 
 
@@ -102,6 +118,7 @@ def parse_statement(sql: str) -> ParsedStatement:
         target=None if target is None else _table_name(target),
         scans_target=updates_in_place or (kind is StatementKind.INSERT and resolves_conflicts),
         references=tuple(collector.references),
+        calls=tuple(collector.calls),
         returns_rows=bool(root.args.get("returning")),
     )
 
@@ -166,6 +183,20 @@ def _reference(table: exp.Table, name: Name) -> TableReference:
     return TableReference(name, start, end + 1, aliased=bool(table.args.get("alias")))
 
 
+def _call(node: exp.Expression) -> list[CallReference]:
+    """The call of a function by three names, where `node` is one: `a.b.f(x)`, but not `a.b.c.f(x)` or `g(x).f()`."""
+    schema, function = node.this, node.expression
+    if not (isinstance(schema, exp.Dot) and isinstance(function, exp.Anonymous)):
+        return []
+    if not (isinstance(schema.this, exp.Identifier) and isinstance(schema.expression, exp.Identifier)):
+        return []
+    name = (schema.this.name, schema.expression.name, function.name)
+    is_column = isinstance(node.parent, exp.Select | exp.Returning) and node.arg_key == "expressions"
+    return [
+        CallReference(name, schema.this.meta.get("start", -1), len(function.expressions), is_column=is_column)
+    ]
+
+
 @dataclass(frozen=True)
 class _Cte:
     body: exp.Expression
@@ -181,6 +212,7 @@ class _ReadCollector:
     def __init__(self, root: exp.Expression, target: exp.Table | None) -> None:
         self.reads: set[Name] = set()
         self.references: list[TableReference] = []
+        self.calls: list[CallReference] = []
         self._root = root
         self._target = target
         self._walked: set[int] = set()
@@ -195,6 +227,8 @@ class _ReadCollector:
             scope = _extended_scope(with_clause, scope)
         if isinstance(node, exp.Table):
             self._visit_table(node, scope)
+        elif isinstance(node, exp.Dot):
+            self.calls += _call(node)
         for child in node.iter_expressions():
             self.visit(child, scope)
 

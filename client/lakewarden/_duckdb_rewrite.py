@@ -16,6 +16,7 @@ from sqlglot.errors import SqlglotError
 
 from lakewarden._duckdb_access import AccessDenied, Relation, StatementRefused
 from lakewarden._duckdb_binder import Table, TableKey
+from lakewarden._duckdb_expressions import bound_expression
 from lakewarden._duckdb_parse import (
     Name,
     StatementKind,
@@ -32,17 +33,6 @@ ROWS_MAX = 2**63 - 1
 failed cast, would tell values of rows that are filtered out."""
 
 _ALIAS = "governed"
-# What a filter or mask may not hold: it computes on the columns of one row.
-_NOT_OF_ONE_ROW = (
-    exp.Query,
-    exp.Table,
-    exp.AggFunc,
-    exp.Window,
-    exp.Star,
-    exp.Columns,
-    exp.Lambda,
-    exp.Placeholder,
-)
 
 
 @dataclass(frozen=True)
@@ -154,21 +144,11 @@ def _check_place(sql: str, reference: TableReference) -> None:
 
 def _of_row(expression: str, known: set[str]) -> str:
     """A filter or mask with its columns bound to the table it is about, whatever the rest of the statement names."""
-    try:
-        tree = sqlglot.parse_one(expression, dialect="duckdb")
-    except (SqlglotError, RecursionError):
-        raise AccessDenied("the answer demands a filter or mask that cannot be read") from None
-    for node in tree.walk():
-        if isinstance(node, _NOT_OF_ONE_ROW):
-            raise AccessDenied("the answer demands a filter or mask that is no expression over one row")
-        if isinstance(node, exp.Column):
-            if node.table or ascii_fold(node.name) not in known:
-                raise AccessDenied(
-                    f"the answer demands a filter or mask over {node.name}, which DuckDB's table lacks"
-                )
-            node.set("table", exp.to_identifier(_ALIAS))
-            node.this.set("quoted", True)
-    return tree.sql(dialect="duckdb", comments=False)
+
+    def bound(name: str) -> exp.Expr | None:
+        return exp.column(name, table=_ALIAS, quoted=True) if ascii_fold(name) in known else None
+
+    return bound_expression(expression, "a filter or mask", bound)
 
 
 def _as_duckdb(definition: str, dialect: str) -> str:

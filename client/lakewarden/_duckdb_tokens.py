@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -45,10 +45,14 @@ _BLANKS = frozenset(" \t\r\n")
 
 
 class Token(NamedTuple):
-    """A word, or the first character of anything else; `word` is the name without quotes, else empty."""
+    """A word, or the first character of anything else; `word` is the name without quotes, else empty.
+
+    `start` is the position of its first character in the statement.
+    """
 
     text: str
     word: str
+    start: int = 0
 
 
 def check_characters(sql: str) -> None:
@@ -66,7 +70,13 @@ def tokens(sql: str) -> list[Token]:
     """DuckDB's tokens with their text. Raises StatementRefused when DuckDB did not read to the end."""
     encoded = sql.encode()
     starts = [start for start, _ in duckdb.tokenize(sql)]
-    found = [_token(encoded[start:].decode()) for start in starts]
+    found: list[Token] = []
+    rest, read = sql, 0
+    for start in starts:
+        # DuckDB counts bytes.
+        rest = rest[len(encoded[read:start].decode()) :]
+        read = start
+        found.append(_token(rest)._replace(start=len(sql) - len(rest)))
     if found and found[-1].text[0] not in "'$":
         # The tokenizer stops silently at what it cannot read, and what it skips would go unchecked.
         unread = _COMMENTS.sub("", encoded[starts[-1] :].decode().removeprefix(found[-1].text))
@@ -86,13 +96,13 @@ def _token(rest: str) -> Token:
     return Token(rest[:1] if not word else "'", "")
 
 
-def called_names(statement_tokens: list[Token]) -> set[str]:
-    """Every name before an opening parenthesis, folded: all calls, and column lists and types too."""
+def called_names(statement_tokens: list[Token], *, but: Collection[int] = ()) -> set[str]:
+    """Every name before an opening parenthesis, folded: all calls, and column lists and types too; not those that start at `but`."""
     following = statement_tokens[1:]
     return {
         ascii_fold(token.word)
         for token, after in zip(statement_tokens, following, strict=False)
-        if token.word and after.text == "("
+        if token.word and after.text == "(" and token.start not in but
     }
 
 
@@ -113,15 +123,20 @@ def is_denied(name: str) -> bool:
     return name in DENIED_FUNCTIONS or name.startswith(DENIED_FUNCTION_PREFIXES)
 
 
-@cache
 def builtin_functions() -> frozenset[str]:
     """The functions a fresh DuckDB has and that may be called; none of extensions loaded later."""
+    return (own_functions() | TABLE_FUNCTIONS) - DENIED_FUNCTIONS
+
+
+@cache
+def own_functions() -> frozenset[str]:
+    """The functions a fresh DuckDB has outside FROM, those that may not be called among them."""
     with duckdb.connect(":memory:") as pristine:
         rows = pristine.execute(
             "SELECT DISTINCT function_name FROM duckdb_functions()"
             " WHERE function_type IN ('scalar', 'aggregate', 'macro')"
         ).fetchall()
-    return (frozenset(ascii_fold(name) for (name,) in rows) | TABLE_FUNCTIONS) - DENIED_FUNCTIONS
+    return frozenset(ascii_fold(name) for (name,) in rows)
 
 
 def written_name(statement_tokens: list[Token], kind: StatementKind) -> Name:

@@ -7,7 +7,8 @@ a part for embedding, not a boundary against the user of its own process (see do
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -25,22 +26,34 @@ from lakewarden._duckdb_access import (
 from lakewarden._duckdb_answer import NOTHING, Demands, demands
 from lakewarden._duckdb_binder import (
     Parameters,
+    Table,
     TableResolver,
+    check_governable,
     named_tables,
     sole_statement,
     without_quoted_line,
 )
+from lakewarden._duckdb_calls import Call, Expander, located
 from lakewarden._duckdb_confirm import Analysis, Confirmation, Runnable, World
 from lakewarden._duckdb_lock import lock
 from lakewarden._duckdb_parse import (
     Name,
+    ParsedStatement,
     StatementKind,
     ascii_fold,
     parse_statement,
     server_fold,
 )
 from lakewarden._duckdb_rewrite import quoted
-from lakewarden._duckdb_tokens import called_names, check_called_names, check_characters, tokens, written_name
+from lakewarden._duckdb_tokens import (
+    Token,
+    called_names,
+    check_called_names,
+    check_characters,
+    own_functions,
+    tokens,
+    written_name,
+)
 
 __all__ = [
     "Access",
@@ -153,6 +166,8 @@ class GovernedConnection:
         self._has_result = False
         analysis = self._analyze(sql)
         demanded = self._authorize(self._accesses(analysis))
+        if analysis.calls:
+            analysis = self._expanded(analysis, demanded)
         try:
             runnable = Confirmation(self._cursor, self._world).confirm(analysis, demanded, parameters)
             self._run(runnable, parameters)
@@ -172,18 +187,21 @@ class GovernedConnection:
         cursor = self._cursor
         statement = sole_statement(cursor, sql)
         words = tokens(sql)
-        check_called_names(called_names(words), self._world.functions)
         parsed = parse_statement(sql)
+        resolver = TableResolver(cursor, database=self._world.database, schema=self._world.schema)
+        calls = self._calls(parsed, words, resolver)
+        names_seen = called_names(words, but={call.name_start for call in calls})
+        check_called_names(names_seen, self._world.functions)
         if parsed.kind.value != statement.type.name:
             raise StatementRefused(f"the parsers disagree: {parsed.kind.value} or {statement.type.name}")
         if parsed.target is not None and _folded(written_name(words, parsed.kind)) != _folded(parsed.target):
             raise StatementRefused("the parsers disagree about which table is written")
-        named = named_tables(cursor, sql)
+        # DuckDB has no such functions: it is asked when they are replaced.
+        named = None if calls else named_tables(cursor, sql)
         if named is not None and _all_folded(named) != _all_folded(parsed.reads):
             raise StatementRefused(
                 "the parsers disagree about which tables are read, as over a view or a macro"
             )
-        resolver = TableResolver(cursor, database=self._world.database, schema=self._world.schema)
         names = parsed.reads | ({parsed.target} if parsed.target is not None else frozenset())
         resolved = resolver.resolve(names)
         return Analysis(
@@ -192,7 +210,31 @@ class GovernedConnection:
             parsed=parsed,
             tables=resolved,
             target=None if parsed.target is None else resolved[parsed.target],
+            calls=calls,
         )
+
+    def _calls(
+        self, parsed: ParsedStatement, words: Sequence[Token], resolver: TableResolver
+    ) -> tuple[Call, ...]:
+        calls = []
+        for reference in parsed.calls:
+            if resolver.is_function_of_ours(reference.name, own_functions()):
+                check_governable(reference.name)
+                calls.append(located(words, reference, self._world.full_name(Table(*reference.name))))
+        return tuple(calls)
+
+    def _expanded(self, analysis: Analysis, demanded: Demands) -> Analysis:
+        """The statement with functions of Lakewarden put in, checked as if the caller had written it so."""
+        text = Expander(analysis.sql, analysis.calls, demanded.function).expanded()
+        expanded = self._analyze(text)
+        same = (expanded.reads, expanded.target, expanded.parsed.kind) == (
+            analysis.reads,
+            analysis.target,
+            analysis.parsed.kind,
+        )
+        if expanded.calls or not same:
+            raise StatementRefused("the statement is another one with its functions put in")
+        return replace(expanded, is_expanded=True)
 
     def _accesses(self, analysis: Analysis) -> tuple[Access, ...]:
         # What DuckDB does not have may be a view of Lakewarden's.
@@ -200,6 +242,7 @@ class GovernedConnection:
             Access(self._world.full_name(table), "SELECT", "TABLE" if table.exists else "VIEW")
             for table in analysis.reads
         }
+        accesses |= {Access(call.full_name, "EXECUTE", "FUNCTION") for call in analysis.calls}
         if analysis.target is not None:
             name = self._world.full_name(analysis.target)
             if analysis.parsed.kind is StatementKind.CREATE_TABLE_AS:

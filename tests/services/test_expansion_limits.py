@@ -6,12 +6,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlglot import parse_one
 
+import duckdb
 from lakewarden.v1 import authorization_pb2 as pb
 from lakewarden_policy import SqlFunction
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import DeadlineExceeded
-from lakewarden_server.services.expansion import EXPANDED_NODES_MAX, NotExpandable, Session, policy_sql
+from lakewarden_server.services.expansion import (
+    EXPANDED_NODES_MAX,
+    NotExpandable,
+    Session,
+    may_differ,
+    policy_sql,
+)
 from lakewarden_server.services.plan_rules import add_rules
 
 SESSION = Session("bob@example.com", frozenset())
@@ -35,4 +43,32 @@ def test_plan_whose_time_is_over_is_not_decided_on() -> None:
     call: Any = SimpleNamespace(deadline=monotonic() - 1)
     found: Any = SimpleNamespace(kind="TABLE", id="t")
     with pytest.raises(DeadlineExceeded):
-        add_rules(pb.Verdict(), call, found=found, privilege="SELECT", subject="u", capabilities=())
+        add_rules(
+            pb.Verdict(), call, found=found, kind="TABLE", privilege="SELECT", subject="u", capabilities=()
+        )
+
+
+def test_argument_that_may_differ_is_not_written_twice() -> None:
+    """DuckDB's own list of functions that differ; in an argument each is refused where the body uses the parameter twice."""
+    with duckdb.connect() as engine:
+        found = engine.execute(
+            "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability = 'VOLATILE'"
+        ).fetchall()
+    calls = [f"{name}()" for (name,) in found] + [
+        "(SELECT 1)",
+        "row_number() OVER ()",
+        "first(x)",
+        "unknown(x)",
+    ]
+    assert {"random()", "gen_random_uuid()", "uuidv7()"} <= set(calls)
+    for call in calls:
+        assert may_differ(parse_one(f"1 + {call}", dialect="duckdb")), call
+    for call in (
+        "lower(x)",
+        "coalesce(x, 1)",
+        "sum(x)",
+        "x::INT",
+        "is_account_group_member('a')",
+        "current_date",
+    ):
+        assert not may_differ(parse_one(f"1 + {call}", dialect="duckdb")), call

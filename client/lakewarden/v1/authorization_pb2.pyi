@@ -36,6 +36,8 @@ class _EngineCapabilityEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Engin
     """Applies column masks."""
     VIEW_EXPANSION: _EngineCapability.ValueType  # 3
     """Reads a view by putting its definition in its place."""
+    FUNCTION_EXPANSION: _EngineCapability.ValueType  # 4
+    """Calls a function by putting its body in the place of the call."""
 
 class EngineCapability(_EngineCapability, metaclass=_EngineCapabilityEnumTypeWrapper):
     """What an engine can apply by itself to the rows and columns it reads."""
@@ -48,6 +50,8 @@ COLUMN_MASK: EngineCapability.ValueType  # 2
 """Applies column masks."""
 VIEW_EXPANSION: EngineCapability.ValueType  # 3
 """Reads a view by putting its definition in its place."""
+FUNCTION_EXPANSION: EngineCapability.ValueType  # 4
+"""Calls a function by putting its body in the place of the call."""
 
 @typing.final
 class Access(message.Message):
@@ -60,7 +64,9 @@ class Access(message.Message):
     PRIVILEGE_FIELD_NUMBER: builtins.int
     COLUMNS_FIELD_NUMBER: builtins.int
     securable_type: grants_pb2.SecurableType.ValueType
-    """Kind of the securable."""
+    """Kind of the securable. An engine that plans cannot tell all of them apart: SELECT on a TABLE of a plan also means a materialized
+    view or streaming table of that name, whose rows the engine has. SELECT on a VIEW means something the engine has no rows of.
+    """
     full_name: builtins.str
     """Full name, e.g. `main.sales.orders`."""
     privilege: builtins.str
@@ -115,6 +121,7 @@ class Verdict(message.Message):
     ROW_FILTER_FIELD_NUMBER: builtins.int
     COLUMN_MASKS_FIELD_NUMBER: builtins.int
     RELATIONS_FIELD_NUMBER: builtins.int
+    FUNCTION_FIELD_NUMBER: builtins.int
     allowed: builtins.bool
     """Whether the access is allowed."""
     reason: builtins.str
@@ -137,6 +144,10 @@ class Verdict(message.Message):
         or through other views, each once. The engine reads these with no further question, and only through the view.
         """
 
+    @builtins.property
+    def function(self) -> PlanFunction:
+        """In a plan, of an allowed EXECUTE on a function by an engine that expands functions: what to put in the place of a call."""
+
     def __init__(
         self,
         *,
@@ -146,10 +157,39 @@ class Verdict(message.Message):
         row_filter: builtins.str = ...,
         column_masks: abc.Mapping[builtins.str, builtins.str] | None = ...,
         relations: abc.Iterable[PlanRelation] | None = ...,
+        function: PlanFunction | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["function", b"function"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["allowed", b"allowed", "column_masks", b"column_masks", "fixes", b"fixes", "function", b"function", "reason", b"reason", "relations", b"relations", "row_filter", b"row_filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PlanFunction(message.Message):
+    """A function as an engine must compute it for the subject of the plan."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PARAMETERS_FIELD_NUMBER: builtins.int
+    DEFINITION_FIELD_NUMBER: builtins.int
+    definition: builtins.str
+    """DuckDB SQL expression over its parameters, whose names stand in quotes. It reads no tables, functions of Lakewarden are replaced by
+    their bodies, and what it asks about the current user is answered. An argument is to be evaluated once for each call.
+    """
+    @builtins.property
+    def parameters(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names of its parameters in order."""
+
+    def __init__(
+        self,
+        *,
+        parameters: abc.Iterable[builtins.str] | None = ...,
+        definition: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["allowed", b"allowed", "column_masks", b"column_masks", "fixes", b"fixes", "reason", b"reason", "relations", b"relations", "row_filter", b"row_filter"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["definition", b"definition", "parameters", b"parameters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

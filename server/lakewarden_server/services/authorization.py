@@ -78,10 +78,10 @@ def verdict(
     kind = _kind(access)
     privilege = parse_privilege(call, kind, access.privilege)
     subject = _subject(call)
-    found = _resolve(access, kind, call)
+    found = _resolve(access, _kinds_meant(kind, privilege, is_plan=engine is not None), call)
     if subject is not None and found is not None:
         if call.decider.privilege(subject, call.workspace_id, found.id, privilege).allowed:
-            return _allowed(call, found, privilege, subject, engine)
+            return _allowed(call, found, kind, privilege, subject, engine)
         if explain and call.decider.visible(subject, call.workspace_id, found.id):
             explanation = explain_privilege(call.decider, subject, call.workspace_id, found.id, privilege)
             return pb.Verdict(reason=explanation.message, fixes=explanation.statements)
@@ -89,14 +89,20 @@ def verdict(
 
 
 def _allowed(
-    call: Call, found: Securable, privilege: str, subject: str, engine: Collection[int] | None
+    call: Call, found: Securable, kind: str, privilege: str, subject: str, engine: Collection[int] | None
 ) -> pb.Verdict:
     answer = pb.Verdict(allowed=True)
     if engine is None:
         return answer
     try:
         plan_rules.add_rules(
-            answer, call, found=found, privilege=privilege, subject=subject, capabilities=engine
+            answer,
+            call,
+            found=found,
+            kind=kind,
+            privilege=privilege,
+            subject=subject,
+            capabilities=engine,
         )
     except plan_rules.Unenforceable as error:
         name = f"{KINDS[found.kind].label} {call.snapshot.full_name(found.id)}"
@@ -129,11 +135,18 @@ def _kind(access: pb.Access) -> str:
     return _KINDS[access.securable_type]
 
 
-def _resolve(access: pb.Access, kind: str, call: Call) -> Securable | None:
+def _kinds_meant(kind: str, privilege: str, *, is_plan: bool) -> tuple[str, ...]:
+    """The kinds an access may be about: an engine that reads knows of a name only whether it has rows of it."""
+    unsure = is_plan and privilege == "SELECT" and kind in {"TABLE", "VIEW"}
+    return (kind, *plan_rules.STORED_KINDS) if unsure else (kind,)
+
+
+def _resolve(access: pb.Access, kinds: Sequence[str], call: Call) -> Securable | None:
     if not access.full_name:
         raise validation.invalid("full_name", "it is empty")
     try:
-        return call.snapshot.resolve(kind, access.full_name, call.metastore_id)
+        found = (call.snapshot.resolve(kind, access.full_name, call.metastore_id) for kind in kinds)
+        return next((securable for securable in found if securable is not None), None)
     except InvalidName:
         return None
 

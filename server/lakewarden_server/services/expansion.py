@@ -24,6 +24,12 @@ TEXTS_CACHED = 1_024
 # A body with one of these means something else inside another query: names could be captured, rows combined.
 _BOUND_TO_THEIR_PLACE = (exp.Query, exp.Lambda, exp.AggFunc, exp.Window, exp.Star, exp.Table, exp.Columns)
 _CURRENT_USER = (exp.CurrentUser, exp.SessionUser)
+# An argument with one of these may have another value each time it is computed, or is not known to have the same.
+_MAY_DIFFER = (
+    exp.Anonymous, exp.AnonymousAggFunc, exp.AnyValue, exp.ArrayAgg, exp.First, exp.FirstValue, exp.Last, exp.LastValue,
+    exp.Normal, exp.Query, exp.Rand, exp.Randn, exp.Randstr, exp.Seq1, exp.Seq2, exp.Seq4, exp.Seq8, exp.TableSample,
+    exp.Uniform, exp.Uuid, exp.Window, exp.Zipf,
+)  # fmt: skip
 
 
 class NotExpandable(Exception):
@@ -57,6 +63,16 @@ def policy_sql(function: SqlFunction, columns: Sequence[str], session: Session) 
     return _written(body, DIALECT_DEFAULT)
 
 
+def function_sql(
+    function: SqlFunction, snapshot: Snapshot, metastore_id: str | None, session: Session
+) -> str:
+    """What a call of a function computes, over its quoted parameters. Raises NotExpandable."""
+    _refuse_bound(function.body, "its body")
+    parameters = [exp.column(name, quoted=True) for name in function.parameters]
+    tree = _Calls(snapshot, metastore_id).replaced(_applied(function, parameters), depth=0)
+    return _written(_answered(tree, session), DIALECT_DEFAULT)
+
+
 def problem_of_policy(body: str) -> str:
     """Why a body cannot filter or mask, as words that follow «its body»; empty when it can."""
     tree = _parsed(body, DIALECT_DEFAULT)
@@ -73,6 +89,11 @@ def view_sql(view: ViewDefinition, snapshot: Snapshot, metastore_id: str | None,
     """The query of a view with functions of ours replaced by their bodies. Raises NotExpandable."""
     tree = _Calls(snapshot, metastore_id).replaced(_parsed(view.text, view.dialect).copy(), depth=0)
     return _written(_answered(tree, session), view.dialect)
+
+
+def _refuse_bound(body: str, whose: str) -> None:
+    if _is_bound_to_its_place(_parsed(body, DIALECT_DEFAULT)):
+        raise NotExpandable(f"{whose} reads tables or aggregates")
 
 
 def _is_bound_to_its_place(body: Any) -> bool:
@@ -97,6 +118,11 @@ def _applied(function: SqlFunction, arguments: Sequence[Any]) -> Any:
     }
     body = _parsed(function.body, DIALECT_DEFAULT)
     used = [name_key(column.name) for column in body.find_all(exp.Column) if not column.table]
+    for name, argument in by_name.items():
+        if used.count(name) > 1 and may_differ(argument):
+            raise NotExpandable(
+                f"{name} is used several times, and what is given for it may differ each time"
+            )
     sizes = {name: _size(argument) for name, argument in by_name.items()}
     if _size(body) + sum(sizes.get(name, 0) for name in used) > EXPANDED_NODES_MAX:
         raise NotExpandable("it becomes too long")
@@ -110,6 +136,13 @@ def _applied(function: SqlFunction, arguments: Sequence[Any]) -> Any:
         return exp.Paren(this=argument.copy())
 
     return exp.Paren(this=body.copy().transform(replaced, copy=False))
+
+
+def may_differ(argument: Any) -> bool:
+    """Whether computing an argument twice may give two values, as far as sqlglot knows its functions."""
+    return any(
+        isinstance(node, _MAY_DIFFER) and node.name.lower() != GROUP_FUNCTION for node in argument.walk()
+    )
 
 
 def _size(tree: Any) -> int:
@@ -139,8 +172,7 @@ class _Calls:
         function = self._snapshot.functions.get(found.id) if found else None
         if function is None:
             raise NotExpandable(f"there is no function {text}")
-        if _is_bound_to_its_place(_parsed(function.body, DIALECT_DEFAULT)):
-            raise NotExpandable(f"the body of {text} reads tables or aggregates")
+        _refuse_bound(function.body, f"the body of {text}")
         arguments = [self.replaced(argument, depth=depth) for argument in node.expression.expressions]
         if any(isinstance(argument, exp.PropertyEQ | exp.Kwarg) for argument in arguments):
             raise NotExpandable(f"{text} is called with named arguments")

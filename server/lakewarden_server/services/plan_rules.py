@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakewarden.v1 import authorization_pb2 as pb
 from lakewarden.v1 import grants_pb2
-from lakewarden_policy import KINDS, Securable, Snapshot
+from lakewarden_policy import KINDS, RELATIONS, Securable, Snapshot
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import DeadlineExceeded, Reason
 from lakewarden_server.services.call import Call
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 RELATIONS_MAX = 1_000
 _READS = frozenset({"SELECT", "MODIFY", "EXECUTE", "REFRESH", "ALL_PRIVILEGES"})
-_GUARDED_KINDS = frozenset({"TABLE", "VIEW"})
-_READING_KINDS = frozenset({"FUNCTION", "MATERIALIZED_VIEW"})
+STORED_KINDS = ("MATERIALIZED_VIEW", "STREAMING_TABLE")
+"""What an engine cannot tell from a table: relations whose rows it holds."""
+
+_RULED_KINDS = RELATIONS | {"FUNCTION"}
 
 
 class Unenforceable(Exception):
@@ -33,26 +35,34 @@ def add_rules(
     call: Call,
     *,
     found: Securable,
+    kind: str,
     privilege: str,
     subject: str,
     capabilities: Collection[int],
 ) -> None:
-    """Completes the verdict of an allowed access. Raises Unenforceable, and DeadlineExceeded for a plan that takes too long."""
+    """Completes the verdict of an allowed access; `kind` is what the engine took it for.
+
+    Raises Unenforceable, and DeadlineExceeded for a plan that takes too long.
+    """
     if monotonic() >= call.deadline:
         raise DeadlineExceeded(
             Reason.DEADLINE_PASSED, "The deadline passed before the plan was decided: ask about less at once."
         )
-    if privilege not in _READS or found.kind not in _GUARDED_KINDS | _READING_KINDS:
+    if privilege not in _READS or found.kind not in _RULED_KINDS:
         return
     rules = _Rules(call.snapshot, call.metastore_id, subject, capabilities)
-    if found.kind in _READING_KINDS:
-        # Whoever may SELECT from a materialized view reads rows that are stored already.
-        if privilege != "SELECT":
-            rules.refuse_guarded(found)
-    elif found.kind == "TABLE":
-        rules.add_policies(verdict, found.id)
-    else:
+    if found.kind == "FUNCTION":
+        rules.refuse_guarded(found)
+        rules.add_function(verdict, found)
+    elif found.kind == "VIEW":
         verdict.relations.extend(rules.relations(found))
+    elif found.kind == "MATERIALIZED_VIEW" and privilege != "SELECT":
+        rules.refuse_guarded(found)
+    elif kind == "VIEW":
+        # Its text must not stand in for its rows: SELECT is on what its owner stored, at the time it was stored (semantics 3.3).
+        raise Unenforceable("its rows are stored, and this engine does not have them")
+    else:
+        rules.add_policies(verdict, found.id)
 
 
 class _Rules:
@@ -91,6 +101,22 @@ class _Rules:
             if found.kind != "FUNCTION":
                 yield self._relation(found)
 
+    def add_function(self, verdict: pb.Verdict, function: Securable) -> None:
+        """Writes into a verdict what a function computes, for an engine that puts it in the place of the call."""
+        from lakewarden_server.services.expansion import NotExpandable, function_sql
+
+        if pb.FUNCTION_EXPANSION not in self._capabilities:
+            return
+        found = self._snapshot.functions.get(function.id)
+        if found is None:
+            raise Unenforceable("it has no body")
+        try:
+            definition = function_sql(found, self._snapshot, self._metastore_id, self._session())
+        except NotExpandable as error:
+            raise Unenforceable(f"it cannot be put into a query: {error}") from None
+        verdict.function.parameters.extend(found.parameters)
+        verdict.function.definition = definition
+
     def refuse_guarded(self, running: Securable) -> None:
         """Raises Unenforceable where a function or refresh reads a guarded table: no verdict says what to apply inside of it."""
         if any(self._is_guarded(found.id) for found in self._reached(running)):
@@ -106,7 +132,7 @@ class _Rules:
         )
         if found.kind == "VIEW":
             self._add_definition(message, found)
-        elif found.kind == "TABLE":
+        else:
             self.add_policies(message, found.id)
         return message
 
