@@ -53,7 +53,23 @@ def located(words: Sequence[Token], reference: CallReference, full_name: str) ->
         raise StatementRefused(f"the parsers disagree about a call of {'.'.join(reference.name)}")
     *arguments, (_, closing) = spans
     name_start = words[first + 4].start
-    return Call(full_name, reference.start, name_start, closing, tuple(arguments), reference.is_column)
+    return Call(
+        full_name,
+        reference.start,
+        name_start,
+        closing,
+        tuple(arguments),
+        reference.start in reference.columns,
+    )
+
+
+def check_named(references: Sequence[CallReference]) -> None:
+    """Raises StatementRefused for a column that DuckDB would name after a body: it may hold bodies of functions the caller cannot see."""
+    starts = {reference.start for reference in references}
+    for reference in references:
+        if not starts.issuperset(reference.columns):
+            name = ".".join(reference.name)
+            raise StatementRefused(f"a column computed from {name}() needs a name: write AS after it")
 
 
 def _argument_spans(words: Sequence[Token], first: int) -> list[tuple[int, int]] | None:

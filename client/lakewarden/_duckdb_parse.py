@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import string
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -46,13 +46,14 @@ class TableReference:
 class CallReference:
     """One call of a function by three names, which begins at the character `start`.
 
-    `is_column` says that it stands by itself among the columns of a result, which would be named after it.
+    `columns` are the columns of results without AS that it stands in, which DuckDB would name after the text: where each begins when
+    it is such a call itself, and -1 for any other.
     """
 
     name: FunctionName
     start: int
     arity: int
-    is_column: bool
+    columns: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -191,10 +192,24 @@ def _call(node: exp.Expression) -> list[CallReference]:
     if not (isinstance(schema.this, exp.Identifier) and isinstance(schema.expression, exp.Identifier)):
         return []
     name = (schema.this.name, schema.expression.name, function.name)
-    is_column = isinstance(node.parent, exp.Select | exp.Returning) and node.arg_key == "expressions"
-    return [
-        CallReference(name, schema.this.meta.get("start", -1), len(function.expressions), is_column=is_column)
-    ]
+    return [CallReference(name, _start(node), len(function.expressions), tuple(_unnamed_columns(node)))]
+
+
+def _start(call: exp.Expr) -> int:
+    start: int = next(call.find_all(exp.Identifier, bfs=False)).meta.get("start", -1)
+    return start
+
+
+def _unnamed_columns(node: exp.Expr) -> Iterator[int]:
+    child, parent = node, node.parent
+    while parent is not None:
+        if isinstance(parent, exp.Select | exp.Returning) and child.arg_key == "expressions":
+            if not isinstance(child, exp.Alias | exp.Aliases | exp.Star):
+                is_call = isinstance(child, exp.Dot) and isinstance(child.expression, exp.Anonymous)
+                yield _start(child) if is_call else -1
+        elif isinstance(parent, exp.Pivot):
+            yield -1
+        child, parent = parent, parent.parent
 
 
 @dataclass(frozen=True)

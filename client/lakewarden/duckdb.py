@@ -33,7 +33,7 @@ from lakewarden._duckdb_binder import (
     sole_statement,
     without_quoted_line,
 )
-from lakewarden._duckdb_calls import Call, Expander, located
+from lakewarden._duckdb_calls import Call, Expander, check_named, located
 from lakewarden._duckdb_confirm import Analysis, Confirmation, Runnable, World
 from lakewarden._duckdb_lock import lock
 from lakewarden._duckdb_parse import (
@@ -216,12 +216,14 @@ class GovernedConnection:
     def _calls(
         self, parsed: ParsedStatement, words: Sequence[Token], resolver: TableResolver
     ) -> tuple[Call, ...]:
-        calls = []
-        for reference in parsed.calls:
-            if resolver.is_function_of_ours(reference.name, own_functions()):
-                check_governable(reference.name)
-                calls.append(located(words, reference, self._world.full_name(Table(*reference.name))))
-        return tuple(calls)
+        own = own_functions()
+        ours = [found for found in parsed.calls if resolver.is_function_of_ours(found.name, own)]
+        for reference in ours:
+            check_governable(reference.name)
+        check_named(ours)
+        return tuple(
+            located(words, reference, self._world.full_name(Table(*reference.name))) for reference in ours
+        )
 
     def _expanded(self, analysis: Analysis, demanded: Demands) -> Analysis:
         """The statement with functions of Lakewarden put in, checked as if the caller had written it so."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -40,6 +38,8 @@ FUNCTIONS: dict[str, tuple[list[str], str, str]] = {
     "lake.main.asks": (["v INTEGER"], "VARCHAR", "getenv('HOME')"),
     "lake.main.quotes": (["v VARCHAR"], "VARCHAR", "v || '''; DROP TABLE people; --'"),
     "lake.main.hidden": (["v INTEGER"], "INTEGER", "v"),
+    "lib.fns.salt": (["v VARCHAR"], "VARCHAR", "md5(v || 'pepper-secret')"),
+    "lake.main.salted": (["v VARCHAR"], "VARCHAR", "left(lib.fns.salt(v), 4)"),
     "lake.main.reads": (["v INTEGER"], "VARCHAR", "(SELECT max(ssn) FROM lake.main.vault WHERE id > v)"),
     "lake.main.deeper": (["v INTEGER"], "VARCHAR", "lake.main.reads(v)"),
 }  # fmt: skip
@@ -75,7 +75,7 @@ def _grant(admin: Client, name: str) -> None:
     admin.grants.grant("CREATE TABLE", "schema", "lake.main", name)
     for table in ("people", "sink"):
         admin.grants.grant(["SELECT", "MODIFY"], "table", f"lake.main.{table}", name)
-    for function in FUNCTIONS.keys() - {"lake.main.hidden"}:
+    for function in FUNCTIONS.keys() - {"lake.main.hidden", "lib.fns.salt"}:
         admin.grants.grant("EXECUTE", "function", function, name)
 
 
@@ -103,27 +103,27 @@ CALLS = {
     "SELECT lake.main.pair(people.y, (SELECT x)) FROM people WHERE id = 1": [(20010,)],
     "SELECT lake.main.pair(governed_arguments, governed_arguments + id) FROM people WHERE id = 1": [(7008,)],
     "SELECT lake.main.pair(governed_arguments.x, 0 + governed_arguments.y) FROM people AS governed_arguments WHERE id = 1": [(10020,)],
-    "SELECT list_transform([1, 2], lambda governed_arguments: lake.main.pair(governed_arguments, governed_arguments + 1))": [([1002, 2003],)],
-    "SELECT list_transform([1], lambda x: lake.main.pair(x, x))": [([1001],)],
+    "SELECT list_transform([1, 2], lambda governed_arguments: lake.main.pair(governed_arguments, governed_arguments + 1)) AS l": [([1002, 2003],)],
+    "SELECT list_transform([1], lambda x: lake.main.pair(x, x)) AS l": [([1001],)],
     # A mask stays in the place of its column, whoever calls what on it.
     "SELECT lib.fns.tail(ssn), lib.fns.tail('x' || ssn) FROM people WHERE id = 1": [("11", "11")],
-    "SELECT lake.main.lower(ssn), lower(ssn), people.ssn.upper(), lake.main.lower('A').upper() FROM people WHERE id = 1": [("ours 11", "11", "11", "OURS A")],
+    "SELECT lake.main.lower(ssn), lower(ssn), people.ssn.upper(), lake.main.lower('A').upper() AS u FROM people WHERE id = 1": [("ours 11", "11", "11", "OURS A")],
     "SELECT lake.main.quotes('it''s'), lake.main.quotes(e'\\x41' || $$b,)$$)": [("it's'; DROP TABLE people; --", "Ab,)'; DROP TABLE people; --")],
     "SELECT id FROM people WHERE lake.main.itself(id) = 2": [(2,)],
     "SELECT id FROM people ORDER BY lake.main.pair(-id, 0), lake.main.itself(9)": [(2,), (1,)],
-    "SELECT lake.main.itself(max(id)), lake.main.itself(count(*)), lake.main.itself(sum(id) + 1)::INT FROM people GROUP BY lake.main.itself(1)": [(2, 2, 4)],
+    "SELECT lake.main.itself(max(id)), lake.main.itself(count(*)), lake.main.itself(sum(id) + 1)::INT AS s FROM people GROUP BY lake.main.itself(1)": [(2, 2, 4)],
     "SELECT lake.main.itself(x % 2 + 1), count(*) FROM people GROUP BY lake.main.itself(x % 2 + 1)": [(1, 2)],
     "SELECT lake.main.itself(row_number() OVER (ORDER BY id DESC)) FROM people ORDER BY id": [(2,), (1,)],
     "SELECT a.id FROM people a JOIN people b ON lake.main.pair(a.id, b.id + 0) = 1002": [(1,)],
     "SELECT v FROM people, LATERAL (SELECT lake.main.pair(people.id, people.x + 1) AS v) ORDER BY v": [(1011,), (2031,)],
-    "SELECT (SELECT lake.main.itself(people.id + 1)) FROM people ORDER BY id": [(2,), (3,)],
+    "SELECT (SELECT lake.main.itself(people.id + 1)) AS v FROM people ORDER BY id": [(2,), (3,)],
     "WITH lake AS (SELECT 5 AS main), pair AS (SELECT 6 AS x) SELECT lake.main.pair(lake.main, pair.x) FROM lake, pair": [(5006,)],
     "WITH itself AS (SELECT lake.main.itself(id) AS v FROM people) SELECT lake.main.itself(v + v) FROM itself ORDER BY 1": [(2,), (4,)],
     "SELECT lake.main.pair(id, id + 1) FROM people AS lake(id) WHERE id = 1": [(1002,)],
     "SELECT lake.main.itself(NULL), lake.main.itself(NULL + 1)": [(None, None)],
     "SELECT lake.main.itself(v) FROM (VALUES (1), (2)) t(v) UNION SELECT lake.main.itself(3) ORDER BY 1": [(1,), (2,), (3,)],
     "SELECT lake.main.itself((SELECT max(id) FROM people) + 0)": [(2,)],
-    "SELECT sum(id) FILTER (lake.main.itself(id) > 1) FROM people": [(2,)],
+    "SELECT sum(id) FILTER (lake.main.itself(id) > 1) AS s FROM people": [(2,)],
     "SELECT lake.main.who()": [(ANN,)],
 }  # fmt: skip
 
@@ -154,7 +154,7 @@ def test_argument_is_computed_once_for_each_call(
         assert ann.execute(sql.format(argument)).fetchall() == [(True,)]
     assert raw.execute("SELECT DISTINCT random() = random() FROM range(1000)").fetchall() == [(False,)]
     values = ann.execute(
-        "SELECT count(DISTINCT lake.main.itself(CAST(random() * 1000000 AS INT))) FROM range(100)"
+        "SELECT count(DISTINCT lake.main.itself(CAST(random() * 1000000 AS INT))) AS n FROM range(100)"
     )
     assert values.fetchall()[0][0] > 90, "once for each row, not once for all"
 
@@ -181,6 +181,28 @@ def test_body_asks_about_whoever_the_connection_acts_for(
     server.client().groups.update_members("payroll", add=[ANN])
     assert ann.execute(sql).fetchall() == [(f"{ANN}!",)]
     server.client().groups.update_members("payroll", remove=[ANN])
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT lake.main.salted('a')",
+        "SELECT lake.main.salted('a' || ssn), lake.main.lower(lake.main.salted(ssn)) FROM people",
+        "SELECT * FROM (SELECT lake.main.salted(ssn) || 'b' AS s FROM people)",
+        "INSERT INTO sink VALUES (1, 'a') RETURNING lake.main.salted(ssn)",
+        "FROM people SELECT * REPLACE (lake.main.salted(ssn) || 'b' AS ssn)",
+    ],
+)
+def test_names_of_the_result_tell_no_body(ann: GovernedConnection, sql: str) -> None:
+    """The body of a function that another one calls may hold what the caller is not shown, such as a salt."""
+    ann.execute(sql).fetchall()
+    assert "pepper" not in str(ann.description)
+
+
+def test_control_a_name_would_tell_the_body(ann: GovernedConnection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lakewarden.duckdb.check_named", lambda references: None)
+    ann.execute("SELECT lake.main.salted('a') || 'b'").fetchall()
+    assert "pepper" in str(ann.description)
 
 
 def test_accesses_are_asked_for_at_once(ann: GovernedConnection) -> None:
@@ -227,6 +249,15 @@ REFUSED = [
     "SELECT lake.who()",
     "SELECT memory.main.pair(1, 2)",
     "SELECT lake.main.stolen(lake.main.itself(1))",
+    "SELECT lake.main.salted('a') || 'b'",
+    "SELECT * FROM (SELECT lower(lake.main.salted('a' || 'b')))",
+    "SELECT (SELECT lake.main.salted('a'))",
+    "SELECT (SELECT lake.main.salted('a') AS s)",
+    "SELECT lake.main.salted('a').upper()",
+    "SELECT people.ssn.replace(lake.main.salted('a'), 'b') FROM people",
+    "SELECT * FROM people PIVOT (max(lake.main.salted(ssn)), min(id) FOR id IN (1, 2))",
+    "INSERT INTO sink VALUES (1, 'a') RETURNING lake.main.salted(ssn) || 'b'",
+    "CREATE TABLE made AS SELECT lake.main.salted('a') || 'b'",
     "SELECT lake.main.itself(stolen(1))",
     "SELECT lake.main.itself(id.stolen()) FROM people",
     "SELECT people.id.stolen() FROM people",
@@ -298,9 +329,9 @@ def test_recursion_and_size_end(ann: GovernedConnection, server: EmbeddedServer)
             ann.execute("SELECT lake.main.ping(1)")
         with pytest.raises(AccessDenied, match=r"too long|deep"):
             ann.execute("SELECT lake.main.doubled11('x')")
-        assert ann.execute("SELECT length(lake.main.doubled3('x'))").fetchall() == [(16,)]
+        assert ann.execute("SELECT length(lake.main.doubled3('x')) AS n").fetchall() == [(16,)]
         for call in ("lake.main.doubled6('" + "x" * 200 + "')", "lake.main.doubled6('x' || '')"):
-            assert ann.execute(f"SELECT length({call})").fetchall()[0][0] % 128 == 0
+            assert ann.execute(f"SELECT length({call}) AS n").fetchall()[0][0] % 128 == 0
             with pytest.raises(StatementRefused, match="too long with its functions"):
                 ann.execute(f"SELECT {', '.join([call] * 200)}")
         many = ", ".join(["lake.main.itself(1)"] * (CALLS_MAX + 1))
@@ -326,61 +357,3 @@ def test_functions_are_named_by_the_catalog_a_database_stands_for(server: Embedd
                 govern(raw, server.client_as(ANN), catalog_map={"pond": "lib"}).execute(
                     f"SELECT {name}('abc')"
                 )
-
-
-class OneBody:
-    """Allows everything and says one body of every function."""
-
-    def __init__(self, **body: object) -> None:
-        self._body = SimpleNamespace(**body)
-
-    def authorize_plan(self, accesses: Any, *, subject: str | None = None, capabilities: object = ()) -> Any:
-        functions = {name: self._body for name, privilege, _ in accesses if privilege == "EXECUTE"}
-        return SimpleNamespace(allowed=True, denials=(), revision=1, functions=functions)
-
-
-@pytest.mark.parametrize(
-    "definition",
-    [
-        "(SELECT max(ssn) FROM lake.main.vault)",
-        "(SELECT max(ssn) FROM vault WHERE id > v)",
-        "v) FROM vault --",
-        "v), (SELECT ssn FROM vault",
-        "ssn",
-        "people.ssn",
-        'v + "x"',
-        "max(v)",
-        "lake.main.other(v)",
-        "stolen(v)",
-        "getenv('HOME')",
-        "*",
-        "$1",
-        "list_transform([v], x -> x)",
-        "row_number() OVER ()",
-        "",
-    ],
-    ids=repr,
-)
-@pytest.mark.parametrize("argument", ["id", "id + 1"])
-def test_body_that_is_no_expression_over_its_parameters_is_no_permission(
-    raw: duckdb.DuckDBPyConnection, definition: str, argument: str
-) -> None:
-    with pytest.raises((GovernanceError, duckdb.Error)) as refused:
-        govern(raw, OneBody(parameters=["v"], definition=definition)).execute(
-            f"SELECT lake.main.f({argument}) FROM people"
-        ).fetchall()
-    assert "secret" not in str(refused.value)
-
-
-def test_control_a_body_over_its_parameters_is_computed(raw: duckdb.DuckDBPyConnection) -> None:
-    governed = govern(raw, OneBody(parameters=["v"], definition='("v" + 1)'))
-    assert governed.execute("SELECT lake.main.f(id) FROM people ORDER BY 1").fetchall() == [(2,), (3,)]
-
-
-def test_answer_without_a_body_is_no_permission(raw: duckdb.DuckDBPyConnection) -> None:
-    class Silent(OneBody):
-        def authorize_plan(self, accesses: Any, **options: Any) -> Any:
-            return SimpleNamespace(allowed=True, denials=(), revision=1)
-
-    with pytest.raises(AccessDenied, match="does not say what"):
-        govern(raw, Silent()).execute("SELECT lake.main.pair(1, 2)")

@@ -270,6 +270,9 @@ def test_functions_in_views_are_told_as_their_bodies_or_the_view_is_denied(
     assert definition.startswith(
         "SELECT (CONCAT((((ssn))), 'x', (id))) AS x, ((((id)) = 'eu' OR FALSE)) AS n FROM"
     )
+    admin.views.redefine(name, f"SELECT id || main.hr.text(ssn), main.hr.text('a') FROM {people}")
+    definition = _plan(ann, name, kind="VIEW").relations[name].definition
+    assert ' AS "id || main.hr.text(ssn)", ' in definition, "an engine would name it after the body"
     admin.views.redefine(name, f"SELECT main.hr.lookup(id) AS x FROM {people}")
     assert ann.authorization.check("SELECT", "view", name).allowed
     denied = _plan(ann, name, kind="VIEW")

@@ -87,8 +87,21 @@ def problem_of_policy(body: str) -> str:
 
 def view_sql(view: ViewDefinition, snapshot: Snapshot, metastore_id: str | None, session: Session) -> str:
     """The query of a view with functions of ours replaced by their bodies. Raises NotExpandable."""
-    tree = _Calls(snapshot, metastore_id).replaced(_parsed(view.text, view.dialect).copy(), depth=0)
+    tree = _named(_parsed(view.text, view.dialect).copy(), view.dialect)
+    tree = _Calls(snapshot, metastore_id).replaced(tree, depth=0)
     return _written(_answered(tree, session), view.dialect)
+
+
+def _named(tree: Any, dialect: str) -> Any:
+    """The query with columns computed from calls named as they are written: an engine would name them after the bodies."""
+    if any(called_name(node) for pivot in tree.find_all(exp.Pivot) for node in pivot.walk()):
+        raise NotExpandable("a PIVOT calls a function, and would name its columns after the body")
+    for select in reversed([*tree.find_all(exp.Select)]):
+        for item in [*select.expressions]:
+            named = isinstance(item, exp.Alias | exp.Aliases | exp.Star)
+            if not named and any(called_name(node) for node in item.walk()):
+                item.replace(exp.alias_(item.copy(), item.sql(dialect=dialect), quoted=True))
+    return tree
 
 
 def _refuse_bound(body: str, whose: str) -> None:
