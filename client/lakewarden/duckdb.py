@@ -174,6 +174,11 @@ class GovernedConnection:
         except duckdb.CatalogException:
             # DuckDB's own words propose names that are close, whoever may see them.
             raise StatementRefused("the statement names something DuckDB does not have") from None
+        except duckdb.BinderException:
+            if not analysis.is_expanded:
+                raise
+            # DuckDB's own words may quote a body, or one of a nested function that the caller is not shown.
+            raise StatementRefused("DuckDB cannot bind the statement with its functions put in") from None
         self._has_result = True
         return self
 

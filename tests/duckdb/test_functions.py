@@ -199,6 +199,17 @@ def test_names_of_the_result_tell_no_body(ann: GovernedConnection, sql: str) -> 
     assert "pepper" not in str(ann.description)
 
 
+def test_error_of_a_binding_tells_no_body(ann: GovernedConnection) -> None:
+    for sql in (
+        "SELECT id FROM people UNION ALL SELECT id FROM people ORDER BY lake.main.salted('a' || 'b')",
+        "SELECT count(*) FROM people GROUP BY id HAVING lake.main.salted(ssn) = 'a'",
+        "SELECT lake.main.salted(no_such_column) FROM people",
+    ):
+        with pytest.raises(StatementRefused) as refused:
+            ann.execute(sql)
+        assert str(refused.value) == "DuckDB cannot bind the statement with its functions put in"
+
+
 def test_control_a_name_would_tell_the_body(ann: GovernedConnection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lakewarden.duckdb.check_named", lambda references: None)
     ann.execute("SELECT lake.main.salted('a') || 'b'").fetchall()
