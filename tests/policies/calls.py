@@ -97,7 +97,10 @@ def call_in(rng: random.Random, world: World, who: str, place: str, *, kind: str
             "credential": "STORAGE_CREDENTIAL" if kind == "EXTERNAL_LOCATION" else "SERVICE_CREDENTIAL",
         }[name]
         if rng.random() < 0.4 or kind == "EXTERNAL_LOCATION":
-            objects[name] = rng.choice(of_kind(world, wanted, thing["metastore"]))
+            there = of_kind(world, wanted, thing["metastore"])
+            held = {o for o, holder, *_ in world["grants"] if holder == who}
+            likely = [o for o in there if o in held or world["objects"][o]["owner"] == who]
+            objects[name] = rng.choice(likely or there)
     if kind in DEFINED and verb == "create":
         objects["references"] = _references(rng, world, thing["metastore"])
     operation = f"{kind.lower()}.{verb}"

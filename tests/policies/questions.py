@@ -291,13 +291,13 @@ def _below(rng: random.Random, world: World, place: str) -> str:
 # How often each kind of question is asked, so that every kind of rule decides often enough.
 MAKERS: dict[Callable[[random.Random, World], Question | None], float] = {
     _about_a_right: 0.35,
-    _about_running: 0.4,
+    _about_running: 0.43,
     _about_an_ending: 0.05,
     _about_all_privileges: 0.18,
     _about_browsing: 0.06,
     _about_management: 0.07,
-    _about_ownership: 0.05,
-    _about_creation: 0.09,
+    _about_ownership: 0.08,
+    _about_creation: 0.13,
     _about_bindings: 0.21,
     _about_read_only_places: 0.12,
     _about_tables_by_credential: 0.04,

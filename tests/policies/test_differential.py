@@ -14,8 +14,8 @@ from policies.snapshots import ask, operations_of, snapshot_of
 from policies.stock import StockJudge
 from policies.worlds import WORKSPACES, make_world
 
-WORLDS, LONG_WORLDS = 50, 220
-QUESTIONS = 1000
+WORLDS, LONG_WORLDS = 50, 280
+QUESTIONS = 1200
 STOCK_WORLDS = 24
 STOCK_ATOMS_PER_WORLD = 75
 RULE_MIN = 500
