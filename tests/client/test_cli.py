@@ -19,7 +19,7 @@ from lakewarden._config import Profile, ProfileFile, write_profiles
 from lakewarden.cli import main
 from lakewarden.cli._application import COMMANDS, root
 from lakewarden.cli.tables import column_of
-from lakewarden.v1 import authorization_pb2, catalogs_pb2
+from lakewarden.v1 import authorization_pb2, catalogs_pb2, tables_pb2, volumes_pb2
 
 Captured = pytest.CaptureFixture[str]
 
@@ -67,6 +67,7 @@ def test_short_help_in_the_list_has_its_command() -> None:
         "catalog get main --nope",
         "grant SELECT tabel a.b.c bob",
         "grant SELECT,, table a.b.c bob",
+        "grant SELECT table a.b.c bob --for 0s",
         "grants update table a.b.c --json nonsense",
         'grants update table a.b.c --json {"change":[]}',
         'grants update table a.b.c --json {"changes":[{"principal":"p","addd":["SELECT"]}]}',
@@ -372,6 +373,17 @@ def test_object_names_are_completed_from_the_server(wire: WireServer) -> None:
     wire.answers["CatalogService/ListCatalogs"] = lambda *_: catalogs_pb2.ListCatalogsResponse(catalogs=rows)
     assert _complete(wire, "catalog get ma") == ["main", "market"]
     assert "catalog" in _complete(wire, "cat")
+
+
+def test_names_below_a_schema_are_completed_by_what_the_command_is_about(wire: WireServer) -> None:
+    volumes = [volumes_pb2.Volume(full_name=f"main.sales.{name}") for name in ("raw", "ready")]
+    tables = [tables_pb2.Table(full_name="main.sales.refunds")]
+    wire.answers["VolumeService/ListVolumes"] = lambda *_: volumes_pb2.ListVolumesResponse(volumes=volumes)
+    wire.answers["TableService/ListTables"] = lambda *_: tables_pb2.ListTablesResponse(tables=tables)
+    assert _complete(wire, "volume get main.sales.ra") == ["main.sales.raw"]
+    assert _complete(wire, "grant SELECT volume main.sales.r") == ["main.sales.raw", "main.sales.ready"]
+    assert _complete(wire, "table get main.sales.r") == ["main.sales.refunds"]
+    assert _complete(wire, "ls main.sales.r") == ["main.sales.refunds"]
 
 
 def test_completion_of_a_server_that_refuses_is_empty(wire: WireServer) -> None:

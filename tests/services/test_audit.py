@@ -312,3 +312,27 @@ def test_control_a_cut_tail_with_its_head_is_seen_only_by_the_exported_head(rest
     written(restored, cut_the_tail_and_the_head)
     assert audit.verify()
     assert not audit.verify(exported)
+
+
+def test_record_edited_into_nonsense_is_listed_with_what_to_do() -> None:
+    """SQLite keeps any text; the list goes on over what somebody with the file spoiled, in either log."""
+    with serve() as server:
+        admin, bob = server.client(), server.client_as("bob")
+        admin.catalogs.create("main")
+        with pytest.raises(PermissionDenied):
+            bob.catalogs.delete("main")
+        server.app.decisions.flush()
+        before = len(list(admin.audit.list()))
+        with server.app.database.transaction(deadline=monotonic() + 10) as connection:
+            connection.execute(
+                text("UPDATE audit_log SET detail = 'nonsense' WHERE operation = 'catalog.create'")
+            )
+            connection.execute(text("UPDATE decision_log SET objects = 'nonsense', capabilities = '['"))
+            connection.commit()
+        records = list(admin.audit.list())
+        assert len(records) == before
+        (spoiled,) = [record for record in records if record.operation == "catalog.create"]
+        assert spoiled.detail["detail"] == "nonsense"
+        assert "lakewarden audit verify" in spoiled.detail["unreadable"]
+        assert not admin.audit.verify()
+        assert not admin.audit.replay()

@@ -64,11 +64,32 @@ def _plan(
     return answer
 
 
+def test_function_that_guards_is_named_to_who_may_see_it(hr: EmbeddedServer, people: str) -> None:
+    admin, ann = hr.client(), hr.client_as("ann")
+    admin.tables.set_row_filter(people, "main.hr.own", ["region"])
+    admin.tables.set_column_mask(people, "ssn", "main.hr.stars")
+
+    def shown() -> set[tuple[str, str]]:
+        listed = {table.full_name: table for table in ann.tables.list("main.hr")}
+        return {
+            (table.row_filter.function, table.columns[1].mask.function)
+            for table in (ann.tables.get(people), listed[people])
+        }
+
+    assert ann.tables.get(people).HasField("row_filter")
+    assert shown() == {("", "")}
+    with fails("COLUMN_IN_USE", "FAILED_PRECONDITION") as failure:
+        ann.tables.update(people, columns=[COLUMNS[0], *COLUMNS[2:]])
+    assert "stars" not in failure.error.message
+    admin.grants.grant("EXECUTE", "function", "main.hr.stars", ANN)
+    assert shown() == {("", "main.hr.stars")}
+    admin.grants.revoke("EXECUTE", "function", "main.hr.stars", ANN)
+
+
 def test_filter_is_set_shown_and_dropped(hr: EmbeddedServer, people: str) -> None:
     admin = hr.client()
     changed = admin.tables.set_row_filter(people, "MAIN.hr.own", ["REGION"])
     assert (changed.row_filter.function, list(changed.row_filter.columns)) == ("main.hr.own", ["region"])
-    assert hr.client_as("ann").tables.get(people).row_filter == changed.row_filter
     listed = {table.full_name: table for table in admin.tables.list("main.hr")}
     assert listed[people].row_filter == changed.row_filter
     replaced = admin.tables.set_row_filter(people, "main.hr.mine", ["id"], etag=changed.etag)

@@ -79,6 +79,19 @@ def limit_option(decorated: Decorated) -> Decorated:
     )
 
 
+_IN_SCHEMA = {
+    "table": "tables",
+    "view": "views",
+    "materialized_view": "materialized_views",
+    "streaming_table": "streaming_tables",
+    "volume": "volumes",
+    "function": "functions",
+    "model": "models",
+    "registered_model": "models",
+}
+"""The resource of each kind that lies in a schema, as groups of commands and TYPE call it."""
+
+
 def type_argument(decorated: Decorated) -> Decorated:
     """`TYPE`: the kind of a securable."""
     kinds = click.Choice(SECURABLE_TYPES, case_sensitive=False)
@@ -86,7 +99,7 @@ def type_argument(decorated: Decorated) -> Decorated:
 
 
 def name_argument(decorated: Decorated) -> Decorated:
-    """`NAME`: a full name, completed from the server for catalogs, schemas and tables."""
+    """`NAME`: a full name, completed from the server for catalogs, schemas and what lies in them."""
     return click.argument("full_name", metavar="NAME", shell_complete=complete_name)(decorated)
 
 
@@ -166,19 +179,28 @@ def complete_name(
     try:
         # Entered, so that the client is closed with it: click only makes contexts current when commands run.
         with context:
-            names = names_under(invocation.open_client(), incomplete.rpartition(".")[0])
+            path = incomplete.rpartition(".")[0]
+            names = names_under(invocation.open_client(), path, _resource_of(context))
     except LakewardenError:
         return []
     return [CompletionItem(name) for name in names if name.startswith(incomplete)][:COMPLETIONS_MAX]
 
 
-def names_under(client: Client, path: str) -> list[str]:
-    """Full names directly inside a path; the empty path holds the catalogs."""
+def _resource_of(context: click.Context) -> str:
+    """Which of the client's resources a command is about: by its TYPE, else by its group; tables when neither says."""
+    group = context.parent.info_name if context.parent else ""
+    noun = str(context.params.get("securable_type") or group or "").lower()
+    return _IN_SCHEMA.get(noun.replace("-", "_").replace(" ", "_"), "tables")
+
+
+def names_under(client: Client, path: str, resource: str) -> list[str]:
+    """Full names directly inside a path; the empty path holds the catalogs, a schema what `resource` lists."""
     depth = path.count(".") + 1 if path else 0
     if depth == 0:
         return [catalog.full_name for catalog in client.catalogs.list()]
     if depth == 1:
         return [schema.full_name for schema in client.schemas.list(path)]
     if depth == 2:
-        return [table.full_name for table in client.tables.list(path, omit_columns=True)]
+        options = {"omit_columns": True} if resource == "tables" else {}
+        return [found.full_name for found in getattr(client, resource).list(path, **options)]
     return []

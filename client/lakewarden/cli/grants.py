@@ -47,9 +47,14 @@ def grant(
 ) -> None:
     """Grant privileges on a securable to a principal, and show what it holds there now."""
     names = privileges_of(privileges)
-    expire_time = (
-        datetime.now(UTC) + timedelta(seconds=duration_seconds(duration)) if duration is not None else None
-    )
+    expire_time = None
+    if duration is not None:
+        seconds = duration_seconds(duration)
+        if not seconds:
+            raise click.BadParameter(
+                "a grant that ends at once would be none: say how long", param_hint="--for"
+            )
+        expire_time = datetime.now(UTC) + timedelta(seconds=seconds)
     held = invocation.open_client().grants.grant(
         names, securable_type, full_name, principal, expire_time=expire_time, reason=reason
     )

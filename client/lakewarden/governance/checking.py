@@ -61,15 +61,15 @@ def grantable_privileges() -> Mapping[str, tuple[str, ...]]:
 
 def _names(document: Document) -> Iterator[Problem]:
     for row in document.rows.values():
-        problem = _invalid(lambda row=row: _check_name(row.noun, row.name))  # type: ignore[misc]
+        problem = _invalid(_check_name, row.noun, row.name)
         if problem:
             yield Problem(row.place, problem)
 
 
-def _invalid(check_name: Callable[[], object]) -> str:
+def _invalid(check_name: Callable[..., object], *names: str) -> str:
     """What a rule of names says against a name; empty when it accepts it."""
     try:
-        check_name()
+        check_name(*names)
     except InvalidName as error:
         return str(error)
     return ""
@@ -111,7 +111,7 @@ def _bindings(document: Document) -> Iterator[Problem]:
                 binding.place, f"{binding.kind!r} cannot be bound: {_nearest(binding.kind, bindable)}"
             )
         else:
-            problem = _invalid(lambda binding=binding: _check_full_name(binding.kind, binding.object))  # type: ignore[misc]
+            problem = _invalid(_check_full_name, binding.kind, binding.object)
             if problem:
                 yield Problem(binding.place, problem)
     for row in document.rows.values():
@@ -145,7 +145,7 @@ def _access(place: Place, *, kind: str, name: str, privilege: str) -> Iterator[P
         )
     if kind == "account" and name != "account":
         yield Problem(place, 'the object of the kind account is "account"')
-    problem = "" if kind == "account" else _invalid(lambda: _check_full_name(kind, name))
+    problem = "" if kind == "account" else _invalid(_check_full_name, kind, name)
     if problem:
         yield Problem(place, problem)
 
@@ -157,7 +157,7 @@ def _nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
 
 def _principal_form(place: Place, name: str) -> Iterator[Problem]:
     """An application id belongs to one server only, so files name service principals by their display names."""
-    if not _invalid(lambda: validate_application_id(name)):
+    if not _invalid(validate_application_id, name):
         yield Problem(
             place, f"{name} is an application id of one server: write {SERVICE_PRINCIPAL_PREFIX}DISPLAY_NAME"
         )

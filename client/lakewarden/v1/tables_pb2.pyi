@@ -469,7 +469,9 @@ class RowFilter(message.Message):
     FUNCTION_FIELD_NUMBER: builtins.int
     COLUMNS_FIELD_NUMBER: builtins.int
     function: builtins.str
-    """Full name of a function that returns BOOLEAN and whose body uses nothing but its parameters and built-ins."""
+    """Full name of a function that returns BOOLEAN and whose body uses nothing but its parameters and built-ins.
+    Answered empty to who may not see the function; it guards the table all the same.
+    """
     @builtins.property
     def columns(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """The columns it is called with, one for each parameter."""
@@ -495,7 +497,9 @@ class ColumnMask(message.Message):
     FUNCTION_FIELD_NUMBER: builtins.int
     USING_COLUMNS_FIELD_NUMBER: builtins.int
     function: builtins.str
-    """Full name of a function whose body uses nothing but its parameters and built-ins; its first argument is the masked column."""
+    """Full name of a function whose body uses nothing but its parameters and built-ins; its first argument is the masked column.
+    Answered empty to who may not see the function; it guards the column all the same.
+    """
     @builtins.property
     def using_columns(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """The columns of the same table it is called with besides, one for each further parameter; their own masks do not apply to them."""

@@ -14,6 +14,9 @@ from lakewarden_server.services.call import Call
 from lakewarden_server.storage.repositories import audit_records
 from lakewarden_server.storage.repositories.audit_records import CHANGE, Position
 
+UNREADABLE = "unreadable"
+"""The fact that stands in a record whose facts cannot be read."""
+
 
 def written(position: Position) -> str:
     """A position as the key of a page token."""
@@ -59,8 +62,13 @@ def _outcome(stored: str) -> pb.AuditRecord.Outcome.ValueType:
     return dict(pb.AuditRecord.Outcome.items()).get(stored, pb.AuditRecord.OUTCOME_UNSPECIFIED)
 
 
-def _texts(detail: Any) -> Iterator[tuple[str, str]]:
-    """The facts as texts; what is none, because somebody spoiled the record, is shown as it is."""
+def _texts(stored: str | None) -> Iterator[tuple[str, str]]:
+    """The facts as texts; what is none, because somebody spoiled the record, is shown as it is, with what to do about it."""
+    try:
+        detail = audit_records.value(stored)
+    except ValueError:
+        yield UNREADABLE, "this record was edited: run `lakewarden audit verify`"
+        detail = stored
     for key, value in detail.items() if isinstance(detail, dict) else [("detail", detail)]:
         yield key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 

@@ -150,10 +150,18 @@ def _access(row: Any, then: Call) -> bool:
     if (found.id if found else None) != row.object_id:
         raise Differs(f"{row.object_name} was not the object {row.object_id} at that revision")
     try:
-        engine = None if row.capabilities is None else frozenset(row.capabilities)
+        capabilities = _value(row.capabilities)
+        engine = None if capabilities is None else frozenset(capabilities)
         return authorization.verdict(access, then, explain=False, engine=engine).allowed
     except InvalidArgument as error:
         raise Differs(error.message) from None
+
+
+def _value(text: str | None) -> Any:
+    try:
+        return audit_records.value(text)
+    except ValueError:
+        raise Differs("the logged decision was edited and cannot be read") from None
 
 
 def _operations(row: Any, then: Call) -> bool:
@@ -173,7 +181,7 @@ def _operations(row: Any, then: Call) -> bool:
             row.actor_id,
             row.workspace_id,
             f"{noun}.{verb}",
-            row.objects,
+            _value(row.objects),
             selector=selector[0] if selector else None,
         )
         allowed = allowed and decision.allowed

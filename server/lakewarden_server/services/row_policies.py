@@ -89,12 +89,15 @@ def refuse_loss(
 ) -> None:
     """Raises COLUMN_IN_USE when a column that a filter or mask is called with would be gone: nothing would guard its heir."""
     used = (
-        {name_key(name): f"row filter {_name(row_filter.function_id, call)}" for name in row_filter.columns}
+        {
+            name_key(name): f"row filter {_shown(row_filter.function_id, call)}".rstrip()
+            for name in row_filter.columns
+        }
         if row_filter
         else {}
     )
     for mask in masks:
-        text = f"mask {_name(mask.function_id, call)} of column {mask.column_name}"
+        text = " ".join(f"mask {_shown(mask.function_id, call)} of column {mask.column_name}".split())
         used |= {name_key(name): text for name in (mask.column_name, *mask.using)}
     lost = sorted(used.keys() - keys)
     if lost:
@@ -107,12 +110,18 @@ def refuse_loss(
 
 def filter_message(row_filter: RowFilter, call: Call) -> pb.RowFilter:
     """The message of a row filter."""
-    return pb.RowFilter(function=_name(row_filter.function_id, call), columns=row_filter.columns)
+    return pb.RowFilter(function=_shown(row_filter.function_id, call), columns=row_filter.columns)
 
 
 def mask_message(mask: ColumnMask, call: Call) -> pb.ColumnMask:
     """The message of a mask."""
-    return pb.ColumnMask(function=_name(mask.function_id, call), using_columns=mask.using)
+    return pb.ColumnMask(function=_shown(mask.function_id, call), using_columns=mask.using)
+
+
+def _shown(function_id: str, call: Call) -> str:
+    """The function's name for who may see the function, empty for others: that something guards the table is all they learn."""
+    visible = call.decider.visible(call.caller.id, call.workspace_id, function_id)
+    return _name(function_id, call) if visible else ""
 
 
 def _name(function_id: str, call: Call) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, or_, select
+from sqlalchemy import JSON, ColumnElement, Connection, FromClause, Row, Select, Text, and_, cast, or_, select
 
 from lakewarden_server.entities import AuditLog, DecisionLog, Securable
 
@@ -66,12 +67,19 @@ def find(connection: Connection, wanted: Wanted, *, limit: int) -> list[Row[Any]
 def _rows(connection: Connection, wanted: Wanted, log: int, limit: int) -> Iterator[Row[Any]]:
     table: FromClause = _DECISIONS if log == DECISION else _CHANGES
     order = [table.c.time, table.c[_KEYS[log]]]
-    statement = select(table).where(*_conditions(wanted, table, log)).limit(limit)
+    # JSON as its text: a record somebody edited into nonsense is to be listed too, and read by `value`.
+    columns = [cast(c, Text).label(c.name) if isinstance(c.type, JSON) else c for c in table.c]
+    statement = select(*columns).where(*_conditions(wanted, table, log)).limit(limit)
     if wanted.oldest_first:
         statement = statement.order_by(*order)
     else:
         statement = statement.order_by(*(column.desc() for column in order))
     return iter(connection.execute(statement).all())
+
+
+def value(text: str | None) -> Any:
+    """What a JSON column of a listed row holds. Raises ValueError for a record that was edited into nonsense."""
+    return None if text is None else json.loads(text)
 
 
 def _conditions(wanted: Wanted, table: FromClause, log: int) -> Iterator[ColumnElement[bool]]:
