@@ -15,7 +15,7 @@ from lakewarden import Client
 from lakewarden_policy import KINDS, Decider, load_policy
 from lakewarden_server import entities
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.testing import EmbeddedServer, serve
+from lakewarden_server.testing import EmbeddedServer, declare_filled, serve
 
 ROUNDS = 5
 TABLES = 10_000
@@ -131,4 +131,5 @@ def _fill(server: EmbeddedServer) -> Client:
             [{"securable_id": row["id"], **granted} for row in rows[:: TABLES // GRANTED]],
         )
         uow.commit()
+    declare_filled(server.app.database)
     return admin

@@ -22,7 +22,7 @@ from lakewarden.v1 import authorization_pb2 as pb
 from lakewarden_policy import KINDS, load_policy
 from lakewarden_server import entities
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.testing import WORKSPACE, EmbeddedServer, serve
+from lakewarden_server.testing import WORKSPACE, EmbeddedServer, declare_filled, serve
 
 ECHO_METHOD = "bench.Echo/Check"
 ROWS_PER_STATEMENT = 10_000
@@ -93,6 +93,7 @@ def fill(server: EmbeddedServer, size: Size) -> None:
             while chunk := list(islice(iterator, ROWS_PER_STATEMENT)):
                 uow.connection.execute(insert(table), chunk)
         uow.commit()
+    declare_filled(server.app.database)
 
 
 def table_of(entity_class: type[entities.Base]) -> Table:

@@ -45,11 +45,11 @@ class Decision(NamedTuple):
 class Decider:
     """Answers over one policy and one snapshot; safe to share between threads."""
 
-    def __init__(self, policy: Policy, snapshot: Snapshot) -> None:
-        """Compile the matcher against the snapshot's relations."""
+    def __init__(self, policy: Policy, snapshot: Snapshot, *, before: Decider | None = None) -> None:
+        """Compile the matcher against the snapshot's relations; ``before`` decides by the same policy on a snapshot this one came from."""
         self.policy = policy
         self.snapshot = snapshot
-        self.reach = self._build_reach()
+        self.reach: Reach = before.reach.moved(snapshot) if before else self._build_reach()
         self._matches = policy.matcher.bind(self._relations())
         self._sources, self._heights = policy.sources, policy.heights
         self._securables, self._held = snapshot.securables, snapshot.held
@@ -176,7 +176,7 @@ class Decider:
     def _derived(self, name: str, source_id: str) -> str | None:
         """What follows from a bound object: the credential a location is reached with, the metastore a workspace is attached to."""
         if name == "location_credential":
-            return self.snapshot.reached_with.get(source_id)
+            return self.snapshot.reached_with(source_id)
         workspace = self._securables.get(source_id)
         return workspace.metastore_id if workspace else None
 

@@ -65,6 +65,9 @@ RELATIONS: Final = frozenset({"TABLE", "VIEW", "MATERIALIZED_VIEW", "STREAMING_T
 BINDABLE: Final = frozenset({"CATALOG", "EXTERNAL_LOCATION", "STORAGE_CREDENTIAL", "SERVICE_CREDENTIAL"})
 """What can be isolated and bound to workspaces (semantics 4)."""
 
+CONTAINER_KINDS: Final = frozenset(parent for kind in KINDS.values() for parent in kind.parents)
+"""What other objects lie in."""
+
 PRINCIPAL_KINDS: Final = frozenset(kind.name for kind in KINDS.values() if kind.is_principal)
 
 IMPLICIT_PRIVILEGES: Final = frozenset({"OWNER", "SELF"})

@@ -6,6 +6,7 @@ bindings of isolated objects too (semantics 4). What is read-only lets no files 
 
 from __future__ import annotations
 
+import copy
 from enum import Enum
 from typing import Final
 
@@ -47,8 +48,15 @@ class Reach:
         self._snapshot = snapshot
         self._writes_files = policy.writes_files
         self._isolated, self._read_only = snapshot.bindings, snapshot.read_only
-        self._unrestricted = not self._isolated and not self._read_only
         self._metastores: dict[tuple[str, str], str | None] = {}
+
+    def moved(self, snapshot: Snapshot) -> Reach:
+        """The rule over a later snapshot; what was found out about people is kept where it still is so."""
+        later = copy.copy(self)
+        later._snapshot, later._isolated, later._read_only = snapshot, snapshot.bindings, snapshot.read_only
+        if snapshot.closures is not self._snapshot.closures:
+            later._metastores = {}
+        return later
 
     def __call__(self, subject_id: str, workspace_id: str | None, object_id: str, act: str) -> bool:
         """True when nothing but a grant is needed."""
@@ -61,7 +69,9 @@ class Reach:
             and securable.metastore_id
             and self._metastores.get((subject_id, workspace_id)) == securable.metastore_id
         ):
-            return self._unrestricted or self._restricted(workspace_id, object_id, act) is None
+            if not self._isolated and act not in self._writes_files:
+                return True
+            return self._restricted(workspace_id, object_id, act) is None
         return self.obstacle(subject_id, workspace_id, object_id, act) is None
 
     def obstacle(

@@ -47,6 +47,13 @@ class Securable(NamedTuple):
     revision: int
 
 
+class Deleted(NamedTuple):
+    """A deleted table, as a DELETED_TABLE whose key is its id, and until when it can be restored (seconds since the epoch)."""
+
+    securable: Securable
+    expire_time: float
+
+
 class Grant(NamedTuple):
     """A stored grant; ``privilege`` in its stored spelling, ``expire_time`` in seconds since the epoch."""
 

@@ -23,6 +23,7 @@ from lakewarden_server.config import Settings
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.services.tokens import token_row
 from lakewarden_server.storage import Database, create_database
+from lakewarden_server.storage.head import renew_epoch
 from lakewarden_server.storage.migrations import migrate
 from lakewarden_server.storage.template import SqliteTemplate
 
@@ -154,6 +155,13 @@ def serve(
         if workspace:
             server.set_up_workspace()
         yield server
+
+
+def declare_filled(database: Database) -> None:
+    """Tells every server that rows were written past the change log, so that it reads the whole state again."""
+    with database.transaction(deadline=monotonic() + WRITE_SECONDS) as connection:
+        renew_epoch(connection)
+        connection.commit()
 
 
 def _open(url: str | None, home: Path) -> Database:

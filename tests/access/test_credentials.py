@@ -9,6 +9,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from access.rpcs import call, names, offered
 from access.world import World, request_for, rpc_names
+from lakewarden_server.rpc.server import CONNECTION_STREAMS_MAX
 
 GARBAGE_TOKENS = {
     "word": ("garbage", "TOKEN_MALFORMED"),
@@ -45,6 +46,12 @@ def test_rpc_never_answers_bytes_that_are_no_message(world: World, channel: grpc
         answer = call(channel, name, b"\xff\xff\xff\xff", token=token, workspace="workspace")
         assert answer.code != "OK"
         assert "Traceback" not in answer.text
+
+
+def test_unreadable_requests_do_not_block_their_connection(channel: grpc.Channel) -> None:
+    for _ in range(CONNECTION_STREAMS_MAX + 10):
+        answer = call(channel, "lakewarden.v1.SessionService/GetSession", b"\xff\xff")
+        assert (answer.code, answer.reason) == ("INVALID_ARGUMENT", "FIELD_INVALID")
 
 
 @pytest.mark.parametrize("scheme", ["Basic ", "", "Token "])

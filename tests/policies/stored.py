@@ -13,7 +13,7 @@ from lakewarden_policy import ACCOUNT_ID, ACCOUNT_USERS_ID, KINDS, load_policy
 from lakewarden_server import entities
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.storage.unit_of_work import WriteUnit
-from lakewarden_server.testing import ADMIN, EmbeddedServer
+from lakewarden_server.testing import ADMIN, EmbeddedServer, declare_filled
 from policies.snapshots import SORTS, name_of
 from policies.worlds import SYSTEM_GROUPS, WORKSPACES, World
 
@@ -95,6 +95,7 @@ def _revision(server: EmbeddedServer) -> Iterator[tuple[WriteUnit, dict[str, Any
         made = {"create_time": uow.time, "revision": uow.head.revision}
         yield uow, {**made, "created_by": admin.id, "update_time": uow.time, "updated_by": admin.id}
         uow.commit()
+    declare_filled(server.app.database)
 
 
 def _insert(uow: WriteUnit, entity: type[entities.Base], rows: list[dict[str, Any]]) -> None:

@@ -15,11 +15,10 @@ from lakewarden_policy import (
     Policy,
     Row,
     Securable,
-    Snapshot,
     load_policy,
     policy_texts,
 )
-from lakewarden_policy.lookups import Closures
+from lakewarden_policy.lookups import Closures, ReadOnly
 from lakewarden_policy.reach import Reach, Unreached
 from policies.judging import cases
 from policies.snapshots import ask, snapshot_of
@@ -79,25 +78,23 @@ class DirectClosures(Closures):
     """Broken closures: only direct memberships count."""
 
     def __missing__(self, principal_id: str) -> frozenset[str]:
-        if principal_id not in self._snapshot.principals:
+        if principal_id not in self._principals:
             return frozenset()
-        direct = self._snapshot.groups_above(principal_id)
+        direct = self._groups_above(principal_id)
         closure = self[principal_id] = frozenset({principal_id, "account-users", *direct})
         return closure
 
 
 def skips_nested_groups(world: World, now: int) -> Decider:
     snapshot = snapshot_of(world, now=now)
-    snapshot.closures = DirectClosures(snapshot)
+    snapshot.closures = DirectClosures(snapshot.principals, snapshot.groups_above)
     return Decider(load_policy(), snapshot)
 
 
 def skips_workspace_groups(world: World, now: int) -> Decider:
-    class Without(Snapshot):
-        def groups_above(self, principal_id: str) -> tuple[str, ...]:
-            return self.groups_of(principal_id)
-
-    return Decider(load_policy(), snapshot_of(world, Without, now=now))
+    snapshot = snapshot_of(world, now=now)
+    snapshot.closures = Closures(snapshot.principals, snapshot.groups_of)
+    return Decider(load_policy(), snapshot)
 
 
 class IgnoresTheOwner(Decider):
@@ -135,7 +132,7 @@ def changing_operation(before: str, after: str) -> Make:
 
 def forgets_credentials(world: World, now: int) -> Decider:
     snapshot = snapshot_of(world, now=now)
-    snapshot.read_only = {place: why for place, why in snapshot.read_only.items() if place == why}
+    snapshot.read_only = ReadOnly(snapshot.places, {})
     return Decider(load_policy(), snapshot)
 
 

@@ -272,4 +272,4 @@ def test_token_is_found_by_id() -> None:
     snapshot = Snapshot.build(
         Head("e", 1, "n"), principals=[], memberships=[], securables=[], grants=[], tokens=[token]
     )
-    assert snapshot.tokens == {"k1": token}
+    assert dict(snapshot.tokens) == {"k1": token}

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from lakewarden_policy import ACCOUNT_ID
 from lakewarden_server.entities import (
     ColumnMask,
+    ExternalLocation,
     Function,
     Grant,
     GroupMember,
@@ -20,6 +21,7 @@ from lakewarden_server.entities import (
     RowFilter,
     Securable,
     SecurableReference,
+    StorageCredential,
     Token,
     View,
     Workspace,
@@ -295,8 +297,35 @@ def define(walk: Walk, uow: WriteUnit) -> None:
             )  # fmt: skip
 
 
+def change_location(walk: Walk, uow: WriteUnit) -> None:
+    """An external location comes, moves to another place, or goes."""
+    found, store = walk.live(uow, "EXTERNAL_LOCATION"), walk.live(uow, "METASTORE")
+    if (credential := walk.one(uow, StorageCredential)) is not None:
+        credential.read_only = walk.rng.random() < 0.5
+    if found and walk.rng.random() < 0.3:
+        found.deleted_time = uow.time
+    elif found:
+        found.read_only = walk.rng.random() < 0.5
+        found.url = f"s3://moved/{uow.revision}-{walk.rng.randrange(1_000_000)}"
+    elif store:
+        common = {"parent_id": store.id, "metastore_id": store.id, "owner_id": store.owner_id}
+        name = f"l-{uow.revision}-{walk.rng.randrange(1_000_000)}"
+        credential = StorageCredential(
+            id=walk.id(), name=name, name_key=name, identity_type="aws_iam_role", identity={}, **common
+        )
+        location = ExternalLocation(
+            id=walk.id(),
+            name=name,
+            name_key=name,
+            url=f"s3://here/{name}",
+            credential_id=credential.id,
+            **common,
+        )
+        uow.session.add_all([credential, location])
+
+
 CHANGES: tuple[Change, ...] = (
     add_principal, add_principal, rename_or_disable_principal, delete_principal, join_or_leave, grant_or_revoke, grant_or_revoke,
     add_metastore_or_workspace, add_child, add_child, add_view_or_function, redefine_function, rename_transfer_or_attach, delete_securable, undrop,
-    mint_or_revoke_token, bind_or_unbind, define, define,
+    mint_or_revoke_token, bind_or_unbind, define, define, change_location,
 )  # fmt: skip

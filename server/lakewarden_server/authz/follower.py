@@ -11,11 +11,13 @@ import logging
 import threading
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, NoReturn
 
 from lakewarden_policy import Decider, Head, Policy, Snapshot
 from lakewarden_server.authz.past import Past
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.core.errors import Reason, Unavailable
+from lakewarden_server.core.errors import Internal, Reason, Unavailable
+from lakewarden_server.storage import deltas
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.head import nonce_of, renew_epoch
 from lakewarden_server.storage.snapshot import load_snapshot
@@ -24,7 +26,7 @@ from lakewarden_server.storage.unit_of_work import UnitOfWork, WriteUnit
 logger = logging.getLogger("lakewarden.follower")
 
 REBUILD_SECONDS_MAX = 30.0
-"""A rebuild serves every waiting call, so it outlives the deadline of the one that began it."""
+"""Catching up serves every waiting call, so it outlives the deadline of the one that began it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class Follower:
         self._database = database
         self._policy = policy
         self._decider: Decider | None = None
-        self._rebuild = threading.Lock()
+        self._reading = threading.Lock()
+        self.rebuilds = 0
         self.past = Past(policy)
 
     @property
@@ -70,7 +73,7 @@ class Follower:
         held = self._decider
         head, now = self._database.head()
         if held is None or held.snapshot.head != head:
-            held = self._rebuilt(head, held)
+            held = self._caught_up(head, held)
         return Fresh(self._without_expired(held, now), now)
 
     def before_write(self, uow: WriteUnit) -> Decider:
@@ -78,49 +81,74 @@ class Follower:
         held = self._decider
         if held is not None and held.snapshot.head == uow.previous:
             return self._without_expired(held, uow.time)
-        decider = Decider(self._policy, load_snapshot(uow.connection, head=uow.previous, now=uow.time))
+        decider = None
+        if held is not None and held.snapshot.head.revision < uow.previous.revision:
+            decider = self._brought(held, uow.connection, uow.previous, uow.time)
+        if decider is None:
+            decider = Decider(self._policy, load_snapshot(uow.connection, head=uow.previous, now=uow.time))
         # That revision is committed, so readers may have it too; should the write fail, it still is the head.
-        if (
-            held is not None
-            and held.snapshot.head.epoch == uow.previous.epoch
-            and _is_newer(uow.previous, held)
-        ):
+        if held is not None and _is_later(uow.previous, held):
             self._decider = decider
         return decider
 
-    def after_flush(self, uow: WriteUnit) -> Decider:
-        """The state a write is about to commit, for rules about its result."""
-        return Decider(self._policy, load_snapshot(uow.connection, head=uow.head, now=uow.time))
+    def after_flush(self, before: Decider, uow: WriteUnit) -> Decider:
+        """The state a write is about to commit, for rules about its result; `before` is that of its previous revision."""
+        if not uow.has_changes:
+            return before
+        decider = self._brought(before, uow.connection, uow.head, uow.time)
+        if decider is None:
+            raise Internal(Reason.INTERNAL_ERROR, "the change log does not tell what this write changed")
+        return decider
 
     def _without_expired(self, decider: Decider, now: datetime) -> Decider:
         """The same state without the grants that expired by the database's clock; kept, so that it is worked out once."""
         snapshot = decider.snapshot.at(now.timestamp())
         if snapshot is decider.snapshot:
             return decider
-        later = Decider(self._policy, snapshot)
+        later = Decider(self._policy, snapshot, before=decider)
         if self._decider is decider:
             self._decider = later
         return later
 
-    def _rebuilt(self, head: Head, held: Decider | None) -> Decider:
-        """Builds one snapshot; other readers wait for it instead of building their own, and take it when it is new enough."""
-        with self._rebuild:
+    def _caught_up(self, head: Head, held: Decider | None) -> Decider:
+        """Reads what is new once; other readers wait for it instead of reading it too, and take it when it is new enough."""
+        with self._reading:
             decider = self._decider
             if decider is not None and decider is not held and _covers(decider, head):
                 return decider
             with self._database.read(deadline=monotonic() + REBUILD_SECONDS_MAX) as uow:
-                continues = held is None or _continues(uow, held.snapshot.head)
-                snapshot = _load(uow)
-            if not continues:
+                continues = decider is None or _continues(uow, decider.snapshot.head)
+                later = self._later(decider, uow) if continues else None
+            if later is None:
                 self._leave_history()
-            if not _covers(decider := Decider(self._policy, snapshot), head):
+            if not _covers(later, head):
                 raise Unavailable(
                     Reason.SNAPSHOT_UNAVAILABLE, "the database answered from an older state: retry"
                 )
-            self._decider = decider
-            return decider
+            self._decider = later
+            return later
 
-    def _leave_history(self) -> None:
+    def _later(self, held: Decider | None, uow: UnitOfWork) -> Decider:
+        """The state `uow` sees: what is held with the changes since, or all of it where those do not lead there."""
+        if held is not None and held.snapshot.head.epoch == uow.head.epoch:
+            brought = self._brought(held, uow.connection, uow.head, uow.time)
+            if brought is not None:
+                return brought
+        started = monotonic()
+        decider = Decider(self._policy, _load(uow))
+        self.rebuilds += 1
+        logger.info("read the whole state of revision %d in %.2f s", uow.revision, monotonic() - started)
+        return decider
+
+    def _brought(self, held: Decider, connection: Any, head: Head, now: datetime) -> Decider | None:
+        """What is held, brought forward by the change log; None when that does not lead from it to the head."""
+        delta = deltas.between(connection, held.snapshot.head, head)
+        if delta is None:
+            return None
+        snapshot = held.snapshot.changed(head, delta.removed, delta.added, now=now.timestamp())
+        return Decider(self._policy, snapshot, before=held)
+
+    def _leave_history(self) -> NoReturn:
         """The database was restored or lost its tail under this server: what clients remember of it is void.
 
         The new epoch makes every server refuse revision tokens of the old history (DESIGN 5.4); this call is denied, the
@@ -136,8 +164,9 @@ class Follower:
         )
 
 
-def _is_newer(head: Head, decider: Decider) -> bool:
-    return head.revision > decider.snapshot.head.revision
+def _is_later(head: Head, decider: Decider) -> bool:
+    held = decider.snapshot.head
+    return head.epoch == held.epoch and head.revision > held.revision
 
 
 def _covers(decider: Decider, head: Head) -> bool:

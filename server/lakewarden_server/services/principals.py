@@ -126,7 +126,7 @@ def assert_admin_remains(call: Call) -> None:
 
     Judged on the state about to be committed, under the head row, so that two admins cannot remove each other.
     """
-    decider = call.follower.after_flush(call.write)
+    decider = call.follower.after_flush(call.decider, call.write)
     people = (p for p in decider.snapshot.principals.values() if p.active and p.kind != "GROUP")
     if not any(decider.atom(person.id, None, ACCOUNT_ID, ACCOUNT_ADMIN) for person in people):
         raise FailedPrecondition(

@@ -10,14 +10,13 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Connection, DateTime, LargeBinary, func, insert, select
+from sqlalchemy import Connection, func, insert, select
 
-from lakewarden_policy import Policy, PolicyError, Securable, Snapshot
+from lakewarden_policy import Policy, PolicyError, Snapshot
 from lakewarden_policy.records import Head
 from lakewarden_server.core.errors import FailedPrecondition, Reason
-from lakewarden_server.entities import ChangeLog, PolicyText, UtcDateTime
-from lakewarden_server.storage.retention import kept_since
-from lakewarden_server.storage.snapshot import SOURCES, Source, build
+from lakewarden_server.entities import ChangeLog, PolicyText
+from lakewarden_server.storage.snapshot import SOURCES, Source, build, deleted_table_of
 
 RETENTION = timedelta(days=365)
 """How far back questions are answered. Nothing is deleted before that; what is older may be archived by the operator."""
@@ -81,7 +80,7 @@ def load_past(connection: Connection, moment: Moment) -> Snapshot:
     return build(
         moment.head,
         lambda source: list(_rows(source, folded)),
-        deleted=_deleted(folded, kept_since(moment.stamp)),
+        deleted=[deleted for deleted in map(deleted_table_of, folded.get("TABLE", ())) if deleted],
         now=float("-inf"),
     )
 
@@ -149,40 +148,8 @@ def _fold(revision: int) -> Any:
 
 def _rows(source: Source, folded: dict[str, list[dict[str, Any]]]) -> Iterator[Sequence[Any]]:
     """The values of a source's columns in every state of its kinds that it wants."""
-    columns = source.table.c
-    states = [after for kind in source.kinds for after in folded.get(kind, ())]
-    wanted = [
-        after
-        for after in states
-        if all(_value(after, columns[name]) == value for name, value in source.where.items())
-    ]
-    if source.order:
-        wanted.sort(key=lambda after: tuple(after[name] for name in source.order))
-    for after in wanted:
-        yield tuple(_value(after, columns[name]) for name in source.columns)
-
-
-def _deleted(folded: dict[str, list[dict[str, Any]]], since: datetime) -> Iterator[Securable]:
-    """The tables that were deleted after `since` in a schema that lived, as the snapshot has them."""
-    source = SOURCES["securables"]
-    schemas = {row[0] for row in _rows(source._replace(kinds=frozenset({"SCHEMA"})), folded)}
-    gone = source._replace(kinds=frozenset({"TABLE"}), where={}, columns=(*source.columns, "deleted_time"))
-    for *values, deleted_time in _rows(gone, folded):
-        table = Securable._make(values)
-        if deleted_time is not None and deleted_time > since and table.parent_id in schemas:
-            yield table._replace(kind="DELETED_TABLE", name_key=table.id)
-
-
-def _value(after: dict[str, Any], column: Column[Any]) -> Any:
-    """A value as the table would return it; what a row had no column for yet is what the migration gave it."""
-    if column.key not in after:
-        return getattr(column.default, "arg", None)
-    value = after[column.key]
-    if value is None:
-        return None
-    if isinstance(column.type, UtcDateTime | DateTime):
-        return datetime.fromisoformat(value)
-    return bytes.fromhex(value) if isinstance(column.type, LargeBinary) else value
+    states = (after for kind in source.kinds for after in folded.get(kind, ()))
+    return (values for values in map(source.values, states) if values is not None)
 
 
 def _newest_until(connection: Connection, time: datetime) -> int | None:

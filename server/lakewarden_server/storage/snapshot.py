@@ -9,11 +9,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, Table, bindparam, inspect, literal, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    DateTime,
+    LargeBinary,
+    Select,
+    Table,
+    bindparam,
+    inspect,
+    select,
+)
 
 from lakewarden_policy import (
     Binding,
     ColumnMask,
+    Deleted,
     Grant,
     Head,
     Location,
@@ -28,8 +39,9 @@ from lakewarden_policy import (
     ViewDefinition,
 )
 from lakewarden_server import entities
+from lakewarden_server.entities import UtcDateTime
 from lakewarden_server.storage.head import read_head
-from lakewarden_server.storage.retention import kept_since
+from lakewarden_server.storage.retention import RETENTION, kept_since
 
 LIVE: Mapping[str, Any] = {"deleted_time": None}
 _PRINCIPAL_KINDS = frozenset({"USER", "GROUP", "SERVICE_PRINCIPAL"})
@@ -49,8 +61,8 @@ class Source(NamedTuple):
     columns: tuple[str, ...]
     where: Mapping[str, Any] = {}
     """Only rows with these values."""
-    order: tuple[str, ...] = ()
-    """Where the list's order matters."""
+    outlives: bool = False
+    """Whether its rows still say something when their object was deleted."""
 
     @property
     def table(self) -> Table:
@@ -61,10 +73,29 @@ class Source(NamedTuple):
     def statement(self) -> Select[Any]:
         """Reads the values of `columns`."""
         c = self.table.c
-        rows = select(*(c[name] for name in self.columns)).where(
+        return select(*(c[name] for name in self.columns)).where(
             *(c[name] == value for name, value in self.where.items())
         )
-        return rows.order_by(*(c[name] for name in self.order))
+
+    def values(self, state: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        """The same from a row's state in the change log; None for a tombstone and whatever else is not of this list."""
+        columns = self.table.c
+        gone = state.get("deleted_time") is not None and not self.outlives
+        if gone or any(value_of(state, columns[name]) != value for name, value in self.where.items()):
+            return None
+        return tuple(value_of(state, columns[name]) for name in self.columns)
+
+
+def value_of(state: Mapping[str, Any], column: Column[Any]) -> Any:
+    """A value as the table would return it; what a row had no column for yet is what the migration gave it."""
+    if column.key not in state:
+        return getattr(column.default, "arg", None)
+    value = state[column.key]
+    if value is None:
+        return None
+    if isinstance(column.type, UtcDateTime | DateTime):
+        return datetime.fromisoformat(value)
+    return bytes.fromhex(value) if isinstance(column.type, LargeBinary) else value
 
 
 def _grant(row: Sequence[Any]) -> Grant:
@@ -110,40 +141,44 @@ SOURCES: Mapping[str, Source] = {
     "grants": Source(entities.Grant, frozenset({"GRANT"}), _grant, Grant._fields),
     "tokens": Source(entities.Token, frozenset({"TOKEN"}), _token, Token._fields),
     "bindings": Source(entities.WorkspaceBinding, frozenset({"WORKSPACE_BINDING"}), Binding._make, Binding._fields),
-    "references": Source(entities.SecurableReference, frozenset({"REFERENCE"}), Reference._make, Reference._fields, order=("object_id", "position")),
+    "references": Source(entities.SecurableReference, frozenset({"REFERENCE"}), Reference._make, Reference._fields),
     "row_filters": Source(entities.RowFilter, frozenset({"ROW_FILTER"}), _row_filter, RowFilter._fields),
-    "column_masks": Source(entities.ColumnMask, frozenset({"COLUMN_MASK"}), _column_mask, ("table_id", "column_name", "function_id", "using"), order=("table_id", "column_key")),
-    # Those of deleted functions and views stay in these lists, under ids nothing refers to any more.
+    "column_masks": Source(entities.ColumnMask, frozenset({"COLUMN_MASK"}), _column_mask, ("table_id", "column_name", "function_id", "using")),
+    # Those of deleted functions, views and locations are in these lists too; the snapshot leaves them out.
     "functions": Source(entities.Function, frozenset({"FUNCTION"}), _function, ("id", "parameters", "definition")),
     "views": Source(entities.View, frozenset({"VIEW"}), _view, ("id", "full_text", "dialect", "columns")),
     "locations": Source(entities.ExternalLocation, frozenset({"EXTERNAL_LOCATION"}), Location._make, ("id", "url", "credential_id", "read_only")),
-    "read_only_credentials": Source(entities.StorageCredential, frozenset({"STORAGE_CREDENTIAL"}), _id, ("id",), {"read_only": True}),
+    # A deleted credential was deleted, not made writable.
+    "read_only_credentials": Source(entities.StorageCredential, frozenset({"STORAGE_CREDENTIAL"}), _id, ("id",), {"read_only": True}, outlives=True),
 }
 """Every list of `Snapshot.build`. A new table that decisions rest on is one line here, for now and for the past."""
 # fmt: on
 
 
-_securable = entities.Securable.__table__.c
-_schema = entities.Securable.__table__.alias("schema").c
-_DELETED_TABLES = (
-    select(
-        _securable.id,
-        literal("DELETED_TABLE"),
-        _securable.parent_id,
-        _securable.metastore_id,
-        _securable.name,
-        _securable.id,
-        _securable.owner_id,
-        _securable.revision,
-    )
-    .join_from(entities.Securable.__table__, _schema.id.table, _schema.id == _securable.parent_id)
-    .where(
-        _securable.kind == "TABLE",
-        _securable.deleted_time > bindparam("since"),
-        _schema.deleted_time.is_(None),
-    )
+_securable = SOURCES["securables"].table.c
+_DELETED_TABLES = select(*(_securable[name] for name in Securable._fields), _securable.deleted_time).where(
+    _securable.kind == "TABLE", _securable.deleted_time > bindparam("since")
 )
-"""A deleted table stays what its owner may restore while its schema lives; its key is its id, since several may have had one name."""
+
+
+def deleted_table(securable: Sequence[Any], deleted_time: datetime) -> Deleted:
+    """A deleted table as the snapshot has it, from the values of `Securable` and the time it was deleted at.
+
+    It stays what its owner may restore while its schema lives; its key is its id, since several may have had one name.
+    """
+    table = Securable._make(securable)
+    return Deleted(
+        table._replace(kind="DELETED_TABLE", name_key=table.id), (deleted_time + RETENTION).timestamp()
+    )
+
+
+def deleted_table_of(state: Mapping[str, Any]) -> Deleted | None:
+    """The same from a table's state in the change log; None for one that is not deleted."""
+    deleted_time = value_of(state, _securable.deleted_time)
+    if deleted_time is None:
+        return None
+    values = [value_of(state, _securable[name]) for name in Securable._fields]
+    return deleted_table(values, deleted_time)
 
 
 def load_snapshot(
@@ -161,7 +196,7 @@ def load_snapshot(
     return build(
         head,
         lambda source: connection.execute(source.statement()),
-        deleted=map(Securable._make, deleted),
+        deleted=[deleted_table(values, deleted_time) for *values, deleted_time in deleted],
         now=now.timestamp(),
     )
 
@@ -170,10 +205,9 @@ def build(
     head: Head,
     rows_of: Callable[[Source], Iterable[Sequence[Any]]],
     *,
-    deleted: Iterable[Securable],
+    deleted: Iterable[Deleted],
     now: float,
 ) -> Snapshot:
     """A snapshot of the rows each source has at `head`, and of the `deleted` tables that could be restored."""
     lists = {name: list(map(source.make, rows_of(source))) for name, source in SOURCES.items()}
-    lists["securables"].extend(deleted)
-    return Snapshot.build(head, **lists, now=now)
+    return Snapshot.build(head, **lists, deleted=deleted, now=now)

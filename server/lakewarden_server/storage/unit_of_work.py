@@ -77,6 +77,11 @@ class WriteUnit(UnitOfWork):
         self._on_step = on_step
         self._audit: list[AuditRecord] = []
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether anything that was flushed stands in the change log."""
+        return self._logged.position > 0
+
     def audit(self, record: AuditRecord) -> None:
         """Adds a record to the audit chain; it is written just before COMMIT, in this transaction."""
         self._audit.append(record)

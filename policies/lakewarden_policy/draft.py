@@ -1,0 +1,399 @@
+"""A state while it is being made or changed: the one place that knows how a stored fact lies in a snapshot's maps.
+
+Made from nothing, the maps are plain dicts; made from a snapshot, they are persistent maps that share whatever stays as it was, so that
+a change costs what it changes and not what there is. What a map holds (a table's holders, a schema's names) is copied before it changes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Final
+
+from lakewarden_policy.kinds import (
+    ACCOUNT_ID,
+    ACCOUNT_USERS_ID,
+    ACCOUNT_USERS_NAME,
+    CONTAINER_KINDS,
+    KINDS,
+    METASTORE_BROWSE,
+    WORKSPACE_GROUPS,
+    workspace_group_id,
+)
+from lakewarden_policy.maps import persistent
+from lakewarden_policy.records import (
+    Binding,
+    Deleted,
+    Grant,
+    Location,
+    Membership,
+    Principal,
+    Row,
+    Securable,
+)
+
+if TYPE_CHECKING:
+    from lakewarden_policy.snapshot import Snapshot
+
+MAPS: Final = (
+    "principals", "securables", "tokens", "held", "bindings", "references", "row_filters", "column_masks", "functions",
+    "views", "locations", "places", "read_only_credentials", "bound", "isolated", "expiring", "purging", "assigned", "changes", "group_ids", "principal_ids",
+    *(f"names of {namespace}" for namespace in {kind.namespace: None for kind in KINDS.values()}),
+)  # fmt: skip
+"""Every map of a snapshot."""
+
+
+class Draft:
+    """The maps of one state, open for change by one thread; `close` gives them to a new snapshot."""
+
+    def __init__(self, base: Snapshot | None = None) -> None:
+        """Begins with the facts of ``base``, or with the account and the system group alone."""
+        self._is_new = base is None
+        self._maps: dict[str, MutableMapping[Any, Any]] = {
+            name: {} if base is None else base.maps[name].mutate() for name in MAPS
+        }
+        maps = self._maps
+        self._principals: MutableMapping[str, Principal] = maps["principals"]
+        self._securables: MutableMapping[str, Securable] = maps["securables"]
+        self._held: MutableMapping[str, dict[str, tuple[str, ...]]] = maps["held"]
+        self._expiring: MutableMapping[Row, float] = maps["expiring"]
+        self._copied: set[tuple[int, object]] = set()
+        self._acts: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._parents: set[str | None] = set()
+        self._assignees: set[tuple[str, str]] = set()
+        self.people_changed = self.containers_changed = self._is_new
+        self.next_expiry: float = math.inf if base is None else base.next_expiry
+        if base is None:
+            self.add(
+                "securables", [Securable(ACCOUNT_ID, "ACCOUNT", None, None, "account", "account", None, 0)]
+            )
+            everybody = Principal(ACCOUNT_USERS_ID, "GROUP", ACCOUNT_USERS_NAME, ACCOUNT_USERS_NAME, True)
+            self.add("principals", [everybody])
+
+    def add(self, name: str, records: Iterable[Any]) -> None:
+        """Adds records to the list of that name (`LISTS`); they may be there already."""
+        if name == "grants":
+            self._add_grants(records)
+            return
+        add = _ADDING[name]
+        for record in records:
+            add(self, record)
+
+    def change(self, removed: Mapping[str, list[Any]], added: Mapping[str, list[Any]]) -> None:
+        """Takes records out of the lists and puts others in; an object in both is changed and keeps what hangs on it."""
+        for name, remove in _REMOVING.items():
+            for record in removed.get(name, ()):
+                remove(self, record)
+        for name, take in (("principals", self._remove_principal), ("securables", self._remove_securable)):
+            # What changed its kind is another object: nobody's rights on the one are rights on the other.
+            staying = {(record.id, record.kind) for record in added.get(name, ())}
+            for record in removed.get(name, ()):
+                take(record, gone=(record.id, record.kind) not in staying)
+        for name in LISTS:
+            self.add(name, added.get(name, ()))
+
+    def hold(self, object_id: str, principal_id: str, act: str) -> None:
+        """Adds a row."""
+        holders = self._inner(self._held, object_id)
+        known = holders.get(principal_id, ())
+        if act not in known:
+            # Sorted, so that a state is the same however it came about.
+            holders[principal_id] = tuple(sorted((*known, act))) if known else self._alone(act)
+            self._changed(object_id, principal_id, act)
+
+    def release(self, object_id: str, principal_id: str, act: str) -> None:
+        """Takes a row out; does nothing when it is not there."""
+        if act not in self._held.get(object_id, {}).get(principal_id, ()):
+            return
+        holders = self._inner(self._held, object_id)
+        left = tuple(known for known in holders.pop(principal_id) if known != act)
+        if left:
+            holders[principal_id] = left
+        elif not holders:
+            del self._held[object_id]
+        self._expiring.pop(Row(principal_id, object_id, act), None)
+        self._changed(object_id, principal_id, act)
+
+    def expire(self, base: Snapshot, now: float) -> None:
+        """Takes out what ``base``, which the draft began with, holds until ``now`` or less; all that ends is looked at."""
+        self.next_expiry = math.inf
+        for row, end in base.maps["expiring"].items():
+            if end <= now:
+                self.release(row.object_id, row.principal_id, row.act)
+            else:
+                self.next_expiry = min(self.next_expiry, end)
+        for table_id, end in base.maps["purging"].items():
+            if end <= now:
+                self._remove_securable(self._securables[table_id], gone=True)
+            else:
+                self.next_expiry = min(self.next_expiry, end)
+
+    def close(self) -> dict[str, Any]:
+        """The persistent maps by name; the draft must not be used after."""
+        changes = self._maps["changes"]
+        stamp = object()
+        for parent_id in self._parents:
+            changes[parent_id] = stamp
+        for workspace_id, holder in self._assignees:
+            self._assign(workspace_id, holder)
+        return {name: persistent(map_) for name, map_ in self._maps.items()}
+
+    def _add_principal(self, principal: Principal) -> None:
+        self._principals[principal.id] = principal
+        self._maps["principal_ids"][principal.name_key] = principal.id
+        self.people_changed = True
+        self._add_securable(
+            Securable(
+                principal.id, principal.kind, ACCOUNT_ID, None, principal.name, principal.name_key, None, 0
+            )
+        )
+        self.hold(principal.id, principal.id, f"{principal.kind}:SELF")
+
+    def _remove_principal(self, principal: Principal, *, gone: bool) -> None:
+        ids = self._maps["principal_ids"]
+        if ids.get(principal.name_key) == principal.id:
+            del ids[principal.name_key]
+        self.people_changed = True
+        self._principals.pop(principal.id, None)
+        if (known := self._securables.get(principal.id)) is not None:
+            self._remove_securable(known, gone=gone)
+
+    def _add_membership(self, membership: Membership) -> None:
+        self._add_listed("group_ids", membership.member_id, membership.group_id)
+        self.people_changed = True
+
+    def _remove_membership(self, membership: Membership) -> None:
+        self._remove_listed("group_ids", membership.member_id, membership.group_id)
+        self.people_changed = True
+
+    def _add_securable(self, securable: Securable) -> None:
+        # A metastore or workspace hangs under the account whether or not the store says so.
+        if securable.parent_id is None and KINDS[securable.kind].parents == ("ACCOUNT",):
+            securable = securable._replace(parent_id=ACCOUNT_ID)
+        if securable.kind == "METASTORE":
+            securable = securable._replace(metastore_id=securable.id)
+        self._securables[securable.id] = securable
+        names = self._inner(self._maps[f"names of {KINDS[securable.kind].namespace}"], securable.parent_id)
+        names[securable.name_key] = securable.id
+        self._noticed(securable)
+        if securable.owner_id is not None:
+            self.hold(securable.id, securable.owner_id, f"{securable.kind}:OWNER")
+        if securable.kind == "METASTORE":
+            self.hold(securable.id, ACCOUNT_USERS_ID, METASTORE_BROWSE)
+        if securable.kind == "WORKSPACE":
+            self._assignees.add((securable.id, workspace_group_id(securable.id, "admins")))
+
+    def _remove_securable(self, securable: Securable, *, gone: bool) -> None:
+        """``gone`` takes along what hangs on it; without, it is about to come back changed."""
+        known = self._securables.get(securable.id)
+        if known is None:
+            return
+        namespace = self._maps[f"names of {KINDS[known.kind].namespace}"]
+        if namespace.get(known.parent_id, {}).get(known.name_key) == known.id:
+            names = self._inner(namespace, known.parent_id)
+            del names[known.name_key]
+            if not names:
+                del namespace[known.parent_id]
+        if known.owner_id is not None:
+            self.release(known.id, known.owner_id, f"{known.kind}:OWNER")
+        self._noticed(known)
+        if gone:
+            for holder, acts in list(self._held.get(known.id, {}).items()):
+                for act in acts:
+                    self.release(known.id, holder, act)
+            self._maps["functions"].pop(known.id, None)
+            self._maps["views"].pop(known.id, None)
+            self._maps["purging"].pop(known.id, None)
+            for deleted in list(self._maps["names of deleted table"].get(known.id, ())):
+                self._remove_securable(self._securables[deleted], gone=True)
+            if known.kind == "WORKSPACE":
+                self._assignees.add((known.id, workspace_group_id(known.id, "admins")))
+        # Last: what is released above is noted by the parent.
+        del self._securables[known.id]
+
+    def _add_deleted(self, deleted: Deleted) -> None:
+        """A table that can be restored, as long as its schema lives."""
+        securable, expire_time = deleted
+        if securable.parent_id in self._securables:
+            self._add_securable(securable)
+            self._maps["purging"][securable.id] = expire_time
+            self.next_expiry = min(self.next_expiry, expire_time)
+
+    def _add_grants(self, grants: Iterable[Grant]) -> None:
+        """One pass over what may be a million rows; acts are shared strings, so a row costs a tuple slot.
+
+        Grants on what does not exist are left out, so that a recreated name starts without rights.
+        """
+        acts = self._acts
+        for object_id, principal_id, privilege, expire_time in grants:
+            securable = self._securables.get(object_id)
+            if securable is None or securable.kind == "DELETED_TABLE":
+                continue
+            act = acts.get((securable.kind, privilege))
+            if act is None:
+                act = acts[securable.kind, privilege] = (f"{securable.kind}:{privilege}",)
+            if expire_time is not None:
+                self._expiring[Row(principal_id, object_id, act[0])] = expire_time
+                self.next_expiry = min(self.next_expiry, expire_time)
+            if self._is_new and securable.kind != "WORKSPACE":
+                holders = self._held.get(object_id)
+                if holders is None:
+                    self._held[object_id] = {principal_id: act}
+                    continue
+                if principal_id not in holders:
+                    holders[principal_id] = act
+                    continue
+            self.hold(object_id, principal_id, act[0])
+
+    def _remove_grant(self, grant: Grant) -> None:
+        securable = self._securables.get(grant.securable_id)
+        if securable is not None:
+            self.release(grant.securable_id, grant.principal_id, f"{securable.kind}:{grant.privilege}")
+
+    def _add_binding(self, binding: Binding) -> None:
+        self._inner(self._maps["bound"], binding.securable_id)[binding.workspace_id] = binding.type
+        self._bind(binding.securable_id)
+
+    def _remove_binding(self, binding: Binding) -> None:
+        bound = self._maps["bound"]
+        types = self._inner(bound, binding.securable_id)
+        types.pop(binding.workspace_id, None)
+        if not types:
+            del bound[binding.securable_id]
+        self._bind(binding.securable_id)
+
+    def _add_isolated(self, securable_id: str) -> None:
+        self._maps["isolated"][securable_id] = True
+        self._bind(securable_id)
+
+    def _remove_isolated(self, securable_id: str) -> None:
+        self._maps["isolated"].pop(securable_id, None)
+        self._bind(securable_id)
+
+    def _bind(self, securable_id: str) -> None:
+        """Bindings count on what is isolated only."""
+        if self._maps["isolated"].get(securable_id):
+            self._maps["bindings"][securable_id] = dict(self._maps["bound"].get(securable_id, {}))
+        else:
+            self._maps["bindings"].pop(securable_id, None)
+
+    def _inner(self, outer: MutableMapping[Any, dict[Any, Any]], key: object) -> dict[Any, Any]:
+        """What ``outer`` has at ``key``, as a dict of this draft's own; an empty one where there is nothing."""
+        inner, mark = outer.get(key), (id(outer), key)
+        if inner is None:
+            inner = outer[key] = {}
+        elif self._is_new or mark in self._copied:
+            return inner
+        else:
+            inner = outer[key] = dict(inner)
+        if not self._is_new:
+            self._copied.add(mark)
+        return inner
+
+    def _alone(self, act: str) -> tuple[str, ...]:
+        kind, _, privilege = act.partition(":")
+        return self._acts.setdefault((kind, privilege), (act,))
+
+    def _changed(self, object_id: str, principal_id: str, act: str) -> None:
+        """Notes which cached look-ups a row is part of."""
+        if act.startswith("WORKSPACE:"):
+            self._assignees.add((object_id, principal_id))
+            self.people_changed = True
+        if not self._is_new and (securable := self._securables.get(object_id)) is not None:
+            self._parents.add(securable.parent_id)
+
+    def _noticed(self, securable: Securable) -> None:
+        if securable.kind in CONTAINER_KINDS:
+            self.containers_changed = True
+            self.people_changed |= securable.kind == "WORKSPACE"
+
+    def _assign(self, workspace_id: str, holder: str) -> None:
+        """Which system groups of a workspace a holder belongs to: assignment is a grant, membership follows it."""
+        acts = self._held.get(workspace_id, {}).get(holder, ())
+        groups = [
+            workspace_group_id(workspace_id, role)
+            for role, assigning in WORKSPACE_GROUPS.items()
+            if not assigning.isdisjoint(acts)
+        ]
+        users, admins = (workspace_group_id(workspace_id, role) for role in ("users", "admins"))
+        # Every admin of a workspace is a user of it.
+        if holder == admins and workspace_id in self._securables and users not in groups:
+            groups.append(users)
+        assigned = self._maps["assigned"]
+        of_holder = self._inner(assigned, holder)
+        _set(of_holder, workspace_id, tuple(groups))
+        if not of_holder:
+            del assigned[holder]
+
+    def _add_listed(self, name: str, object_id: str, record: Any) -> None:
+        known = self._maps[name].get(object_id, ())
+        if record not in known:
+            self._maps[name][object_id] = tuple(sorted((*known, record)))
+
+    def _remove_listed(self, name: str, object_id: str, record: Any) -> None:
+        known = self._maps[name].get(object_id, ())
+        _set(self._maps[name], object_id, tuple(other for other in known if other != record))
+
+    def _add_part(self, name: str, securable_id: str, part: Any) -> None:
+        """What belongs to a securable and means nothing without it."""
+        if securable_id in self._securables:
+            self._maps[name][securable_id] = part
+
+    def _add_location(self, location: Location) -> None:
+        if location.securable_id in self._securables:
+            self._maps["locations"][location.url] = location.securable_id
+            self._maps["places"][location.securable_id] = location
+
+    def _remove_location(self, location: Location) -> None:
+        _set(self._maps["places"], location.securable_id, None)
+        if self._maps["locations"].get(location.url) == location.securable_id:
+            del self._maps["locations"][location.url]
+
+
+def _set(target: MutableMapping[Any, Any], key: object, value: Any) -> None:
+    """Sets a value that says something, removes one that does not: there is one way to say nothing."""
+    if value:
+        target[key] = value
+    else:
+        target.pop(key, None)
+
+
+def _taken(name: str, key: str) -> Callable[[Draft, Any], None]:
+    return lambda draft, record: _set(draft._maps[name], getattr(record, key), None)
+
+
+_Step = Callable[[Draft, Any], None]
+_ADDING: Final[dict[str, _Step]] = {
+    "principals": Draft._add_principal,
+    "memberships": Draft._add_membership,
+    "securables": Draft._add_securable,
+    "deleted": Draft._add_deleted,
+    "grants": lambda draft, grant: draft._add_grants([grant]),
+    "tokens": lambda draft, token: draft._maps["tokens"].__setitem__(token.id, token),
+    "isolated": Draft._add_isolated,
+    "bindings": Draft._add_binding,
+    "references": lambda draft, found: draft._add_listed("references", found.object_id, found),
+    "row_filters": lambda draft, found: draft._maps["row_filters"].__setitem__(found.table_id, found),
+    "column_masks": lambda draft, found: draft._add_listed("column_masks", found.table_id, found),
+    "functions": lambda draft, found: draft._add_part("functions", found.id, found),
+    "views": lambda draft, found: draft._add_part("views", found.id, found),
+    "locations": Draft._add_location,
+    "read_only_credentials": lambda draft, found: _set(draft._maps["read_only_credentials"], found, True),
+}
+_REMOVING: Final[dict[str, _Step]] = {
+    "memberships": Draft._remove_membership,
+    "deleted": lambda draft, deleted: draft._remove_securable(deleted.securable, gone=True),
+    "grants": Draft._remove_grant,
+    "tokens": _taken("tokens", "id"),
+    "isolated": Draft._remove_isolated,
+    "bindings": Draft._remove_binding,
+    "references": lambda draft, found: draft._remove_listed("references", found.object_id, found),
+    "row_filters": _taken("row_filters", "table_id"),
+    "column_masks": lambda draft, found: draft._remove_listed("column_masks", found.table_id, found),
+    "functions": _taken("functions", "id"),
+    "views": _taken("views", "id"),
+    "locations": Draft._remove_location,
+    "read_only_credentials": lambda draft, found: _set(draft._maps["read_only_credentials"], found, None),
+}
+LISTS: Final = tuple(_ADDING)
+"""The names of the lists a state is made of, in the order they are added."""
