@@ -54,7 +54,8 @@ class Decider:
         self._sources, self._heights = policy.sources, policy.heights
         self._securables, self._held = snapshot.securables, snapshot.held
         self._closures, self._chains = snapshot.closures, snapshot.chains
-        self._kin, self._as_owner = snapshot.kin, policy.as_owner
+        self._upward, self._as_owner = snapshot.upward, policy.as_owner
+        self._steps = policy.steps
 
     def atom(self, subject_id: str, workspace_id: str | None, object_id: str, act: str) -> Row | None:
         """The row that lets the subject do ``act`` on the object from the workspace, None where there is none."""
@@ -93,18 +94,22 @@ class Decider:
         self, subject_id: str, workspace_id: str | None, object_id: str, privilege: str,
         entered: frozenset[str], proven: set[tuple[str, str, str]],
     ) -> Decision:  # fmt: skip
-        securable = self.snapshot.securables.get(object_id)
+        securable = self._securables.get(object_id)
         act = f"{securable.kind}:{privilege}" if securable else privilege
-        atoms = self.policy.gated.get(act)
-        if securable is None or atoms is None:
+        steps = self._steps.get(act)
+        if securable is None or steps is None:
             return Decision(False, (), (Missing(object_id if securable else None, act),))
         # The hot path of Check: gates stand on the object or its containers, so nothing has to be bound by name.
-        kin, proof = self._kin[securable.parent_id], []
-        for _, kind, wanted, _ in atoms:
-            place = kin.get(kind) if kind else object_id
-            row = self.atom(subject_id, workspace_id, place, wanted) if place else None
+        upward, proof = self._upward[securable.parent_id], []
+        for kind, wanted, reach in steps:
+            places = upward.get(kind)
+            if kind is None:
+                places = (object_id, *places[: reach - 1]) if places and reach > 1 else (object_id,)
+            elif places is None:
+                return Decision(False, (), (Missing(None, wanted),))
+            row = self.prove(subject_id, workspace_id, places[0], wanted, places[:reach])
             if row is None:
-                return Decision(False, (), (Missing(place, wanted),))
+                return Decision(False, (), (Missing(places[0], wanted),))
             proof.append(row)
         if act in self._as_owner:
             return self._through_owner(securable, workspace_id, proof, entered | {object_id}, proven)

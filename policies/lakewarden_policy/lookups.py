@@ -97,6 +97,24 @@ class Kin(dict[str | None, dict[str, str]]):
         return kin
 
 
+class Upward(dict[str | None, dict[str | None, tuple[str, ...]]]):
+    """The chain of ``parent_id`` from each kind of container in it upwards; from the first one under None."""
+
+    def __init__(
+        self, kin: Mapping[str | None, dict[str, str]], chains: Mapping[str | None, tuple[str, ...]]
+    ) -> None:
+        super().__init__()
+        self._kin, self._chains = kin, chains
+
+    def __missing__(self, parent_id: str | None) -> dict[str | None, tuple[str, ...]]:
+        containers = self._chains[parent_id]
+        found: dict[str | None, tuple[str, ...]] = {None: containers}
+        for kind, container in self._kin[parent_id].items():
+            found[kind] = containers[containers.index(container) :]
+        self[parent_id] = found
+        return found
+
+
 class Containers:
     """Containers by object id: the relation g2 of the model."""
 

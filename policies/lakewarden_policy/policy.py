@@ -56,6 +56,7 @@ class Policy:
         self.sources = {act: self._sources(act) for act in self.privileges}
         self.heights = {act: self._height(act) for act in self.privileges}
         self.gated = {act: atoms_of_privilege(row, "self", None) for act, row in self.privileges.items()}
+        self.steps = {act: self._steps(atoms) for act, atoms in self.gated.items()}
         self._grantable: dict[str, list[str]] = {}
         for row in self.privileges.values():
             if row.is_grantable:
@@ -100,6 +101,12 @@ class Policy:
         """How many levels above the object a row may stand and still confer ``act``."""
         kind = self.privileges[act].kind
         return max(levels_above(kind, self.privileges[source].kind) for source in self.sources[act])
+
+    def _steps(self, atoms: tuple[Atom, ...]) -> tuple[tuple[str | None, str, int], ...]:
+        """Each atom as the kind of container it is asked of (None: the object), its act, and on how many places from there up
+        a row may stand.
+        """
+        return tuple((atom.kind, atom.act, self.heights[atom.act] + 1) for atom in atoms)
 
     def _check_getters(self) -> None:
         """Lists share one decision between siblings, which holds only while ``get`` asks self and its containers."""

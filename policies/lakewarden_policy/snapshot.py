@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 from lakewarden_policy.draft import LISTS, Draft
 from lakewarden_policy.kinds import ACCOUNT_ID, KINDS, RELATIONS, name_steps
-from lakewarden_policy.lookups import Chains, Closures, Containers, Groups, Kin, ReadOnly
+from lakewarden_policy.lookups import Chains, Closures, Containers, Groups, Kin, ReadOnly, Upward
 from lakewarden_policy.names import name_key, principal_key, split_full_name
 from lakewarden_policy.records import (
     Binding,
@@ -78,8 +78,9 @@ class Snapshot:
         if before is None or draft.containers_changed:
             self.chains: dict[str | None, tuple[str, ...]] = Chains(self.securables)
             self.kin: dict[str | None, dict[str, str]] = Kin(self.securables, self.chains)
+            self.upward: dict[str | None, dict[str | None, tuple[str, ...]]] = Upward(self.kin, self.chains)
         else:
-            self.chains, self.kin = before.chains, before.kin
+            self.chains, self.kin, self.upward = before.chains, before.kin, before.upward
         self.containers = Containers(self.securables, self.chains)
         self._children: dict[tuple[str, str], tuple[object, tuple[str, ...]]] = (
             {} if before is None else before._children
@@ -255,10 +256,12 @@ class Snapshot:
         if KINDS[kind].name_parts == 1:
             return self.locate(kind, full_name, metastore_id).securable
         found: str | None = metastore_id
-        parts = split_full_name(kind, full_name)
+        path = _PATHS[kind]
         # One call for all parts where it gives the same keys: beyond ASCII, folding first could make new dots.
-        keys = full_name.lower().split(".") if full_name.isascii() else map(name_key, parts)
-        for namespace, key in zip(_PATHS[kind], keys, strict=True):
+        keys = full_name.lower().split(".") if full_name.isascii() else None
+        if keys is None or len(keys) != len(path) or "" in keys:
+            keys = [name_key(part) for part in split_full_name(kind, full_name)]
+        for namespace, key in zip(path, keys, strict=True):
             # Names are unique per namespace, so at most the last step can find an object of another kind.
             found = self._names[namespace].get(found, _NO_NAMES).get(key) if found else None
         securable = self.securables[found] if found else None

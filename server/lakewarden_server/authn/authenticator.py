@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from lakewarden_policy import Snapshot
 from lakewarden_server.authn.tokens import TokenKind, TokenText, digest, parse
@@ -14,8 +14,7 @@ SCHEME = "bearer "
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """An authenticated principal and the limits of the token it came with."""
 
     id: str

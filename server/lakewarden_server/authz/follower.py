@@ -9,9 +9,9 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NoReturn
+from math import inf
+from typing import Any, NamedTuple, NoReturn
 
 from lakewarden_policy import Decider, Head, Policy, Snapshot
 from lakewarden_server.authz.past import Past
@@ -29,8 +29,7 @@ REBUILD_SECONDS_MAX = 30.0
 """Catching up serves every waiting call, so it outlives the deadline of the one that began it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fresh:
+class Fresh(NamedTuple):
     """A decider at a known revision and the database's time at which that revision was the head."""
 
     decider: Decider
@@ -102,13 +101,13 @@ class Follower:
 
     def _without_expired(self, decider: Decider, now: datetime) -> Decider:
         """The same state without the grants that expired by the database's clock; kept, so that it is worked out once."""
-        snapshot = decider.snapshot.at(now.timestamp())
-        if snapshot is decider.snapshot:
+        snapshot = decider.snapshot
+        if snapshot.next_expiry == inf or (later := snapshot.at(now.timestamp())) is snapshot:
             return decider
-        later = Decider(self._policy, snapshot, before=decider)
+        later_decider = Decider(self._policy, later, before=decider)
         if self._decider is decider:
-            self._decider = later
-        return later
+            self._decider = later_decider
+        return later_decider
 
     def _caught_up(self, head: Head, held: Decider | None) -> Decider:
         """Reads what is new once; other readers wait for it instead of reading it too, and take it when it is new enough."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
-from lakewarden.v1 import rules_pb2
 from lakewarden_policy import (
     ACCOUNT_ID,
     KINDS,
@@ -22,7 +20,7 @@ from lakewarden_server.authn.authenticator import Caller
 from lakewarden_server.authn.tokens import TokenKind
 from lakewarden_server.core.errors import InvalidArgument, PermissionDenied, Reason
 from lakewarden_server.core.urls import InvalidUrl, canonical_url
-from lakewarden_server.pipeline.rules import AS_OF, Method, securable_kind_names
+from lakewarden_server.pipeline.rules import AS_OF, Binding, Method, securable_kind_names
 
 BOOTSTRAP_OPERATION = "token.create"
 _ACCOUNT_LEVEL = frozenset(kind.name for kind in KINDS.values() if kind.parents in {(), ("ACCOUNT",)})
@@ -33,8 +31,7 @@ LOCATION_KIND = "EXTERNAL_LOCATION"
 """Bound by a URL that lies in it, not by its name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a call comes from: its workspace and the metastore that is attached to, either may be absent."""
 
     workspace_id: str | None
@@ -57,8 +54,7 @@ class Referenced(NamedTuple):
     object_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """What a request names, as ids, and the operations it selects."""
 
     noun: str
@@ -82,8 +78,7 @@ class Bound:
         return self.operations == ((AS_OF, None),)
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """A call that was authenticated and bound on one state; allowed, unless it stands in the record of a denial."""
 
     caller: Caller
@@ -197,7 +192,7 @@ def _beside(method: Method, request: Message, decider: Decider, place: Place) ->
         yield Beside(binding.name, binding.kind, text, found.id if found else None)
 
 
-def _covering(binding: rules_pb2.Binding, text: str, decider: Decider, place: Place) -> Beside:
+def _covering(binding: Binding, text: str, decider: Decider, place: Place) -> Beside:
     """The external location a URL lies in. Raises FIELD_INVALID for a URL that could lie in none, whoever asks."""
     _require_workspace(place)
     field = binding.field.rpartition(".")[2]
@@ -277,8 +272,10 @@ def _bind_past(method: Method, request: Message, decider: Decider, place: Place)
 
 def _names_past(method: Method, request: Message) -> bool:
     """Whether the request sets a field that names an earlier state."""
-    named = {field.name for field, _ in request.ListFields()}
-    return not named.isdisjoint(method.rule.as_of)
+    return any(
+        request.HasField(name) if has_presence else getattr(request, name)
+        for name, has_presence in method.past_fields
+    )
 
 
 def _texts(messages: list[Any], path: list[str]) -> Iterator[str]:
@@ -291,6 +288,8 @@ def _texts(messages: list[Any], path: list[str]) -> Iterator[str]:
 
 
 def _text(request: Message, path: str) -> str:
+    if "." not in path:
+        return str(getattr(request, path))
     value: Any = request
     for part in path.split("."):
         value = getattr(value, part)

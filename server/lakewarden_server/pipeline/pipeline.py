@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
@@ -41,16 +41,14 @@ DECIDE_AGAIN_MAX = 10
 """How often a read may meet rows newer than its decision before it gives up: each time, somebody else's write went through."""
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """What the transport knows of a call besides its message."""
 
     metadata: Mapping[str, str]
     seconds_left: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A message and the metadata that travels with it."""
 
     message: Message
@@ -246,11 +244,11 @@ class Pipeline:
         changed = getattr(message, "id", "")
         if bound.absent_kind and changed in now.snapshot.securables:
             # Its own success renamed it: it is authorized as what it is now.
-            bound = replace(bound, objects={**bound.objects, "self": changed}, absent_kind=None)
+            bound = bound._replace(objects={**bound.objects, "self": changed}, absent_kind=None)
             kind = now.snapshot.securables[changed].kind
             if kind.lower() != bound.noun:
                 # Or made it another kind, of which nothing is left to do: who may see it gets the answer.
-                bound = replace(bound, operations=((f"{kind.lower()}.get", None),))
+                bound = bound._replace(operations=((f"{kind.lower()}.get", None),))
         if not (bound.absent_kind and isinstance(message, Empty)):
             authorize(bound, now.decider, caller, place)
         return message

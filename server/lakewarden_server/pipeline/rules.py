@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
@@ -27,13 +27,48 @@ class RuleError(Exception):
     """An RPC without a usable rule: the server must not start."""
 
 
+class Binding(NamedTuple):
+    """An object a request names beside the one it is about; see `Binding` in rules.proto."""
+
+    name: str
+    field: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`Rule` of rules.proto as plain attributes: every call reads a dozen of them, at a fifth of what a message's cost."""
+
+    operation: str
+    self: str
+    parent: str
+    subject: str
+    securable_type: str
+    update_mask: str
+    privileges: str
+    write: bool
+    snapshot_only: bool
+    log_decision: bool
+    bind: tuple[Binding, ...]
+    references: bool
+    large_requests: bool
+    as_of: tuple[str, ...]
+
+    @classmethod
+    def of(cls, option: rules_pb2.Rule) -> Rule:
+        """The rule of a method's proto option."""
+        values = {field.name: getattr(option, field.name) for field in fields(cls)}
+        bindings = tuple(Binding(binding.name, binding.field, binding.kind) for binding in option.bind)
+        return cls(**{**values, "bind": bindings, "as_of": tuple(option.as_of)})
+
+
 @dataclass(frozen=True)
 class Method:
     """One RPC: where it is, what it may do, and the function that does it."""
 
     full_name: str
     """As on the wire: `lakewarden.v1.TableService/CreateTable`."""
-    rule: rules_pb2.Rule
+    rule: Rule
     input_type: Descriptor
     output_type: Descriptor
     function: ServiceMethod
@@ -49,6 +84,12 @@ class Method:
         """The kind of the object the operation is about, when the noun is one."""
         kind = self.noun.upper()
         return kind if kind in KINDS else None
+
+    @cached_property
+    def past_fields(self) -> tuple[tuple[str, bool], ...]:
+        """The fields that name an earlier state, and whether each can be set or unset rather than empty."""
+        by_name = self.input_type.fields_by_name
+        return tuple((name, by_name[name].has_presence) for name in self.rule.as_of)
 
 
 def collect_methods(services: Mapping[ServiceDescriptor, object], policy: Policy) -> dict[str, Method]:
@@ -98,7 +139,7 @@ def _method(full_name: str, descriptor: MethodDescriptor, implementation: object
     options = descriptor.GetOptions()
     if not options.HasExtension(rules_pb2.rule):
         raise RuleError("it has no (lakewarden.v1.rule) option")
-    rule = options.Extensions[rules_pb2.rule]
+    rule = Rule.of(options.Extensions[rules_pb2.rule])
     if descriptor.client_streaming or descriptor.server_streaming:
         raise RuleError("streams are not supported")
     name = snake_case(descriptor.name)

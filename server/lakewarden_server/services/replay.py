@@ -126,7 +126,7 @@ def _as_it_was(row: Any, call: Call, moment: Moment) -> Call:
     objects = {"workspace": row.workspace_id} if row.workspace_id else {}
     return replace(
         call,
-        caller=replace(call.caller, id=row.actor_id, name=row.actor_name),
+        caller=call.caller._replace(id=row.actor_id, name=row.actor_name),
         decider=decider,
         now=row.time,
         workspace_id=row.workspace_id,
