@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from lakewarden._audit import Audit
 from lakewarden._authorization import Grants, PlanAccess, PlanAnswer
@@ -246,6 +246,10 @@ class Client:
     def at_least_revision(self, revision: str) -> Client:
         """Return a client whose calls are answered at this revision or a later one, never at an older."""
         return self._copy(replace(self._connection, at_least_revision=revision))
+
+    def with_freshness(self, freshness: Literal["full", "bounded"]) -> Client:
+        """Return a client whose questions are answered from the state of their arrival (`full`), or of up to 250 ms before (`bounded`)."""
+        return self._copy(replace(self._connection, freshness=freshness))
 
     def _copy(self, connection: Connection) -> Client:
         copy = object.__new__(type(self))

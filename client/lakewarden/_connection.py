@@ -61,6 +61,7 @@ class Connection:
     token: str = field(default="", repr=False)
     workspace: str = ""
     at_least_revision: str = ""
+    freshness: str = ""
     timeout_seconds: float = 10.0
     retries: int = TRIES_MAX - 1
     last_seen: LastSeen = field(default_factory=LastSeen, repr=False)
@@ -149,6 +150,7 @@ class Connection:
             ("authorization", f"Bearer {self.token}" if self.token else ""),
             ("lakewarden-workspace", quote(self.workspace, safe=_METADATA_SAFE)),
             ("lakewarden-at-least-revision", self.at_least_revision),
+            ("lakewarden-freshness", self.freshness),
             ("lakewarden-request-id", request_id),
         )
         return tuple((key, value) for key, value in pairs if value)

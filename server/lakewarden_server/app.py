@@ -40,6 +40,7 @@ from lakewarden.v1 import (
 )
 from lakewarden_policy import load_policy, policy_texts
 from lakewarden_server.authn.keys import Keys, load_key_file
+from lakewarden_server.authz.bounded import Bounded
 from lakewarden_server.authz.follower import Follower
 from lakewarden_server.bootstrap import note_policy
 from lakewarden_server.config import Settings
@@ -139,11 +140,13 @@ class App:
         )
         self.follower = Follower(self.database, load_policy())
         offered = services(self.keys)
+        self._bounded = Bounded(self.follower)
         self._decisions = DecisionLog(self.database)
         self.pipeline = Pipeline(
             collect_methods(offered, self.follower.policy),
             self.database,
             self.follower,
+            self._bounded,
             self.keys,
             self._decisions,
         )
@@ -183,6 +186,7 @@ class App:
         """Drains running calls within the grace period, writes what is queued, closes the database."""
         self._stopping.set()
         self.rpc.stop(self.settings.grace_seconds)
+        self._bounded.stop()
         self._decisions.stop()
         if self._readiness.is_alive():
             self._readiness.join()

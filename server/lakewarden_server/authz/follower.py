@@ -73,13 +73,13 @@ class Follower:
         head, now = self._database.head()
         if held is None or held.snapshot.head != head:
             held = self._caught_up(head, held)
-        return Fresh(self._without_expired(held, now), now)
+        return Fresh(self.without_expired(held, now), now)
 
     def before_write(self, uow: WriteUnit) -> Decider:
         """The state at the revision just before the write that holds the head (promise G8)."""
         held = self._decider
         if held is not None and held.snapshot.head == uow.previous:
-            return self._without_expired(held, uow.time)
+            return self.without_expired(held, uow.time)
         decider = None
         if held is not None and held.snapshot.head.revision < uow.previous.revision:
             decider = self._brought(held, uow.connection, uow.previous, uow.time)
@@ -99,7 +99,7 @@ class Follower:
             raise Internal(Reason.INTERNAL_ERROR, "the change log does not tell what this write changed")
         return decider
 
-    def _without_expired(self, decider: Decider, now: datetime) -> Decider:
+    def without_expired(self, decider: Decider, now: datetime) -> Decider:
         """The same state without the grants that expired by the database's clock; kept, so that it is worked out once."""
         snapshot = decider.snapshot
         if snapshot.next_expiry == inf or (later := snapshot.at(now.timestamp())) is snapshot:

@@ -32,6 +32,8 @@ WORKSPACE = "lakewarden-workspace"
 REQUEST_ID = "lakewarden-request-id"
 REVISION = "lakewarden-revision"
 AT_LEAST_REVISION = "lakewarden-at-least-revision"
+FRESHNESS = "lakewarden-freshness"
+_FRESHNESS = {"": False, "full": False, "bounded": True}
 
 DEADLINE_SECONDS_DEFAULT = 10.0
 DEADLINE_SECONDS_MAX = 30.0
@@ -57,6 +59,8 @@ class Headers(NamedTuple):
     idempotent: bool
     """The caller chose the request id, so that a repeated mutation is answered and not done again."""
     at_least: str
+    bounded: bool
+    """The caller is content with a state of up to `BOUND_SECONDS` ago."""
     deadline: float
     """Monotonic seconds."""
 
@@ -75,12 +79,15 @@ def request_id(metadata: Mapping[str, str]) -> str:
 def read(metadata: Mapping[str, str], seconds_left: float | None, chosen_id: str) -> Headers:
     """Reads the metadata.
 
-    Raises what `read_bearer` does, FIELD_INVALID for a request id that is no UUID, and DEADLINE_PASSED.
+    Raises what `read_bearer` does, FIELD_INVALID for a request id that is no UUID or an unknown freshness, and DEADLINE_PASSED.
     """
     credential = read_bearer(metadata.get(AUTHORIZATION, ""))
     given = metadata.get(REQUEST_ID, "")
     if given and given.lower() != chosen_id:
         raise InvalidArgument(Reason.FIELD_INVALID, f"{REQUEST_ID} must be a UUID", field=REQUEST_ID)
+    freshness = metadata.get(FRESHNESS, "")
+    if freshness not in _FRESHNESS:
+        raise InvalidArgument(Reason.FIELD_INVALID, f"{FRESHNESS} reads `full` or `bounded`", field=FRESHNESS)
     # gRPC tells the deadline of a call that has none as one in a very distant future.
     if seconds_left is None or seconds_left > ENDLESS_SECONDS:
         seconds_left = DEADLINE_SECONDS_DEFAULT
@@ -94,6 +101,7 @@ def read(metadata: Mapping[str, str], seconds_left: float | None, chosen_id: str
         request_id=chosen_id,
         idempotent=bool(given),
         at_least=metadata.get(AT_LEAST_REVISION, ""),
+        bounded=_FRESHNESS[freshness],
         deadline=monotonic() + seconds,
     )
 

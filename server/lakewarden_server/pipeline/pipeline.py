@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from lakewarden_server.authn.authenticator import Authenticator, Caller
 from lakewarden_server.authn.keys import Keys
+from lakewarden_server.authz.bounded import Bounded
 from lakewarden_server.authz.follower import Follower, Fresh
 from lakewarden_server.core.errors import (
     Aborted,
@@ -63,12 +64,14 @@ class Pipeline:
         methods: Mapping[str, Method],
         database: Database,
         follower: Follower,
+        bounded: Bounded,
         keys: Keys,
         decisions: DecisionLog,
     ) -> None:
         self._methods = methods
         self._database = database
         self._follower = follower
+        self._bounded = bounded
         self._authenticator = Authenticator(keys.pepper)
         self._page_key = keys.page_token
         self._payload_key = keys.payload
@@ -88,12 +91,18 @@ class Pipeline:
                 raise PermissionDenied(Reason.ACCESS_DENIED, "no rule allows this method")
             arrived = headers.read(incoming.metadata, incoming.seconds_left, request_id)
             headers.check_size(request, method)
-            fresh = self._follower.at_head()
+            fresh = self._fresh(method, arrived)
             headers.check_at_least(arrived, fresh.head)
             run = self._write if method.rule.write else self._read
             return run(method, request, arrived, fresh)
         except Exception as error:  # noqa: BLE001 - the one place where every error leaves
             fail(error, method=method_name, request_id=request_id)
+
+    def _fresh(self, method: Method, arrived: Headers) -> Fresh:
+        """The head, unless the caller is content with less and nothing else than memory is read."""
+        if arrived.bounded and method.rule.snapshot_only and not arrived.at_least:
+            return self._bounded.latest()
+        return self._follower.at_head()
 
     def _read(self, method: Method, request: Message, arrived: Headers, fresh: Fresh) -> Reply:
         for _ in range(DECIDE_AGAIN_MAX):
