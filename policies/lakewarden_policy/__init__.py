@@ -49,6 +49,7 @@ from lakewarden_policy.policy import (
     load_policy,
     policy_texts,
     show_privilege,
+    spell_privilege,
 )
 from lakewarden_policy.privileges import Privilege
 from lakewarden_policy.questions import Answer, Fix, explain_access
@@ -158,6 +159,7 @@ __all__ = [
     "root_of",
     "show_privilege",
     "source_of",
+    "spell_privilege",
     "split_full_name",
     "steps_below",
     "validate_application_id",

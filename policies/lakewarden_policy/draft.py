@@ -20,7 +20,7 @@ from lakewarden_policy.kinds import (
     WORKSPACE_GROUPS,
     workspace_group_id,
 )
-from lakewarden_policy.maps import persistent
+from lakewarden_policy.maps import OpenMaps, put
 from lakewarden_policy.records import (
     Binding,
     Deleted,
@@ -43,25 +43,23 @@ MAPS: Final = (
 """Every map of a snapshot."""
 
 
-class Draft:
+class Draft(OpenMaps):
     """The maps of one state, open for change by one thread; `close` gives them to a new snapshot."""
 
     def __init__(self, base: Snapshot | None = None) -> None:
         """Begins with the facts of ``base``, or with the account and the system group alone."""
-        self._is_new = base is None
-        self._maps: dict[str, MutableMapping[Any, Any]] = {
-            name: {} if base is None else base.maps[name].mutate() for name in MAPS
-        }
+        super().__init__(MAPS, None if base is None else base.maps)
         maps = self._maps
         self._principals: MutableMapping[str, Principal] = maps["principals"]
         self._securables: MutableMapping[str, Securable] = maps["securables"]
         self._held: MutableMapping[str, dict[str, tuple[str, ...]]] = maps["held"]
         self._expiring: MutableMapping[Row, float] = maps["expiring"]
-        self._copied: set[tuple[int, object]] = set()
         self._acts: dict[tuple[str, str], tuple[str, ...]] = {}
         self._parents: set[str | None] = set()
         self._assignees: set[tuple[str, str]] = set()
         self.people_changed = self.containers_changed = self._is_new
+        self.gone: list[str] = []
+        """Ids of what is there no more."""
         self.next_expiry: float = math.inf if base is None else base.next_expiry
         if base is None:
             self.add(
@@ -75,15 +73,16 @@ class Draft:
         if name == "grants":
             self._add_grants(records)
             return
-        add = _ADDING[name]
+        add, _ = _STEPS[name]
         for record in records:
             add(self, record)
 
     def change(self, removed: Mapping[str, list[Any]], added: Mapping[str, list[Any]]) -> None:
         """Takes records out of the lists and puts others in; an object in both is changed and keeps what hangs on it."""
-        for name, remove in _REMOVING.items():
-            for record in removed.get(name, ()):
-                remove(self, record)
+        for name, (_, remove) in _STEPS.items():
+            if remove is not None:
+                for record in removed.get(name, ()):
+                    remove(self, record)
         for name, take in (("principals", self._remove_principal), ("securables", self._remove_securable)):
             # What changed its kind is another object: nobody's rights on the one are rights on the other.
             staying = {(record.id, record.kind) for record in added.get(name, ())}
@@ -94,7 +93,7 @@ class Draft:
 
     def hold(self, object_id: str, principal_id: str, act: str) -> None:
         """Adds a row."""
-        holders = self._inner(self._held, object_id)
+        holders = self.own("held", object_id)
         known = holders.get(principal_id, ())
         if act not in known:
             # Sorted, so that a state is the same however it came about.
@@ -105,7 +104,7 @@ class Draft:
         """Takes a row out; does nothing when it is not there."""
         if act not in self._held.get(object_id, {}).get(principal_id, ()):
             return
-        holders = self._inner(self._held, object_id)
+        holders = self.own("held", object_id)
         left = tuple(known for known in holders.pop(principal_id) if known != act)
         if left:
             holders[principal_id] = left
@@ -130,13 +129,12 @@ class Draft:
 
     def close(self) -> dict[str, Any]:
         """The persistent maps by name; the draft must not be used after."""
-        changes = self._maps["changes"]
         stamp = object()
         for parent_id in self._parents:
-            changes[parent_id] = stamp
+            self.put("changes", parent_id, stamp if parent_id in self._securables else None)
         for workspace_id, holder in self._assignees:
             self._assign(workspace_id, holder)
-        return {name: persistent(map_) for name, map_ in self._maps.items()}
+        return super().close()
 
     def _add_principal(self, principal: Principal) -> None:
         self._principals[principal.id] = principal
@@ -159,11 +157,11 @@ class Draft:
             self._remove_securable(known, gone=gone)
 
     def _add_membership(self, membership: Membership) -> None:
-        self._add_listed("group_ids", membership.member_id, membership.group_id)
+        self.gather("group_ids", membership.member_id, membership.group_id)
         self.people_changed = True
 
     def _remove_membership(self, membership: Membership) -> None:
-        self._remove_listed("group_ids", membership.member_id, membership.group_id)
+        self.scatter("group_ids", membership.member_id, membership.group_id)
         self.people_changed = True
 
     def _add_securable(self, securable: Securable) -> None:
@@ -173,7 +171,7 @@ class Draft:
         if securable.kind == "METASTORE":
             securable = securable._replace(metastore_id=securable.id)
         self._securables[securable.id] = securable
-        names = self._inner(self._maps[f"names of {KINDS[securable.kind].namespace}"], securable.parent_id)
+        names = self.own(f"names of {KINDS[securable.kind].namespace}", securable.parent_id)
         names[securable.name_key] = securable.id
         self._noticed(securable)
         if securable.owner_id is not None:
@@ -188,12 +186,12 @@ class Draft:
         known = self._securables.get(securable.id)
         if known is None:
             return
-        namespace = self._maps[f"names of {KINDS[known.kind].namespace}"]
-        if namespace.get(known.parent_id, {}).get(known.name_key) == known.id:
-            names = self._inner(namespace, known.parent_id)
+        namespace = f"names of {KINDS[known.kind].namespace}"
+        if self._maps[namespace].get(known.parent_id, {}).get(known.name_key) == known.id:
+            names = self.own(namespace, known.parent_id)
             del names[known.name_key]
             if not names:
-                del namespace[known.parent_id]
+                self.put(namespace, known.parent_id, None)
         if known.owner_id is not None:
             self.release(known.id, known.owner_id, f"{known.kind}:OWNER")
         self._noticed(known)
@@ -201,9 +199,11 @@ class Draft:
             for holder, acts in list(self._held.get(known.id, {}).items()):
                 for act in acts:
                     self.release(known.id, holder, act)
-            self._maps["functions"].pop(known.id, None)
-            self._maps["views"].pop(known.id, None)
-            self._maps["purging"].pop(known.id, None)
+            self.put("functions", known.id, None)
+            self.put("views", known.id, None)
+            self.put("purging", known.id, None)
+            self.gone.append(known.id)
+            self.put("changes", known.id, None)
             for deleted in list(self._maps["names of deleted table"].get(known.id, ())):
                 self._remove_securable(self._securables[deleted], gone=True)
             if known.kind == "WORKSPACE":
@@ -251,15 +251,14 @@ class Draft:
             self.release(grant.securable_id, grant.principal_id, f"{securable.kind}:{grant.privilege}")
 
     def _add_binding(self, binding: Binding) -> None:
-        self._inner(self._maps["bound"], binding.securable_id)[binding.workspace_id] = binding.type
+        self.own("bound", binding.securable_id)[binding.workspace_id] = binding.type
         self._bind(binding.securable_id)
 
     def _remove_binding(self, binding: Binding) -> None:
-        bound = self._maps["bound"]
-        types = self._inner(bound, binding.securable_id)
+        types = self.own("bound", binding.securable_id)
         types.pop(binding.workspace_id, None)
         if not types:
-            del bound[binding.securable_id]
+            self.put("bound", binding.securable_id, None)
         self._bind(binding.securable_id)
 
     def _add_isolated(self, securable_id: str) -> None:
@@ -276,19 +275,6 @@ class Draft:
             self._maps["bindings"][securable_id] = dict(self._maps["bound"].get(securable_id, {}))
         else:
             self._maps["bindings"].pop(securable_id, None)
-
-    def _inner(self, outer: MutableMapping[Any, dict[Any, Any]], key: object) -> dict[Any, Any]:
-        """What ``outer`` has at ``key``, as a dict of this draft's own; an empty one where there is nothing."""
-        inner, mark = outer.get(key), (id(outer), key)
-        if inner is None:
-            inner = outer[key] = {}
-        elif self._is_new or mark in self._copied:
-            return inner
-        else:
-            inner = outer[key] = dict(inner)
-        if not self._is_new:
-            self._copied.add(mark)
-        return inner
 
     def _alone(self, act: str) -> tuple[str, ...]:
         kind, _, privilege = act.partition(":")
@@ -319,25 +305,10 @@ class Draft:
         # Every admin of a workspace is a user of it.
         if holder == admins and workspace_id in self._securables and users not in groups:
             groups.append(users)
-        assigned = self._maps["assigned"]
-        of_holder = self._inner(assigned, holder)
-        _set(of_holder, workspace_id, tuple(groups))
-        if not of_holder:
-            del assigned[holder]
-
-    def _add_listed(self, name: str, object_id: str, record: Any) -> None:
-        known = self._maps[name].get(object_id, ())
-        if record not in known:
-            self._maps[name][object_id] = tuple(sorted((*known, record)))
-
-    def _remove_listed(self, name: str, object_id: str, record: Any) -> None:
-        known = self._maps[name].get(object_id, ())
-        _set(self._maps[name], object_id, tuple(other for other in known if other != record))
-
-    def _add_part(self, name: str, securable_id: str, part: Any) -> None:
-        """What belongs to a securable and means nothing without it."""
-        if securable_id in self._securables:
-            self._maps[name][securable_id] = part
+        assigned = self.own("assigned", holder)
+        put(assigned, workspace_id, tuple(groups))
+        if not assigned:
+            self.put("assigned", holder, None)
 
     def _add_location(self, location: Location) -> None:
         if location.securable_id in self._securables:
@@ -345,55 +316,63 @@ class Draft:
             self._maps["places"][location.securable_id] = location
 
     def _remove_location(self, location: Location) -> None:
-        _set(self._maps["places"], location.securable_id, None)
+        self.put("places", location.securable_id, None)
         if self._maps["locations"].get(location.url) == location.securable_id:
             del self._maps["locations"][location.url]
 
 
-def _set(target: MutableMapping[Any, Any], key: object, value: Any) -> None:
-    """Sets a value that says something, removes one that does not: there is one way to say nothing."""
-    if value:
-        target[key] = value
-    else:
-        target.pop(key, None)
+def _kept(name: str, key: str) -> _Pair:
+    """A list whose records lie in the map of its name, one for each ``key``."""
+    return (
+        lambda draft, record: draft.put(name, getattr(record, key), record),
+        lambda draft, record: draft.put(name, getattr(record, key), None),
+    )
 
 
-def _taken(name: str, key: str) -> Callable[[Draft, Any], None]:
-    return lambda draft, record: _set(draft._maps[name], getattr(record, key), None)
+def _gathered(name: str, key: str) -> _Pair:
+    """A list of which several records belong to one ``key``."""
+    return (
+        lambda draft, record: draft.gather(name, getattr(record, key), record),
+        lambda draft, record: draft.scatter(name, getattr(record, key), record),
+    )
+
+
+def _part(name: str) -> _Pair:
+    """A list of what belongs to a securable and means nothing without it."""
+
+    def add(draft: Draft, part: Any) -> None:
+        if part.id in draft._securables:
+            draft.put(name, part.id, part)
+
+    return add, lambda draft, part: draft.put(name, part.id, None)
 
 
 _Step = Callable[[Draft, Any], None]
-_ADDING: Final[dict[str, _Step]] = {
-    "principals": Draft._add_principal,
-    "memberships": Draft._add_membership,
-    "securables": Draft._add_securable,
-    "deleted": Draft._add_deleted,
-    "grants": lambda draft, grant: draft._add_grants([grant]),
-    "tokens": lambda draft, token: draft._maps["tokens"].__setitem__(token.id, token),
-    "isolated": Draft._add_isolated,
-    "bindings": Draft._add_binding,
-    "references": lambda draft, found: draft._add_listed("references", found.object_id, found),
-    "row_filters": lambda draft, found: draft._maps["row_filters"].__setitem__(found.table_id, found),
-    "column_masks": lambda draft, found: draft._add_listed("column_masks", found.table_id, found),
-    "functions": lambda draft, found: draft._add_part("functions", found.id, found),
-    "views": lambda draft, found: draft._add_part("views", found.id, found),
-    "locations": Draft._add_location,
-    "read_only_credentials": lambda draft, found: _set(draft._maps["read_only_credentials"], found, True),
+_Pair = tuple[_Step, _Step]
+_STEPS: Final[dict[str, tuple[_Step, _Step | None]]] = {
+    # How these two go depends on whether they come back: `change` takes them out itself.
+    "principals": (Draft._add_principal, None),
+    "memberships": (Draft._add_membership, Draft._remove_membership),
+    "securables": (Draft._add_securable, None),
+    "deleted": (
+        Draft._add_deleted,
+        lambda draft, deleted: draft._remove_securable(deleted.securable, gone=True),
+    ),
+    "grants": (lambda draft, grant: draft._add_grants([grant]), Draft._remove_grant),
+    "tokens": _kept("tokens", "id"),
+    "isolated": (Draft._add_isolated, Draft._remove_isolated),
+    "bindings": (Draft._add_binding, Draft._remove_binding),
+    "references": _gathered("references", "object_id"),
+    "row_filters": _kept("row_filters", "table_id"),
+    "column_masks": _gathered("column_masks", "table_id"),
+    "functions": _part("functions"),
+    "views": _part("views"),
+    "locations": (Draft._add_location, Draft._remove_location),
+    "read_only_credentials": (
+        lambda draft, found: draft.put("read_only_credentials", found, True),
+        lambda draft, found: draft.put("read_only_credentials", found, None),
+    ),
 }
-_REMOVING: Final[dict[str, _Step]] = {
-    "memberships": Draft._remove_membership,
-    "deleted": lambda draft, deleted: draft._remove_securable(deleted.securable, gone=True),
-    "grants": Draft._remove_grant,
-    "tokens": _taken("tokens", "id"),
-    "isolated": Draft._remove_isolated,
-    "bindings": Draft._remove_binding,
-    "references": lambda draft, found: draft._remove_listed("references", found.object_id, found),
-    "row_filters": _taken("row_filters", "table_id"),
-    "column_masks": lambda draft, found: draft._remove_listed("column_masks", found.table_id, found),
-    "functions": _taken("functions", "id"),
-    "views": _taken("views", "id"),
-    "locations": Draft._remove_location,
-    "read_only_credentials": lambda draft, found: _set(draft._maps["read_only_credentials"], found, None),
-}
-LISTS: Final = tuple(_ADDING)
-"""The names of the lists a state is made of, in the order they are added."""
+"""How a record of each list is added and taken out, in the order they are added."""
+LISTS: Final = tuple(_STEPS)
+"""The names of the lists a state is made of."""

@@ -2,16 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 
-def persistent(opened: MutableMapping[Any, Any]) -> Mapping[Any, Any]:
-    """The map a plain dict or a mutation of another map became; a mutation ends with it."""
-    # Imported here, so that names, kinds and the matrix can be read where only the client is installed.
-    from immutables import Map
+class OpenMaps:
+    """Maps by name while they change: plain dicts of a new state, mutations of the maps of an old one."""
 
-    if isinstance(opened, dict):
-        return Map(opened)
-    finished: Mapping[Any, Any] = opened.finish()  # type: ignore[attr-defined]
-    return finished
+    def __init__(self, names: Iterable[str], base: Mapping[str, Any] | None) -> None:
+        """Begins empty, or with the maps of ``base``."""
+        self._is_new = base is None
+        self._maps: dict[str, MutableMapping[Any, Any]] = {
+            name: {} if base is None else base[name].mutate() for name in names
+        }
+        self._owned: set[tuple[str, object]] = set()
+
+    def put(self, name: str, key: object, value: Any) -> None:
+        """Sets a value in a map, or takes it out; see `put`."""
+        put(self._maps[name], key, value)
+
+    def own(self, name: str, key: object) -> dict[Any, Any]:
+        """The dict a map has at ``key``, to be changed: a copy where another state has it too, an empty one where there is none."""
+        outer = self._maps[name]
+        inner: dict[Any, Any] | None = outer.get(key)
+        if inner is not None and (self._is_new or (name, key) in self._owned):
+            return inner
+        inner = outer[key] = dict(inner or ())
+        if not self._is_new:
+            self._owned.add((name, key))
+        return inner
+
+    def gather(self, name: str, key: object, record: Any) -> None:
+        """Adds a record to the tuple a map has at ``key``; sorted, so that a state is the same however it came about."""
+        known = self._maps[name].get(key, ())
+        if record not in known:
+            self._maps[name][key] = tuple(sorted((*known, record)))
+
+    def scatter(self, name: str, key: object, record: Any) -> None:
+        """Takes a record out of the tuple a map has at ``key``."""
+        self.put(name, key, tuple(other for other in self._maps[name].get(key, ()) if other != record))
+
+    def close(self) -> dict[str, Any]:
+        """The persistent maps by name; nothing here may be used after."""
+        # Imported here, so that names, kinds and the matrix can be read where only the client is installed.
+        from immutables import Map
+
+        return {
+            name: Map(opened) if isinstance(opened, dict) else opened.finish()  # type: ignore[attr-defined]
+            for name, opened in self._maps.items()
+        }
+
+
+def put(target: MutableMapping[Any, Any], key: object, value: Any) -> None:
+    """Sets a value that says something, takes out one that does not: there is one way to say nothing."""
+    if value:
+        target[key] = value
+    else:
+        target.pop(key, None)

@@ -84,7 +84,7 @@ class Policy:
 
         Raises UnknownPrivilege with the list of those that suit ``kind``.
         """
-        name = _spell_privilege(text) if text.isascii() else text
+        name = spell_privilege(text) if text.isascii() else text
         suitable = self._grantable.get(kind, ())
         if name not in suitable:
             shown = ", ".join(map(show_privilege, suitable)) or "none"
@@ -125,13 +125,14 @@ class Policy:
                     )
 
 
-def _spell_privilege(text: str) -> str:
+def spell_privilege(text: str) -> str:
+    """The stored spelling of a privilege: `use  catalog` -> `USE_CATALOG`."""
     return "_".join(text.upper().replace("_", " ").split())
 
 
 def _spell_selector(operation: str, selector: str) -> str:
     if operation.endswith(".grant"):
-        return _spell_privilege(selector)
+        return spell_privilege(selector)
     return selector.strip().lower().partition(".")[0]
 
 
@@ -172,4 +173,5 @@ __all__ = [
     "load_policy",
     "policy_texts",
     "show_privilege",
+    "spell_privilege",
 ]

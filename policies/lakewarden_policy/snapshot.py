@@ -89,6 +89,11 @@ class Snapshot:
             {} if before is None else before._holders
         )
 
+        for kind in KINDS if draft.gone else ():
+            for place in draft.gone:
+                self._children.pop((place, kind), None)
+                self._holders.pop((place, kind), None)
+
     @classmethod
     def build(
         cls,
@@ -113,8 +118,8 @@ class Snapshot:
     ) -> Self:
         """A complete snapshot at the time ``now``; the account and the system group are added where the lists lack them.
 
-        Grants and owners that name nothing existing are dropped, so that a recreated name starts without rights, and
-        so are grants that expired. Bindings count on what is ``isolated`` only.
+        Grants on what does not exist are dropped, so that a recreated name starts without rights, and so are grants that
+        expired; what is held by a principal that does not exist is nobody's. Bindings count on what is ``isolated`` only.
         """
         draft = Draft()
         lists = {

@@ -95,6 +95,7 @@ def test_metadata_keys_are_those_of_the_pipeline() -> None:
         headers.REQUEST_ID,
         headers.REVISION,
         headers.AT_LEAST_REVISION,
+        headers.FRESHNESS,
     }
     assert {row[0].strip("`") for row in rows_under("Metadata")} == keys
 
@@ -108,7 +109,9 @@ def test_exit_codes_are_those_of_the_command_line() -> None:
 
 def test_every_command_is_named() -> None:
     section = README.split("## The command line", 1)[1].split("\n\n", 2)[1]
-    words = set(re.findall(r"[a-z][a-z-]*", " ".join(re.findall(r"`([^`]+)`", section))))
+    named = re.findall(r"[a-z][a-z-]*", " ".join(re.findall(r"`([^`-][^`]*)`", section)))
+    words = set(named)
+    assert [word for word in command_line.COMMANDS if named.count(word) > 1] == [], "named twice"
     # `version` and `completion` speak for themselves in --help.
     assert set(command_line.COMMANDS) - words == {"version", "completion"}
 

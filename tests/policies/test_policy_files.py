@@ -8,6 +8,7 @@ from lakewarden_policy import (
     FILTERED,
     KINDS,
     PUBLIC,
+    WORKSPACE_GROUPS,
     Policy,
     UnknownOperation,
     UnknownPrivilege,
@@ -162,3 +163,11 @@ def test_digest_changes_with_any_file() -> None:
         Policy(model, privileges, operations.replace("admin roles", "roles")),
     ]
     assert len({digest, *(policy.digest for policy in changed)}) == 4
+
+
+def test_workspace_groups_follow_what_confers_the_permissions() -> None:
+    """Who is assigned to a workspace is a member of its groups: two tables that must say the same."""
+    policy = load_policy()
+    for role, permission in (("users", "WORKSPACE:USER"), ("admins", "WORKSPACE:ADMIN")):
+        conferring = {act for act, conferred in policy.here.items() if permission in conferred}
+        assert WORKSPACE_GROUPS[role] == conferring | {permission}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -143,6 +144,10 @@ def test_a_missing_revision_or_another_history_is_no_delta(database: Database) -
         connection.execute(text(f"DELETE FROM change_log WHERE revision = {head.revision - 2}"))
         assert deltas.between(connection, held.head, head) is None
     assert forward(database, held) is not None
+    # The state held before is of a history that lost its tail and went on otherwise.
+    lost = copy.copy(held)
+    lost.head = held.head._replace(nonce="lost")
+    assert forward(database, lost) is None
 
 
 def test_too_many_changes_are_no_delta(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +157,20 @@ def test_too_many_changes_are_no_delta(database: Database, monkeypatch: pytest.M
         walk.step()
     monkeypatch.setattr(deltas, "DELTA_ROWS_MAX", 3)
     assert forward(database, held) is None
+
+
+def test_what_is_gone_leaves_nothing_behind(database: Database) -> None:
+    """A process that follows a thousand dropped schemas holds what it would after reading the state anew."""
+    walk = Walk(database, 9)
+    held = anew(database)
+    for _ in range(120):
+        walk.step()
+        later = forward(database, held)
+        assert later is not None
+        held = later
+        list(asked(held))
+    remembered = {place for place, _ in (*held._children, *held._holders)} | set(held.maps["changes"])
+    assert remembered - {None} <= set(held.securables)
 
 
 def test_what_a_delta_leaves_alone_is_shared(database: Database) -> None:

@@ -24,7 +24,7 @@ from lakewarden.governance.documents import (
 from lakewarden.governance.fields import Field
 from lakewarden.governance.nouns import NOUNS
 from lakewarden.governance.shapes import FLAG, FORMAT, TEXT, TEXTS, TIME, WORD, fits, normal, said
-from lakewarden_policy import name_key
+from lakewarden_policy import name_key, spell_privilege
 
 READ_WRITE, READ_ONLY = "READ_WRITE", "READ_ONLY"
 BINDING_TYPES = (READ_WRITE, READ_ONLY)
@@ -260,7 +260,7 @@ def _take_assertion(table: _Table, document: Document) -> list[Problem]:
 
 def spelt(privilege: str) -> str:
     """The stored spelling of a privilege: upper case, with underscores."""
-    return "_".join(privilege.upper().replace("_", " ").split())
+    return spell_privilege(privilege)
 
 
 def same_name(one: str, other: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 from lakewarden_policy import Decider, Head, Policy, Snapshot
 from lakewarden_server.authz.past import Past
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.core.errors import Internal, Reason, Unavailable
+from lakewarden_server.core.errors import Reason, Unavailable
 from lakewarden_server.storage import deltas
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.head import nonce_of, renew_epoch
@@ -54,6 +54,7 @@ class Follower:
         self._policy = policy
         self._decider: Decider | None = None
         self._reading = threading.Lock()
+        self._expiring = threading.Lock()
         self.rebuilds = 0
         self.past = Past(policy)
 
@@ -96,18 +97,26 @@ class Follower:
             return before
         decider = self._brought(before, uow.connection, uow.head, uow.time)
         if decider is None:
-            raise Internal(Reason.INTERNAL_ERROR, "the change log does not tell what this write changed")
+            # More than a delta holds.
+            decider = Decider(self._policy, load_snapshot(uow.connection, head=uow.head, now=uow.time))
         return decider
 
     def without_expired(self, decider: Decider, now: datetime) -> Decider:
         """The same state without the grants that expired by the database's clock; kept, so that it is worked out once."""
         snapshot = decider.snapshot
-        if snapshot.next_expiry == inf or (later := snapshot.at(now.timestamp())) is snapshot:
+        if snapshot.next_expiry == inf or (stamp := now.timestamp()) < snapshot.next_expiry:
             return decider
-        later_decider = Decider(self._policy, later, before=decider)
-        if self._decider is decider:
-            self._decider = later_decider
-        return later_decider
+        with self._expiring:
+            # Whoever waited takes what the first one worked out.
+            kept = self._decider
+            if kept is not None and kept.snapshot.head == snapshot.head and kept is not decider:
+                return (
+                    self.without_expired(kept, now) if kept.snapshot.at(stamp) is not kept.snapshot else kept
+                )
+            later = Decider(self._policy, snapshot.at(stamp), before=decider)
+            if kept is decider:
+                self._decider = later
+            return later
 
     def _caught_up(self, head: Head, held: Decider | None) -> Decider:
         """Reads what is new once; other readers wait for it instead of reading it too, and take it when it is new enough."""

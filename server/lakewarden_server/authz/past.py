@@ -6,6 +6,8 @@ import threading
 from datetime import datetime
 
 from lakewarden_policy import Decider, Policy, Snapshot
+from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.errors import DeadlineExceeded, Reason
 from lakewarden_server.storage import history
 from lakewarden_server.storage.history import Moment
 from lakewarden_server.storage.unit_of_work import UnitOfWork
@@ -40,10 +42,16 @@ class Past:
         if held is not None and held.head == head:
             return held
         # One at a time: several large states built at once would not fit into memory.
-        with self._lock:
+        if not self._lock.acquire(timeout=max(0.0, uow.deadline - monotonic())):
+            raise DeadlineExceeded(
+                Reason.DEADLINE_PASSED, "others ask about other times: ask again, or give the call more time"
+            )
+        try:
             if self._held is None or self._held.head != head:
                 self._held = history.load_past(uow.connection, moment)
             return self._held
+        finally:
+            self._lock.release()
 
     def _policy(self, uow: UnitOfWork, digest: str) -> Policy:
         if digest not in self._policies:

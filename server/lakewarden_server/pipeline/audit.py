@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from lakewarden.v1.grants_pb2 import SecurableType
-from lakewarden_policy import InvalidName
+from lakewarden_policy import InvalidName, spell_privilege
 from lakewarden_server.authz.follower import Fresh
 from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.pipeline.binding import Admitted
@@ -110,7 +110,7 @@ def _answered(common: DecisionRecord, admitted: Admitted, verdict: Any, access: 
         found = None
     return replace(
         common,
-        privilege="_".join(access.privilege.upper().replace("_", " ").split()),
+        privilege=spell_privilege(access.privilege),
         object_kind=kind,
         object_id=found.id if found else None,
         object_name=snapshot.full_name(found.id) if found else access.full_name[:NAME_CHARACTERS_MAX],

@@ -15,6 +15,7 @@ from lakewarden_policy import (
     Located,
     Reference,
     location_of,
+    spell_privilege,
 )
 from lakewarden_server.authn.authenticator import Caller
 from lakewarden_server.authn.tokens import TokenKind
@@ -256,7 +257,7 @@ def _selectors(method: Method, request: Message) -> list[str]:
         return list(dict.fromkeys(mask.paths))
     if method.rule.privileges:
         texts = _texts([request], method.rule.privileges.split("."))
-        return list(dict.fromkeys("_".join(text.upper().replace("_", " ").split()) for text in texts))
+        return list(dict.fromkeys(spell_privilege(text) for text in texts))
     return []
 
 

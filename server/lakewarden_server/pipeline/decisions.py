@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.core.errors import LakewardenError
+from lakewarden_server.core.errors import Aborted, DeadlineExceeded, Unavailable
 from lakewarden_server.storage.decisions import DecisionRecord, append_decisions
 from lakewarden_server.storage.engine import Database
 
@@ -69,14 +69,28 @@ class DecisionLog:
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
             try:
-                with self._database.transaction(deadline=monotonic() + WRITE_SECONDS_MAX) as connection:
-                    append_decisions(connection, batch)
-                    connection.commit()
-            except LakewardenError as error:
+                self._write(batch)
+            except (Unavailable, DeadlineExceeded, Aborted) as error:
                 # Kept for the next try; a full queue makes room for them by dropping its newest.
                 self._queue.extendleft(reversed(batch))
                 logger.warning("%d decisions wait for the database: %s", len(self._queue), error.message)
                 return
+            except Exception:
+                # One that can never be written must not keep the others waiting.
+                logger.exception("a batch of decisions could not be written: trying them one by one")
+                self._write_each(batch)
+
+    def _write(self, batch: list[DecisionRecord]) -> None:
+        with self._database.transaction(deadline=monotonic() + WRITE_SECONDS_MAX) as connection:
+            append_decisions(connection, batch)
+            connection.commit()
+
+    def _write_each(self, batch: list[DecisionRecord]) -> None:
+        for record in batch:
+            try:
+                self._write([record])
+            except Exception:
+                logger.exception("the decision of request %s could not be written", record.request_id)
 
     def _run(self) -> None:
         while not self._stopping.wait(FLUSH_SECONDS):

@@ -124,7 +124,8 @@ class Pipeline:
         if method.rule.snapshot_only and not admitted.bound.is_of_the_past:
             return method.function(request, call)
         with self._database.read(deadline=arrived.deadline) as uow:
-            if uow.revision < fresh.head.revision or uow.head.epoch != fresh.head.epoch:
+            same = uow.revision != fresh.head.revision or uow.head.nonce == fresh.head.nonce
+            if uow.revision < fresh.head.revision or uow.head.epoch != fresh.head.epoch or not same:
                 raise Unavailable(
                     Reason.SNAPSHOT_UNAVAILABLE, "the database answered from an older state: retry"
                 )

@@ -7,9 +7,10 @@ import json
 
 from lakewarden.v1 import audit_pb2 as pb
 from lakewarden_policy import ACCOUNT_ID, name_key
+from lakewarden_server.core.errors import PermissionDenied, Reason
 from lakewarden_server.services import replay, validation
 from lakewarden_server.services.audit_messages import read, record_message, written
-from lakewarden_server.services.call import Call, SnapshotBehind
+from lakewarden_server.services.call import Call
 from lakewarden_server.services.paging import page_size_of
 from lakewarden_server.storage import audit
 from lakewarden_server.storage.audit import ChainHead
@@ -68,9 +69,11 @@ def _limited_to(call: Call) -> str:
     """The metastore whose records alone the caller may see; empty for who sees all."""
     if call.decider.operation(call.caller.id, call.workspace_id, "audit.list_all", call.objects).allowed:
         return ""
-    # The rule let the call in as the admin of this metastore; without one there would be no limit, so nothing is shown.
+    # The rule let the call in as the admin of this metastore; without one there would be no limit.
     if not call.metastore_id:
-        raise SnapshotBehind
+        raise PermissionDenied(
+            Reason.ACCESS_DENIED, "the audit of no metastore: call from a workspace that has one"
+        )
     return call.metastore_id
 
 

@@ -50,11 +50,11 @@ class AuthorizationService:
         self, request: pb.FilterSecurablesRequest, call: Call
     ) -> pb.FilterSecurablesResponse:
         """Which of many names the subject may use or see."""
-        return access_lists.filter_securables(request, call, _subject(call))
+        return access_lists.filter_securables(request, call, call.subject)
 
     def list_accessible(self, request: pb.ListAccessibleRequest, call: Call) -> pb.ListAccessibleResponse:
         """What the subject may use or see below a container."""
-        return access_lists.list_accessible(request, call, _subject(call))
+        return access_lists.list_accessible(request, call, call.subject)
 
     def list_principals(self, request: pb.ListPrincipalsRequest, call: Call) -> pb.ListPrincipalsResponse:
         """Who may use a privilege on an object, now or at an earlier state."""
@@ -77,7 +77,7 @@ def verdict(
     """
     kind = _kind(access)
     privilege = parse_privilege(call, kind, access.privilege)
-    subject = _subject(call)
+    subject = call.subject
     found = _resolve(access, _kinds_meant(kind, privilege, is_plan=engine is not None), call)
     if subject is not None and found is not None:
         if call.decider.privilege(subject, call.workspace_id, found.id, privilege).allowed:
@@ -108,15 +108,6 @@ def _allowed(
         name = f"{KINDS[found.kind].label} {call.snapshot.full_name(found.id)}"
         return pb.Verdict(reason=f"{show_privilege(privilege)} denied on {name}: {error}.")
     return answer
-
-
-def _subject(call: Call) -> str | None:
-    """Whose rights decide; an engine is told nothing of a principal who is not assigned to its workspace."""
-    subject = call.objects.get("subject")
-    if subject in (None, call.caller.id):
-        return subject
-    assigned = call.workspace_id and call.decider.reach.is_assigned(subject or "", call.workspace_id)
-    return subject if assigned else None
 
 
 def _unseen(access: pb.Access, kind: str, privilege: str) -> str:

@@ -77,6 +77,15 @@ class Call:
         return Pager(self.page_key, "\0".join(scope))
 
     @property
+    def subject(self) -> str | None:
+        """Id of whose rights are asked about; to an engine, somebody who is not assigned to its workspace is nobody."""
+        subject = self.objects.get("subject")
+        if subject in (None, self.caller.id):
+            return subject
+        assigned = self.workspace_id and self.decider.reach.is_assigned(subject or "", self.workspace_id)
+        return subject if assigned else None
+
+    @property
     def self_id(self) -> str:
         """Id of the object the call is about."""
         return self.objects["self"]

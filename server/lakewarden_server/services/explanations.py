@@ -57,10 +57,7 @@ def asked_subject(name: str, call: Call) -> str:
 
     To an engine, somebody who is not assigned to its workspace is nobody, as in Check.
     """
-    subject = call.objects.get("subject")
-    if subject is not None and subject != call.caller.id and not sees_all(call):
-        assigned = call.workspace_id and call.decider.reach.is_assigned(subject, call.workspace_id)
-        subject = subject if assigned else None
+    subject = call.objects.get("subject") if sees_all(call) else call.subject
     if subject is None:
         raise InvalidArgument(
             Reason.PRINCIPAL_UNKNOWN,

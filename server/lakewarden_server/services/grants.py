@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from lakewarden.v1 import grants_pb2 as pb
-from lakewarden_policy import ACCOUNT_ID, UnknownPrivilege, effective_privileges
+from lakewarden_policy import ACCOUNT_ID, UnknownPrivilege, effective_privileges, spell_privilege
 from lakewarden_server.core.errors import InvalidArgument, Reason
 from lakewarden_server.entities import Grant
 from lakewarden_server.services import principals, validation
@@ -167,7 +167,7 @@ def parse_privilege(call: Call, kind: str, text: str) -> str:
     try:
         return policy.parse_privilege(kind, text)
     except UnknownPrivilege as error:
-        name = "_".join(text.upper().replace("_", " ").split()) if text.isascii() else ""
+        name = spell_privilege(text) if text.isascii() else ""
         elsewhere = any(row.name == name and row.is_grantable for row in policy.privileges.values())
         reason = Reason.PRIVILEGE_NOT_APPLICABLE if elsewhere else Reason.PRIVILEGE_UNKNOWN
         raise InvalidArgument(reason, str(error), privilege=text[:100], kind=kind) from None

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from lakewarden_server.services.expansion import Session
 
 RELATIONS_MAX = 1_000
-_READS = frozenset({"SELECT", "MODIFY", "EXECUTE", "REFRESH", "ALL_PRIVILEGES"})
+_READS_NOTHING = frozenset({"APPLY_TAG", "BROWSE", "MANAGE", "OWNER"})
+"""Whatever else there is may show rows, so filters and masks go with it."""
 STORED_KINDS = ("MATERIALIZED_VIEW", "STREAMING_TABLE")
 """What an engine cannot tell from a table: relations whose rows it holds."""
 
@@ -48,7 +49,7 @@ def add_rules(
         raise DeadlineExceeded(
             Reason.DEADLINE_PASSED, "The deadline passed before the plan was decided: ask about less at once."
         )
-    if privilege not in _READS or found.kind not in _RULED_KINDS:
+    if privilege in _READS_NOTHING or found.kind not in _RULED_KINDS:
         return
     rules = _Rules(call.snapshot, call.metastore_id, subject, capabilities)
     if found.kind == "FUNCTION":

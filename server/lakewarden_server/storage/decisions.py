@@ -11,6 +11,9 @@ from sqlalchemy import Connection, insert
 from lakewarden_server.core.ids import new_id
 from lakewarden_server.entities import DecisionLog
 
+TEXT_CHARACTERS_MAX = 1_000
+"""Of each text of a record; what a caller sent beyond is cut off."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionRecord:
@@ -51,4 +54,9 @@ def append_decisions(connection: Connection, records: list[DecisionRecord]) -> N
 
 
 def _row(record: DecisionRecord) -> dict[str, Any]:
-    return {"id": new_id(), **{name: getattr(record, name) for name in _FIELDS}}
+    return {"id": new_id(), **{name: _storable(getattr(record, name)) for name in _FIELDS}}
+
+
+def _storable(value: Any) -> Any:
+    """A text as a database keeps it: callers choose names and mask paths, and PostgreSQL has no place for a NUL."""
+    return value.replace("\0", "\ufffd")[:TEXT_CHARACTERS_MAX] if isinstance(value, str) else value

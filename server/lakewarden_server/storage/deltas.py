@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 
 from lakewarden_policy.records import Head
 from lakewarden_server.entities import ChangeLog
+from lakewarden_server.storage.head import nonce_of
 from lakewarden_server.storage.snapshot import SOURCES, Source, deleted_table_of
 
 DELTA_ROWS_MAX = 10_000
@@ -38,8 +39,10 @@ class _Folded(NamedTuple):
 def between(connection: Connection, held: Head, head: Head) -> Delta | None:
     """What leads from `held` to the later `head` of the same history.
 
-    None when the log does not tell all of it: a revision is missing, it ends in another history, or there is too much of it.
+    None when the log does not tell all of it: a revision is missing, it begins or ends in another history, or there is too much of it.
     """
+    if nonce_of(connection, held.revision) not in (held.nonce, None):
+        return None
     statement = (
         select(_LOG.revision, _LOG.kind, _LOG.object_id, _LOG.before, _LOG.after, _LOG.nonce)
         .where(_LOG.revision > held.revision, _LOG.revision <= head.revision)

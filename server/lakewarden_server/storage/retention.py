@@ -54,7 +54,7 @@ def purge(database: Database, *, policy_digest: str) -> int:
     Through the unit of work, so that the change log keeps them: what was true on a past day can still be told.
     """
     with database.read(deadline=monotonic() + PURGE_SECONDS_MAX) as view:
-        # A write makes every process load the state anew, so there is none without something to remove.
+        # A write is a revision that every process follows, so there is none without something to remove.
         if next(_remains(view.session, kept_since(view.time)), None) is None:
             return 0
     with database.write(

@@ -151,7 +151,7 @@ SOURCES: Mapping[str, Source] = {
     # A deleted credential was deleted, not made writable.
     "read_only_credentials": Source(entities.StorageCredential, frozenset({"STORAGE_CREDENTIAL"}), _id, ("id",), {"read_only": True}, outlives=True),
 }
-"""Every list of `Snapshot.build`. A new table that decisions rest on is one line here, for now and for the past."""
+"""Every list of `Snapshot.build`: for now, for the past and for what changed in between. How it lies in a snapshot is said in `draft.py`."""
 # fmt: on
 
 

@@ -1,0 +1,54 @@
+"""What a caller sends cannot end the decision log, nor fill it."""
+
+from __future__ import annotations
+
+import pytest
+
+from lakewarden import Client, LakewardenError
+from lakewarden_server.storage.decisions import TEXT_CHARACTERS_MAX
+from lakewarden_server.testing import EmbeddedServer, serve
+
+
+@pytest.fixture
+def server(database_url: str) -> EmbeddedServer:  # type: ignore[misc]
+    with serve(database_url=database_url) as running:
+        yield running
+
+
+def logged(server: EmbeddedServer, method: str) -> list[object]:
+    server.app.decisions.flush()
+    return [record for record in server.client().audit.list() if record.method.endswith(method)]
+
+
+def test_a_nul_in_a_name_is_logged_and_what_comes_after_it_too(server: EmbeddedServer) -> None:
+    bob: Client = server.client_as("bob")
+    assert not bob.authorization.check("SELECT", "table", "main.s.t\0x")
+    assert not bob.authorization.check("SELECT", "table", "main.s.after")
+    names = [record.object_name for record in logged(server, "/Check")]
+    assert {"main.s.t\ufffdx", "main.s.after"} <= set(names)
+
+
+def test_a_long_update_mask_leaves_a_short_record(server: EmbeddedServer) -> None:
+    from lakewarden.v1 import catalogs_pb2, catalogs_pb2_grpc
+
+    server.client().catalogs.create("main")
+    bob = server.client_as("bob")
+    request = catalogs_pb2.UpdateCatalogRequest(catalog=catalogs_pb2.Catalog(full_name="main"))
+    request.update_mask.paths.append("x" * 100_000)
+    stub = catalogs_pb2_grpc.CatalogServiceStub(bob._connection.open_channel)
+    with pytest.raises(LakewardenError):
+        bob._connection.call(stub.UpdateCatalog, request)
+    (record,) = logged(server, "/UpdateCatalog")
+    assert len(record.operation) <= TEXT_CHARACTERS_MAX
+
+
+def test_a_record_that_can_never_be_written_keeps_nobody_waiting(server: EmbeddedServer) -> None:
+    from dataclasses import replace
+
+    bob = server.client_as("bob")
+    bob.authorization.check("SELECT", "table", "main.s.first")
+    log = server.app.decisions
+    (first,) = [record for record in log._queue if record.object_name == "main.s.first"]
+    log._queue.appendleft(replace(first, actor_id=None))  # type: ignore[arg-type]
+    assert "main.s.first" in [record.object_name for record in logged(server, "/Check")]
+    assert not log._queue
