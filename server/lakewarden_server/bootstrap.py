@@ -18,15 +18,13 @@ from lakewarden_policy import (
 )
 from lakewarden_server.authn.keys import Keys
 from lakewarden_server.authn.tokens import TokenKind, mint
-from lakewarden_server.core.clock import monotonic, utc_now
+from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import FailedPrecondition, Reason
 from lakewarden_server.core.ids import new_id
 from lakewarden_server.entities import Grant, Principal
 from lakewarden_server.services.tokens import ONE_TIME_LIFETIME, token_row
 from lakewarden_server.storage import AuditRecord, Database, load_snapshot
-from lakewarden_server.storage.audit import append
 from lakewarden_server.storage.bootstrap import claim
-from lakewarden_server.storage.head import renew_epoch
 from lakewarden_server.storage.history import remember_policy
 
 INITIALIZE_SECONDS = 30.0
@@ -120,25 +118,18 @@ def recover(database: Database, keys: Keys, *, admin: str) -> Bootstrapped:
     return Bootstrapped(principal.id, text.render())
 
 
-def declare_restored(database: Database) -> str:
-    """Gives a database that was restored from a backup a new epoch, and returns it."""
-    with database.read() as view:
-        revision = view.revision
-    with database.transaction(deadline=monotonic() + INITIALIZE_SECONDS) as connection:
-        epoch = renew_epoch(connection)
-        record = _record("", "operator", "lakewarden-server restored", "restored", epoch=epoch)
-        append(connection, [record], revision=revision, time=utc_now())
-        connection.commit()
-    return epoch
-
-
 def note_policy(database: Database, *, before: str, digest: str) -> None:
     """Makes a revision of the change from one policy to another: every revision was then decided by the policy it names."""
     with database.write(
         deadline=monotonic() + INITIALIZE_SECONDS, request_id="", actor_id="", policy_digest=digest
     ) as uow:
-        uow.audit(_record("", "operator", "lakewarden-server serve", "policy", before=before, digest=digest))
+        uow.audit(operator_record("lakewarden-server serve", "policy", before=before, digest=digest))
         uow.commit()
+
+
+def operator_record(method: str, operation: str, **detail: str) -> AuditRecord:
+    """What the operator of the server did to all of it."""
+    return _record("", "operator", method, operation, **detail)
 
 
 def _record(principal_id: str, name: str, method: str, operation: str, **detail: str) -> AuditRecord:

@@ -1,4 +1,4 @@
-"""`lakewarden-server`: what an operator types: init, recover, restored, migrate, serve, doctor, health."""
+"""`lakewarden-server`: what an operator types: init, recover, backup, restore, migrate, serve, doctor, health."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
 
 import click
 
@@ -17,13 +15,16 @@ try:
     from lakewarden_server import doctor as checks
     from lakewarden_server.app import App
     from lakewarden_server.authn.keys import KeyFileError, create_key_file, load_key_file
-    from lakewarden_server.bootstrap import bootstrap, declare_restored, recover, write_token_file
+    from lakewarden_server.bootstrap import bootstrap, recover, write_token_file
+    from lakewarden_server.cli_backup import backup, restore, restored
+    from lakewarden_server.cli_options import data_options
     from lakewarden_server.config import Settings, SettingsError, is_missing, read_settings
     from lakewarden_server.core.errors import LakewardenError
     from lakewarden_server.pipeline.rules import RuleError
     from lakewarden_server.rpc.probe import ask_health
     from lakewarden_server.rpc.server import AddressUnavailable, InsecureAddress
     from lakewarden_server.storage import create_database
+    from lakewarden_server.storage.archives import ArchiveError
     from lakewarden_server.storage.migrations import current_revision, latest_revision, migrate
 except ModuleNotFoundError as missing:
     sys.exit(
@@ -35,6 +36,7 @@ from lakewarden_policy import InvalidName, validate_email
 EXIT_FAILED = 1
 _EXPECTED = (
     LakewardenError,
+    ArchiveError,
     KeyFileError,
     SettingsError,
     InsecureAddress,
@@ -43,8 +45,6 @@ _EXPECTED = (
     InvalidName,
     OSError,
 )
-
-Command = TypeVar("Command", bound=Callable[..., object])
 
 
 class _Group(click.Group):
@@ -73,18 +73,8 @@ def main() -> None:
     """
 
 
-def _data_options(command: Command) -> Command:
-    for option in (
-        click.option("--key-file", type=click.Path(path_type=Path), help="Key file.  [LAKEWARDEN_KEY_FILE]"),
-        click.option("--database-url", help="sqlite:///FILE or postgresql://…  [LAKEWARDEN_DATABASE_URL]"),
-        click.option("--data-dir", "data_directory", type=click.Path(path_type=Path), help="Directory of the SQLite file and the key.  [LAKEWARDEN_DATA_DIR]"),
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
 @main.command()
-@_data_options
+@data_options
 @click.option("--admin", required=True, metavar="EMAIL", help="Email of the first account admin.")
 def init(admin: str, **options: object) -> None:
     """Set up a new database: schema, key file, and the first account admin.
@@ -121,7 +111,7 @@ def init(admin: str, **options: object) -> None:
 
 
 @main.command("recover")
-@_data_options
+@data_options
 @click.option("--admin", required=True, metavar="EMAIL", help="An existing account admin.")
 def recover_command(admin: str, **options: object) -> None:
     """Make a new one-time token for an account admin who has lost every token.
@@ -145,28 +135,12 @@ def recover_command(admin: str, **options: object) -> None:
     click.echo(f"One-time token for {admin}, good for 24 hours: {settings.bootstrap_token_file}")
 
 
-@main.command()
-@_data_options
-def restored(**options: object) -> None:
-    """Declare a database that was restored from a backup another history than the one clients remember.
-
-    Revision tokens from before the restore are refused from now on. Tokens and grants revoked since the backup are back: revoke them again.
-
-    \b
-    Example:
-      lakewarden-server restored
-    """
-    database = create_database(read_settings(options).database_url)
-    try:
-        epoch = declare_restored(database)
-    finally:
-        database.close()
-    click.echo(f"epoch {epoch}: revision tokens from before the restore are refused")
-    click.echo("Tokens and grants revoked since the backup are back: revoke them again.")
+for command in (backup, restore, restored):
+    main.add_command(command)
 
 
 @main.command("migrate")
-@_data_options
+@data_options
 def migrate_command(**options: object) -> None:
     """Bring the database to this version's schema. Safe to run from several machines at once.
 
@@ -189,7 +163,7 @@ def migrate_command(**options: object) -> None:
 
 
 @main.command()
-@_data_options
+@data_options
 @click.option(
     "--listen",
     metavar="HOST:PORT",
@@ -255,7 +229,7 @@ def serve(verbose: bool, **options: object) -> None:
 
 
 @main.command()
-@_data_options
+@data_options
 def doctor(**options: object) -> None:
     """Look for what would keep a server from running or make it unsafe; exit 1 when something would.
 

@@ -81,7 +81,7 @@ def test_restored_database_refuses_the_revisions_clients_remember(home: Path) ->
         remembered = client.revision
     app.stop()
     shutil.copytree(home, home.parent / "backup")
-    assert _run(home.parent / "backup", "restored").exit_code == 0
+    assert "1 kept, 0 revoked" in _run(home.parent / "backup", "restored", "--keep-tokens").output
     copy = App(_settings(home.parent / "backup"))
     copy.start()
     try:
@@ -95,6 +95,22 @@ def test_restored_database_refuses_the_revisions_clients_remember(home: Path) ->
             assert audit.verify(uow.connection) == []
     finally:
         copy.stop()
+
+
+def test_restored_database_revokes_every_token(home: Path) -> None:
+    assert "0 kept, 1 revoked" in _run(home, "restored").output
+    app = App(_settings(home))
+    app.start()
+    try:
+        with Client(f"127.0.0.1:{app.port}", token=_token(home), workspace="") as client:
+            with pytest.raises(Unauthenticated) as refused:
+                client.tokens.create()
+            assert refused.value.reason == "TOKEN_INVALID"
+            assert _run(home, "recover", "--admin", "ada@example.com").exit_code == 0
+            assert client.as_token(_token(home)).tokens.create().token_value
+    finally:
+        app.stop()
+    assert _run(home, "restored", "--database-url", "sqlite:////nowhere/none.db").exit_code == 1
 
 
 def test_serve_without_a_database_says_what_to_run(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ class Follower:
         if held is not None and held.snapshot.head == uow.previous:
             return self.without_expired(held, uow.time)
         decider = None
-        if held is not None and held.snapshot.head.revision < uow.previous.revision:
+        if held is not None and _is_later(uow.previous, held):
             decider = self._brought(held, uow.connection, uow.previous, uow.time)
         if decider is None:
             decider = Decider(self._policy, load_snapshot(uow.connection, head=uow.previous, now=uow.time))

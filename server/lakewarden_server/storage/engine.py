@@ -76,6 +76,12 @@ class Database:
                 yield UnitOfWork(session, head=head, previous=head, time=time, deadline=deadline)
 
     @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A read-only transaction of as long as it takes, for what copies or verifies a whole database."""
+        with self._translated(None), self.engines.reader.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
     def write(
         self, *, deadline: float, request_id: str, actor_id: str, policy_digest: str
     ) -> Iterator[WriteUnit]:
@@ -132,7 +138,7 @@ class Database:
             self._writers.release()
 
     @contextmanager
-    def _translated(self, deadline: float) -> Iterator[None]:
+    def _translated(self, deadline: float | None) -> Iterator[None]:
         try:
             yield
         except DatabaseErrors as error:

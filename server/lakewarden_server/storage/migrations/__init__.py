@@ -50,6 +50,11 @@ def latest_revision() -> str:
     return revision
 
 
+def known_revisions() -> frozenset[str]:
+    """Every schema revision this code can bring to the latest."""
+    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
 def _run(database: Database, step: Callable[[Config], None]) -> None:
     engine = _migration_engine(database)
     try:

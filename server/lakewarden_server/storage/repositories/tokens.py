@@ -15,6 +15,11 @@ def find(session: Session, token_id: str) -> Token | None:
     return session.get(Token, token_id)
 
 
+def every(session: Session) -> Sequence[Token]:
+    """All live tokens, oldest first."""
+    return session.scalars(select(Token).order_by(Token.create_time, Token.id)).all()
+
+
 def of_principal(session: Session, principal_id: str) -> Sequence[Token]:
     """Tokens of a principal, oldest first."""
     statement = select(Token).where(Token.principal_id == principal_id)
