@@ -40,7 +40,8 @@ def wait_for_files(directory: Path, process: subprocess.Popen[str]) -> None:
 
 
 def assert_nothing_is_left(directory: Path, process: subprocess.Popen[str]) -> None:
-    assert list(directory.iterdir()) == []
+    # The PostgreSQL package shares one empty lock file between all that use it, and leaves it where temporary files go.
+    assert [path for path in directory.iterdir() if path.name != ".lockfile"] == []
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from types import FrameType
 
 from lakewarden_server.demo.acts import DemoFailed
+from lakewarden_server.demo.replicas import postgresql, two_servers
 from lakewarden_server.demo.screen import RED, Screen
 from lakewarden_server.demo.show import open_stage, run_show
 
@@ -53,8 +54,12 @@ def main() -> int:
     screen = Screen.of_process()
     with ExitStack() as stack:
         try:
+            with screen.step("starting PostgreSQL"):
+                url = stack.enter_context(postgresql())
+            interruption.check()
             stage = stack.enter_context(open_stage(screen, check_interrupt=interruption.check))
             last_line = run_show(stage, screen, check_interrupt=interruption.check)
+            two_servers(url, screen, check_interrupt=interruption.check)
             interruption.check()
         except DemoFailed as failure:
             screen.whole("\n" + screen.paint(f"demo failed: {failure}", RED))
