@@ -121,16 +121,23 @@ class Audit(Resource[audit_pb2.AuditRecord]):
         last: int = 10,
         interval_seconds: float = FOLLOW_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
+        since: datetime | None = None,
+        until: datetime | None = None,
         **filters: Any,
     ) -> Iterator[audit_pb2.AuditRecord]:
-        """Yield the `last` records of `list(**filters)`, oldest first, then those to come, for ever; asks again after each interval.
+        """Yield the `last` records of `list(since=…, until=…, **filters)`, oldest first, then those to come; asks again after each interval.
 
-        A decision that the server could write only more than 10 seconds late is not shown here, but `list` has it.
+        For ever, or to 10 seconds after `until`. A decision that the server could write only more than 10 seconds late is
+        not shown here, but `list` has it.
         """
+        for moment in filter(None, (since, until)):
+            to_timestamp(moment)
+        filters["until"] = until
         record = next(self.list(limit=1), None)
-        since = _overlap(record)
-        seen = {earlier.event_id for earlier in self.list(since=since)} if record else set()
-        recent = [*self.list(limit=last, **filters)][::-1] if last else []
+        newest = _overlap(record)
+        seen = {earlier.event_id for earlier in self.list(since=newest)} if record else set()
+        recent = [*self.list(limit=last, since=since, **filters)][::-1] if last else []
+        since = max(filter(None, (since, newest)), default=None)
         seen |= {earlier.event_id for earlier in recent}
         yield from recent
         while True:
@@ -142,6 +149,8 @@ class Audit(Resource[audit_pb2.AuditRecord]):
             # The next question begins no earlier than this one did, so nothing else can come again.
             since = max(filter(None, (since, _overlap(record))), default=None)
             seen = shown
+            if until and datetime.now(UTC) > until + FOLLOW_OVERLAP:
+                return
             sleep(interval_seconds)
 
     def head(self) -> AuditHead:

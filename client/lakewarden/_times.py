@@ -9,11 +9,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from lakewarden._errors import InvalidArgument
 
+_AWARE = "an aware datetime, say datetime.now(UTC) - timedelta(days=7)"
+
 
 def to_timestamp(moment: datetime) -> Timestamp:
-    """The time as a message. Raises InvalidArgument for one without a zone: guessing it would be wrong by hours."""
+    """The time as a message. Raises InvalidArgument for what is no time, or one without a zone: guessing it would be wrong by hours."""
+    if not isinstance(moment, datetime):
+        raise InvalidArgument(f"{moment!r} is no time: give {_AWARE}", reason="FIELD_INVALID")
     if moment.tzinfo is None:
-        raise InvalidArgument(f"{moment} has no time zone", reason="FIELD_INVALID")
+        raise InvalidArgument(f"{moment} has no time zone: give {_AWARE}", reason="FIELD_INVALID")
     message = Timestamp()
     message.FromDatetime(moment)
     return message

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -82,6 +83,28 @@ def test_tail_shows_the_last_records_as_lines(run: Run, denied: EmbeddedServer) 
     assert len(run("audit tail --last 2 --limit 2 -o jsonl")[0].splitlines()) == 2
 
 
+def test_tail_shows_what_is_done_while_it_asks_again(run: Run, denied: EmbeddedServer) -> None:
+    """With every filter on the command line, and from the second time it asks on."""
+    admin, name = denied.client(), f"tailed-{monotonic()}@example.com"
+    later = Timer(0.5, lambda: admin.users.create(name))
+    later.start()
+    out, _ = run(
+        "audit tail --last 1 --limit 2 --interval 0.1 --since 1h --until 2099-01-01 --actor admin@example.com --subject '' "
+        "--action user.create --type user --outcome done -o jsonl"
+    )
+    later.join()
+    assert [json.loads(line)["object_name"] == name for line in out.splitlines()] == [False, True]
+
+
+def test_tail_from_a_time_to_a_time_shows_no_more_and_ends(run: Run, denied: EmbeddedServer) -> None:
+    everything = run("audit list --oldest-first -o name")[0].split()
+    assert run("audit tail --since 2001-01-01 --until 2001-01-02 -o name")[0] == ""
+    assert run("audit tail --last 1000 --until 11s -o name")[0].split() == [
+        name for name in everything if name in run("audit list --until 11s -o name")[0]
+    ]
+    assert run("audit tail --since 2099-01-01 --until 2001-01-01 -o name")[0] == ""
+
+
 def test_head_can_be_kept_and_verified_against(run: Run, denied: EmbeddedServer) -> None:
     kept = run("audit head -o name")[0].strip()
     assert AuditHead.parse(kept) == denied.client().audit.head()
@@ -123,6 +146,14 @@ def test_replay_finds_a_verdict_that_was_changed_and_exits_with_1(run: Run, deni
     finally:
         spoil("ALLOWED", "DENIED")
     assert {row["problem"] for row in rows} == {"logged as ALLOWED, decided again it is DENIED"}
+
+
+def test_replay_after_listing_what_does_not_exist_finds_nothing(run: Run, denied: EmbeddedServer) -> None:
+    run("ls nope", exits=3)
+    run("explain admin@example.com SELECT catalog nope", exits=3)
+    denied.app.decisions.flush()
+    assert "schema.list" in run("audit list --action schema.list --outcome denied")[0]
+    assert "0 came out otherwise" in run("audit replay")[1]
 
 
 def test_exported_lines_and_parquet_hold_the_same_rows(
@@ -214,7 +245,12 @@ def test_time_without_a_zone_and_unknown_outcome_are_refused_before_anything_is_
     denied: EmbeddedServer,
 ) -> None:
     audit = denied.client().audit
-    with pytest.raises(InvalidArgument, match="no time zone"):
+    with pytest.raises(InvalidArgument, match=r"no time zone: .*aware datetime"):
         list(audit.list(since=datetime(2026, 11, 26)))
+    for ask in (audit.list, audit.follow):
+        with pytest.raises(InvalidArgument, match=r"'7d' is no time: .*aware datetime"):
+            next(ask(since="7d"))
+    with pytest.raises(InvalidArgument, match="aware datetime"):
+        audit.replay(since="7d")  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="DONE, ALLOWED, DENIED"):
         list(audit.list(outcome="MAYBE"))

@@ -16,9 +16,7 @@ from lakewarden_server.pipeline.headers import Headers
 from lakewarden_server.pipeline.rules import Method
 from lakewarden_server.services.call import Call
 from lakewarden_server.storage.audit import AuditRecord
-from lakewarden_server.storage.decisions import DecisionRecord
-
-NAME_CHARACTERS_MAX = 1_000
+from lakewarden_server.storage.decisions import TEXT_CHARACTERS_MAX, DecisionRecord
 
 
 def audit_record(call: Call, admitted: Admitted, reply: Message) -> AuditRecord:
@@ -36,7 +34,7 @@ def audit_record(call: Call, admitted: Admitted, reply: Message) -> AuditRecord:
         object_kind=bound.noun.upper(),
         object_id=object_id,
         object_name=(getattr(reply, "full_name", "") or bound.named or getattr(reply, "name", ""))[
-            :NAME_CHARACTERS_MAX
+            :TEXT_CHARACTERS_MAX
         ],
         outcome="DONE",
         detail=call.detail,
@@ -61,7 +59,7 @@ def decision_records(
         return [
             replace(
                 common,
-                object_name=name[:NAME_CHARACTERS_MAX],
+                object_name=name[:TEXT_CHARACTERS_MAX],
                 reason=result.reason,
                 object_kind=bound.noun.upper() or None,
                 object_id=bound.objects.get("self") or bound.objects.get("parent"),
@@ -113,9 +111,9 @@ def _answered(common: DecisionRecord, admitted: Admitted, verdict: Any, access: 
         privilege=spell_privilege(access.privilege),
         object_kind=kind,
         object_id=found.id if found else None,
-        object_name=snapshot.full_name(found.id) if found else access.full_name[:NAME_CHARACTERS_MAX],
+        object_name=snapshot.full_name(found.id) if found else access.full_name[:TEXT_CHARACTERS_MAX],
         outcome="ALLOWED" if verdict.allowed else "DENIED",
-        reason=verdict.reason[:NAME_CHARACTERS_MAX],
+        reason=verdict.reason[:TEXT_CHARACTERS_MAX],
     )
 
 

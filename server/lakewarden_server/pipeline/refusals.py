@@ -6,7 +6,7 @@ from lakewarden_policy import ACCOUNT_ID, KINDS, Decider, explain_operation
 from lakewarden_server.authn.authenticator import Caller
 from lakewarden_server.core.errors import InvalidArgument, LakewardenError, NotFound, PermissionDenied, Reason
 from lakewarden_server.pipeline.binding import Bound, Place
-from lakewarden_server.services.denials import unseen
+from lakewarden_server.services.denials import is_told_absent, unseen
 
 
 def authorize(bound: Bound, decider: Decider, caller: Caller, place: Place) -> None:
@@ -30,15 +30,7 @@ def authorize(bound: Bound, decider: Decider, caller: Caller, place: Place) -> N
 
 def _absent(bound: Bound, kind: str, decider: Decider, caller: Caller, place: Place) -> LakewardenError:
     """NOT_FOUND for a caller to whom the container's list would show every child, else the one denial for all cases."""
-    container = decider.snapshot.securables.get(bound.container_id or "")
-    operation = f"{kind.lower()}.miss"
-    if (
-        container is None
-        or container.kind not in KINDS[kind].parents
-        or operation not in decider.policy.operations
-    ):
-        return unseen(kind, bound.named)
-    if not decider.operation(caller.id, place.workspace_id, operation, {"parent": container.id}).allowed:
+    if not is_told_absent(decider, caller.id, place.workspace_id, kind, bound.container_id):
         return unseen(kind, bound.named)
     return NotFound(
         Reason.OBJECT_NOT_FOUND, f"there is no {KINDS[kind].label} {bound.named}", kind=kind, name=bound.named

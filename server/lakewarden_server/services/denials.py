@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lakewarden_policy import KINDS, explain_operation
+from lakewarden_policy import KINDS, Decider, explain_operation
 from lakewarden_server.core.errors import PermissionDenied, Reason
 from lakewarden_server.services.call import Call
 
@@ -14,6 +14,21 @@ def unseen(kind: str, named: str) -> PermissionDenied:
         Reason.ACCESS_DENIED,
         f"{KINDS[kind].label}{name} does not exist, or you may not use it from this workspace",
     )
+
+
+def is_told_absent(
+    decider: Decider, caller_id: str, workspace_id: str | None, kind: str, container_id: str | None
+) -> bool:
+    """Whether a caller is told that nothing of this kind has a name: to whom the container's list would show every child."""
+    container = decider.snapshot.securables.get(container_id or "")
+    operation = f"{kind.lower()}.miss"
+    if (
+        container is None
+        or container.kind not in KINDS[kind].parents
+        or operation not in decider.policy.operations
+    ):
+        return False
+    return decider.operation(caller_id, workspace_id, operation, {"parent": container.id}).allowed
 
 
 def require(

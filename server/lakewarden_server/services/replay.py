@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 from lakewarden.v1 import audit_pb2 as pb
 from lakewarden.v1 import authorization_pb2
 from lakewarden.v1.grants_pb2 import SecurableType
-from lakewarden_policy import InvalidName, UnknownOperation
+from lakewarden_policy import ACCOUNT_ID, KINDS, InvalidName, Operation, Securable, UnknownOperation
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import FailedPrecondition, InvalidArgument, Reason
 from lakewarden_server.services import authorization, validation
 from lakewarden_server.services.audit_messages import read, record_message, written
 from lakewarden_server.services.call import Call
+from lakewarden_server.services.denials import is_told_absent
 from lakewarden_server.services.paging import page_size_of
+from lakewarden_server.storage.decisions import TEXT_CHARACTERS_MAX
 from lakewarden_server.storage.history import Moment
 from lakewarden_server.storage.repositories import audit_records
 from lakewarden_server.storage.repositories.audit_records import DECISION, Wanted
@@ -168,21 +170,68 @@ def _operations(row: Any, then: Call) -> bool:
     """Whether every operation a refused call selected is allowed over the objects it bound."""
     if row.reason not in _OF_THE_POLICY or row.objects is None:
         raise Skipped(f"refused for {row.reason}, which the state does not decide")
+    objects = _value(row.objects)
+    if not isinstance(objects, dict):
+        raise Differs("the logged decision was edited and cannot be read")
+    operations = [_selected(spelled, row, then) for spelled in row.operation.split(", ")]
+    located = _target(row, operations[0][0], then)
+    if located is not None:
+        kind, found, container = located
+        bound = objects.get("self") or objects.get("parent")
+        if (found.id if found else None) != bound:
+            raise Differs(f"{row.object_name} was not the object {bound} at that revision")
+        if found is None:
+            return _is_empty_list(operations[0][0], then, kind, container)
     allowed = True
-    for spelled in row.operation.split(", "):
-        noun, verb, *selector = spelled.split(".", 2)
-        try:
-            operation = then.decider.policy.operation(f"{noun}.{verb}", *selector)
-        except UnknownOperation:
-            raise Differs(f"there was no operation {spelled}") from None
+    for name, selector, operation in operations:
         if operation.asks_references:
             raise Skipped("a definition whose text is not in the log")
-        decision = then.decider.operation(
-            row.actor_id,
-            row.workspace_id,
-            f"{noun}.{verb}",
-            _value(row.objects),
-            selector=selector[0] if selector else None,
-        )
+        decision = then.decider.operation(row.actor_id, row.workspace_id, name, objects, selector=selector)
         allowed = allowed and decision.allowed
     return allowed
+
+
+def _selected(spelled: str, row: Any, then: Call) -> tuple[str, str | None, Operation]:
+    """The operation, its selector and its rule. Raises `Differs`, and `Skipped` where the log could not keep all of them."""
+    noun, _, rest = spelled.partition(".")
+    verb, _, selector = rest.partition(".")
+    name = f"{noun}.{verb}"
+    try:
+        return name, selector or None, then.decider.policy.operation(name, selector or None)
+    except UnknownOperation:
+        raise _misread(row.operation, f"there was no operation {spelled}") from None
+
+
+def _misread(text: str, problem: str) -> Skipped | Differs:
+    """What a text that cannot be read means: it was changed, unless it is longer than what the log keeps."""
+    if len(text) >= TEXT_CHARACTERS_MAX:
+        return Skipped("a text of which the log keeps only the beginning")
+    return Differs(problem)
+
+
+def _target(row: Any, operation: str, then: Call) -> tuple[str, Securable | None, Securable | None] | None:
+    """Kind of what a refused call was about, that object and what it lies in; None for a call about nothing that has a name.
+
+    A create and a list are about the container, which may go without saying; `pipeline/binding.py` binds it so.
+    """
+    noun, _, verb = operation.partition(".")
+    kind, name = noun.upper(), row.object_name
+    if kind not in KINDS:
+        return None
+    if verb in ("create", "list"):
+        kind = KINDS[kind].parents[0]
+        if not name and kind in ("ACCOUNT", "METASTORE"):
+            implied = ACCOUNT_ID if kind == "ACCOUNT" else then.metastore_id
+            return kind, then.snapshot.securables.get(implied or ""), None
+    try:
+        located = then.snapshot.locate(kind, name, then.metastore_id)
+    except InvalidName as error:
+        raise _misread(name, str(error)) from None
+    return kind, located.securable, located.container
+
+
+def _is_empty_list(operation: str, then: Call, kind: str, container: Securable | None) -> bool:
+    """Whether a call about what nobody has is allowed: a list is, and empty, unless the caller is told that it is absent."""
+    container_id = container.id if container else None
+    told = is_told_absent(then.decider, then.caller.id, then.workspace_id, kind, container_id)
+    return operation.endswith(".list") and not told
