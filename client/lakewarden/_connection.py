@@ -26,7 +26,9 @@ Response = TypeVar("Response")
 DEFAULT_PORT = 50051
 TIMEOUT_SECONDS_MAX = 30.0
 TRIES_MAX = 3
-BACKOFF_SECONDS = 0.1
+BACKOFF_SECONDS = 0.25
+# The least gRPC takes; with its jitter of a fifth it stays below the shortest pause before a retry.
+RECONNECT_MILLISECONDS = 100
 # A little above the 8 MiB the largest request may have, so that what is larger gets the server's own reason.
 MESSAGE_BYTES_MAX = 9 * 1024 * 1024
 BOOTSTRAP_PREFIX = "lwboot_"
@@ -202,6 +204,10 @@ def open_connection(
         # Retries are ours, above: gRPC's own would not keep the deadline we tell the user.
         ("grpc.enable_retries", 0),
         ("grpc.enable_http_proxy", 0 if loopback else 1),
+        # A connection of our own: gRPC would share one between clients, and all of them would ask one worker of a server.
+        ("grpc.use_local_subchannel_pool", 1),
+        # A retry comes sooner than gRPC's second of waiting after a connection that a stopping worker refused.
+        ("grpc.initial_reconnect_backoff_ms", RECONNECT_MILLISECONDS),
     ]
     channel = (
         grpc.secure_channel(target, _credentials(ca_file), options=options)

@@ -127,9 +127,14 @@ class App:
     """A whole server: database, snapshot, pipeline, gRPC. Built stopped; `start` serves, `stop` ends gracefully."""
 
     def __init__(
-        self, settings: Settings, *, database: Database | None = None, keys: Keys | None = None
+        self,
+        settings: Settings,
+        *,
+        database: Database | None = None,
+        keys: Keys | None = None,
+        shared_port: bool = False,
     ) -> None:
-        """Opens the database and binds the port.
+        """Opens the database; with `shared_port` other workers listen on the same address.
 
         Raises `KeyFileError`, `InsecureAddress`, `RuleError` or a storage error: a server that is not whole does not start.
         """
@@ -154,6 +159,7 @@ class App:
             self.pipeline,
             list(offered),
             address=settings.listen,
+            shared_port=shared_port,
             tls=_tls(settings),
             allow_plaintext=settings.allow_plaintext,
             read_threads=settings.read_threads,
@@ -165,7 +171,7 @@ class App:
 
     @property
     def port(self) -> int:
-        """The port that was bound."""
+        """The port that was bound; 0 before the start."""
         return self.rpc.port
 
     @property
@@ -174,7 +180,7 @@ class App:
         return self._decisions
 
     def start(self) -> None:
-        """Loads the whole state, then serves: before that the server answers no check, and says so."""
+        """Loads the whole state, then listens: before that nobody can ask. Raises `AddressUnavailable`, `Unavailable`."""
         self._keep_policy()
         self.follower.at_head()
         self.rpc.start()
@@ -204,7 +210,7 @@ class App:
                 before = history.newest_policy_digest(connection)
                 connection.commit()
             if before not in (None, policy.digest):
-                note_policy(self.database, before=before or "", digest=policy.digest)
+                note_policy(self.database, digest=policy.digest)
         except LakewardenError as error:
             logger.warning("the policy could not be kept: %s", error.message)
 

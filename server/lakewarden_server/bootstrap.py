@@ -25,7 +25,7 @@ from lakewarden_server.entities import Grant, Principal
 from lakewarden_server.services.tokens import ONE_TIME_LIFETIME, token_row
 from lakewarden_server.storage import AuditRecord, Database, load_snapshot
 from lakewarden_server.storage.bootstrap import claim
-from lakewarden_server.storage.history import remember_policy
+from lakewarden_server.storage.history import newest_policy_digest, remember_policy
 
 INITIALIZE_SECONDS = 30.0
 METHOD = "lakewarden-server init"
@@ -118,11 +118,17 @@ def recover(database: Database, keys: Keys, *, admin: str) -> Bootstrapped:
     return Bootstrapped(principal.id, text.render())
 
 
-def note_policy(database: Database, *, before: str, digest: str) -> None:
-    """Makes a revision of the change from one policy to another: every revision was then decided by the policy it names."""
+def note_policy(database: Database, *, digest: str) -> None:
+    """Makes a revision of the change to another policy: every revision was then decided by the policy it names.
+
+    Of several servers that start at once one makes it.
+    """
     with database.write(
         deadline=monotonic() + INITIALIZE_SECONDS, request_id="", actor_id="", policy_digest=digest
     ) as uow:
+        before = newest_policy_digest(uow.connection) or ""
+        if before == digest:
+            return
         uow.audit(operator_record("lakewarden-server serve", "policy", before=before, digest=digest))
         uow.commit()
 

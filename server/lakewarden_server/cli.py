@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 import threading
@@ -14,18 +13,18 @@ import click
 try:
     from lakewarden_server import doctor as checks
     from lakewarden_server.app import App
-    from lakewarden_server.authn.keys import KeyFileError, create_key_file, load_key_file
+    from lakewarden_server.authn.keys import create_key_file, load_key_file
     from lakewarden_server.bootstrap import bootstrap, recover, write_token_file
     from lakewarden_server.cli_backup import backup, restore, restored
     from lakewarden_server.cli_options import data_options
     from lakewarden_server.config import Settings, SettingsError, is_missing, read_settings
-    from lakewarden_server.core.errors import LakewardenError
-    from lakewarden_server.pipeline.rules import RuleError
     from lakewarden_server.rpc.probe import ask_health
-    from lakewarden_server.rpc.server import AddressUnavailable, InsecureAddress
     from lakewarden_server.storage import create_database
     from lakewarden_server.storage.archives import ArchiveError
     from lakewarden_server.storage.migrations import current_revision, latest_revision, migrate
+    from lakewarden_server.supervisor import Supervisor
+    from lakewarden_server.worker import EXIT_FAILED, START_ERRORS, any_core, configure_logging, pinned
+    from lakewarden_server.worker import serve as serve_until
 except ModuleNotFoundError as missing:
     sys.exit(
         f"lakewarden-server needs the server's packages ({missing.name} is missing): pip install 'lakewarden[server]'"
@@ -33,18 +32,7 @@ except ModuleNotFoundError as missing:
 
 from lakewarden_policy import InvalidName, validate_email
 
-EXIT_FAILED = 1
-_EXPECTED = (
-    LakewardenError,
-    ArchiveError,
-    KeyFileError,
-    SettingsError,
-    InsecureAddress,
-    AddressUnavailable,
-    RuleError,
-    InvalidName,
-    OSError,
-)
+_EXPECTED = (*START_ERRORS, ArchiveError, InvalidName)
 
 
 class _Group(click.Group):
@@ -191,6 +179,9 @@ def migrate_command(**options: object) -> None:
     "--read-threads", type=int, help="Threads that answer reads, 8 by default.  [LAKEWARDEN_READ_THREADS]"
 )
 @click.option(
+    "--workers", type=int, help="Processes that share the address, 1 by default.  [LAKEWARDEN_WORKERS]"
+)
+@click.option(
     "--grace-seconds",
     type=float,
     help="How long running calls may take to end, 10 by default.  [LAKEWARDEN_GRACE_SECONDS]",
@@ -199,33 +190,32 @@ def migrate_command(**options: object) -> None:
 def serve(verbose: bool, **options: object) -> None:
     """Serve until SIGTERM or Ctrl-C; a second one stops at once.
 
+    Each process keeps to one core, so a machine is used up by as many workers as it has cores. With several of them SIGHUP
+    replaces one after the other.
+
     \b
     Example:
       lakewarden-server serve
+      lakewarden-server serve --workers 4
       lakewarden-server serve --listen 0.0.0.0:50051 --tls-cert cert.pem --tls-key key.pem
     """
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    configure_logging(verbose=verbose)
     settings = read_settings(options)
     _check_schema(settings)
-    app = App(settings)
+    if settings.workers > 1:
+        sys.exit(Supervisor(settings, options, verbose=verbose, tell=_tell).run())
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
             sys.exit(EXIT_FAILED)
         stop.set()
+        _tell("stopping")
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    app.start()
-    click.echo(f"lakewarden-server listens on {settings.listen.rpartition(':')[0]}:{app.port}", err=True)
-    while not stop.wait(1.0):
-        pass
-    click.echo("stopping", err=True)
-    app.stop()
+    with pinned(any_core()):
+        serve_until(settings, stop, shared_port=False, on_ready=lambda app: _tell_address(settings, app))
 
 
 @main.command()
@@ -259,6 +249,14 @@ def health(endpoint: str, ca_file: Path | None) -> None:
     status = ask_health(endpoint, ca_file)
     click.echo(status)
     sys.exit(0 if status == "SERVING" else EXIT_FAILED)
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _tell_address(settings: Settings, app: App) -> None:
+    _tell(f"lakewarden-server listens on {settings.listen.rpartition(':')[0]}:{app.port}")
 
 
 def _check_schema(settings: Settings) -> None:

@@ -15,6 +15,7 @@ BOOTSTRAP_TOKEN_FILE = "bootstrap-token"
 GRACE_SECONDS_DEFAULT = 10.0
 READ_THREADS_DEFAULT = 8
 READ_THREADS_MAX = 64
+WORKERS_MAX = 64
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 
@@ -36,6 +37,7 @@ class Settings:
     allow_plaintext: bool = False
     grace_seconds: float = GRACE_SECONDS_DEFAULT
     read_threads: int = READ_THREADS_DEFAULT
+    workers: int = 1
 
     @property
     def bootstrap_token_file(self) -> Path:
@@ -49,7 +51,7 @@ def read_settings(
     """Settings from LAKEWARDEN_* variables; `overrides` that are not None win. Raises `SettingsError`.
 
     Variables: DATA_DIR, DATABASE_URL, KEY_FILE, LISTEN, TLS_CERT_FILE, TLS_KEY_FILE, ALLOW_PLAINTEXT, GRACE_SECONDS,
-    READ_THREADS.
+    READ_THREADS, WORKERS.
     """
     variables = os.environ if environment is None else environment
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
@@ -72,14 +74,10 @@ def read_settings(
         grace_seconds=_number(
             "GRACE_SECONDS", text("GRACE_SECONDS", "grace_seconds", str(GRACE_SECONDS_DEFAULT)), 0, 300
         ),
-        read_threads=int(
-            _number(
-                "READ_THREADS",
-                text("READ_THREADS", "read_threads", str(READ_THREADS_DEFAULT)),
-                1,
-                READ_THREADS_MAX,
-            )
+        read_threads=_count(
+            "READ_THREADS", text("READ_THREADS", "read_threads", str(READ_THREADS_DEFAULT)), READ_THREADS_MAX
         ),
+        workers=_count("WORKERS", text("WORKERS", "workers", "1"), WORKERS_MAX),
     )
 
 
@@ -99,6 +97,12 @@ def _boolean(name: str, text: str) -> bool:
     if text.lower() not in _TRUE | _FALSE:
         raise SettingsError(f"{PREFIX}{name}={text!r}: say true or false")
     return text.lower() in _TRUE
+
+
+def _count(name: str, text: str, high: int) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= high:
+        raise SettingsError(f"{PREFIX}{name}={text!r}: give a whole number from 1 to {high}")
+    return int(text)
 
 
 def _number(name: str, text: str, low: float, high: float) -> float:

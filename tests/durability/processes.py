@@ -51,6 +51,15 @@ class ServerProcess:
         """What the server has printed so far."""
         return self._log.read_text(errors="replace")
 
+    @property
+    def process_id(self) -> int:
+        """The server's process, the supervisor's where it has workers."""
+        return self._process.pid
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to that process alone."""
+        self._process.send_signal(number)
+
     def freeze(self) -> None:
         """Stops every process of the server where it stands; returns when none of them runs any more."""
         os.killpg(self._process.pid, signal.SIGSTOP)

@@ -15,6 +15,7 @@ from lakewarden import Client, InvalidArgument, LakewardenError, PermissionDenie
 from lakewarden._authorization import access
 from lakewarden.v1 import authorization_pb2
 from lakewarden_policy import Policy, policy_texts
+from lakewarden_server.bootstrap import note_policy
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.storage import history
 from lakewarden_server.testing import EmbeddedServer, serve
@@ -301,5 +302,7 @@ def test_start_with_another_policy_makes_a_revision_of_it(past: EmbeddedServer) 
     (record,) = admin.audit.list(action="policy")
     assert record.detail["before"] == digest
     past.app._keep_policy()
+    # Another worker that saw the former policy, too, and comes second to the head.
+    note_policy(past.app.database, digest=past.app.follower.policy.digest)
     assert len(list(admin.audit.list(action="policy"))) == 1
     assert admin.audit.verify()

@@ -24,8 +24,6 @@ METADATA_BYTES_MAX = 16 << 10
 CONNECTION_STREAMS_MAX = 256
 
 OPTIONS = (
-    # Two servers on one port would share its calls without a word.
-    ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", TRANSPORT_BYTES_MAX),
     ("grpc.max_send_message_length", TRANSPORT_BYTES_MAX),
     ("grpc.max_metadata_size", METADATA_BYTES_MAX),
@@ -35,6 +33,14 @@ OPTIONS = (
 
 class AddressUnavailable(Exception):
     """The address cannot be bound."""
+
+    @classmethod
+    def at(cls, address: str) -> AddressUnavailable:
+        """The error with what to do."""
+        return cls(
+            f"cannot listen on {address}: another server has it, or it is no address of this machine; "
+            "stop the other one or choose another with --listen"
+        )
 
 
 class InsecureAddress(Exception):
@@ -58,11 +64,12 @@ class RpcServer:
         services: Sequence[ServiceDescriptor],
         *,
         address: str,
+        shared_port: bool = False,
         tls: TlsFiles | None = None,
         allow_plaintext: bool = False,
         read_threads: int = READ_THREADS,
     ) -> None:
-        """Binds `address` (`host:port`, port 0 for any). Raises `InsecureAddress`, `AddressUnavailable`."""
+        """A server for `address` (`host:port`, port 0 for any), not bound yet. Raises `InsecureAddress`."""
         if tls is None and not allow_plaintext and not is_loopback(address):
             raise InsecureAddress(
                 f"plaintext on {address} would show tokens to the network: give a TLS certificate and key, "
@@ -71,7 +78,10 @@ class RpcServer:
         self._readers = ThreadPoolExecutor(read_threads, thread_name_prefix="lakewarden-read")
         self._writers = ThreadPoolExecutor(WRITE_THREADS, thread_name_prefix="lakewarden-write")
         self._server = grpc.server(
-            self._readers, options=OPTIONS, maximum_concurrent_rpcs=CONCURRENT_CALLS_MAX
+            self._readers,
+            # Two servers on one port share its calls without a word, so only workers of one server may.
+            options=(*OPTIONS, ("grpc.so_reuseport", int(shared_port))),
+            maximum_concurrent_rpcs=CONCURRENT_CALLS_MAX,
         )
         for service in services:
             add_servicer(self._server, service, servicer_class(service, pipeline)(), pipeline, self._writers)
@@ -81,10 +91,15 @@ class RpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        self.port = self._bind(address, tls)
+        self._address, self._tls = address, tls
+        self.port = 0
 
     def start(self) -> None:
-        """Accepts calls; health stays NOT_SERVING until `set_serving`."""
+        """Binds the address and accepts calls; health stays NOT_SERVING until `set_serving`. Raises `AddressUnavailable`.
+
+        Not sooner: a bound port takes connections, which would then wait for a state that is still being loaded.
+        """
+        self.port = self._bind(self._address, self._tls)
         self._server.start()
 
     def set_serving(self, serving: bool) -> None:
@@ -109,10 +124,7 @@ class RpcServer:
             credentials = grpc.ssl_server_credentials([(tls.private_key, tls.certificate_chain)])
             return int(self._server.add_secure_port(address, credentials))
         except RuntimeError:
-            raise AddressUnavailable(
-                f"cannot listen on {address}: another server has it, or it is no address of this machine; "
-                "stop the other one or choose another with --listen"
-            ) from None
+            raise AddressUnavailable.at(address) from None
 
 
 def is_loopback(address: str) -> bool:

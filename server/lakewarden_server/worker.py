@@ -1,0 +1,137 @@
+"""One serving process: what `lakewarden-server serve` runs itself, or as each of the workers of `supervisor`.
+
+A worker is `python -m lakewarden_server.worker`: its task is a line of JSON on stdin, `READY` on stdout answers it, and the
+end of stdin means that the supervisor is gone and the worker must go too.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from types import FrameType
+
+from lakewarden_server.app import App
+from lakewarden_server.authn.keys import KeyFileError
+from lakewarden_server.config import Settings, SettingsError, read_settings
+from lakewarden_server.core.errors import LakewardenError
+from lakewarden_server.pipeline.rules import RuleError
+from lakewarden_server.rpc.server import AddressUnavailable, InsecureAddress
+
+READY = b"ready\n"
+EXIT_FAILED = 1
+START_ERRORS = (
+    LakewardenError,
+    KeyFileError,
+    SettingsError,
+    InsecureAddress,
+    AddressUnavailable,
+    RuleError,
+    OSError,
+)
+"""What an operator can mend: told in a line, without a traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a supervisor tells a worker; `core` is the one to run on, None where processes cannot be pinned."""
+
+    options: dict[str, str]
+    verbose: bool
+    core: int | None
+
+    def line(self) -> bytes:
+        """The task as a line of JSON. It may hold a password, which is why it is no command line argument."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+
+def cores() -> list[int]:
+    """The cores this process may run on; empty where the system does not pin processes."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def any_core() -> int | None:
+    """One of the cores, another one for the next process: servers started side by side should not share one."""
+    allowed = cores()
+    return allowed[os.getpid() % len(allowed)] if allowed else None
+
+
+@contextmanager
+def pinned(core: int | None) -> Iterator[None]:
+    """Keeps this thread, and every thread it starts meanwhile, on one core.
+
+    A grpcio server does half as much again at half the CPU when its threads do not wander (DESIGN 4).
+    """
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def serve(
+    settings: Settings, stop: threading.Event, *, shared_port: bool, on_ready: Callable[[App], None]
+) -> None:
+    """Serves until `stop`, then drains. Raises one of `START_ERRORS` when it cannot start."""
+    app = App(settings, shared_port=shared_port)
+    app.start()
+    on_ready(app)
+    # In steps: the main thread must come round to run signal handlers.
+    while not stop.wait(1.0):
+        pass
+    app.stop()
+
+
+def configure_logging(*, verbose: bool) -> None:
+    """Logs to stderr."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+
+
+def main() -> None:
+    """The process of one worker."""
+    stop = threading.Event()
+
+    def on_term(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    # Ctrl-C reaches the whole group, and some managers signal every process: the supervisor alone decides what a second one means.
+    signal.signal(signal.SIGTERM, on_term)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with open(0, "rb", buffering=0, closefd=False) as stdin:
+        task = Task(**json.loads(stdin.readline()))
+    threading.Thread(target=_stop_with_supervisor, args=(stop,), daemon=True).start()
+    configure_logging(verbose=task.verbose)
+    try:
+        with pinned(task.core):
+            serve(read_settings(task.options), stop, shared_port=True, on_ready=_tell_ready)
+    except START_ERRORS as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+
+
+def _tell_ready(_app: App) -> None:
+    os.write(1, READY)
+
+
+def _stop_with_supervisor(stop: threading.Event) -> None:
+    while os.read(0, 1):
+        pass
+    stop.set()
+
+
+if __name__ == "__main__":
+    main()

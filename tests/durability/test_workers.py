@@ -1,0 +1,226 @@
+"""`serve --workers`: real processes on one port, killed, replaced and stopped while calls go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from durability.groups import (
+    SERVE,
+    WORKERS,
+    connections,
+    cores_of,
+    impatient,
+    is_running,
+    load_on,
+    until,
+    workers_of,
+)
+from durability.processes import EXECUTABLE, START_SECONDS_MAX, WORKSPACE, Installation, install
+from lakewarden import Client
+from lakewarden_server.testing import serve
+
+pytestmark = pytest.mark.timeout(240)
+ROUNDS = 200
+CONNECTIONS_MAX = 64
+CALLS = 100
+VICTIM = "victim@example.com"
+
+
+@pytest.fixture
+def installed(database_url: str, tmp_path: Path) -> Installation:
+    """A set-up database of each kind."""
+    return install(database_url, tmp_path / "data")
+
+
+@pytest.fixture
+def installed_once(make_database_url: Callable[[str], str], tmp_path: Path) -> Installation:
+    """A set-up SQLite database, for what does not depend on the database."""
+    return install(make_database_url("sqlite"), tmp_path / "data")
+
+
+def test_a_killed_worker_costs_no_call_more_than_a_retry_and_comes_back(installed: Installation) -> None:
+    with installed.serve(command=SERVE) as server, load_on(installed, server) as load:
+        for number in range(WORKERS):
+            load.more(CALLS)
+            killed = workers_of(server)[number]
+            os.kill(killed, signal.SIGKILL)
+            until(lambda: workers_of(server)[number] != killed, server.output)  # noqa: B023 - called here
+            assert f"worker {number} (process {killed}) was killed by signal 9" in server.output
+            load.more(CALLS)
+        until(lambda: all(map(is_running, workers_of(server).values())), server.output)
+    assert load.answered >= 2 * WORKERS * CALLS
+
+
+def test_a_rolling_restart_replaces_every_worker_and_costs_no_call_more_than_a_retry(
+    installed: Installation,
+) -> None:
+    with installed.serve(command=SERVE) as server, load_on(installed, server) as load:
+        load.more(CALLS)
+        before = workers_of(server)
+        server.signal(signal.SIGHUP)
+        until(lambda: not set(before.values()) & set(workers_of(server).values()), server.output)
+        until(lambda: not any(map(is_running, before.values())), server.output)
+        load.more(CALLS)
+        assert "killed" not in server.output
+        assert list(map(is_running, workers_of(server).values())) == [True] * WORKERS
+    assert load.answered >= 2 * CALLS
+
+
+def test_a_revoke_one_worker_acknowledged_is_denied_by_all_at_once(installed: Installation) -> None:
+    with ExitStack() as stack:
+        server = stack.enter_context(installed.serve(command=SERVE))
+        port = int(server.endpoint.rpartition(":")[2])
+
+        def connect(token: str) -> Client:
+            client = Client(server.endpoint, token=token, workspace=WORKSPACE, retries=0)
+            return stack.enter_context(client)
+
+        admins = [connect(installed.token) for _ in range(WORKERS)]
+        victim = _victim(admins[0], server.endpoint)
+        askers: list[Client] = []
+        while not all(connections(worker, port) for worker in workers_of(server).values()) or len(askers) < 4:
+            assert len(askers) < CONNECTIONS_MAX, "every connection went to one worker"
+            askers.append(connect(victim))
+            assert not askers[-1].authorization.check("SELECT", "table", "main.sales.orders")
+        for number in range(ROUNDS):
+            admin = admins[number % WORKERS]
+            admin.grants.grant("SELECT", "table", "main.sales.orders", VICTIM)
+            assert [_may_read(asker) for asker in askers] == [True] * len(askers), number
+            admin.grants.revoke("SELECT", "table", "main.sales.orders", VICTIM)
+            assert [_may_read(asker) for asker in askers] == [False] * len(askers), number
+
+
+def test_each_worker_keeps_to_a_core_of_its_own(installed_once: Installation) -> None:
+    allowed = os.sched_getaffinity(0)
+    with installed_once.serve(command=SERVE) as server:
+        places = [cores_of(process) for process in workers_of(server).values()]
+    with installed_once.serve() as alone:
+        places.append(cores_of(alone.process_id))
+    for threads in places[:-1]:
+        # The thread that watches the supervisor began before the worker was told its core.
+        assert sorted(map(len, threads))[:-1] == [1] * (len(threads) - 1)
+    used = [min(threads, key=len) for threads in places[:-1]]
+    assert len(set(map(tuple, used))) == min(WORKERS, len(allowed))
+    assert {len(cores) for cores in places[-1]} == {1}
+
+
+def test_an_embedded_server_is_not_pinned() -> None:
+    allowed = os.sched_getaffinity(0)
+    with serve() as server:
+        assert server.client().session.get().principal
+        assert all(cores == allowed for cores in cores_of(os.getpid()))
+
+
+def test_ctrl_c_for_the_whole_group_drains_and_exits_with_0(installed_once: Installation) -> None:
+    with installed_once.serve(command=SERVE) as server:
+        workers = workers_of(server).values()
+        os.killpg(server.process_id, signal.SIGINT)
+        assert server.wait() == 0, server.output
+        assert not any(map(is_running, workers))
+
+
+def test_a_second_signal_stops_at_once(installed_once: Installation) -> None:
+    with installed_once.serve(command=SERVE) as server:
+        frozen = workers_of(server)[0]
+        os.kill(frozen, signal.SIGSTOP)
+        server.signal(signal.SIGTERM)
+        until(lambda: "stopping" in server.output, server.output)
+        begun = time.monotonic()
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 1
+        assert time.monotonic() - begun < 5
+        assert not is_running(frozen)
+
+
+def test_workers_do_not_outlive_their_supervisor(installed_once: Installation) -> None:
+    with installed_once.serve(command=SERVE) as server:
+        workers = workers_of(server).values()
+        os.kill(server.process_id, signal.SIGKILL)
+        until(lambda: not any(map(is_running, workers)), "workers go on without a supervisor")
+
+
+def test_workers_that_cannot_start_again_are_told_and_the_others_serve(installed_once: Installation) -> None:
+    key, hidden = installed_once.directory / "lakewarden.key", installed_once.directory / "hidden"
+    with installed_once.serve(command=impatient(BACKOFF_SECONDS_MAX=0.2)) as server:
+        first = workers_of(server)
+        key.rename(hidden)
+        server.signal(signal.SIGHUP)
+        until(lambda: "worker 0 is not replaced" in server.output, server.output)
+        assert workers_of(server) == first
+        os.kill(first[0], signal.SIGKILL)
+        until(lambda: server.output.count("ended with code 1") > 2, server.output)
+        with installed_once.client(server) as client:
+            assert client.health() == "SERVING"
+        hidden.rename(key)
+        until(lambda: workers_of(server)[0] != first[0], server.output)
+        assert workers_of(server)[1] == first[1]
+
+
+def test_a_supervisor_gives_up_when_no_worker_can_serve(installed_once: Installation) -> None:
+    with installed_once.serve(command=impatient(BACKOFF_SECONDS_MAX=0.1, FAILURES_MAX=2)) as server:
+        (installed_once.directory / "lakewarden.key").rename(installed_once.directory / "hidden")
+        for process in workers_of(server).values():
+            os.kill(process, signal.SIGKILL)
+        until(lambda: "giving up" in server.output, server.output)
+        assert server.wait() == 1
+
+
+def test_a_port_that_somebody_has_is_refused(installed_once: Installation) -> None:
+    with installed_once.serve() as alone:
+        _refused(installed_once, "--workers", "2", "--listen", alone.endpoint, says="another server has it")
+    with installed_once.serve(command=SERVE) as group:
+        _refused(installed_once, "--workers", "2", "--listen", group.endpoint, says="another server has it")
+        _refused(installed_once, "--listen", group.endpoint, says="another server has it")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--workers", "0"), "from 1 to 64"),
+        (("--workers", "-1"), "from 1 to 64"),
+        (("--workers", "65"), "from 1 to 64"),
+        (("--workers", "2", "--listen", "unix:/tmp/lakewarden.socket"), "cannot share"),
+        (("--workers", "2", "--listen", "0.0.0.0:0"), "plaintext"),
+        (("--workers", "2", "--listen", "192.0.2.1:1", "--allow-plaintext"), "no address of this machine"),
+    ],
+)
+def test_wrong_arguments_end_the_start(
+    installed_once: Installation, options: tuple[str, ...], says: str
+) -> None:
+    _refused(installed_once, *options, says=says)
+
+
+def _refused(installation: Installation, *options: str, says: str) -> None:
+    data = ("--database-url", installation.url, "--data-dir", str(installation.directory))
+    answer = subprocess.run(
+        [str(EXECUTABLE), "serve", *data, *options], capture_output=True, text=True, timeout=START_SECONDS_MAX
+    )
+    assert answer.returncode == 1, answer.stderr
+    assert says in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def _victim(admin: Client, endpoint: str) -> str:
+    """A table, and the token of a user who may reach it but not read it."""
+    admin.catalogs.create("main")
+    admin.schemas.create("main.sales")
+    admin.tables.create("main.sales.orders", [{"name": "id", "type_text": "BIGINT"}])
+    admin.users.create(VICTIM)
+    admin.grants.grant("USER", "workspace", WORKSPACE, VICTIM)
+    admin.grants.grant("USE CATALOG", "catalog", "main", VICTIM)
+    admin.grants.grant("USE SCHEMA", "schema", "main.sales", VICTIM)
+    one_time = admin.tokens.create(principal=VICTIM).token_value
+    with Client(endpoint, token=one_time) as first:
+        return first.tokens.create().token_value
+
+
+def _may_read(client: Client) -> bool:
+    return client.authorization.check("SELECT", "table", "main.sales.orders").allowed
