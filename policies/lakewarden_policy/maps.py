@@ -33,14 +33,17 @@ class OpenMaps:
         return inner
 
     def gather(self, name: str, key: object, record: Any) -> None:
-        """Adds a record to the tuple a map has at ``key``; sorted, so that a state is the same however it came about."""
-        known = self._maps[name].get(key, ())
-        if record not in known:
-            self._maps[name][key] = tuple(sorted((*known, record)))
+        """Adds a record to the tuple a map has at ``key``, once more where it is there: two rows may say the same, and one of
+        them may go. Sorted, so that a state is the same however it came about.
+        """
+        self._maps[name][key] = tuple(sorted((*self._maps[name].get(key, ()), record)))
 
     def scatter(self, name: str, key: object, record: Any) -> None:
-        """Takes a record out of the tuple a map has at ``key``."""
-        self.put(name, key, tuple(other for other in self._maps[name].get(key, ()) if other != record))
+        """Takes a record out of the tuple a map has at ``key``, once."""
+        left = list(self._maps[name].get(key, ()))
+        if record in left:
+            left.remove(record)
+        self.put(name, key, tuple(left))
 
     def close(self) -> dict[str, Any]:
         """The persistent maps by name; nothing here may be used after."""

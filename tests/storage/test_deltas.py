@@ -12,9 +12,11 @@ from sqlalchemy import text
 
 from lakewarden_policy import ACCOUNT_USERS_ID, KINDS, Decider, Snapshot, load_policy
 from lakewarden_server.core.clock import monotonic
+from lakewarden_server.entities import SecurableReference
 from lakewarden_server.storage import Database, deltas, load_snapshot
 from lakewarden_server.storage.snapshot import SOURCES
 from storage.random_changes import CHANGES, Walk
+from storage.worlds import writing
 
 STEPS = 80
 Forward = Callable[[Database, Snapshot], Snapshot | None]
@@ -157,6 +159,26 @@ def test_too_many_changes_are_no_delta(database: Database, monkeypatch: pytest.M
         walk.step()
     monkeypatch.setattr(deltas, "DELTA_ROWS_MAX", 3)
     assert forward(database, held) is None
+
+
+def test_one_of_two_rows_that_say_the_same_may_go(database: Database) -> None:
+    """The other still holds: a reference that is lost is a right of the owner that nobody asks about."""
+    walk = Walk(database, 10)
+    with writing(database) as uow:
+        place = walk.live(uow, "TABLE").id
+        for position in (0, 1):
+            uow.session.add(
+                SecurableReference(object_id=place, position=position, privilege="SELECT", full_name="a.b.c")
+            )
+        uow.commit()
+    held = anew(database)
+    with writing(database) as uow:
+        uow.session.delete(uow.session.get_one(SecurableReference, (place, 1)))
+        uow.commit()
+    later = forward(database, held)
+    assert later is not None
+    assert [reference.full_name for reference in later.references[place]] == ["a.b.c"]
+    assert_same(later, database)
 
 
 def test_what_is_gone_leaves_nothing_behind(database: Database) -> None:
