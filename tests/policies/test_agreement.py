@@ -82,6 +82,31 @@ def test_filter_is_check_on_each_name(corners: list[Corner]) -> None:
             ]
 
 
+def test_a_batch_is_check_on_each_object(corners: list[Corner]) -> None:
+    for corner in corners:
+        securables = corner.decider.snapshot.securables
+        for number, who in enumerate(corner.people):
+            access = Access(corner.decider, Asked(who, corner.workspace, corner.kind, corner.privilege))
+            # In another order for each, and twice: the first of a container is the example for its siblings.
+            order = [*corner.objects[number:], *corner.objects[:number], *reversed(corner.objects)]
+            assert [o for o in order if access.also(securables[o])] == [
+                o for o in order if (who, o) in corner.allowed
+            ]
+
+
+def test_control_a_batch_that_takes_siblings_for_alike_is_caught(corners: list[Corner]) -> None:
+    """Whoever answers for a whole container what holds for one object of it differs from Check."""
+    wrong = 0
+    for corner in corners:
+        securables = corner.decider.snapshot.securables
+        for who in corner.people:
+            first: dict[str | None, bool] = {}
+            for o in corner.objects:
+                answer = first.setdefault(securables[o].parent_id, (who, o) in corner.allowed)
+                wrong += answer is not ((who, o) in corner.allowed)
+    assert wrong
+
+
 def test_accessible_is_check_on_everything_below_any_container(corners: list[Corner]) -> None:
     for corner in corners:
         snapshot = corner.decider.snapshot

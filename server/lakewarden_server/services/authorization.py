@@ -6,7 +6,15 @@ from collections.abc import Collection, Iterable, Sequence
 
 from lakewarden.v1 import authorization_pb2 as pb
 from lakewarden.v1 import grants_pb2
-from lakewarden_policy import KINDS, InvalidName, Securable, explain_privilege, show_privilege
+from lakewarden_policy import (
+    KINDS,
+    Access,
+    Asked,
+    InvalidName,
+    Securable,
+    explain_privilege,
+    show_privilege,
+)
 from lakewarden_server.services import access_lists, explanations, plan_rules, simulations, validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.grants import parse_privilege
@@ -65,7 +73,8 @@ def _verdicts(
     accesses: Sequence[pb.Access], call: Call, *, explain: bool, engine: Collection[int] | None = None
 ) -> list[pb.Verdict]:
     validation.repeated(accesses, "accesses", required=True)
-    return [verdict(access, call, explain=explain, engine=engine) for access in accesses]
+    asking = _Asking(call, engine)
+    return [asking.verdict(access, explain=explain) for access in accesses]
 
 
 def verdict(
@@ -75,17 +84,45 @@ def verdict(
 
     Raises INVALID_ARGUMENT errors.
     """
-    kind = _kind(access)
-    privilege = parse_privilege(call, kind, access.privilege)
-    subject = call.subject
-    found = _resolve(access, _kinds_meant(kind, privilege, is_plan=engine is not None), call)
-    if subject is not None and found is not None:
-        if call.decider.privilege(subject, call.workspace_id, found.id, privilege).allowed:
-            return _allowed(call, found, kind, privilege, subject, engine)
-        if explain and call.decider.visible(subject, call.workspace_id, found.id):
-            explanation = explain_privilege(call.decider, subject, call.workspace_id, found.id, privilege)
-            return pb.Verdict(reason=explanation.message, fixes=explanation.statements)
-    return pb.Verdict(reason=_unseen(access, kind, privilege) if explain else "")
+    return _Asking(call, engine, once=True).verdict(access, explain=explain)
+
+
+class _Asking:
+    """The accesses of one call: what they have in common is worked out once, and what lies beside each other decided together."""
+
+    def __init__(self, call: Call, engine: Collection[int] | None, *, once: bool = False) -> None:
+        self._call, self._engine, self._once = call, engine, once
+        self._subject = call.subject
+        self._privileges: dict[tuple[str, str], str] = {}
+        self._questions: dict[tuple[str, str], Access] = {}
+
+    def verdict(self, access: pb.Access, *, explain: bool) -> pb.Verdict:
+        """The answer about one of them. Raises INVALID_ARGUMENT errors."""
+        call, subject = self._call, self._subject
+        kind = _kind(access)
+        privilege = self._privileges.get((kind, access.privilege))
+        if privilege is None:
+            privilege = self._privileges[kind, access.privilege] = parse_privilege(
+                call, kind, access.privilege
+            )
+        found = _resolve(access, _kinds_meant(kind, privilege, is_plan=self._engine is not None), call)
+        if subject is not None and found is not None:
+            if self._allows(subject, found, privilege):
+                return _allowed(call, found, kind, privilege, subject, self._engine)
+            if explain and call.decider.visible(subject, call.workspace_id, found.id):
+                explanation = explain_privilege(call.decider, subject, call.workspace_id, found.id, privilege)
+                return pb.Verdict(reason=explanation.message, fixes=explanation.statements)
+        return pb.Verdict(reason=_unseen(access, kind, privilege) if explain else "")
+
+    def _allows(self, subject: str, found: Securable, privilege: str) -> bool:
+        call = self._call
+        if self._once:
+            return call.decider.privilege(subject, call.workspace_id, found.id, privilege).allowed
+        question = self._questions.get((found.kind, privilege))
+        if question is None:
+            asked = Asked(subject, call.workspace_id, found.kind, privilege)
+            question = self._questions[found.kind, privilege] = Access(call.decider, asked)
+        return question.also(found)
 
 
 def _allowed(
