@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from durability.processes import Installation
+from durability.processes import Installation, ServerProcess
 from lakewarden import Client
 from lakewarden_server import app as composition
 from lakewarden_server.app import App
@@ -108,10 +108,14 @@ class Cluster:
 
     def add_process(self) -> str:
         """Another server in a process of its own; returns where it listens."""
-        installation = Installation(self.url, self.directory, self.server.admin_token)
-        process = self._stack.enter_context(installation.serve(log_name=f"replica-{len(self.endpoints)}.log"))
+        process = self.process(f"replica-{len(self.endpoints)}.log")
         self.endpoints.append(process.endpoint)
         return process.endpoint
+
+    def process(self, log_name: str) -> ServerProcess:
+        """The same, for who kills it; it is not among the `endpoints`."""
+        installation = Installation(self.url, self.directory, self.server.admin_token)
+        return self._stack.enter_context(installation.serve(log_name=log_name))
 
     def admin(self, endpoint: str = "") -> Client:
         """The admin's client of one replica, by default the first."""
