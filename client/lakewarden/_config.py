@@ -195,7 +195,11 @@ def _chosen_profile(
             f"there is no profile {named}. Make it: lakewarden login --profile {named}",
             reason="PROFILE_UNKNOWN",
         )
-    return name, profile_file.profiles.get(name, Profile())
+    if name in profile_file.profiles:
+        return name, profile_file.profiles[name]
+    # One that is about to be made is of the same server, unless it is said otherwise; token and workspace are its own.
+    current = profile_file.profiles.get(profile_file.current, Profile())
+    return name, replace(current, token="", workspace="")
 
 
 def _first(argument: str | None, environment: str | None, fallback: str) -> str:

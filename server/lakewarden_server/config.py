@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ GRACE_SECONDS_DEFAULT = 10.0
 READ_THREADS_DEFAULT = 8
 READ_THREADS_MAX = 64
 WORKERS_MAX = 64
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):\d{1,5}|unix:.+")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 
@@ -63,11 +65,14 @@ def read_settings(
     certificate, key = text("TLS_CERT_FILE", "tls_certificate_file"), text("TLS_KEY_FILE", "tls_key_file")
     if bool(certificate) != bool(key):
         raise SettingsError("TLS needs both LAKEWARDEN_TLS_CERT_FILE and LAKEWARDEN_TLS_KEY_FILE")
+    listen = text("LISTEN", "listen", LISTEN_DEFAULT)
+    if not _ADDRESS.fullmatch(listen):
+        raise SettingsError(f"cannot listen on {listen!r}: write HOST:PORT, for example {LISTEN_DEFAULT}")
     return Settings(
         database_url=text("DATABASE_URL", "database_url") or f"sqlite:///{directory / DATABASE_FILE}",
         key_file=Path(text("KEY_FILE", "key_file") or directory / KEY_FILE),
         data_directory=directory,
-        listen=text("LISTEN", "listen", LISTEN_DEFAULT),
+        listen=listen,
         tls_certificate_file=Path(certificate) if certificate else None,
         tls_key_file=Path(key) if key else None,
         allow_plaintext=_boolean("ALLOW_PLAINTEXT", text("ALLOW_PLAINTEXT", "allow_plaintext")),

@@ -40,6 +40,16 @@ def test_login_stores_the_token_and_later_commands_use_it(
     assert "lwpat_mine" not in captured.out + captured.err
 
 
+def test_login_of_a_new_profile_takes_the_server_of_the_current_one(
+    wire: WireServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _log_in(wire, monkeypatch, "lwpat_mine", "--workspace", "analytics") == 0
+    monkeypatch.setattr(sys, "stdin", io.StringIO("lwpat_bob\n"))
+    assert main(["login", "--token-stdin", "--profile", "bob"]) == 0
+    assert read_profiles().profiles["bob"] == Profile(wire.endpoint, "lwpat_bob")
+    assert read_profiles().current == "default"
+
+
 def test_login_trades_a_bootstrap_token_for_a_lasting_one(
     wire: WireServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lakewarden import Client, NotFound, PermissionDenied, Unauthenticated
+from lakewarden._config import read_profiles
 from lakewarden.cli import main
 from lakewarden_server.testing import EmbeddedServer
 
@@ -204,6 +208,56 @@ def test_grants_decide_what_check_answers(run: Run, catalog: str, lakewarden_ser
         [],
         [{"principal": BOB, "privileges": []}],
     )
+
+
+def test_end_and_reason_of_grants_are_shown_and_losing_an_end_is_told(
+    run: Run, catalog: str, lakewarden_server: EmbeddedServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lakewarden_server.token_of("bob")
+
+    def shown(line: str) -> tuple[list[str], str]:
+        assert main(shlex.split(line)) == 0
+        captured = capsys.readouterr()
+        return captured.out.splitlines(), captured.err
+
+    run("grants list catalog main")
+    assert shown(f"grant BROWSE catalog main {BOB}") == (
+        ["PRINCIPAL        PRIVILEGES", f"{BOB}  BROWSE"],
+        "",
+    )
+    out, err = shown(f"grant 'use catalog' catalog main {BOB} --for 30d --reason 'an audit'")
+    assert err == ""
+    assert out[0].split() == ["PRINCIPAL", "PRIVILEGES", "EXPIRES", "REASON"]
+    assert [line.split()[:2] for line in out[1:]] == [[BOB, "BROWSE"], [BOB, "USE_CATALOG"]]
+    assert out[2].endswith("an audit")
+    assert shown("grants list catalog main")[0] == out
+    assert shown("grants list catalog main -o name")[0] == [BOB]
+    _, err = shown(f"grant 'use catalog,BROWSE' catalog main {BOB}")
+    assert err.startswith("Note: USE_CATALOG was to end at 20")
+    assert len(err.splitlines()) == 1
+    assert shown(f"grant 'use catalog' catalog main {BOB}")[1] == ""
+
+
+def test_login_only_warns_of_a_workspace_that_is_still_to_be_made(
+    lakewarden_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:  # fmt: skip
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("LAKEWARDEN_WORKSPACE", "later")
+    monkeypatch.delenv("LAKEWARDEN_TOKEN", raising=False)
+    tokens = {lakewarden_server.admin_token: "", lakewarden_server.token_of("bob"): "later"}
+    for token, stored in tokens.items():
+        monkeypatch.setattr(sys, "stdin", io.StringIO(f"{token}\n"))
+        code = main(["login", "--token-stdin", "--endpoint", lakewarden_server.endpoint])
+        err = capsys.readouterr().err
+        assert code == 0, err
+        assert "logged in" in err
+        assert "Warning: " in err
+        assert "later" in err
+        # Only an admin is told that there is none; to Bob it is like one he is not assigned to.
+        assert read_profiles().profiles["default"].workspace == stored
+    assert main(["workspace", "list", "--workspace", ""]) == 0
+    assert main(["whoami", "--token", "lwpat_abc"]) == 4
+    assert "cut short" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_several_files_are_one_document(run: Run, write: Write) -> None:
         EU + MAIN + 'owner = "a@x.io"\n' + GRANT.format("A@X.io", "use catalog", "CATALOG", "MAIN"),
         "main.toml",
     )
-    assert run(None, "validate people.toml main.toml").err == "valid: 3 objects, 1 grants, 0 assertions\n"
+    assert run(None, "validate people.toml main.toml").err == "valid: 3 objects, 1 grant, 0 assertions\n"
     run(None, "validate main.toml")
     err = run(None, "validate main.toml people.toml main.toml", exits=2).err
     assert "main.toml:2: metastore eu is described already at main.toml:2" in err

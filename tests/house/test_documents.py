@@ -112,8 +112,8 @@ def test_every_command_is_named() -> None:
     named = re.findall(r"[a-z][a-z-]*", " ".join(re.findall(r"`([^`-][^`]*)`", section)))
     words = set(named)
     assert [word for word in command_line.COMMANDS if named.count(word) > 1] == [], "named twice"
-    # `version` and `completion` speak for themselves in --help.
-    assert set(command_line.COMMANDS) - words == {"version", "completion"}
+    # `version` speaks for itself in --help.
+    assert set(command_line.COMMANDS) - words == {"version"}
 
 
 def test_every_command_of_the_server_is_named() -> None:

@@ -15,7 +15,7 @@ from lakewarden_server.app import App
 from lakewarden_server.authn.keys import create_key_file, load_key_file
 from lakewarden_server.authn.tokens import TokenKind
 from lakewarden_server.bootstrap import bootstrap
-from lakewarden_server.config import Settings
+from lakewarden_server.config import Settings, SettingsError, read_settings
 from lakewarden_server.rpc.server import InsecureAddress, is_loopback
 from lakewarden_server.storage import create_database
 from pipeline.probe import ProbedServer, failure
@@ -36,6 +36,14 @@ def admin_token(make_database_url: Callable[[str], str], tmp_path: Path) -> tupl
     ).token
     database.close()
     return url, token
+
+
+@pytest.mark.parametrize("address", ["foo", ":50051", "foo:", "foo:bar", "a b:1", "::1:50051"])
+def test_address_that_is_none_says_how_to_write_it(address: str) -> None:
+    with pytest.raises(SettingsError, match="write HOST:PORT"):
+        read_settings({"listen": address}, environment={})
+    for good in ("foo:1", "0.0.0.0:50051", "[::1]:0", "unix:/run/lakewarden.sock"):
+        assert read_settings({"listen": good}, environment={}).listen == good
 
 
 def test_write_in_flight_commits_and_is_answered_while_the_server_stops(probe: ProbedServer) -> None:

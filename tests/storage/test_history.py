@@ -153,7 +153,7 @@ def test_what_is_not_in_the_log_is_refused_and_says_what_there_is(database: Data
         future = now + timedelta(seconds=1)
         assert "still to come" in refused(lambda: history.at_time(connection, head, future, now=now))
         before = first.time - timedelta(microseconds=1)
-        assert "before the first change" in refused(
+        assert f"before the first change, which was at {first.time.isoformat()}" in refused(
             lambda: history.at_time(connection, head, before, now=now)
         )
 

@@ -16,7 +16,7 @@ from lakewarden import __version__
 from lakewarden._config import debug_wanted
 from lakewarden._errors import LakewardenError
 from lakewarden.cli._commands import LazyGroup
-from lakewarden.cli._fixes import grant_commands
+from lakewarden.cli._fixes import without_statements, write_fixes
 from lakewarden.cli._terminal import printable, styled
 
 EXIT_USAGE = 2
@@ -43,7 +43,11 @@ _HINTS: Mapping[str, str] = {
     "CONCURRENT_CHANGE": "Retry.",
     "NOT_EMPTY": "Use --force to delete what is inside too.",
     "IN_USE": "To delete it nevertheless, use --force.",
-    "WORKSPACE_REQUIRED": "Name the workspace: --workspace NAME, or LAKEWARDEN_WORKSPACE.",
+    "WORKSPACE_REQUIRED": "Name the workspace: --workspace NAME, LAKEWARDEN_WORKSPACE, or for good "
+    "`lakewarden profile set default --workspace NAME`.\n`lakewarden workspace list` shows those there are.",
+    "WORKSPACE_DENIED": "Its name comes from --workspace, LAKEWARDEN_WORKSPACE or the profile. To call from none: --workspace ''.\n"
+    "So `lakewarden workspace list` shows those there are, and `create` makes one.",
+    "TOKEN_MISSING": "Run `lakewarden login`, or set LAKEWARDEN_TOKEN. `lakewarden-server init` made the first token of a server.",
     "DEADLINE_EXCEEDED": "Give it more time with --timeout. A change may have happened: look before you repeat it.",
     # Their messages say what to do already; the hint of their code would be wrong.
     "PRINCIPAL_DISABLED": "",
@@ -167,10 +171,13 @@ def show_error(error: LakewardenError) -> None:
     """Print an error as one line for people and scripts, and a hint under it."""
     cause = f"{error.code}/{error.reason}" if error.reason else error.code
     request = f" (request_id={error.request_id})" if error.request_id else ""
-    click.echo(f"{styled('Error:', 'red')} {printable(error.message)} [{cause}]{request}", err=True)
+    click.echo(
+        f"{styled('Error:', 'red')} {printable(without_statements(error.message))} [{cause}]{request}",
+        err=True,
+    )
     # A command that knows more than the code says adds notes, which then stand in the place of the general hint.
     hint = "\n".join(getattr(error, "__notes__", ())) or _HINTS.get(error.reason, _HINTS.get(error.code, ""))
     if hint:
         click.echo(hint, err=True)
-    for command in grant_commands(error.metadata.get("fixes", "")):
-        click.echo(f"As a command: {command}", err=True)
+    fixes = error.metadata.get("fixes", "")
+    write_fixes((fixes,) if fixes else (), err=True)

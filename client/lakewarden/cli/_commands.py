@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -99,10 +99,17 @@ class Group(click.Group):
         """Find the command, or say which one was probably meant."""
         name = arguments[0]
         if self.get_command(context, name) is None and not name.startswith("-"):
-            near = difflib.get_close_matches(name, self.list_commands(context), n=2, cutoff=0.7)
+            near = _near(name, self.list_commands(context))
             meant = f" Did you mean {' or '.join(near)}?" if near else ""
             context.fail(f"no such command: {name}.{meant}")
         return super().resolve_command(context, arguments)
+
+
+def _near(name: str, known: Sequence[str]) -> list[str]:
+    """Those all of whose words are in the name (`set-mask` for `set-column-mask`), or else those that are spelt alike."""
+    words = set(name.split("-"))
+    within = [other for other in known if set(other.split("-")) <= words]
+    return within or difflib.get_close_matches(name, known, n=2, cutoff=0.7)
 
 
 class LazyGroup(Group):

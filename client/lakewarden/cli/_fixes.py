@@ -1,10 +1,15 @@
-"""What a denial says would help, as commands of this command line, to be copied."""
+"""What a denial says would help, as commands of this command line, to be copied. Engines are told GRANT statements."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+import click
+
+from lakewarden.cli._terminal import printable
 
 if TYPE_CHECKING:
     from lakewarden.v1.authorization_pb2 import Fix
@@ -18,6 +23,23 @@ def grant_commands(fixes: str) -> list[str]:
         shlex.join(["lakewarden", "grant", privilege, kind.lower().replace(" ", "_"), full_name, principal])
         for privilege, kind, full_name, principal in _STATEMENT.findall(fixes)
     ]
+
+
+def without_statements(text: str) -> str:
+    """A reason without the GRANT statements it ends with, where each can be shown as a command instead."""
+    reason, mark, statements = text.partition(" for: ")
+    readable = mark and all(map(_STATEMENT.fullmatch, statements.split("; ")))
+    return f"{reason}." if readable else text
+
+
+def write_fixes(fixes: Iterable[str], *, err: bool = False) -> None:
+    """Print each fix as the command to run, or as it came where this command line cannot read it."""
+    for fix in fixes:
+        commands = grant_commands(fix)
+        for command in commands:
+            click.echo(f"  run: {printable(command)}", err=err)
+        if not commands:
+            click.echo(f"  fix: {printable(fix)}", err=err)
 
 
 def fix_command(fix: Fix, *, workspace: str = "") -> str:

@@ -16,6 +16,11 @@ def styled(text: str, colour: str, *, stdout: bool = False) -> str:
     return click.style(text, fg=colour) if stream.isatty() and colour_wanted() else text
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 step`, `2 steps`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def printable(text: str) -> str:
     """Show control, format and line-breaking characters as escapes.
 

@@ -13,6 +13,7 @@ import click
 from lakewarden.cli._commands import Group
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._parameters import limit_option, time_of
+from lakewarden.cli._terminal import counted
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -125,7 +126,7 @@ def export(invocation: Invocation, /, file_format: str, path: Path, **filters: A
         count = write(records, path, file_format=file_format)
     except OSError as error:
         raise click.BadParameter(f"{path} cannot be written: {error.strerror or error}") from None
-    invocation.note(f"{count} records in {path}")
+    invocation.note(f"{counted(count, 'record')} in {path}")
 
 
 @audit.command("head", example="lakewarden audit head -o name >> /backup/audit-heads")
@@ -151,11 +152,12 @@ def verify(invocation: Invocation, context: click.Context, exported: str) -> Non
 
     known = AuditHead.parse(exported) if exported else None
     found = invocation.open_client().audit.verify(known)
-    invocation.show_all(found.findings, ("sequence", "problem"), name="sequence")
+    if found.findings or invocation.output != "table":
+        invocation.show_all(found.findings, ("sequence", "problem"), name="sequence")
     if found:
         invocation.note(f"whole: {found.head.sequence} changes, head {found.head}")
     else:
-        invocation.note(f"broken in {len(found.findings)} places")
+        invocation.note(f"broken in {counted(len(found.findings), 'place')}")
     context.exit(0 if found else EXIT_FOUND)
 
 
@@ -178,7 +180,8 @@ def replay(
     rows = (
         {**to_plain(difference.record), "problem": difference.problem} for difference in found.differences
     )
-    invocation.show_all(rows, (*COLUMNS[:-1], "problem"), name="event_id")
+    if found.differences or invocation.output != "table":
+        invocation.show_all(rows, (*COLUMNS[:-1], "problem"), name="event_id")
     for reason, count in sorted(found.skipped.items()):
         invocation.note(f"{count} not decided again: {reason}")
     invocation.note(f"{found.replayed} decided again, {len(found.differences)} came out otherwise")

@@ -9,7 +9,7 @@ import click
 
 from lakewarden._errors import PermissionDenied
 from lakewarden.cli._commands import Command
-from lakewarden.cli._fixes import grant_commands
+from lakewarden.cli._fixes import without_statements, write_fixes
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._parameters import as_of_option, name_argument, type_argument
 from lakewarden.cli._terminal import printable, styled
@@ -82,8 +82,5 @@ def _write_verdict(verdict: Verdict, question: str) -> None:
     word = styled("ALLOW", "green", stdout=True) if verdict else styled("DENY", "red", stdout=True)
     click.echo(f"{word} {printable(question)}")
     if verdict.reason:
-        click.echo(f"  reason: {printable(verdict.reason)}")
-    for fix in verdict.fixes:
-        click.echo(f"  fix: {printable(fix)}")
-        for command in grant_commands(fix):
-            click.echo(f"  run: {printable(command)}")
+        click.echo(f"  reason: {printable(without_statements(verdict.reason))}")
+    write_fixes(verdict.fixes)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lakewarden.cli._commands import Command
-from lakewarden.cli._fixes import grant_commands
+from lakewarden.cli._fixes import without_statements, write_fixes
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._parameters import yes_option
-from lakewarden.cli._terminal import printable, styled
+from lakewarden.cli._terminal import counted, printable, styled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,8 +86,8 @@ def validate(context: click.Context, invocation: Invocation, files: tuple[Path, 
     document = _read(context, files)
     if document.scope is None:
         invocation.note("no [scope]: whether what they refer to exists is for the server to say")
-    invocation.note(f"valid: {len(document.rows)} objects, {len(document.grants)} grants, "
-                    f"{len(document.assertions)} assertions")  # fmt: skip
+    parts = ((document.rows, "object"), (document.grants, "grant"), (document.assertions, "assertion"))
+    invocation.note(f"valid: {', '.join(counted(len(rows), noun) for rows, noun in parts)}")
 
 
 @click.command("diff", cls=Command, example="lakewarden diff governance.toml")
@@ -137,13 +137,14 @@ def apply(
         return
     gone = comparison.plan.takes_away()
     if gone:
-        invocation.confirm(f"{gone} steps take something away. Apply?", yes=yes)
+        takes = "takes" if gone == 1 else "take"
+        invocation.confirm(f"{counted(gone, 'step')} {takes} something away. Apply?", yes=yes)
 
     def tell(number: int, count: int, step: Step) -> None:
         invocation.note(f"[{number}/{count}] {printable(step.title)}")
 
     Applier(client, comparison).run(tell)
-    invocation.note(f"applied {len(comparison.plan.steps)} steps")
+    invocation.note(f"applied {counted(len(comparison.plan.steps), 'step')}")
 
 
 @click.command("test", cls=Command, example="lakewarden test governance.toml --junit report.xml")
@@ -224,10 +225,7 @@ def _show_failure(outcome: Outcome) -> None:
     where = f" from workspace {asked.workspace}" if asked.workspace else ""
     click.echo(f"{styled('FAILED', 'red', stdout=True)} {asked.place}: {printable(question + where)}")
     click.echo(f"  expected {record['expected']}, got {record['actual']}")
-    for label, text in (("why", asked.reason), ("reason", outcome.reason)):
+    for label, text in (("why", asked.reason), ("reason", without_statements(outcome.reason))):
         if text:
             click.echo(f"  {label}: {printable(text)}")
-    for fix in outcome.fixes:
-        click.echo(f"  fix: {printable(fix)}")
-        for command in grant_commands(fix):
-            click.echo(f"  run: {printable(command)}")
+    write_fixes(outcome.fixes)

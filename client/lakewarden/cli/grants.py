@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lakewarden._errors import LakewardenError
 from lakewarden.cli._commands import Command, Group
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._parameters import (
@@ -21,9 +22,37 @@ from lakewarden.cli._parameters import (
 )
 
 if TYPE_CHECKING:
-    from lakewarden.v1.grants_pb2 import GrantChange
+    from collections.abc import Iterable, Iterator
+
+    from lakewarden._client import Client
+    from lakewarden.v1.grants_pb2 import GrantChange, HeldGrant, PrivilegeAssignment
 
 COLUMNS = ("principal", "privileges")
+COLUMNS_WHERE_THERE_ARE_ANY = ("expires", "reason")
+
+
+def show_held(invocation: Invocation, held: Iterable[PrivilegeAssignment]) -> None:
+    """Print who holds what; a table has a line for each end and reason, and their columns where there are any."""
+    if invocation.output != "table":
+        invocation.show_all(held, COLUMNS, name="principal")
+        return
+    rows = [row for each in held for row in _rows(each)]
+    more = [column for column in COLUMNS_WHERE_THERE_ARE_ANY if any(row[column] for row in rows)]
+    invocation.show_all(rows, (*COLUMNS, *more))
+
+
+def _rows(held: PrivilegeAssignment) -> Iterator[dict[str, Any]]:
+    privileges: dict[tuple[str, str], list[str]] = {}
+    for grant in held.grants:
+        privileges.setdefault((_end(grant), grant.reason), []).append(grant.privilege)
+    for (expires, reason), names in privileges.items() or [(("", ""), list(held.privileges))]:
+        yield {"principal": held.principal, "privileges": names, "expires": expires, "reason": reason}
+
+
+def _end(grant: HeldGrant) -> str:
+    if not grant.HasField("expire_time"):
+        return ""
+    return f"{grant.expire_time.ToJsonString()}{' (over)' if grant.expired else ''}"
 
 
 @click.command(
@@ -45,7 +74,10 @@ def grant(
     duration: str | None,
     reason: str,
 ) -> None:
-    """Grant privileges on a securable to a principal, and show what it holds there now."""
+    """Grant privileges on a securable to a principal, and show what it holds there now.
+
+    Granted again, a privilege has the end and the reason of this grant: without --for it no longer ends.
+    """
     names = privileges_of(privileges)
     expire_time = None
     if duration is not None:
@@ -55,10 +87,32 @@ def grant(
                 "a grant that ends at once would be none: say how long", param_hint="--for"
             )
         expire_time = datetime.now(UTC) + timedelta(seconds=seconds)
-    held = invocation.open_client().grants.grant(
+    client = invocation.open_client()
+    ending = [] if expire_time else _ending(client, names, securable_type, full_name, principal)
+    held = client.grants.grant(
         names, securable_type, full_name, principal, expire_time=expire_time, reason=reason
     )
-    invocation.show_all(held, COLUMNS, name="principal")
+    for limited in ending:
+        invocation.note(f"Note: {limited.privilege} was to end at {_end(limited)}; now it does not end.")
+    show_held(invocation, held)
+
+
+def _ending(
+    client: Client, names: list[str], securable_type: str, full_name: str, principal: str
+) -> list[HeldGrant]:
+    """Those of the privileges that the principal holds for a limited time."""
+    wanted = {name.upper().replace(" ", "_") for name in names}
+    try:
+        found = list(client.grants.list(securable_type, full_name, principal))
+    except LakewardenError:
+        # What is wrong is for the grant itself to say.
+        return []
+    grants = (grant for each in found for grant in each.grants)
+    return [
+        grant
+        for grant in grants
+        if grant.privilege in wanted and grant.HasField("expire_time") and not grant.expired
+    ]
 
 
 @click.command(
@@ -75,7 +129,7 @@ def revoke(
     """Revoke privileges on a securable from a principal, and show what it still holds there."""
     names = privileges_of(privileges)
     held = invocation.open_client().grants.revoke(names, securable_type, full_name, principal)
-    invocation.show_all(held, COLUMNS, name="principal")
+    show_held(invocation, held)
 
 
 @click.group("grants", cls=Group, example="lakewarden grants list schema main.sales")
@@ -94,7 +148,7 @@ def list_grants(
 ) -> None:
     """List the grants made on the securable itself: not ownership, and not what it inherits."""
     held = invocation.open_client().grants.list(securable_type, full_name, principal, limit=limit)
-    invocation.show_all(held, COLUMNS, name="principal")
+    show_held(invocation, held)
 
 
 @grants.command(
@@ -136,7 +190,7 @@ def update_grants(invocation: Invocation, securable_type: str, full_name: str, d
     """Make several changes at once, all or none: {"changes": [{"principal", "add": […], "remove": […]}]}."""
     changes = changes_of(_document(document))
     held = invocation.open_client().grants.update(securable_type, full_name, changes)
-    invocation.show_all(held, COLUMNS, name="principal")
+    show_held(invocation, held)
 
 
 def _document(text: str) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lakewarden.cli._commands import Command
+from lakewarden.cli._fixes import without_statements, write_fixes
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._parameters import (
     SECURABLE_TYPES,
@@ -203,15 +204,13 @@ def simulate(
             *(member_if(*pair, remove=True) for pair in left),
         ],
     )
-    invocation.show(
-        {
-            "verdict": "ALLOW" if answer else "DENY",
-            "now": "ALLOW" if answer.allowed_now else "DENY",
-            "reason": answer.verdict.reason,
-            "fixes": list(answer.verdict.fixes),
-        },
-        name="verdict",
-    )
+    told = {"verdict": "ALLOW" if answer else "DENY", "now": "ALLOW" if answer.allowed_now else "DENY"}
+    if invocation.output == "table":
+        invocation.show({**told, "reason": without_statements(answer.verdict.reason)})
+        write_fixes(answer.verdict.fixes)
+    else:
+        told_why = {"reason": answer.verdict.reason, "fixes": list(answer.verdict.fixes)}
+        invocation.show({**told, **told_why}, name="verdict")
     context.exit(0 if answer else EXIT_DENIED)
 
 

@@ -19,7 +19,7 @@ from lakewarden._config import (
     resolve,
     write_profiles,
 )
-from lakewarden._errors import LakewardenError, Unauthenticated, Unavailable
+from lakewarden._errors import LakewardenError, PermissionDenied, Unauthenticated, Unavailable
 from lakewarden.cli._commands import Command
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._terminal import is_interactive
@@ -32,6 +32,10 @@ EXIT_UNHEALTHY = 6
 ONE_TIME_TOKEN = (
     "A one-time token works once, within 24 hours; if you used it, you are logged in already. Otherwise an account admin "
     "makes another:\nlakewarden token create --principal YOU (or, where no admin can log in, `lakewarden-server recover`)."
+)
+WORKSPACE_NEEDED = (
+    "The profile is stored without it.\nCalls from no workspace: --workspace ''. So `lakewarden workspace list` shows those "
+    "there are, and `create` makes one; `lakewarden profile set PROFILE --workspace NAME` stores it."
 )
 
 
@@ -46,7 +50,8 @@ ONE_TIME_TOKEN = (
 def login(invocation: Invocation, token_stdin: bool) -> None:
     """Store a token in a profile, after trying it.
 
-    Asks for the token where there is a terminal. A bootstrap token is traded for a lasting one, which uses it up.
+    Asks for the token where there is a terminal. A bootstrap token is traded for a lasting one, which uses it up. A
+    workspace that is still to be made is not stored, and warned of.
     """
     from lakewarden._connection import BOOTSTRAP_PREFIX
 
@@ -58,15 +63,25 @@ def login(invocation: Invocation, token_stdin: bool) -> None:
     token = _asked_token(invocation, token_stdin=token_stdin)
     client = invocation.open_client(token=token)
     if token.startswith(BOOTSTRAP_PREFIX):
-        token = _traded(client)
+        # Of no workspace: the one that is named may be still to be made.
+        token = _traded(client.with_workspace(""))
         # Stored before it is tried: the bootstrap token is spent, and this secret exists nowhere else.
         _store(name, settings, token)
         client = client.as_token(token)
-    session = client.session.get()
+    warning = ""
+    try:
+        session = client.session.get()
+        if settings.workspace and not session.workspace:
+            warning = f"you are not assigned to workspace {settings.workspace}"
+    except PermissionDenied as error:
+        if error.reason != "WORKSPACE_DENIED":
+            raise
+        session = client.with_workspace("").session.get()
+        settings, warning = replace(settings, workspace=""), f"{error.message}. {WORKSPACE_NEEDED}"
     _store(name, settings, token)
     invocation.note(f"logged in to {settings.endpoint} as {session.principal} (profile {name})")
-    if settings.workspace and not session.workspace:
-        invocation.note(f"Warning: you are not assigned to workspace {settings.workspace}.")
+    if warning:
+        invocation.note(f"Warning: {warning}")
 
 
 def _traded(client: Client) -> str:

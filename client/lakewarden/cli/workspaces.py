@@ -15,6 +15,7 @@ from lakewarden.cli._parameters import (
     yes_option,
 )
 from lakewarden.cli._securable_commands import add_common_commands, add_delete_command, add_update_command
+from lakewarden.cli.grants import show_held
 
 ROLES = ("USER", "ADMIN", "QUERY_ENGINE")
 
@@ -119,7 +120,7 @@ def _role_option(default: tuple[str, ...], text: str) -> click.Option:
 def add(invocation: Invocation, full_name: str, principal: str, roles: tuple[str, ...]) -> None:
     """Assign a principal to a workspace."""
     held = invocation.open_client().grants.grant(roles, "workspace", full_name, principal)
-    invocation.show_all(held, ("principal", "privileges"), name="principal")
+    show_held(invocation, held)
 
 
 @member.command(
@@ -133,7 +134,7 @@ def add(invocation: Invocation, full_name: str, principal: str, roles: tuple[str
 def remove(invocation: Invocation, full_name: str, principal: str, roles: tuple[str, ...]) -> None:
     """Remove a principal from a workspace."""
     held = invocation.open_client().grants.revoke(roles, "workspace", full_name, principal)
-    invocation.show_all(held, ("principal", "privileges"), name="principal")
+    show_held(invocation, held)
 
 
 @member.command("list", example="lakewarden workspace member list analytics")
@@ -143,7 +144,7 @@ def remove(invocation: Invocation, full_name: str, principal: str, roles: tuple[
 def list_members(invocation: Invocation, full_name: str, limit: int | None) -> None:
     """List the principals assigned to a workspace."""
     held = invocation.open_client().grants.list("workspace", full_name, limit=limit)
-    invocation.show_all(held, ("principal", "privileges"), name="principal")
+    show_held(invocation, held)
 
 
 add_common_commands(workspace, lambda client: client.workspaces, example="analytics")

@@ -70,10 +70,15 @@ def parse(text: str) -> TokenText:
         len(rest) == ID_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH
         and rest[ID_LENGTH : ID_LENGTH + 1] == "_"
     )
-    if kind is None or not shape or not (rest[:ID_LENGTH] + rest[ID_LENGTH + 1 :]).isascii():
+    if kind is None:
         raise Unauthenticated(
             Reason.TOKEN_MALFORMED,
             "the bearer credential is not a Lakewarden token: send one that starts with lwpat_",
+        )
+    if not shape or not (rest[:ID_LENGTH] + rest[ID_LENGTH + 1 :]).isascii():
+        raise Unauthenticated(
+            Reason.TOKEN_MALFORMED,
+            "the token is cut short, too long, or has characters that no token has: copy it again",
         )
     body, checksum = text[:-CHECKSUM_LENGTH], text[-CHECKSUM_LENGTH:]
     if not hmac.compare_digest(_checksum(body), checksum):

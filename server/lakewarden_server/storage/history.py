@@ -68,7 +68,10 @@ def at_time(connection: Connection, head: Head, time: datetime, *, now: datetime
         )
     revision = _newest_until(connection, time)
     if revision is None:
-        raise _unavailable(f"{time.isoformat()} is before the first change")
+        first = connection.execute(select(_LOG.c.time).order_by(_LOG.c.revision).limit(1)).scalar_one()
+        raise _unavailable(
+            f"{time.isoformat()} is before the first change, which was at {first.isoformat()}: ask for that or later"
+        )
     return at_revision(connection, head, revision, now=now)._replace(time=time)
 
 
