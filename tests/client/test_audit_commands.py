@@ -118,14 +118,15 @@ def test_verify_finds_an_edited_record_and_exits_with_1(run: Run, denied: Embedd
             connection.execute(text(f"UPDATE audit_log SET outcome = '{outcome}' WHERE sequence = 2"))
             connection.commit()
 
-    run("audit verify")
+    assert run("audit verify")[0] == ""
+    assert json.loads(run("audit verify -o json")[0]) == []
     spoil("FORGED")
     try:
         out, err = run("audit verify -o json", exits=1)
     finally:
         spoil("DONE")
     assert json.loads(out) == [{"sequence": 2, "problem": "the record does not match its hash"}]
-    assert "broken" in err
+    assert "broken in 1 place\n" in err
     run("audit verify")
 
 

@@ -102,6 +102,14 @@ def test_what_can_and_can_access_print_names(run: Run) -> None:
     assert run(f"what-can {BOB}")[0] == 4
 
 
+def test_simulate_ends_with_the_command_to_run_and_no_statement(run: Run) -> None:
+    code, out = run(f"simulate {BOB} SELECT table main.sales.parts")
+    assert code == 1
+    assert out.splitlines()[-1] == f"  run: lakewarden grant SELECT table main.sales.parts {BOB}"
+    assert "GRANT" not in out
+    assert "fixes" in run(f"simulate {BOB} SELECT table main.sales.parts -o json")[1]
+
+
 def test_simulate_answers_yes_and_no_by_its_exit_code(run: Run) -> None:
     question = f"simulate {BOB} SELECT table main.sales.parts -o name"
     assert run(question) == (1, "DENY\n")
