@@ -1,36 +1,42 @@
-"""Runs every benchmark, prints each figure as it comes, writes bench/results.json: `python -m bench`."""
+"""Runs every benchmark, prints each figure as it comes, writes bench/results.json and what is made of it: `python -m bench`."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
-import sqlite3
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
-from bench.decisions import decision_figures, stock_figure
+from bench.batches import batch_figures
+from bench.decisions import decision_figures
 from bench.figures import Figure
 from bench.filters import filter_figures
 from bench.lists import list_figures
+from bench.plans import plan_figures
+from bench.reports import results, write, write_reports
+from bench.revokes import revoke_figures
 from bench.rpc import rpc_figures
+from bench.scale import scale_figures
 from bench.starts import start_figures
+from bench.stock import stock_figures
+from bench.writers import writer_figures
 
 RESULTS = Path(__file__).with_name("results.json")
-PACKAGES = ("lakewarden", "grpcio", "protobuf", "pycasbin", "sqlalchemy", "psycopg")
+CURVE = RESULTS.parents[1] / "docs" / "growth.svg"
 PARTS: dict[str, Callable[[], list[Figure]]] = {
     "decisions": decision_figures,
-    "stock": lambda: [stock_figure()],
+    "stock": stock_figures,
     "lists": list_figures,
     "filter": filter_figures,
     "starts": start_figures,
     "rpc": rpc_figures,
+    "batch": batch_figures,
+    "plan": plan_figures,
+    "revoke": revoke_figures,
+    "writers": writer_figures,
+    "scale": scale_figures,
 }
 
 
@@ -43,37 +49,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--output", type=Path, help="where to write the results (all parts: bench/results.json)"
     )
+    parser.add_argument(
+        "--report", action="store_true", help="measure nothing, make table and curve of bench/results.json"
+    )
     wanted = parser.parse_args(arguments)
     if unknown := set(wanted.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
-    started = perf_counter()
-    figures = []
-    for name in wanted.parts or PARTS:
-        for figure in PARTS[name]():
-            print("\n".join(figure.as_lines()), flush=True)
-            figures.append(figure)
-    print(f"{perf_counter() - started:.0f} s on {os.cpu_count()} cores")
     # A partial run must not replace the results of a whole one.
-    output = wanted.output or (None if wanted.parts else RESULTS)
+    output = wanted.output or (RESULTS if wanted.report or not wanted.parts else None)
+    if not wanted.report:
+        figures = _measured(wanted.parts or list(PARTS))
+        if output is not None:
+            write(output, results(figures))
+            print(f"written: {output}")
     if output is not None:
-        output.write_text(json.dumps(results(figures), indent=2) + "\n")
-        print(f"written to {output}")
+        for path in write_reports(output, CURVE if output == RESULTS else output.with_suffix(".svg")):
+            print(f"written: {path}")
     return 0
 
 
-def results(figures: Sequence[Figure]) -> dict[str, Any]:
-    """What results.json holds: where and when it was measured, and every figure under its key."""
-    return {
-        "measured": {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "cpu_count": os.cpu_count(),
-            "machine": platform.machine(),
-            "python": platform.python_version(),
-            "sqlite": sqlite3.sqlite_version,
-            "versions": {package: version(package) for package in PACKAGES},
-        },
-        **{figure.key: figure.as_json() for figure in figures},
-    }
+def _measured(parts: Sequence[str]) -> list[Figure]:
+    started = perf_counter()
+    figures: list[Figure] = []
+    for name in parts:
+        part_started = perf_counter()
+        for figure in PARTS[name]():
+            print("\n".join(figure.as_lines()), flush=True)
+            figures.append(figure)
+        print(f"    ({name}: {perf_counter() - part_started:.0f} s)", flush=True)
+    print(f"{perf_counter() - started:.0f} s on {os.cpu_count()} cores")
+    return figures
 
 
 if __name__ == "__main__":

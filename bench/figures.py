@@ -1,4 +1,4 @@
-"""What a measurement is made of: rounds, medians, a bar from the design where it has one; and how it is printed."""
+"""What a measurement is made of: rounds and medians, the verdict on its bar; and how it is printed."""
 
 from __future__ import annotations
 
@@ -7,61 +7,46 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Bar:
-    """What a figure is to reach: at most or at least `limit`."""
-
-    limit: float
-    at_most: bool
-
-    def met_by(self, value: float) -> bool:
-        """Whether the figure reaches it."""
-        return value <= self.limit if self.at_most else value >= self.limit
-
-    def __str__(self) -> str:
-        return f"{'<=' if self.at_most else '>='} {self.limit:g}"
+from bench.catalogue import DECLARED, Declared
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One result: its value, what it is compared with, and the raw figures both come from."""
+    """One result: its value, and the raw figures it comes from. `key` is one of the catalogue."""
 
     key: str
-    title: str
     value: float
-    unit: str
-    bar: Bar | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def declared(self) -> Declared:
+        """What the catalogue says of it."""
+        return DECLARED[self.key]
+
+    @property
+    def met(self) -> bool | None:
+        """Whether it reaches its bar; None where the design sets none."""
+        bar = self.declared.bar
+        return bar.met_by(self.value) if bar else None
+
     def as_json(self) -> dict[str, Any]:
-        """The figure as results.json has it; `met` is null where the design sets no bar."""
+        """The figure as results.json has it."""
+        title, unit, bar = self.declared
         return {
-            "title": self.title,
+            "title": title,
             "value": rounded(self.value),
-            "unit": self.unit,
-            "bar": str(self.bar) if self.bar else None,
-            "met": self.bar.met_by(self.value) if self.bar else None,
+            "unit": unit,
+            "bar": str(bar) if bar else None,
+            "met": self.met,
             "raw": {name: rounded(value) for name, value in self.raw.items()},
         }
 
     def as_lines(self) -> list[str]:
         """The figure as a person reads it."""
-        verdict = (
-            f"   bar {self.bar}: {'met' if self.bar.met_by(self.value) else 'MISSED'}" if self.bar else ""
-        )
+        title, unit, bar = self.declared
+        verdict = f"   bar {bar}: {'met' if self.met else 'MISSED'}" if bar else ""
         raw = ", ".join(f"{name} {rounded(value)}" for name, value in self.raw.items())
-        return [f"{self.key:<34} {rounded(self.value):>10} {self.unit}{verdict}", f"    {self.title}: {raw}"]
-
-
-def at_most(limit: float) -> Bar:
-    """A bar for what should be small."""
-    return Bar(limit, at_most=True)
-
-
-def at_least(limit: float) -> Bar:
-    """A bar for what should be large."""
-    return Bar(limit, at_most=False)
+        return [f"{self.key:<40} {rounded(self.value):>10} {unit}{verdict}", f"    {title}: {raw}"]
 
 
 def median_of(rounds: Sequence[float]) -> float:

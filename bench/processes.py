@@ -1,26 +1,43 @@
-"""The two processes of a load test, server and callers, each on cores of its own where there are enough."""
+"""The processes of a load test, server and callers, each on cores of its own where there are enough, and other servers beside it."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bench.worlds import Size
 
 STOP_SECONDS = 20.0
+EXECUTABLE = Path(sys.executable).with_name("lakewarden-server")
+LISTENS = re.compile(r"listens on (\S+)")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A running server of `bench.server`: where it is, its data directory, tokens of an engine and of the admin."""
+
+    endpoint: str
+    directory: Path
+    workspace: str
+    token: str
+    admin_token: str
+    size: Size
+    process_id: int
 
 
 class Callers:
-    """The load process, asked one measurement at a time, and the server's CPU clock."""
+    """A load process, asked one measurement at a time, and the server's CPU clock."""
 
     def __init__(self, process: subprocess.Popen[str], server_process_id: int) -> None:
         self._process = process
@@ -35,19 +52,68 @@ class Callers:
         return answer
 
 
+@dataclass(frozen=True)
+class Served:
+    """A `lakewarden-server serve`: its endpoint and process id."""
+
+    endpoint: str
+    process_id: int
+
+
 @contextmanager
-def load_test(database_url: str | None, size: Size) -> Iterator[Callers]:
-    """Starts both; SQLite in a temporary directory unless a URL is given. Both end with the block."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    split = len(cores) >= 2
-    wanted: dict[str, Any] = {"database_url": database_url, "size": size._asdict()}
-    with tempfile.TemporaryDirectory(prefix="lakewarden-bench-") as directory:
-        wanted.update(directory=directory, cores=cores[:1] if split else [])
-        with _process("bench.server", wanted) as server:
-            ready = _line(server)
-            wanted.update(ready, cores=cores[1:] if split else [])
-            with _process("bench.load", wanted) as callers:
-                yield Callers(callers, server.pid)
+def bench_server(
+    database_url: str | None, size: Size, *, plan: bool = False, directory: Path | None = None
+) -> Iterator[Target]:
+    """A filled server on the first core, which ends with the block.
+
+    SQLite unless a URL is given, in a temporary directory unless one is given, which then outlives the server.
+    """
+    with ExitStack() as stack:
+        home = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lakewarden-bench-")))
+        wanted = {
+            "database_url": database_url,
+            "size": size._asdict(),
+            "directory": str(home),
+            "cores": _cores()[:1],
+            "plan": plan,
+        }
+        server = stack.enter_context(_process("bench.server", wanted))
+        ready = _line(server)
+        yield Target(directory=home, size=size, process_id=server.pid, **ready)
+
+
+@contextmanager
+def callers_of(target: Target) -> Iterator[Callers]:
+    """A load process on the other cores."""
+    wanted = {
+        "endpoint": target.endpoint,
+        "workspace": target.workspace,
+        "token": target.token,
+        "admin_token": target.admin_token,
+        "size": target.size._asdict(),
+        "cores": _cores()[1:],
+    }
+    with _process("bench.load", wanted) as callers:
+        yield Callers(callers, target.process_id)
+
+
+@contextmanager
+def load_test(database_url: str | None, size: Size, *, plan: bool = False) -> Iterator[Callers]:
+    """A server and its callers. Both end with the block."""
+    with bench_server(database_url, size, plan=plan) as target, callers_of(target) as callers:
+        yield callers
+
+
+@contextmanager
+def served(directory: Path, database_url: str | None = None) -> Iterator[Served]:
+    """What an operator starts, on a data directory; yields as soon as it says where it listens."""
+    command = [str(EXECUTABLE), "serve", "--data-dir", str(directory), "--listen", "127.0.0.1:0"]
+    options = ["--database-url", database_url] if database_url else []
+    with _running([*command, *options], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        try:
+            yield Served(_endpoint(process), process.pid)
+        finally:
+            process.terminate()
 
 
 @contextmanager
@@ -69,24 +135,49 @@ def postgresql() -> Iterator[str]:
 
 @contextmanager
 def _process(module: str, wanted: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, json.dumps(wanted)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    """A module of ours, which ends when its stdin closes."""
+    command = [sys.executable, "-m", module, json.dumps(wanted)]
+    with _running(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        yield process
+
+
+@contextmanager
+def _running(
+    command: Sequence[str], *, stdin: int, stdout: int | None = None, stderr: int | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """A process that is over when the block is, by force when need be."""
+    process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, text=True)
     try:
         yield process
     finally:
-        if process.stdin is not None:
-            process.stdin.close()
+        _close(process.stdin)
         try:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        _close(process.stdout)
+        _close(process.stderr)
+
+
+def _close(stream: IO[str] | None) -> None:
+    if stream is not None:
+        stream.close()
+
+
+def _cores() -> list[int]:
+    """The cores there are to be shared out; none where one process could not have one to itself."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return cores if len(cores) >= 2 else []
+
+
+def _endpoint(process: subprocess.Popen[str]) -> str:
+    said = []
+    for line in process.stderr or ():
+        if found := LISTENS.search(line):
+            return found[1]
+        said.append(line)
+    raise RuntimeError(f"{process.args!r} ended with {process.wait()}: {''.join(said)}")
 
 
 def _exchange(process: subprocess.Popen[str], command: dict[str, Any]) -> dict[str, Any]:

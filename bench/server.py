@@ -1,6 +1,6 @@
 """The server under load, a process of its own: the production parts on a filled database, and an echo beside them.
 
-Started by `bench.rpc` with one JSON object as argument; prints one JSON line when it serves, ends when its stdin closes.
+Started by `bench.processes` with one JSON object as argument; prints one JSON line when it serves, ends when its stdin closes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import grpc
 from sqlalchemy import Table, insert
 
+from bench import plans
 from bench.worlds import Size, World, make_world
 from lakewarden.v1 import authorization_pb2 as pb
 from lakewarden_policy import KINDS, load_policy
@@ -37,8 +38,15 @@ def main(argument: str) -> None:
         os.sched_setaffinity(0, wanted["cores"])
     with serve(database_url=wanted["database_url"], directory=Path(wanted["directory"])) as server:
         fill(server, Size(**wanted["size"]))
+        if wanted["plan"]:
+            plans.set_up(server.client())
         add_echo(server)
-        ready = {"endpoint": server.endpoint, "workspace": WORKSPACE, "token": engine_token(server)}
+        ready = {
+            "endpoint": server.endpoint,
+            "workspace": WORKSPACE,
+            "token": engine_token(server),
+            "admin_token": server.admin_token,
+        }
         # The first look at the filled database builds the snapshot: that is set-up, not load.
         server.app.follower.at_head()
         print(json.dumps(ready), flush=True)

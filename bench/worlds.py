@@ -80,8 +80,19 @@ def make_world(size: Size, *, metastore: str = METASTORE, workspace: str = WORKS
 def ask(world: World, count: int, *, seed: int) -> list[Question]:
     """Fresh questions: two fifths lead to a table the user may read, the rest in equal parts near, far and anywhere."""
     rng = random.Random(seed)
-    users = [principal.name for principal in world.principals if world.groups_of.get(principal.name)]
+    users = askable(world)
     return [_question(world, rng, rng.choice(users)) for _ in range(count)]
+
+
+def ask_as(world: World, user: str, count: int, *, seed: int) -> list[Question]:
+    """The same mix of questions, all about one user."""
+    rng = random.Random(seed)
+    return [_question(world, rng, user) for _ in range(count)]
+
+
+def askable(world: World) -> list[str]:
+    """Names of the users with a group that holds grants, in the order they were made."""
+    return [principal.name for principal in world.principals if world.groups_of.get(principal.name)]
 
 
 def _question(world: World, rng: random.Random, user: str) -> Question:

@@ -1,16 +1,18 @@
-"""The benchmarks measure what they say: worlds have the shape promised, questions the mix, figures their verdict."""
+"""The benchmarks measure what they say: worlds have the shape promised, questions the mix, reports what was measured."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
-from bench.__main__ import results
+from bench.catalogue import DECLARED
 from bench.decisions import measure
-from bench.figures import Figure, at_least, at_most, percentile, rounded
-from bench.processes import load_test
+from bench.figures import Figure, percentile, rounded
+from bench.growth import BOTTOM, HEIGHT
+from bench.reports import as_table, results, write, write_reports
 from bench.stock import StockEnforcer
 from bench.worlds import METASTORE, WORKSPACE, Question, Size, World, ask, make_world
 
@@ -20,6 +22,8 @@ SMALL = Size(
     users=100, groups=40, catalogs=10, schemas_per_catalog=10, tables_per_schema=40, grants=1_500, closure=12
 )
 
+BENCH = Path(__file__).parents[2] / "bench"
+SVG = "{http://www.w3.org/2000/svg}"
 ASSIGNMENT = 1
 """The one grant beside those asked for: everybody works in the workspace."""
 
@@ -69,27 +73,16 @@ def test_stock_casbin_agrees_with_every_timed_decision(world: World, decider: De
         assert stock.allows(subject.id, WORKSPACE, table.id, "TABLE:SELECT") is (row is not None)
 
 
-def test_load_test_answers_check_and_echo() -> None:
-    with load_test(None, SMALL) as callers:
-        check = callers.measure("latency", method="check", count=60)
-        echo = callers.measure("latency", method="echo", count=10)
-        busy = callers.measure("throughput", method="check", callers=4, seconds=0.2)
-    assert 0.2 <= check["allowed_share"] <= 0.8
-    assert echo["allowed_share"] == 1
-    assert len(check["seconds"]) == 60
-    assert busy["per_second"] > 0
-
-
 def test_figures_say_whether_they_reach_their_bar() -> None:
     figures = [
-        Figure("slow", "t", 1.5, "x", at_most(1.35)),
-        Figure("fast", "t", 0.6, "x", at_least(0.6)),
-        Figure("free", "t", 12_345.6, "us", raw={"both": [1.23456, 2]}),
+        Figure("check_full_pg_vs_echo_latency", 1.5),
+        Figure("check_full_pg_vs_echo_throughput_32", 0.6),
+        Figure("filter_growth_1k_to_1m", 12_345.6, {"both": [1.23456, 2]}),
     ]
     written = json.loads(json.dumps(results(figures)))
     assert [written[figure.key]["met"] for figure in figures] == [False, True, None]
-    assert written["free"]["value"] == 12_346
-    assert written["free"]["raw"] == {"both": [1.23, 2]}
+    assert written["filter_growth_1k_to_1m"]["value"] == 12_346
+    assert written["filter_growth_1k_to_1m"]["raw"] == {"both": [1.23, 2]}
     assert set(written["measured"]) >= {"time", "cpu_count", "versions", "python"}
     assert "MISSED" in figures[0].as_lines()[0]
 
@@ -100,16 +93,86 @@ def test_percentile_and_rounding() -> None:
     assert rounded(0.123456) == 0.123
 
 
-def test_checked_in_results_have_the_keys_and_bars() -> None:
-    written = json.loads((Path(__file__).parents[2] / "bench" / "results.json").read_text())
+def test_every_declared_figure_is_measured_somewhere() -> None:
+    text = "".join(path.read_text() for path in BENCH.glob("*.py") if path.name != "catalogue.py")
+    assert [key for key in DECLARED if f'"{key}"' not in text] == []
+
+
+def test_bars_are_those_of_the_design() -> None:
     wanted = {
-        "check_vs_echo_latency": "<= 1.35",
-        "check_vs_echo_throughput": ">= 0.6",
-        "decision_us_100k": "<= 10",
+        "decision_us_1m": "<= 10",
+        "decision_us_1m_closure50": "<= 25",
+        "decision_growth_1k_to_1m": "<= 2",
         "stock_casbin_vs_ours_at_10k": ">= 3000",
+        "check_vs_echo_throughput": ">= 0.9",
+        "check_vs_echo_latency": "<= 1.15",
+        "check_full_pg_vs_echo_latency": "<= 1.35",
+        "check_full_pg_vs_echo_throughput_32": ">= 0.6",
+        "check_full_sqlite_vs_echo_throughput_32": ">= 0.85",
+        "batch_decisions_per_s_cold": ">= 60000",
+        "batch_decisions_per_s_warm": ">= 150000",
+        "authorize_plan_10x250_ms": "<= 3",
+        "list_10k_owner_on_vs_off": "<= 1.2",
+        "list_10k_one_percent_vs_off": "<= 0.2",
+        "filter_100k_ms": "<= 150",
+        "revoke_to_denied_bounded_ms": "<= 50",
+        "check_p50_with_24_writers_vs_idle": "<= 2",
+        "cold_start_s_1m": "<= 5",
+        "rss_mb_1m": "<= 1024",
+        "embedded_start_ms": "<= 100",
+        "cli_help_ms": "<= 250",
     }
-    assert {key: written[key]["bar"] for key in wanted} == wanted
-    assert all(isinstance(written[key]["met"], bool) and written[key]["raw"] for key in wanted)
+    assert {key: str(DECLARED[key].bar) for key in wanted} == wanted
+
+
+def test_checked_in_results_hold_declared_figures_only_and_their_table() -> None:
+    written = json.loads((BENCH / "results.json").read_text())
+    figures = {key: figure for key, figure in written.items() if key != "measured"}
+    assert set(figures) <= set(DECLARED)
+    for key, figure in figures.items():
+        title, unit, bar = DECLARED[key]
+        assert (figure["title"], figure["unit"]) == (title, unit)
+        assert figure["bar"] == (str(bar) if bar else None)
+        assert figure["raw"]
+        assert figure["met"] is (bar.met_by(figure["value"]) if bar else None)
+    assert (BENCH / "results.md").read_text() == as_table(written)
+
+
+def test_table_tells_missed_bars_and_what_was_not_measured() -> None:
+    table = as_table(results([Figure("cold_start_s_1m", 6.0), Figure("rss_mb_1m", 500.0)]))
+    rows = {line.split("`")[1]: line for line in table.splitlines() if line.startswith("| `")}
+    assert list(rows) == list(DECLARED)
+    assert rows["cold_start_s_1m"].endswith("| 6 s | <= 5 | **missed** |")
+    assert rows["rss_mb_1m"].endswith("| 500 MB | <= 1024 | met |")
+    assert rows["decision_us_1m"].endswith("| not yet | <= 10 |  |")
+
+
+def test_curve_is_drawn_from_the_results(tmp_path: Path) -> None:
+    growth = Figure(
+        "decision_growth_1k_to_1m",
+        2.0,
+        {"grants": [1_000, 10_000, 1_000_000], "decision_us": [4.0, 5.0, 8.0]},
+    )
+    output, curve = tmp_path / "some.json", tmp_path / "curve.svg"
+    write(output, results([growth]))
+    assert write_reports(output, curve) == [tmp_path / "some.md", curve]
+    drawn = ElementTree.parse(curve).getroot()
+    points = [(float(dot.attrib["cx"]), float(dot.attrib["cy"])) for dot in drawn.iter(f"{SVG}circle")]
+    # Twice as high for twice the cost, a decade apart for ten times the grants.
+    (left, first), (middle, second), (right, third) = points
+    base = HEIGHT - BOTTOM
+    assert (base - third) / (base - first) == pytest.approx(2, rel=0.01)
+    assert (base - second) / (base - first) == pytest.approx(1.25, rel=0.01)
+    assert (right - left) / (middle - left) == pytest.approx(3, rel=0.01)
+    texts = {text.text for text in drawn.iter(f"{SVG}text")}
+    assert texts >= {"1 k", "10 k", "1 M", "bar: 10 µs", "8"}
+
+
+def test_results_without_a_curve_leave_the_old_one(tmp_path: Path) -> None:
+    output, curve = tmp_path / "some.json", tmp_path / "curve.svg"
+    write(output, results([Figure("rss_mb_1m", 1.0)]))
+    assert write_reports(output, curve) == [tmp_path / "some.md"]
+    assert not curve.exists()
 
 
 def held(decider: Decider, question: Question) -> str:

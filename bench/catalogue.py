@@ -1,0 +1,116 @@
+"""Every figure that a whole run writes: its key, what it is, its unit and the bar DESIGN 8 sets for it. Stated here only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What a figure is to reach: at most or at least `limit`."""
+
+    limit: float
+    at_most: bool
+
+    def met_by(self, value: float) -> bool:
+        """Whether the figure reaches it."""
+        return value <= self.limit if self.at_most else value >= self.limit
+
+    def __str__(self) -> str:
+        return f"{'<=' if self.at_most else '>='} {self.limit:g}"
+
+
+class Declared(NamedTuple):
+    """What is said of a figure before it is measured; `bar` is None where the design asks for nothing."""
+
+    title: str
+    unit: str
+    bar: Bar | None = None
+
+
+def at_most(limit: float) -> Bar:
+    """A bar for what should be small."""
+    return Bar(limit, at_most=True)
+
+
+def at_least(limit: float) -> Bar:
+    """A bar for what should be large."""
+    return Bar(limit, at_most=False)
+
+
+DECISION = "USE CATALOG & USE SCHEMA & SELECT from two names, fresh pairs"
+
+DECLARED: dict[str, Declared] = {
+    "decision_us_1m": Declared(f"one decision at 1 M grants: {DECISION}", "us", at_most(10)),
+    "decision_us_1m_closure50": Declared("the same where a user stands for 50 principals", "us", at_most(25)),
+    "decision_growth_1k_to_1m": Declared(
+        "one decision at 1 M grants / at 1 k, same tree and principals", "x", at_most(2)
+    ),
+    "stock_casbin_vs_ours_at_10k": Declared(
+        "denied check at 10,000 rows, stock casbin.Enforcer (one atom) / ours (resolve, three atoms)",
+        "x",
+        at_least(3_000),
+    ),
+    "list_10k_owner_on_vs_off": Declared(
+        "all pages of a list of 10,000 tables as the owner / the same list without the filter",
+        "x",
+        at_most(1.2),
+    ),
+    "list_10k_one_percent_vs_off": Declared(
+        "the same as a caller who may see 1 % / without the filter", "x", at_most(0.2)
+    ),
+    "filter_100k_ms": Declared(
+        "FilterSecurables of 100,000 tables for SELECT at 1 M grants, bytes to bytes", "ms", at_most(150)
+    ),
+    "filter_growth_1k_to_1m": Declared("the same at 1 M grants / at 1 k, same tree and principals", "x"),
+    "cli_help_ms": Declared("lakewarden --help, a whole process", "ms", at_most(250)),
+    "embedded_start_ms": Declared(
+        "embedded server after the first, up to its first answer", "ms", at_most(100)
+    ),
+    "check_vs_echo_latency": Declared(
+        "median latency of Check, bounded / echo, one caller, PostgreSQL", "x", at_most(1.15)
+    ),
+    "check_vs_echo_throughput": Declared(
+        "throughput of Check, bounded / echo, 32 callers, PostgreSQL", "x", at_least(0.90)
+    ),
+    "check_full_pg_vs_echo_latency": Declared(
+        "median latency of Check, FULL / echo, one caller, PostgreSQL", "x", at_most(1.35)
+    ),
+    "check_full_pg_vs_echo_throughput_32": Declared(
+        "throughput of Check, FULL / echo, 32 callers, PostgreSQL", "x", at_least(0.60)
+    ),
+    "check_full_sqlite_vs_echo_latency": Declared(
+        "median latency of Check, FULL / echo, one caller, SQLite", "x"
+    ),
+    "check_full_sqlite_vs_echo_throughput_32": Declared(
+        "throughput of Check, FULL / echo, 32 callers, SQLite", "x", at_least(0.85)
+    ),
+    "batch_decisions_per_s_cold": Declared(
+        "decisions in BatchCheck of 1,000, each call about another subject", "/s", at_least(60_000)
+    ),
+    "batch_decisions_per_s_warm": Declared(
+        "decisions in BatchCheck of 1,000, all about one subject", "/s", at_least(150_000)
+    ),
+    "authorize_plan_10x250_ms": Declared(
+        "AuthorizePlan of 10 tables with 250 columns each, one caller", "ms", at_most(3)
+    ),
+    "revoke_to_denied_bounded_ms": Declared(
+        "from a revoke acknowledged by one server to a denial by another, bounded, PostgreSQL",
+        "ms",
+        at_most(50),
+    ),
+    "revoke_stale_allows_full": Declared(
+        "allows by another server after a revoke was acknowledged, FULL, PostgreSQL", "", at_most(0)
+    ),
+    "check_p50_with_24_writers_vs_idle": Declared(
+        "median latency of Check, FULL, while 24 writers queue / while none does, PostgreSQL", "x", at_most(2)
+    ),
+    "check_p50_with_24_writers_vs_idle_sqlite": Declared("the same on SQLite", "x", at_most(2)),
+    "cold_start_s_1m": Declared(
+        "lakewarden-server serve from process start to SERVING, SQLite, 1 M grants, 100 k tables",
+        "s",
+        at_most(5),
+    ),
+    "rss_mb_1m": Declared("resident memory of that server after a round of checks", "MB", at_most(1_024)),
+}

@@ -1,0 +1,117 @@
+"""Every part of the benchmarks measures, on worlds so small that its figures mean nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from bench.batches import batch_figures
+from bench.catalogue import DECLARED
+from bench.decisions import decision_figures
+from bench.figures import Figure
+from bench.plans import plan_figures
+from bench.processes import Callers, Target, bench_server, callers_of
+from bench.revokes import revoke_figures
+from bench.rpc import BOUNDED, FULL_SQLITE, compare, rpc_figures
+from bench.rpc import Effort as RpcEffort
+from bench.scale import NOTHING, scale_figures, starts
+from bench.worlds import Size
+from bench.writers import Effort as WriterEffort
+from bench.writers import writer_figure, writer_figures
+
+TINY = Size(users=200, groups=40, catalogs=10, schemas_per_catalog=4, tables_per_schema=20, grants=1_500)
+LITTLE = RpcEffort(rounds=1, calls=20, seconds=0.2)
+WRITTEN = WriterEffort(rounds=1, seconds=1.5, calls=10)
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[Target]:
+    with bench_server(None, TINY, plan=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def callers(target: Target) -> Iterator[Callers]:
+    with callers_of(target) as running:
+        yield running
+
+
+def by_key(figures: list[Figure]) -> dict[str, Figure]:
+    return {figure.key: figure for figure in figures}
+
+
+@pytest.mark.parametrize(
+    ("method", "low", "high"),
+    [
+        ("echo", 1, 1),
+        ("check", 0.2, 0.9),
+        ("check_bounded", 0.2, 0.9),
+        ("batch_cold", 0.2, 0.9),
+        ("batch_warm", 0.2, 0.9),
+        ("plan", 1, 1),
+        ("grant", 1, 1),
+    ],
+)
+def test_server_answers_each_method_with_the_mix_it_should(
+    callers: Callers, method: str, low: float, high: float
+) -> None:
+    answer = callers.measure("latency", method=method, count=20)
+    assert low <= answer["allowed_share"] <= high
+    assert len(answer["seconds"]) == 20
+    answer = callers.measure("rate", method=method, callers=4, count=12)
+    assert low <= answer["allowed_share"] <= high
+    assert answer["per_second"] > 0
+
+
+def test_check_is_compared_with_the_echo_of_the_same_server(callers: Callers) -> None:
+    figures = by_key(compare(callers, [BOUNDED, FULL_SQLITE], LITTLE))
+    assert set(figures) == {*BOUNDED[1:], *FULL_SQLITE[1:]}
+    for figure in figures.values():
+        check, echo = (value for name, value in figure.raw.items() if name.endswith(("p50_us", "per_second")))
+        assert figure.value == check / echo > 0
+
+
+def test_decisions_are_timed_along_the_curve() -> None:
+    few, many = TINY._replace(grants=500), TINY
+    figures = by_key(decision_figures({500: few, 1_500: many}, TINY._replace(closure=20), questions=50))
+    growth = figures["decision_growth_1k_to_1m"]
+    assert growth.raw["grants"] == [500, 1_500]
+    assert growth.raw["decision_us"][1] == figures["decision_us_1m"].value
+    wide, narrow = (
+        figures[key].raw["mean_closure"] for key in ("decision_us_1m_closure50", "decision_us_1m")
+    )
+    assert (narrow, wide) == (pytest.approx(12, rel=0.15), pytest.approx(20, rel=0.15))
+
+
+def test_revoke_holds_on_the_other_server() -> None:
+    figures = by_key(revoke_figures(TINY, rounds=3))
+    assert 0 < figures["revoke_to_denied_bounded_ms"].value < 5_000
+    assert figures["revoke_stale_allows_full"].value == 0
+
+
+def test_checks_are_timed_while_writers_write() -> None:
+    figure = writer_figure("check_p50_with_24_writers_vs_idle_sqlite", None, TINY, WRITTEN)
+    assert figure.value == figure.raw["busy_p50_us"] / figure.raw["idle_p50_us"]
+    assert figure.raw["writes_per_second"] > 0
+
+
+def test_start_and_memory_are_those_of_the_served_process() -> None:
+    (start,) = starts(NOTHING, 1)
+    assert 0 < start.seconds < 60
+    # Less would be another process than a Python with gRPC and SQLAlchemy in it.
+    assert 40 < start.serving_mb < 1_000
+    assert start.used_mb > 40
+
+
+@pytest.mark.slow
+def test_all_parts_write_figures_of_the_catalogue() -> None:
+    figures = [
+        *rpc_figures(TINY, LITTLE),
+        *batch_figures(TINY, rounds=1, calls=4),
+        *plan_figures(TINY, rounds=1, calls=5),
+        *writer_figures(TINY, WRITTEN),
+        *scale_figures(TINY, few=500, rounds=1),
+    ]
+    keys = [figure.key for figure in figures]
+    assert len(keys) == len(set(keys)) == 13
+    assert set(keys) <= set(DECLARED)
