@@ -5,6 +5,7 @@ Started by `bench.processes` with one JSON object as argument; prints one JSON l
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -49,6 +50,9 @@ def main(argument: str) -> None:
         }
         # The first look at the filled database builds the snapshot: that is set-up, not load.
         server.app.follower.at_head()
+        # As a serving process does.
+        gc.collect()
+        gc.freeze()
         print(json.dumps(ready), flush=True)
         sys.stdin.read()
 
