@@ -46,6 +46,7 @@ from lakewarden_server.bootstrap import note_policy
 from lakewarden_server.config import Settings
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import LakewardenError
+from lakewarden_server.observability.assembly import Observability
 from lakewarden_server.pipeline.decisions import DecisionLog
 from lakewarden_server.pipeline.pipeline import Pipeline
 from lakewarden_server.pipeline.rules import collect_methods
@@ -155,8 +156,15 @@ class App:
             self.keys,
             self._decisions,
         )
+        self.observability = Observability(
+            settings,
+            follower=self.follower,
+            decisions=self._decisions,
+            database=self.database,
+            queued=lambda: self.rpc.queued(),
+        )
         self.rpc = RpcServer(
-            self.pipeline,
+            self.observability.watched(self.pipeline),
             list(offered),
             address=settings.listen,
             shared_port=shared_port,
@@ -183,6 +191,7 @@ class App:
         """Loads the whole state, then listens: before that nobody can ask. Raises `AddressUnavailable`, `Unavailable`."""
         self._keep_policy()
         self.follower.at_head()
+        self.observability.start()
         self.rpc.start()
         self._decisions.start()
         self.rpc.set_serving(True)
@@ -196,6 +205,7 @@ class App:
         self._decisions.stop()
         if self._readiness.is_alive():
             self._readiness.join()
+        self.observability.stop()
         self.database.close()
 
     def _keep_policy(self) -> None:

@@ -18,12 +18,13 @@ try:
     from lakewarden_server.cli_backup import backup, restore, restored
     from lakewarden_server.cli_options import data_options
     from lakewarden_server.config import Settings, SettingsError, is_missing, read_settings
+    from lakewarden_server.observability.logs import configure_logging
     from lakewarden_server.rpc.probe import ask_health
     from lakewarden_server.storage import create_database
     from lakewarden_server.storage.archives import ArchiveError
     from lakewarden_server.storage.migrations import current_revision, latest_revision, migrate
     from lakewarden_server.supervisor import Supervisor
-    from lakewarden_server.worker import EXIT_FAILED, START_ERRORS, any_core, configure_logging, pinned
+    from lakewarden_server.worker import EXIT_FAILED, START_ERRORS, any_core, pinned
     from lakewarden_server.worker import serve as serve_until
 except ModuleNotFoundError as missing:
     sys.exit(
@@ -186,6 +187,14 @@ def migrate_command(**options: object) -> None:
     type=float,
     help="How long running calls may take to end, 10 by default.  [LAKEWARDEN_GRACE_SECONDS]",
 )
+@click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    help="Serve Prometheus metrics; a port alone is this machine's.  [LAKEWARDEN_METRICS]",
+)
+@click.option(
+    "--log-format", metavar="text|json", help="Form of the log, text by default.  [LAKEWARDEN_LOG_FORMAT]"
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 def serve(verbose: bool, **options: object) -> None:
     """Serve until SIGTERM or Ctrl-C; a second one stops at once.
@@ -199,8 +208,8 @@ def serve(verbose: bool, **options: object) -> None:
       lakewarden-server serve --workers 4
       lakewarden-server serve --listen 0.0.0.0:50051 --tls-cert cert.pem --tls-key key.pem
     """
-    configure_logging(verbose=verbose)
     settings = read_settings(options)
+    configure_logging(json_lines=settings.log_format == "json", verbose=verbose)
     _check_schema(settings)
     if settings.workers > 1:
         sys.exit(Supervisor(settings, options, verbose=verbose, tell=_tell).run())

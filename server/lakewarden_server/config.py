@@ -18,6 +18,7 @@ READ_THREADS_DEFAULT = 8
 READ_THREADS_MAX = 64
 WORKERS_MAX = 64
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):\d{1,5}|unix:.+")
+LOG_FORMATS = ("text", "json")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 
@@ -40,6 +41,10 @@ class Settings:
     grace_seconds: float = GRACE_SECONDS_DEFAULT
     read_threads: int = READ_THREADS_DEFAULT
     workers: int = 1
+    metrics: str = ""
+    """Address Prometheus metrics are served on; none if empty."""
+    log_format: str = "text"
+    traces: bool = False
 
     @property
     def bootstrap_token_file(self) -> Path:
@@ -53,7 +58,7 @@ def read_settings(
     """Settings from LAKEWARDEN_* variables; `overrides` that are not None win. Raises `SettingsError`.
 
     Variables: DATA_DIR, DATABASE_URL, KEY_FILE, LISTEN, TLS_CERT_FILE, TLS_KEY_FILE, ALLOW_PLAINTEXT, GRACE_SECONDS,
-    READ_THREADS, WORKERS.
+    READ_THREADS, WORKERS, METRICS, LOG_FORMAT; and OpenTelemetry's own for traces.
     """
     variables = os.environ if environment is None else environment
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
@@ -83,6 +88,9 @@ def read_settings(
             "READ_THREADS", text("READ_THREADS", "read_threads", str(READ_THREADS_DEFAULT)), READ_THREADS_MAX
         ),
         workers=_count("WORKERS", text("WORKERS", "workers", "1"), WORKERS_MAX),
+        metrics=_metrics_address(text("METRICS", "metrics")),
+        log_format=_log_format(text("LOG_FORMAT", "log_format", "text")),
+        traces=_wants_traces(variables),
     )
 
 
@@ -96,6 +104,38 @@ def is_missing(database_url: str) -> bool:
     """Whether a SQLite URL names a file that is not there; always false for a server's URL."""
     scheme, _, path = database_url.partition(":///")
     return scheme.startswith("sqlite") and not Path(path).exists()
+
+
+def _metrics_address(text: str) -> str:
+    """`HOST:PORT`; a port alone is this machine's."""
+    host, _, port = text.rpartition(":")
+    if not text:
+        return ""
+    if not port.isdecimal() or int(port) > 65_535:
+        raise SettingsError(f"{PREFIX}METRICS={text!r}: give HOST:PORT, or a port of this machine alone")
+    return f"{host or '127.0.0.1'}:{port}"
+
+
+def _log_format(text: str) -> str:
+    if text not in LOG_FORMATS:
+        raise SettingsError(f"{PREFIX}LOG_FORMAT={text!r}: say {' or '.join(LOG_FORMATS)}")
+    return text
+
+
+def _wants_traces(variables: Mapping[str, str]) -> bool:
+    """Whether OpenTelemetry's standard variables ask for traces: an exporter, or an endpoint to export to."""
+    if variables.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    exporter = variables.get("OTEL_TRACES_EXPORTER", "")
+    if exporter not in {"", "otlp", "none"}:
+        raise SettingsError(f"OTEL_TRACES_EXPORTER={exporter!r}: otlp is the one there is")
+    names = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    wanted = exporter == "otlp" or (not exporter and any(variables.get(name) for name in names))
+    names = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    protocol = next((variables[name] for name in names if variables.get(name)), "http/protobuf")
+    if wanted and protocol != "http/protobuf":
+        raise SettingsError(f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol!r}: http/protobuf is the one there is")
+    return wanted
 
 
 def _boolean(name: str, text: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import json
-import logging
 import os
 import signal
 import sys
@@ -22,6 +21,7 @@ from lakewarden_server.app import App
 from lakewarden_server.authn.keys import KeyFileError
 from lakewarden_server.config import Settings, SettingsError, read_settings
 from lakewarden_server.core.errors import LakewardenError
+from lakewarden_server.observability.logs import configure_logging
 from lakewarden_server.pipeline.rules import RuleError
 from lakewarden_server.rpc.server import AddressUnavailable, InsecureAddress
 
@@ -89,19 +89,13 @@ def serve(
     # The state stays for good: a collector that walks it again and again pauses every call for nothing.
     gc.collect()
     gc.freeze()
+    if app.observability.metrics_address:
+        print(f"metrics on http://{app.observability.metrics_address}/metrics", file=sys.stderr, flush=True)
     on_ready(app)
     # In steps: the main thread must come round to run signal handlers.
     while not stop.wait(1.0):
         pass
     app.stop()
-
-
-def configure_logging(*, verbose: bool) -> None:
-    """Logs to stderr."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
 
 
 def main() -> None:
@@ -118,10 +112,11 @@ def main() -> None:
     with open(0, "rb", buffering=0, closefd=False) as stdin:
         task = Task(**json.loads(stdin.readline()))
     threading.Thread(target=_stop_with_supervisor, args=(stop,), daemon=True).start()
-    configure_logging(verbose=task.verbose)
     try:
+        settings = read_settings(task.options)
+        configure_logging(json_lines=settings.log_format == "json", verbose=task.verbose)
         with pinned(task.core):
-            serve(read_settings(task.options), stop, shared_port=True, on_ready=_tell_ready)
+            serve(settings, stop, shared_port=True, on_ready=_tell_ready)
     except START_ERRORS as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(EXIT_FAILED)

@@ -55,13 +55,30 @@ class Follower:
         self._decider: Decider | None = None
         self._reading = threading.Lock()
         self._expiring = threading.Lock()
+        self._seen: Head | None = None
         self.rebuilds = 0
+        self.deltas = 0
         self.past = Past(policy)
 
     @property
     def policy(self) -> Policy:
         """The policy every decider of this process uses."""
         return self._policy
+
+    @property
+    def revision(self) -> int:
+        """The revision of the state held; 0 where there is none."""
+        held = self._decider
+        return held.snapshot.head.revision if held else 0
+
+    @property
+    def lag(self) -> int:
+        """How many revisions the state held is behind the newest head seen."""
+        held, seen = self._decider, self._seen
+        if seen is None:
+            return 0
+        same = held is not None and held.snapshot.head.epoch == seen.epoch
+        return max(0, seen.revision - self.revision) if same else seen.revision
 
     def at_head(self) -> Fresh:
         """A decider no older than this call.
@@ -72,6 +89,7 @@ class Follower:
         # Held first, head second: in one history the head is then never behind the decider.
         held = self._decider
         head, now = self._database.head()
+        self._seen = head
         if held is None or held.snapshot.head != head:
             held = self._caught_up(head, held)
         return Fresh(self.without_expired(held, now), now)
@@ -86,6 +104,7 @@ class Follower:
             decider = self._brought(held, uow.connection, uow.previous, uow.time)
         if decider is None:
             decider = Decider(self._policy, load_snapshot(uow.connection, head=uow.previous, now=uow.time))
+            self.rebuilds += 1
         # That revision is committed, so readers may have it too; should the write fail, it still is the head.
         if held is not None and _is_later(uow.previous, held):
             self._decider = decider
@@ -154,6 +173,7 @@ class Follower:
         if delta is None:
             return None
         snapshot = held.snapshot.changed(head, delta.removed, delta.added, now=now.timestamp())
+        self.deltas += 1
         return Decider(self._policy, snapshot, before=held)
 
     def _leave_history(self) -> NoReturn:

@@ -67,7 +67,7 @@ def decision_records(
             )
         ]
     answers = sorted(
-        zip(_verdicts(result), _accesses(request), strict=True), key=lambda answer: answer[0].allowed
+        zip(verdicts(result), _accesses(request), strict=True), key=lambda answer: answer[0].allowed
     )
     return [_answered(common, admitted, verdict, access) for verdict, access in answers[:limit]]
 
@@ -117,7 +117,8 @@ def _answered(common: DecisionRecord, admitted: Admitted, verdict: Any, access: 
     )
 
 
-def _verdicts(reply: Any) -> list[Any]:
+def verdicts(reply: Any) -> list[Any]:
+    """The answers of a method that logs decisions, one for each access."""
     return [reply.verdict] if hasattr(reply, "verdict") else list(reply.verdicts)
 
 

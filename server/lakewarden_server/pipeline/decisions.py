@@ -34,6 +34,8 @@ class DecisionLog:
         self._queue: deque[DecisionRecord] = deque(maxlen=QUEUE_MAX)
         self._used: dict[tuple[str, bool], int] = {}
         self._window = 0
+        self.dropped = {"caller": 0, "queue": 0}
+        """Records left out: beyond a caller's share, and for want of room in the queue."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lakewarden-decisions", daemon=True)
 
@@ -41,20 +43,29 @@ class DecisionLog:
         """Begins writing."""
         self._thread.start()
 
-    def share(self, caller_id: str, *, refusal: bool) -> int:
-        """How many records more the caller may leave this second. Asked before records are made.
+    @property
+    def waiting(self) -> int:
+        """How many records wait to be written."""
+        return len(self._queue)
+
+    def share(self, caller_id: str, *, refusal: bool, wanted: int) -> int:
+        """How many records more the caller, who has `wanted`, may leave this second. Asked before records are made.
 
         Refusals of the caller have a share of their own, so that an engine's many answers do not hide them.
         """
         window = int(monotonic())
         if window != self._window or len(self._used) > CALLERS_MAX:
             self._window, self._used = window, {}
-        return PER_CALLER_PER_SECOND_MAX - self._used.get((caller_id, refusal), 0)
+        share = PER_CALLER_PER_SECOND_MAX - self._used.get((caller_id, refusal), 0)
+        if wanted > share:
+            self.dropped["caller"] += wanted - max(share, 0)
+        return share
 
     def record(self, records: Sequence[DecisionRecord], *, refusal: bool) -> None:
         """Queues records of one caller. Never blocks the call."""
         key = (records[0].actor_id, refusal)
         self._used[key] = self._used.get(key, 0) + len(records)
+        self.dropped["queue"] += max(0, len(self._queue) + len(records) - QUEUE_MAX)
         self._queue.extend(records)
 
     def stop(self) -> None:
@@ -72,6 +83,7 @@ class DecisionLog:
                 self._write(batch)
             except (Unavailable, DeadlineExceeded, Aborted) as error:
                 # Kept for the next try; a full queue makes room for them by dropping its newest.
+                self.dropped["queue"] += max(0, len(self._queue) + len(batch) - QUEUE_MAX)
                 self._queue.extendleft(reversed(batch))
                 logger.warning("%d decisions wait for the database: %s", len(self._queue), error.message)
                 return

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
@@ -25,7 +25,7 @@ from lakewarden_server.core.errors import (
     Unavailable,
 )
 from lakewarden_server.pipeline import headers
-from lakewarden_server.pipeline.audit import audit_record, decision_records
+from lakewarden_server.pipeline.audit import audit_record, decision_records, verdicts
 from lakewarden_server.pipeline.binding import Admitted, Bound, Place, bind, check_token
 from lakewarden_server.pipeline.decisions import DecisionLog
 from lakewarden_server.pipeline.errors import fail
@@ -47,6 +47,8 @@ class Incoming(NamedTuple):
 
     metadata: Mapping[str, str]
     seconds_left: float | None
+    request_id: str = ""
+    """Where whoever watches the call has chosen it already; else it is read from the metadata."""
 
 
 class Reply(NamedTuple):
@@ -54,6 +56,17 @@ class Reply(NamedTuple):
 
     message: Message
     metadata: tuple[tuple[str, str], ...]
+
+
+class Handler(Protocol):
+    """Answers calls: the pipeline, or one that is watched."""
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """The methods by their wire names."""
+
+    def handle(self, method_name: str, request: Message, incoming: Incoming) -> Reply:
+        """Answers one call. Raises `CallFailed`."""
 
 
 class Pipeline:
@@ -84,7 +97,7 @@ class Pipeline:
 
     def handle(self, method_name: str, request: Message, incoming: Incoming) -> Reply:
         """Answers one call. Raises `CallFailed` with the status of whatever went wrong, and nothing else."""
-        request_id = headers.request_id(incoming.metadata)
+        request_id = incoming.request_id or headers.request_id(incoming.metadata)
         try:
             method = self._methods.get(method_name)
             if method is None:
@@ -210,7 +223,8 @@ class Pipeline:
         arrived: Headers, fresh: Fresh,
     ) -> None:  # fmt: skip
         refusal = isinstance(result, LakewardenError)
-        share = self._decisions.share(admitted.caller.id, refusal=refusal)
+        wanted = 1 if refusal else len(verdicts(result))
+        share = self._decisions.share(admitted.caller.id, refusal=refusal, wanted=wanted)
         if share > 0:
             records = decision_records(admitted, method, request, result, arrived, fresh, limit=share)
             self._decisions.record(records, refusal=refusal)

@@ -12,7 +12,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from lakewarden_server.pipeline.pipeline import Pipeline
+from lakewarden_server.pipeline.pipeline import Handler
 from lakewarden_server.rpc.servicers import add_servicer, servicer_class
 
 READ_THREADS = 8
@@ -60,7 +60,7 @@ class RpcServer:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: Handler,
         services: Sequence[ServiceDescriptor],
         *,
         address: str,
@@ -93,6 +93,13 @@ class RpcServer:
         reflection.enable_server_reflection(names, self._server)
         self._address, self._tls = address, tls
         self.port = 0
+
+    def queued(self) -> dict[str, int]:
+        """How many calls wait for a thread, by pool."""
+        return {
+            pool: executor._work_queue.qsize()
+            for pool, executor in (("read", self._readers), ("write", self._writers))
+        }
 
     def start(self) -> None:
         """Binds the address and accepts calls; health stays NOT_SERVING until `set_serving`. Raises `AddressUnavailable`.

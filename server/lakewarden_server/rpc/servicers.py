@@ -16,12 +16,12 @@ from grpc_status import rpc_status
 from lakewarden_server.core.errors import InvalidArgument, Reason
 from lakewarden_server.pipeline.errors import CallFailed, status_of
 from lakewarden_server.pipeline.headers import request_id
-from lakewarden_server.pipeline.pipeline import Incoming, Pipeline
+from lakewarden_server.pipeline.pipeline import Handler, Incoming
 
 Behaviour = Callable[[Any, Message, grpc.ServicerContext], Message]
 
 
-def servicer_class(service: ServiceDescriptor, pipeline: Pipeline) -> type[Any]:
+def servicer_class(service: ServiceDescriptor, pipeline: Handler) -> type[Any]:
     """A class with one method per RPC of `service`, all of them through `pipeline`."""
     names = {
         method.name: _behaviour(f"{service.full_name}/{method.name}", pipeline) for method in service.methods
@@ -33,7 +33,7 @@ def add_servicer(
     server: grpc.Server,
     service: ServiceDescriptor,
     servicer: Any,
-    pipeline: Pipeline,
+    pipeline: Handler,
     writers: ThreadPoolExecutor,
 ) -> None:
     """Registers a servicer's methods; those that write run in a pool of their own, so that they never delay a read."""
@@ -51,7 +51,7 @@ def add_servicer(
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
 
 
-def _behaviour(full_name: str, pipeline: Pipeline) -> Behaviour:
+def _behaviour(full_name: str, pipeline: Handler) -> Behaviour:
     def answer(_servicer: Any, request: Message, context: grpc.ServicerContext) -> Message:
         incoming = Incoming(
             metadata=_metadata(context.invocation_metadata()),

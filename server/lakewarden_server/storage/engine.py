@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
@@ -12,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from lakewarden_policy.records import Head
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.core.errors import Internal, Reason
+from lakewarden_server.core.errors import Internal, LakewardenError, Reason
 from lakewarden_server.entities import ChangeLogged
 from lakewarden_server.storage.change_log import Stamp
 from lakewarden_server.storage.connections import (
@@ -56,10 +58,17 @@ class Database:
             FileLock(engines.path.with_name(f"{engines.path.name}-writer")) if engines.path else None
         )
         self._head = HeadReader(engines.reader, engines.dialect)
+        self.errors: Counter[str] = Counter()
+        """How often the database failed, by the reason callers were told."""
+        self._counting = threading.Lock()
 
     def head(self) -> tuple[Head, datetime]:
         """The head and the database's time now, on this thread's held connection. Raises Unavailable."""
-        return self._head.read()
+        try:
+            return self._head.read()
+        except LakewardenError as error:
+            self._count(error)
+            raise
 
     @contextmanager
     def read(self, *, deadline: float | None = None) -> Iterator[UnitOfWork]:
@@ -142,7 +151,18 @@ class Database:
         try:
             yield
         except DatabaseErrors as error:
-            raise translate(error, deadline=deadline) from error
+            translated = translate(error, deadline=deadline)
+            self._count(translated)
+            raise translated from error
+        except LakewardenError as error:
+            # A failed COMMIT was translated where it was known to be one.
+            if isinstance(error.__cause__, DatabaseErrors):
+                self._count(error)
+            raise
+
+    def _count(self, error: LakewardenError) -> None:
+        with self._counting:
+            self.errors[error.reason] += 1
 
 
 @contextmanager

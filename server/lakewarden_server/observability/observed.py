@@ -1,0 +1,87 @@
+"""A pipeline that is watched: each call is told to observers before and after. Without observers there is no such pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Any, NamedTuple, Protocol
+
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2
+
+from lakewarden_server.pipeline import headers
+from lakewarden_server.pipeline.audit import verdicts
+from lakewarden_server.pipeline.errors import CallFailed
+from lakewarden_server.pipeline.pipeline import Handler, Incoming, Reply
+from lakewarden_server.pipeline.rules import Method
+
+
+class Outcome(NamedTuple):
+    """How a call ended. `code` is the name of a google.rpc.Code; `reason` is empty for OK."""
+
+    code: str
+    reason: str
+    seconds: float
+    allowed: int
+    """Accesses an engine was answered YES about."""
+    denied: int
+
+
+class Observer(Protocol):
+    """Watches calls; must neither raise nor block. It sees no request and no reply: they hold names and secrets."""
+
+    def began(self, method: str, request_id: str, metadata: Mapping[str, str]) -> Any:
+        """Called first, on the call's thread; what it returns comes back to `ended`."""
+
+    def ended(self, began: Any, method: str, outcome: Outcome) -> None:
+        """Called last, on the same thread."""
+
+
+class Observed:
+    """Answers like the pipeline it has."""
+
+    def __init__(self, pipeline: Handler, observers: Sequence[Observer]) -> None:
+        self._pipeline = pipeline
+        self._observers = tuple(observers)
+        self._logged = frozenset(
+            name for name, method in pipeline.methods.items() if method.rule.log_decision
+        )
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """The methods by their wire names."""
+        return self._pipeline.methods
+
+    def handle(self, method_name: str, request: Message, incoming: Incoming) -> Reply:
+        """Answers one call. Raises `CallFailed`."""
+        request_id = headers.request_id(incoming.metadata)
+        began = [observer.began(method_name, request_id, incoming.metadata) for observer in self._observers]
+        started, outcome = perf_counter(), Outcome("INTERNAL", "", 0.0, 0, 0)
+        try:
+            reply = self._pipeline.handle(method_name, request, incoming._replace(request_id=request_id))
+            allowed, denied = _counted(reply.message) if method_name in self._logged else (0, 0)
+            outcome = Outcome("OK", "", perf_counter() - started, allowed, denied)
+            return reply
+        except CallFailed as failure:
+            outcome = Outcome(
+                code_pb2.Code.Name(failure.status.code), _reason(failure), perf_counter() - started, 0, 0
+            )
+            raise
+        finally:
+            # The last one first, so that what the first one set up is there for all of them.
+            for observer, told in zip(reversed(self._observers), reversed(began), strict=True):
+                observer.ended(told, method_name, outcome)
+
+
+def _counted(message: Message) -> tuple[int, int]:
+    answers = verdicts(message)
+    allowed = sum(verdict.allowed for verdict in answers)
+    return allowed, len(answers) - allowed
+
+
+def _reason(failure: CallFailed) -> str:
+    information = error_details_pb2.ErrorInfo()
+    for detail in failure.status.details:
+        if detail.Unpack(information):
+            return str(information.reason)
+    return ""
