@@ -7,7 +7,9 @@ from math import log10
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 640, 360
-LEFT, RIGHT, TOP, BOTTOM = 64, 24, 56, 56
+LEFT, RIGHT, TOP, BOTTOM = 56, 88, 72, 56
+INSET = 32
+"""Between the axis and the first point, so that its label does not stand on the axis."""
 INK, FAINT, LINE, LIMIT = "#24292f", "#8c959f", "#0969da", "#cf222e"
 STEPS = (1, 2, 5)
 LABELS = {1_000: "1 k", 10_000: "10 k", 100_000: "100 k", 1_000_000: "1 M"}
@@ -19,7 +21,7 @@ def growth_svg(grants: Sequence[int], microseconds: Sequence[float], *, bar: flo
     low, high = log10(min(grants)), log10(max(grants))
 
     def x(count: int) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * (log10(count) - low) / (high - low)
+        return LEFT + INSET + (WIDTH - LEFT - RIGHT - 2 * INSET) * (log10(count) - low) / (high - low)
 
     def y(value: float) -> float:
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value / ticks[-1]
@@ -36,13 +38,15 @@ def growth_svg(grants: Sequence[int], microseconds: Sequence[float], *, bar: flo
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 14, "grants", anchor="middle", color=FAINT))
     parts.append(_text(LEFT - 8, TOP - 8, "µs", anchor="end", color=FAINT))
     parts.append(_stroke(LEFT, y(bar), WIDTH - RIGHT, y(bar), LIMIT, dashed=True))
-    parts.append(_text(LEFT + 6, y(bar) - 6, f"bar: {bar:g} µs", color=LIMIT))
+    parts.append(_text(WIDTH - RIGHT + 8, y(bar) + 4, f"bar: {bar:g} µs", color=LIMIT))
     points = [(x(count), y(value)) for count, value in zip(grants, microseconds, strict=True)]
     path = " ".join(f"{at_x:.1f},{at_y:.1f}" for at_x, at_y in points)
     parts.append(f'<polyline points="{path}" fill="none" stroke="{LINE}" stroke-width="2"/>')
     for (at_x, at_y), value in zip(points, microseconds, strict=True):
         parts.append(f'<circle cx="{at_x:.1f}" cy="{at_y:.1f}" r="4" fill="{LINE}"/>')
-        parts.append(_text(at_x, at_y - 10, f"{value:.3g}", anchor="middle", color=LINE, weight="bold"))
+        # Above its point, but not on the bar.
+        shift = 20 if abs(at_y - 14 - y(bar)) < 14 else -10
+        parts.append(_text(at_x, at_y + shift, f"{value:.3g}", anchor="middle", color=LINE, weight="bold"))
     body = "\n  ".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '

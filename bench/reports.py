@@ -74,7 +74,7 @@ def as_curve(found: Mapping[str, Any]) -> str:
     """The growth curve as SVG."""
     raw, bar = found[CURVE]["raw"], DECLARED[CURVE_BAR].bar
     assert bar is not None
-    return growth_svg(raw["grants"], raw["decision_us"], bar=bar.limit, caption=f"median; {_where(found)}")
+    return growth_svg(raw["grants"], raw["decision_us"], bar=bar.limit, caption=f"Median. {_where(found)}.")
 
 
 def _where(found: Mapping[str, Any]) -> str:
