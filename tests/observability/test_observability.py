@@ -107,7 +107,7 @@ def test_what_does_not_fit_the_queue_is_counted(server: EmbeddedServer) -> None:
     log, record = DecisionLog(server.app.database), refusal()
     for _ in range(QUEUE_MAX // 100 + 1):
         log.record([record] * 100, refusal=True)
-    assert (log.waiting, log.dropped) == (QUEUE_MAX, {"caller": 0, "queue": 100})
+    assert (log.waiting, log.dropped) == (QUEUE_MAX, {"caller": 0, "queue": 100, "refused": 0})
 
 
 def test_errors_of_the_database_are_counted(server: EmbeddedServer) -> None:
@@ -211,6 +211,7 @@ def test_labels_are_of_a_known_few(server: EmbeddedServer) -> None:
         "write",
         "caller",
         "queue",
+        "refused",
     }
     assert {value for _, labels in samples(server) for value in labels} <= known
 

@@ -52,3 +52,4 @@ def test_a_record_that_can_never_be_written_keeps_nobody_waiting(server: Embedde
     log._queue.appendleft(replace(first, actor_id=None))  # type: ignore[arg-type]
     assert "main.s.first" in [record.object_name for record in logged(server, "/Check")]
     assert not log._queue
+    assert log.dropped["refused"] == 1

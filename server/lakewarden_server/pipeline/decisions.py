@@ -34,8 +34,8 @@ class DecisionLog:
         self._queue: deque[DecisionRecord] = deque(maxlen=QUEUE_MAX)
         self._used: dict[tuple[str, bool], int] = {}
         self._window = 0
-        self.dropped = {"caller": 0, "queue": 0}
-        """Records left out: beyond a caller's share, and for want of room in the queue."""
+        self.dropped = {"caller": 0, "queue": 0, "refused": 0}
+        """Records left out: beyond a caller's share, for want of room in the queue, and refused by the database."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lakewarden-decisions", daemon=True)
 
@@ -102,6 +102,7 @@ class DecisionLog:
             try:
                 self._write([record])
             except Exception:
+                self.dropped["refused"] += 1
                 logger.exception("the decision of request %s could not be written", record.request_id)
 
     def _run(self) -> None:
