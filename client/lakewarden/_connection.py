@@ -27,6 +27,7 @@ DEFAULT_PORT = 50051
 TIMEOUT_SECONDS_MAX = 30.0
 TRIES_MAX = 3
 BACKOFF_SECONDS = 0.25
+RETRY_SECONDS_MAX = 5.0
 # The least gRPC takes; with its jitter of a fifth it stays below the shortest pause before a retry.
 RECONNECT_MILLISECONDS = 100
 # A little above the 8 MiB the largest request may have, so that what is larger gets the server's own reason.
@@ -103,7 +104,7 @@ class Connection:
         self.channel.close()
 
     def call(self, method: grpc.UnaryUnaryMultiCallable[Request, Response], request: Request) -> Response:
-        """Make one call, with retries while the server is unavailable, and return its reply.
+        """Make one call, with retries while the server is unavailable or says when to retry, and return its reply.
 
         All tries carry one request id, by which the server does a mutation at most once; so retrying is as safe for
         mutations as for reads. Raises LakewardenError.
@@ -115,9 +116,9 @@ class Connection:
             tries += 1
             try:
                 return self._try(method, request, request_id=request_id, deadline=deadline)
-            except Unavailable:
-                pause = random.uniform(0.5, 1) * BACKOFF_SECONDS * 4 ** (tries - 1)
-                if tries > self.retries or time.monotonic() + pause >= deadline:
+            except LakewardenError as error:
+                pause = _pause(error, tries)
+                if pause is None or tries > self.retries or time.monotonic() + pause >= deadline:
                     raise
                 time.sleep(pause)
 
@@ -166,6 +167,16 @@ class Connection:
         reply = replace(self, retries=0).call(method, b"")
         status = reply[1] if len(reply) >= 2 and reply[0] == 0x08 else 0
         return {1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}.get(status, "UNKNOWN")
+
+
+def _pause(error: LakewardenError, tries: int) -> float | None:
+    """Seconds before the next try, spread so that many clients do not come back together; None where none would help."""
+    if error.retry_seconds is not None:
+        # Never sooner than the server said, and later each time.
+        return random.uniform(1, 2) * min(max(error.retry_seconds, 0.0), RETRY_SECONDS_MAX) * tries
+    if isinstance(error, Unavailable):
+        return random.uniform(0.5, 1) * BACKOFF_SECONDS * 4.0 ** (tries - 1)
+    return None
 
 
 def _closed() -> ConfigurationError:

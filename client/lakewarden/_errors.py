@@ -42,6 +42,7 @@ class LakewardenError(Exception):
         reason: str = "",
         metadata: Mapping[str, str] | None = None,
         request_id: str = "",
+        retry_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -49,6 +50,7 @@ class LakewardenError(Exception):
         self.reason = reason
         self.metadata = dict(metadata or {})
         self.request_id = request_id
+        self.retry_seconds = retry_seconds
 
     def __repr__(self) -> str:
         return (
@@ -151,18 +153,23 @@ def from_rpc_error(error: grpc.RpcError, *, request_id: str, endpoint: str) -> L
     """
     code = error.code().name
     message = error.details() or code
-    reason, metadata, answered_id = _details(error)
+    reason, metadata, answered_id, retry_seconds = _details(error)
     if not reason and code == "UNAVAILABLE":
         message = f"no answer from {endpoint}: {message}"
     elif not reason and code == "DEADLINE_EXCEEDED":
         message = f"no answer from {endpoint} in time"
     return _CLASSES.get(code, LakewardenError)(
-        message, code=code, reason=reason, metadata=metadata, request_id=answered_id or request_id
+        message,
+        code=code,
+        reason=reason,
+        metadata=metadata,
+        request_id=answered_id or request_id,
+        retry_seconds=retry_seconds,
     )
 
 
-def _details(error: grpc.RpcError) -> tuple[str, dict[str, str], str]:
-    """Reason, metadata and request id of the status details, each empty where the server sent none."""
+def _details(error: grpc.RpcError) -> tuple[str, dict[str, str], str, float | None]:
+    """Reason, metadata, request id and pause before a retry, each empty or None where the server sent none."""
     from google.rpc import error_details_pb2
     from grpc_status import rpc_status
 
@@ -171,11 +178,14 @@ def _details(error: grpc.RpcError) -> tuple[str, dict[str, str], str]:
     except ValueError:
         # The details contradict the status itself; the plain status is still worth raising.
         status = None
-    reason, metadata, request_id = "", {}, ""
+    reason, metadata, request_id, retry_seconds = "", {}, "", None
     for detail in status.details if status is not None else ():
         error_info, request_info = error_details_pb2.ErrorInfo(), error_details_pb2.RequestInfo()
+        retry_info = error_details_pb2.RetryInfo()
         if detail.Unpack(error_info) and error_info.domain == ERROR_DOMAIN:
             reason, metadata = error_info.reason, dict(error_info.metadata)
         elif detail.Unpack(request_info):
             request_id = request_info.request_id
-    return reason, metadata, request_id
+        elif detail.Unpack(retry_info):
+            retry_seconds = retry_info.retry_delay.seconds + retry_info.retry_delay.nanos / 1e9
+    return reason, metadata, request_id, retry_seconds

@@ -50,7 +50,8 @@ from lakewarden_server.observability.assembly import Observability
 from lakewarden_server.pipeline.decisions import DecisionLog
 from lakewarden_server.pipeline.pipeline import Pipeline
 from lakewarden_server.pipeline.rules import collect_methods
-from lakewarden_server.rpc.server import WRITE_THREADS, RpcServer, TlsFiles
+from lakewarden_server.rpc.lanes import URGENT_THREADS, WRITE_THREADS
+from lakewarden_server.rpc.server import RpcServer, TlsFiles
 from lakewarden_server.services.audit import AuditService
 from lakewarden_server.services.authorization import AuthorizationService
 from lakewarden_server.services.catalogs import CatalogService
@@ -142,7 +143,8 @@ class App:
         self.settings = settings
         self.keys = keys or load_key_file(settings.key_file)
         self.database = database or create_database(
-            settings.database_url, pool_size=settings.read_threads + WRITE_THREADS + SPARE_READERS
+            settings.database_url,
+            pool_size=settings.read_threads + WRITE_THREADS + URGENT_THREADS + SPARE_READERS,
         )
         self.follower = Follower(self.database, load_policy())
         offered = services(self.keys)

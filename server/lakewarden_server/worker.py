@@ -26,6 +26,9 @@ from lakewarden_server.pipeline.rules import RuleError
 from lakewarden_server.rpc.server import AddressUnavailable, InsecureAddress
 
 READY = b"ready\n"
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the interpreter from one that waits: with Python's 5 ms and eight busy threads, the one that takes
+calls and refuses them would wait for longer than the calls."""
 EXIT_FAILED = 1
 START_ERRORS = (
     LakewardenError,
@@ -84,6 +87,7 @@ def serve(
     settings: Settings, stop: threading.Event, *, shared_port: bool, on_ready: Callable[[App], None]
 ) -> None:
     """Serves until `stop`, then drains. Raises one of `START_ERRORS` when it cannot start."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     app = App(settings, shared_port=shared_port)
     app.start()
     # The state stays for good: a collector that walks it again and again pauses every call for nothing.

@@ -14,6 +14,7 @@ from lakewarden import (
     DeadlineExceeded,
     FailedPrecondition,
     LakewardenError,
+    ResourceExhausted,
     Unavailable,
     _connection,
 )
@@ -73,6 +74,38 @@ def test_retries_end_after_three_tries(wire: WireServer, client: Client) -> None
         client.catalogs.get("main")
     assert caught.value.reason == "STORAGE_UNAVAILABLE"
     assert len(wire.calls) == 3
+
+
+def test_retry_waits_as_long_as_the_server_says_and_three_tries_are_all(
+    wire: WireServer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overloaded = fail(grpc.StatusCode.RESOURCE_EXHAUSTED, "later", reason="OVERLOADED", retry_seconds=0.04)
+    pauses: list[float] = []
+    monkeypatch.setattr(_connection.time, "sleep", pauses.append)
+    wire.answers["CatalogService/GetCatalog"] = overloaded
+    with pytest.raises(ResourceExhausted) as caught:
+        client.catalogs.get("main")
+    assert caught.value.retry_seconds == 0.04
+    assert len({call.metadata["lakewarden-request-id"] for call in wire.calls}) == 1
+    assert len(wire.calls) == 3
+    first, second = pauses
+    assert 0.04 <= first <= 0.08 <= second <= 0.16
+
+
+def test_retry_that_would_come_after_the_deadline_is_not_made(wire: WireServer, client: Client) -> None:
+    hours = fail(grpc.StatusCode.RESOURCE_EXHAUSTED, "later", reason="OVERLOADED", retry_seconds=7_200)
+    wire.answers["CatalogService/GetCatalog"] = hours
+    with Client(wire.endpoint, "", "", timeout_seconds=2) as hasty, pytest.raises(ResourceExhausted):
+        hasty.catalogs.get("main")
+    assert len(wire.calls) == 1
+
+
+def test_limit_that_says_nothing_of_a_retry_is_not_retried(wire: WireServer, client: Client) -> None:
+    full = fail(grpc.StatusCode.RESOURCE_EXHAUSTED, "20 tokens", reason="QUOTA_EXCEEDED")
+    wire.answers["CatalogService/GetCatalog"] = full
+    with pytest.raises(ResourceExhausted):
+        client.catalogs.get("main")
+    assert len(wire.calls) == 1
 
 
 def test_retries_can_be_switched_off(wire: WireServer) -> None:

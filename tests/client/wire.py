@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 import grpc
-from google.protobuf import any_pb2, message_factory
+from google.protobuf import any_pb2, duration_pb2, message_factory
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -113,6 +113,7 @@ def fail(
     reason: str = "",
     domain: str = "lakewarden",
     request_id: str = "",
+    retry_seconds: float | None = None,
     **metadata: str,
 ) -> Answer:
     """An answer that is an error with google.rpc details, as the server sends them."""
@@ -123,6 +124,10 @@ def fail(
         ]
         if request_id:
             details = [*details, error_details_pb2.RequestInfo(request_id=request_id)]
+        if retry_seconds is not None:
+            delay = duration_pb2.Duration()
+            delay.FromMicroseconds(round(retry_seconds * 1e6))
+            details = [*details, error_details_pb2.RetryInfo(retry_delay=delay)]
         packed = []
         for detail in details:
             packed.append(any_pb2.Any())

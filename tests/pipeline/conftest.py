@@ -14,4 +14,3 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[ProbedServer]:
     """A fresh server for one test."""
     with probed(monkeypatch) as server:
         yield server
-        server.probe.gate.set()

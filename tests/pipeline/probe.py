@@ -40,6 +40,10 @@ class Probe:
         """The same inside a write transaction."""
         return self._act(request, call)
 
+    def revoke(self, request: StringValue, call: Any) -> StringValue:
+        """The same in a write that is urgent."""
+        return self._act(request, call)
+
     def _act(self, request: StringValue, call: Any) -> StringValue:
         self.seconds.append(call.deadline - monotonic())
         self.threads.append(threading.current_thread().name)
@@ -73,10 +77,12 @@ class ProbedServer:
 
 
 @contextmanager
-def probed(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[ProbedServer]:
-    """A server with the probe among its services."""
+def probed(monkeypatch: pytest.MonkeyPatch, *, urgent: bool = True, **options: Any) -> Iterator[ProbedServer]:
+    """A server with the probe among its services; `urgent` says whether its Revoke has threads of its own."""
     descriptor = service(
-        ("Read", {"operation": "session.get"}), ("Write", {"operation": "session.get", "write": True})
+        ("Read", {"operation": "session.get"}),
+        ("Write", {"operation": "session.get", "write": True}),
+        ("Revoke", {"operation": "session.get", "write": True, "urgent": urgent}),
     )
     probe, offer = Probe(), lakewarden_server.app.services
     monkeypatch.setattr(lakewarden_server.app, "services", lambda keys: {**offer(keys), descriptor: probe})
@@ -84,7 +90,11 @@ def probed(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[ProbedSe
         serve(workspace=False, **options) as server,
         grpc.insecure_channel(server.endpoint, [("grpc.max_metadata_size", 1 << 20)]) as channel,
     ):
-        yield ProbedServer(server, probe, descriptor.full_name, channel)
+        try:
+            yield ProbedServer(server, probe, descriptor.full_name, channel)
+        finally:
+            # The server waits for its threads, and those wait at the gate.
+            probe.gate.set()
 
 
 def reason_of(error: Any) -> str:

@@ -40,6 +40,7 @@ class Rule(message.Message):
     REFERENCES_FIELD_NUMBER: builtins.int
     LARGE_REQUESTS_FIELD_NUMBER: builtins.int
     AS_OF_FIELD_NUMBER: builtins.int
+    URGENT_FIELD_NUMBER: builtins.int
     operation: builtins.str
     """The operation, e.g. `table.create`. An operation ending in `.list` filters by `.get` of the same noun."""
     self: builtins.str
@@ -64,6 +65,8 @@ class Rule(message.Message):
     """What the method's `prepare_` function returns has `references`: what a definition uses, as names to resolve."""
     large_requests: builtins.bool
     """Requests may have 8 MiB rather than 1."""
+    urgent: builtins.bool
+    """The RPC can take a right away: it has threads of its own, which no other calls can occupy."""
     @builtins.property
     def bind(self) -> containers.RepeatedCompositeFieldContainer[Binding]:
         """What else the request names. Where operations.csv has the row `<operation>.<name>`, naming it selects that row."""
@@ -89,10 +92,11 @@ class Rule(message.Message):
         references: builtins.bool = ...,
         large_requests: builtins.bool = ...,
         as_of: abc.Iterable[builtins.str] | None = ...,
+        urgent: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of", b"as_of", "bind", b"bind", "large_requests", b"large_requests", "log_decision", b"log_decision", "operation", b"operation", "parent", b"parent", "privileges", b"privileges", "references", b"references", "securable_type", b"securable_type", "self", b"self", "snapshot_only", b"snapshot_only", "subject", b"subject", "update_mask", b"update_mask", "write", b"write"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of", b"as_of", "bind", b"bind", "large_requests", b"large_requests", "log_decision", b"log_decision", "operation", b"operation", "parent", b"parent", "privileges", b"privileges", "references", b"references", "securable_type", b"securable_type", "self", b"self", "snapshot_only", b"snapshot_only", "subject", b"subject", "update_mask", b"update_mask", "urgent", b"urgent", "write", b"write"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,6 +9,7 @@ LakewardenError
 ├── FailedPrecondition    right request, wrong state                   FAILED_PRECONDITION
 ├── Aborted               lost a race; read again and retry            ABORTED
 ├── ResourceExhausted     a limit was reached                          RESOURCE_EXHAUSTED
+│   └── Overloaded        more calls than the server can take; retry   RESOURCE_EXHAUSTED
 ├── DeadlineExceeded      the caller's time is up                      DEADLINE_EXCEEDED
 ├── Unavailable           cannot answer safely now; retry              UNAVAILABLE
 └── Internal              a bug; the text stays in the server's log    INTERNAL
@@ -74,6 +75,7 @@ class Reason(StrEnum):
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     STORAGE_FULL = "STORAGE_FULL"
+    OVERLOADED = "OVERLOADED"
     # DEADLINE_EXCEEDED
     DEADLINE_PASSED = "DEADLINE_PASSED"
     # UNAVAILABLE
@@ -90,6 +92,8 @@ class LakewardenError(Exception):
     """
 
     code: ClassVar[str] = "INTERNAL"
+    retry_seconds: ClassVar[float | None] = None
+    """When to try again, for the caller; None where nothing is said about it."""
 
     def __init__(self, reason: Reason, message: str, **metadata: str) -> None:
         super().__init__(message)
@@ -144,6 +148,12 @@ class ResourceExhausted(LakewardenError):
     """A stated limit was reached."""
 
     code = "RESOURCE_EXHAUSTED"
+
+
+class Overloaded(ResourceExhausted):
+    """More calls wait than the server takes on; this one was not begun."""
+
+    retry_seconds = 0.5
 
 
 class DeadlineExceeded(LakewardenError):

@@ -6,6 +6,8 @@ import logging
 from typing import NoReturn
 
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from lakewarden_server.core.errors import Internal, LakewardenError, Reason
@@ -45,7 +47,11 @@ def status_of(error: LakewardenError, request_id: str) -> status_pb2.Status:
         metadata={key: _begin(value) for key, value in error.metadata.items()},
     )
     status = status_pb2.Status(code=code_pb2.Code.Value(error.code), message=_fitting(error.message))
-    for detail in (information, error_details_pb2.RequestInfo(request_id=request_id)):
+    details: list[Message] = [information, error_details_pb2.RequestInfo(request_id=request_id)]
+    if error.retry_seconds is not None:
+        delay = Duration(nanos=round(error.retry_seconds * 1e9))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    for detail in details:
         packed = AnyMessage()
         packed.Pack(detail)
         status.details.append(packed)

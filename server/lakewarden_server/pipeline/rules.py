@@ -53,6 +53,7 @@ class Rule:
     references: bool
     large_requests: bool
     as_of: tuple[str, ...]
+    urgent: bool
 
     @classmethod
     def of(cls, option: rules_pb2.Rule) -> Rule:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import grpc
@@ -13,10 +12,10 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from lakewarden_server.pipeline.pipeline import Handler
+from lakewarden_server.rpc.lanes import Lanes, in_pool
 from lakewarden_server.rpc.servicers import add_servicer, servicer_class
 
 READ_THREADS = 8
-WRITE_THREADS = 8
 CONCURRENT_CALLS_MAX = 1_000
 TRANSPORT_BYTES_MAX = 9 << 20
 """Above the pipeline's own limit, so that a request that is too large gets an error with a reason."""
@@ -75,17 +74,19 @@ class RpcServer:
                 f"plaintext on {address} would show tokens to the network: give a TLS certificate and key, "
                 "listen on 127.0.0.1, or allow plaintext explicitly"
             )
-        self._readers = ThreadPoolExecutor(read_threads, thread_name_prefix="lakewarden-read")
-        self._writers = ThreadPoolExecutor(WRITE_THREADS, thread_name_prefix="lakewarden-write")
+        self._lanes = Lanes.of(read_threads=read_threads)
         self._server = grpc.server(
-            self._readers,
+            self._lanes.reads,
             # Two servers on one port share its calls without a word, so only workers of one server may.
             options=(*OPTIONS, ("grpc.so_reuseport", int(shared_port))),
             maximum_concurrent_rpcs=CONCURRENT_CALLS_MAX,
         )
         for service in services:
-            add_servicer(self._server, service, servicer_class(service, pipeline)(), pipeline, self._writers)
+            add_servicer(self._server, service, servicer_class(service, pipeline)(), pipeline, self._lanes)
         self._health = health.HealthServicer(experimental_non_blocking=True)
+        # Its own parameter for a pool leaves out Check, and changes the class for every server of the process.
+        for name in ("Check", "Watch"):
+            setattr(self._health, name, in_pool(getattr(self._health, name), self._lanes.prompt))
         self._names = [service.full_name for service in services]
         self.set_serving(False)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -96,10 +97,8 @@ class RpcServer:
 
     def queued(self) -> dict[str, int]:
         """How many calls wait for a thread, by pool."""
-        return {
-            pool: executor._work_queue.qsize()
-            for pool, executor in (("read", self._readers), ("write", self._writers))
-        }
+        lanes = (("read", self._lanes.reads), ("write", self._lanes.writes), ("urgent", self._lanes.urgent))
+        return {pool: lane._work_queue.qsize() for pool, lane in lanes}
 
     def start(self) -> None:
         """Binds the address and accepts calls; health stays NOT_SERVING until `set_serving`. Raises `AddressUnavailable`.
@@ -121,8 +120,7 @@ class RpcServer:
         """Refuses new calls, lets running ones end for at most `grace_seconds`, then releases every thread."""
         self._health.enter_graceful_shutdown()
         self._server.stop(grace_seconds).wait()
-        self._readers.shutdown(wait=True)
-        self._writers.shutdown(wait=True)
+        self._lanes.shutdown()
 
     def _bind(self, address: str, tls: TlsFiles | None) -> int:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 import grpc
@@ -13,10 +12,11 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from lakewarden_server.core.errors import InvalidArgument, Reason
+from lakewarden_server.core.errors import InvalidArgument, Overloaded, Reason
 from lakewarden_server.pipeline.errors import CallFailed, status_of
 from lakewarden_server.pipeline.headers import request_id
 from lakewarden_server.pipeline.pipeline import Handler, Incoming
+from lakewarden_server.rpc.lanes import Admission, Lanes, in_pool
 
 Behaviour = Callable[[Any, Message, grpc.ServicerContext], Message]
 
@@ -30,25 +30,32 @@ def servicer_class(service: ServiceDescriptor, pipeline: Handler) -> type[Any]:
 
 
 def add_servicer(
-    server: grpc.Server,
-    service: ServiceDescriptor,
-    servicer: Any,
-    pipeline: Handler,
-    writers: ThreadPoolExecutor,
+    server: grpc.Server, service: ServiceDescriptor, servicer: Any, pipeline: Handler, lanes: Lanes
 ) -> None:
-    """Registers a servicer's methods; those that write run in a pool of their own, so that they never delay a read."""
+    """Registers a servicer's methods, each in the lane of its rule; a call whose lane is full is refused without its request."""
     handlers: dict[str, Any] = {}
     for method in service.methods:
-        behaviour = getattr(servicer, method.name)
-        behaviour = _reading(behaviour, GetMessageClass(method.input_type))
-        if pipeline.methods[f"{service.full_name}/{method.name}"].rule.write:
-            behaviour = _in_pool(behaviour, writers)
+        name = f"{service.full_name}/{method.name}"
+        lane = lanes.lane(pipeline.methods[name].rule)
+        behaviour = _reading(getattr(servicer, method.name), GetMessageClass(method.input_type))
         # Bytes come in unread: a deserializer of grpcio that fails leaves its stream open, and 256 of them block a connection.
-        handlers[method.name] = grpc.unary_unary_rpc_method_handler(
-            behaviour,
+        handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(
+            in_pool(behaviour, lane),
             response_serializer=GetMessageClass(method.output_type).SerializeToString,
         )
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
+        handlers[f"/{name}"] = (handler, lane)
+    # As a stream of requests it need not wait for one.
+    refusal: grpc.RpcMethodHandler[Any, Any] = grpc.stream_unary_rpc_method_handler(
+        in_pool(_refuse, lanes.prompt)
+    )
+    server.add_generic_rpc_handlers((Admission(handlers, refusal),))
+
+
+def _refuse(_requests: object, context: grpc.ServicerContext) -> Message:
+    chosen = request_id(_metadata(context.invocation_metadata()))
+    _abort(
+        status_of(Overloaded(Reason.OVERLOADED, "the server has all it can do: retry later"), chosen), context
+    )
 
 
 def _behaviour(full_name: str, pipeline: Handler) -> Behaviour:
@@ -86,15 +93,6 @@ def _abort(found: status_pb2.Status, context: grpc.ServicerContext) -> NoReturn:
     context.set_trailing_metadata(status.trailing_metadata)
     context.abort(status.code, status.details)
     raise AssertionError("abort always raises")
-
-
-def _in_pool(behaviour: Callable[..., Message], pool: ThreadPoolExecutor) -> Callable[..., Message]:
-    def pooled(request: bytes, context: grpc.ServicerContext) -> Message:
-        return behaviour(request, context)
-
-    # grpcio reads this attribute to choose the pool a handler runs in; tests pin that it still does.
-    pooled.experimental_thread_pool = pool  # type: ignore[attr-defined]
-    return pooled
 
 
 def _metadata(pairs: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
