@@ -114,7 +114,14 @@ class Supervisor:
     def __init__(
         self, settings: Settings, options: Mapping[str, object], *, verbose: bool, tell: Tell
     ) -> None:
-        """`options` are those of the command line: the workers read the same settings, anew at each start."""
+        """`options` are those of the command line: the workers read the same settings, anew at each start.
+
+        Raises `SettingsError` for a port of metrics: the workers, and a worker and its successor, cannot all have it.
+        """
+        if settings.metrics and not settings.metrics.endswith(":0"):
+            raise SettingsError(
+                f"several workers cannot share {settings.metrics}: say --metrics 127.0.0.1:0, and each tells its own port"
+            )
         self._options = {name: str(value) for name, value in options.items() if value is not None}
         self._verbose = verbose
         self._tell = tell

@@ -188,6 +188,7 @@ def test_a_port_that_somebody_has_is_refused(installed_once: Installation) -> No
         (("--workers", "-1"), "from 1 to 64"),
         (("--workers", "65"), "from 1 to 64"),
         (("--workers", "2", "--listen", "unix:/tmp/lakewarden.socket"), "cannot share"),
+        (("--workers", "2", "--metrics", "127.0.0.1:9464"), "each tells its own port"),
         (("--workers", "2", "--listen", "0.0.0.0:0"), "plaintext"),
         (("--workers", "2", "--listen", "192.0.2.1:1", "--allow-plaintext"), "no address of this machine"),
     ],
