@@ -143,6 +143,14 @@ class Questions(Authorization):
 
         return pages(fetch, page_size=page_size, limit=limit)
 
+    def watch_policy(
+        self, *, position: str = "", page_token: str = ""
+    ) -> authorization_pb2.WatchPolicyResponse:
+        """What changed for the calling engine's workspace since a position; `lakewarden.replica` is what reads it."""
+        request = authorization_pb2.WatchPolicyRequest(position=position, page_token=page_token)
+        reply: authorization_pb2.WatchPolicyResponse = self._connection.call(self._stub.WatchPolicy, request)
+        return reply
+
 
 def grant_if(
     privileges: str | Iterable[str], kind: str, full_name: str, principal: str, *, revoke: bool = False

@@ -50,7 +50,7 @@ from lakewarden_server.observability.assembly import Observability
 from lakewarden_server.pipeline.decisions import DecisionLog
 from lakewarden_server.pipeline.pipeline import Pipeline
 from lakewarden_server.pipeline.rules import collect_methods
-from lakewarden_server.rpc.lanes import URGENT_THREADS, WRITE_THREADS
+from lakewarden_server.rpc.lanes import URGENT_THREADS, WATCH_THREADS, WRITE_THREADS
 from lakewarden_server.rpc.server import RpcServer, TlsFiles
 from lakewarden_server.services.audit import AuditService
 from lakewarden_server.services.authorization import AuthorizationService
@@ -144,7 +144,7 @@ class App:
         self.keys = keys or load_key_file(settings.key_file)
         self.database = database or create_database(
             settings.database_url,
-            pool_size=settings.read_threads + WRITE_THREADS + URGENT_THREADS + SPARE_READERS,
+            pool_size=settings.read_threads + WRITE_THREADS + URGENT_THREADS + WATCH_THREADS + SPARE_READERS,
         )
         self.follower = Follower(self.database, load_policy())
         offered = services(self.keys)

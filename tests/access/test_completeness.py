@@ -118,6 +118,7 @@ def _spelling(rpc: str) -> str:
         "Check": "check", "BatchCheck": "batch_check", "AuthorizePlan": "authorize_plan", "GetSession": "get",
         "Explain": "explain", "Simulate": "simulate", "FilterSecurables": "filter_securables",
         "ListAccessible": "list_accessible", "ListPrincipals": "list_principals",
+        "WatchPolicy": "watch_policy",
         "ListEffectivePrivileges": "effective",
         "ListGrants": "list", "UpdateGrants": "(grant|revoke|update)", "ListGroupMembers": "members",
         "UpdateGroupMembers": "update_members", "UpdateGroup": "rename",

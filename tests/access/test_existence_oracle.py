@@ -184,6 +184,7 @@ SUBJECTS: Mapping[str, Mapping[str, Any]] = {
     "AuthorizationService/Check": {"subject": NAME, "access": {"securableType": "TABLE", "fullName": "main.open.box", "privilege": "SELECT"}},
     "AuthorizationService/FilterSecurables": {"subject": NAME, "securableType": "TABLE", "fullNames": ["main.open.box"]},
     "AuthorizationService/ListAccessible": {"subject": NAME, "securableType": "TABLE"},
+    "AuthorizationService/WatchPolicy": {"engine": NAME},
     "TokenService/CreateToken": {"principal": NAME},
     "TokenService/DeleteToken": {"principal": NAME, "id": "0" * 22},
     "TokenService/ListTokens": {"principal": NAME},

@@ -71,6 +71,7 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "AuthorizationService/FilterSecurables": {"securableType": "TABLE", "fullNames": ["main.sales.orders"]},
     "AuthorizationService/ListAccessible": {"securableType": "TABLE"},
     "AuthorizationService/ListPrincipals": _ACCESS,
+    "AuthorizationService/WatchPolicy": {},
     "AuthorizationService/Simulate": {**_ACCESS, "subject": "admin@example.com"},
     "CatalogService/CreateCatalog": {"catalog": {"name": "mine"}},
     "CatalogService/DeleteCatalog": {"fullName": "main", "force": True},

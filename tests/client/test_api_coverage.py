@@ -30,6 +30,7 @@ METHODS: dict[str, Callable[[Client], Any]] = {
         "table", ["a.b.c"]
     ),
     "AuthorizationService/ListAccessible": lambda client: list(client.authorization.list_accessible("table")),
+    "AuthorizationService/WatchPolicy": lambda client: client.authorization.watch_policy(),
     "AuthorizationService/ListPrincipals": lambda client: list(
         client.authorization.list_principals("SELECT", "table", "a.b.c")
     ),
@@ -251,6 +252,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
 WITHOUT_A_COMMAND = {
     "AuthorizationService/BatchCheck": "an engine's call; people ask one question at a time",
     "AuthorizationService/AuthorizePlan": "an engine's call, made with the tables of a parsed query",
+    "AuthorizationService/WatchPolicy": "what lakewarden.replica reads; bytes say nothing to people",
 }
 
 

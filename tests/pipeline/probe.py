@@ -44,6 +44,10 @@ class Probe:
         """The same in a write that is urgent."""
         return self._act(request, call)
 
+    def watch(self, request: StringValue, call: Any) -> StringValue:
+        """The same as an engine's watch."""
+        return self._act(request, call)
+
     def _act(self, request: StringValue, call: Any) -> StringValue:
         self.seconds.append(call.deadline - monotonic())
         self.threads.append(threading.current_thread().name)
@@ -83,6 +87,7 @@ def probed(monkeypatch: pytest.MonkeyPatch, *, urgent: bool = True, **options: A
         ("Read", {"operation": "session.get"}),
         ("Write", {"operation": "session.get", "write": True}),
         ("Revoke", {"operation": "session.get", "write": True, "urgent": urgent}),
+        ("Watch", {"operation": "session.get", "own_pool": True}),
     )
     probe, offer = Probe(), lakewarden_server.app.services
     monkeypatch.setattr(lakewarden_server.app, "services", lambda keys: {**offer(keys), descriptor: probe})

@@ -1,10 +1,12 @@
-"""Reads flow while writers queue: they have threads of their own."""
+"""Reads flow while writers queue and engines watch: all have threads of their own."""
 
 from __future__ import annotations
 
+from lakewarden_server.rpc.lanes import WATCH_THREADS
 from pipeline.probe import ProbedServer
 
 WRITERS = 12
+WATCHERS = 50
 
 
 def test_reads_are_answered_while_more_writers_wait_than_there_are_threads(probe: ProbedServer) -> None:
@@ -19,13 +21,29 @@ def test_reads_are_answered_while_more_writers_wait_than_there_are_threads(probe
     assert [future.result().value for future in queued] == [f"queued {number}" for number in range(WRITERS)]
 
 
+def test_reads_and_writes_are_answered_while_fifty_engines_wait_for_their_answers(
+    probe: ProbedServer,
+) -> None:
+    watchers = [probe.call("Watch", "wait") for _ in range(WATCHERS)]
+    for _ in range(WATCH_THREADS):
+        assert probe.probe.entered.acquire(timeout=10)
+    for number in range(50):
+        assert probe.call("Read", f"read {number}", seconds=5).result().value == f"read {number}"
+    assert probe.call("Write", "through", seconds=5).result().value == "through"
+    assert not any(watcher.done() for watcher in watchers)
+    probe.probe.gate.set()
+    assert [watcher.result().value for watcher in watchers] == ["wait"] * WATCHERS
+
+
 def test_each_kind_of_call_runs_in_its_own_pool(probe: ProbedServer) -> None:
     """Pins what grpcio reads to choose the pool: without it every call would share the readers' threads."""
     probe.call("Read").result()
     probe.call("Write").result()
+    probe.call("Watch").result()
     assert [name.rpartition("_")[0] for name in probe.probe.threads] == [
         "lakewarden-read",
         "lakewarden-write",
+        "lakewarden-watch",
     ]
 
 

@@ -1045,3 +1045,118 @@ class AllowedPrincipal(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["how", b"how", "principal", b"principal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class WatchPolicyRequest(message.Message):
+    """Request of WatchPolicy."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ENGINE_FIELD_NUMBER: builtins.int
+    POSITION_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    engine: builtins.str
+    """Application id of the service principal that watches; the caller when empty. Nobody watches for another one."""
+    position: builtins.str
+    """`position` of the last response that was taken in whole; empty for none."""
+    page_token: builtins.str
+    """`next_page_token` of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        engine: builtins.str = ...,
+        position: builtins.str = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["engine", b"engine", "page_token", b"page_token", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class WatchPolicyResponse(message.Message):
+    """Response of WatchPolicy."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    class _Change:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ChangeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[WatchPolicyResponse._Change.ValueType], builtins.type):
+        DESCRIPTOR: descriptor.EnumDescriptor
+        CHANGE_UNSPECIFIED: WatchPolicyResponse._Change.ValueType  # 0
+        """Not said."""
+        UNCHANGED: WatchPolicyResponse._Change.ValueType  # 1
+        """There are none: the position is the head."""
+        DELTA: WatchPolicyResponse._Change.ValueType  # 2
+        """What the slice of the workspace lost and gained since the position of the request."""
+        SNAPSHOT: WatchPolicyResponse._Change.ValueType  # 3
+        """The whole slice, in place of whatever is held."""
+
+    class Change(_Change, metaclass=_ChangeEnumTypeWrapper):
+        """What the data are."""
+
+    CHANGE_UNSPECIFIED: WatchPolicyResponse.Change.ValueType  # 0
+    """Not said."""
+    UNCHANGED: WatchPolicyResponse.Change.ValueType  # 1
+    """There are none: the position is the head."""
+    DELTA: WatchPolicyResponse.Change.ValueType  # 2
+    """What the slice of the workspace lost and gained since the position of the request."""
+    SNAPSHOT: WatchPolicyResponse.Change.ValueType  # 3
+    """The whole slice, in place of whatever is held."""
+
+    CHANGE_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    POSITION_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    READ_TIME_FIELD_NUMBER: builtins.int
+    POLICY_DIGEST_FIELD_NUMBER: builtins.int
+    WORKSPACE_ID_FIELD_NUMBER: builtins.int
+    PRINCIPAL_ID_FIELD_NUMBER: builtins.int
+    change: WatchPolicyResponse.Change.ValueType
+    """What the data are."""
+    data: builtins.bytes
+    """Arrow IPC streams, one after the other, one for each list of records; the metadata of each schema say which `list` it is, and
+    whether it is `complete` or what is `removed` or `added`. At most 4 MiB in one response.
+    """
+    size_bytes: builtins.int
+    """Bytes in all pages of these data."""
+    next_page_token: builtins.str
+    """Set while there is more: hand it back as `page_token`."""
+    position: builtins.str
+    """What the watcher holds with these data: hand it back as `position`."""
+    revision: builtins.str
+    """The revision of that position, as `<epoch>:<number>`."""
+    policy_digest: builtins.str
+    """SHA-256 of the policy files the server decides by; a watcher that has other ones cannot decide as it does."""
+    workspace_id: builtins.str
+    """Id of the calling workspace."""
+    principal_id: builtins.str
+    """Id of the service principal that watches."""
+    @builtins.property
+    def read_time(self) -> timestamp_pb2.Timestamp:
+        """When this response's state was the head, by the database's clock: grants end by it."""
+
+    def __init__(
+        self,
+        *,
+        change: WatchPolicyResponse.Change.ValueType = ...,
+        data: builtins.bytes = ...,
+        size_bytes: builtins.int = ...,
+        next_page_token: builtins.str = ...,
+        position: builtins.str = ...,
+        revision: builtins.str = ...,
+        read_time: timestamp_pb2.Timestamp | None = ...,
+        policy_digest: builtins.str = ...,
+        workspace_id: builtins.str = ...,
+        principal_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["read_time", b"read_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["change", b"change", "data", b"data", "next_page_token", b"next_page_token", "policy_digest", b"policy_digest", "position", b"position", "principal_id", b"principal_id", "read_time", b"read_time", "revision", b"revision", "size_bytes", b"size_bytes", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -75,6 +75,11 @@ class AuthorizationServiceStub(object):
                 request_serializer=lakewarden_dot_v1_dot_authorization__pb2.ListPrincipalsRequest.SerializeToString,
                 response_deserializer=lakewarden_dot_v1_dot_authorization__pb2.ListPrincipalsResponse.FromString,
                 _registered_method=True)
+        self.WatchPolicy = channel.unary_unary(
+                '/lakewarden.v1.AuthorizationService/WatchPolicy',
+                request_serializer=lakewarden_dot_v1_dot_authorization__pb2.WatchPolicyRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_authorization__pb2.WatchPolicyResponse.FromString,
+                _registered_method=True)
 
 
 class AuthorizationServiceServicer(object):
@@ -149,6 +154,16 @@ class AuthorizationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchPolicy(self, request, context):
+        """What a query engine has to know to decide by itself everything that is asked from its workspace, or what changed of it since a
+        position; answered at once, also when that is nothing, so an engine asks again and again. For service principals with the
+        entitlement QUERY_ENGINE in the calling workspace. Fails with PERMISSION_DENIED, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID
+        for an answer that is not kept any more: start again without position and token).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthorizationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -191,6 +206,11 @@ def add_AuthorizationServiceServicer_to_server(servicer, server):
                     servicer.ListPrincipals,
                     request_deserializer=lakewarden_dot_v1_dot_authorization__pb2.ListPrincipalsRequest.FromString,
                     response_serializer=lakewarden_dot_v1_dot_authorization__pb2.ListPrincipalsResponse.SerializeToString,
+            ),
+            'WatchPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.WatchPolicy,
+                    request_deserializer=lakewarden_dot_v1_dot_authorization__pb2.WatchPolicyRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_authorization__pb2.WatchPolicyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -410,6 +430,33 @@ class AuthorizationService(object):
             '/lakewarden.v1.AuthorizationService/ListPrincipals',
             lakewarden_dot_v1_dot_authorization__pb2.ListPrincipalsRequest.SerializeToString,
             lakewarden_dot_v1_dot_authorization__pb2.ListPrincipalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.AuthorizationService/WatchPolicy',
+            lakewarden_dot_v1_dot_authorization__pb2.WatchPolicyRequest.SerializeToString,
+            lakewarden_dot_v1_dot_authorization__pb2.WatchPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -67,6 +67,12 @@ class AuthorizationServiceStub:
     Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PAGE_TOKEN_INVALID), and about the past with
     NOT_FOUND (OBJECT_NOT_FOUND), FAILED_PRECONDITION (HISTORY_UNAVAILABLE, HISTORY_MISMATCH).
     """
+    WatchPolicy: grpc.UnaryUnaryMultiCallable[authorization_pb2.WatchPolicyRequest, authorization_pb2.WatchPolicyResponse]
+    """What a query engine has to know to decide by itself everything that is asked from its workspace, or what changed of it since a
+    position; answered at once, also when that is nothing, so an engine asks again and again. For service principals with the
+    entitlement QUERY_ENGINE in the calling workspace. Fails with PERMISSION_DENIED, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID
+    for an answer that is not kept any more: start again without position and token).
+    """
 
 @typing.type_check_only
 class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
@@ -106,6 +112,12 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     names, each with the proof. For who lists all grants of the securable; about the past for account admins.
     Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PAGE_TOKEN_INVALID), and about the past with
     NOT_FOUND (OBJECT_NOT_FOUND), FAILED_PRECONDITION (HISTORY_UNAVAILABLE, HISTORY_MISMATCH).
+    """
+    WatchPolicy: aio.UnaryUnaryMultiCallable[authorization_pb2.WatchPolicyRequest, authorization_pb2.WatchPolicyResponse]  # type: ignore[assignment]
+    """What a query engine has to know to decide by itself everything that is asked from its workspace, or what changed of it since a
+    position; answered at once, also when that is nothing, so an engine asks again and again. For service principals with the
+    entitlement QUERY_ENGINE in the calling workspace. Fails with PERMISSION_DENIED, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID
+    for an answer that is not kept any more: start again without position and token).
     """
 
 class AuthorizationServiceServicer(metaclass=abc_1.ABCMeta):
@@ -191,6 +203,18 @@ class AuthorizationServiceServicer(metaclass=abc_1.ABCMeta):
         names, each with the proof. For who lists all grants of the securable; about the past for account admins.
         Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PAGE_TOKEN_INVALID), and about the past with
         NOT_FOUND (OBJECT_NOT_FOUND), FAILED_PRECONDITION (HISTORY_UNAVAILABLE, HISTORY_MISMATCH).
+        """
+
+    @abc_1.abstractmethod
+    def WatchPolicy(
+        self,
+        request: authorization_pb2.WatchPolicyRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[authorization_pb2.WatchPolicyResponse, abc.Awaitable[authorization_pb2.WatchPolicyResponse]]:
+        """What a query engine has to know to decide by itself everything that is asked from its workspace, or what changed of it since a
+        position; answered at once, also when that is nothing, so an engine asks again and again. For service principals with the
+        entitlement QUERY_ENGINE in the calling workspace. Fails with PERMISSION_DENIED, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID
+        for an answer that is not kept any more: start again without position and token).
         """
 
 def add_AuthorizationServiceServicer_to_server(servicer: AuthorizationServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

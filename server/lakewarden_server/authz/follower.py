@@ -14,6 +14,7 @@ from math import inf
 from typing import Any, NamedTuple, NoReturn
 
 from lakewarden_policy import Decider, Head, Policy, Snapshot
+from lakewarden_server.authz.feed import Feed
 from lakewarden_server.authz.past import Past
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import Reason, Unavailable
@@ -59,6 +60,7 @@ class Follower:
         self.rebuilds = 0
         self.deltas = 0
         self.past = Past(policy)
+        self.feed = Feed(database)
 
     @property
     def policy(self) -> Policy:

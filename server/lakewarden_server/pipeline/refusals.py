@@ -50,6 +50,13 @@ def _denied(
             Reason.ACCESS_DENIED,
             f"{operation} denied for {bound.named}: there is no such principal, or you may not act for it",
         )
+    if target == ACCOUNT_ID and _asks_workspace(operation, selector, decider):
+        workspace_id = bound.objects.get("workspace")
+        if not _is_seen(workspace_id, decider, caller, place):
+            return PermissionDenied(
+                Reason.ACCESS_DENIED,
+                f"{operation} denied: the workspace does not exist, or you may not see it",
+            )
     if target != ACCOUNT_ID and not decider.visible(caller.id, place.workspace_id, target):
         return unseen(decider.snapshot.securables[target].kind, bound.named)
     hidden = _hidden(bound, operation, decider, caller, place)
@@ -62,6 +69,12 @@ def _denied(
     return PermissionDenied(
         Reason.PRIVILEGE_MISSING, explanation.message, fixes="; ".join(explanation.statements)
     )
+
+
+def _asks_workspace(operation: str, selector: str | None, decider: Decider) -> bool:
+    """Whether a right on the calling workspace would allow the operation."""
+    alternatives = decider.policy.operation(operation, selector).alternatives
+    return any(atom.name == "workspace" for alternative in alternatives for atom in alternative)
 
 
 def _hidden(

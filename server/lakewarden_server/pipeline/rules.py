@@ -54,6 +54,7 @@ class Rule:
     large_requests: bool
     as_of: tuple[str, ...]
     urgent: bool
+    own_pool: bool
 
     @classmethod
     def of(cls, option: rules_pb2.Rule) -> Rule:

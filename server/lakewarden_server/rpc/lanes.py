@@ -1,6 +1,6 @@
 """Lanes: the threads of one kind of call and the calls that may wait for them. What finds its lane full is refused at once.
 
-The lane of a call follows from its rule (`write`, `urgent`), so that reads, writes and revokes never wait for each other's threads.
+The lane of a call follows from its rule (`write`, `urgent`, `own_pool`), so that reads, writes and revokes never wait for each other's threads.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from lakewarden_server.pipeline.rules import Rule
 
 WRITE_THREADS = 8
 URGENT_THREADS = 4
+WATCH_THREADS = 2
+"""Answer the replicas of engines: however many ask, and however much they are sent, they take no more of a process."""
 PROMPT_THREADS = 2
 READS_WAITING_MAX = 100
 WRITES_WAITING_MAX = 50
 URGENT_WAITING_MAX = 50
+WATCHES_WAITING_MAX = 100
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,6 +64,7 @@ class Lanes:
     reads: Lane
     writes: Lane
     urgent: Lane
+    watches: Lane
     prompt: ThreadPoolExecutor
     """For what asks nothing of the database: refusals and health."""
 
@@ -71,6 +75,7 @@ class Lanes:
             Lane("read", threads=read_threads, waiting_max=READS_WAITING_MAX),
             Lane("write", threads=WRITE_THREADS, waiting_max=WRITES_WAITING_MAX),
             Lane("urgent", threads=URGENT_THREADS, waiting_max=URGENT_WAITING_MAX),
+            Lane("watch", threads=WATCH_THREADS, waiting_max=WATCHES_WAITING_MAX),
             ThreadPoolExecutor(PROMPT_THREADS, thread_name_prefix="lakewarden-prompt"),
         )
 
@@ -78,11 +83,13 @@ class Lanes:
         """Where a method of this rule runs."""
         if rule.urgent:
             return self.urgent
+        if rule.own_pool:
+            return self.watches
         return self.writes if rule.write else self.reads
 
     def shutdown(self) -> None:
         """Waits for every thread."""
-        for pool in (self.reads, self.writes, self.urgent, self.prompt):
+        for pool in (self.reads, self.writes, self.urgent, self.watches, self.prompt):
             pool.shutdown(wait=True)
 
 

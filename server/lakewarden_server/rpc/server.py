@@ -97,7 +97,12 @@ class RpcServer:
 
     def queued(self) -> dict[str, int]:
         """How many calls wait for a thread, by pool."""
-        lanes = (("read", self._lanes.reads), ("write", self._lanes.writes), ("urgent", self._lanes.urgent))
+        lanes = (
+            ("read", self._lanes.reads),
+            ("write", self._lanes.writes),
+            ("urgent", self._lanes.urgent),
+            ("watch", self._lanes.watches),
+        )
         return {pool: lane._work_queue.qsize() for pool, lane in lanes}
 
     def start(self) -> None:

@@ -15,7 +15,14 @@ from lakewarden_policy import (
     explain_privilege,
     show_privilege,
 )
-from lakewarden_server.services import access_lists, explanations, plan_rules, simulations, validation
+from lakewarden_server.services import (
+    access_lists,
+    explanations,
+    plan_rules,
+    simulations,
+    validation,
+    watching,
+)
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.grants import parse_privilege
 from lakewarden_server.services.past import as_of
@@ -67,6 +74,10 @@ class AuthorizationService:
     def list_principals(self, request: pb.ListPrincipalsRequest, call: Call) -> pb.ListPrincipalsResponse:
         """Who may use a privilege on an object, now or at an earlier state."""
         return access_lists.list_principals(request, as_of(request, call))
+
+    def watch_policy(self, request: pb.WatchPolicyRequest, call: Call) -> pb.WatchPolicyResponse:
+        """What an engine-side replica has to know, or what changed of it since."""
+        return watching.watch_policy(request, call)
 
 
 def _verdicts(

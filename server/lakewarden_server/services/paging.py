@@ -60,13 +60,13 @@ class Pager:
         try:
             raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         except (binascii.Error, ValueError):
-            raise _invalid() from None
+            raise invalid_token() from None
         mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(body)):
-            raise _invalid()
+            raise invalid_token()
         name, last = json.loads(body)
         if name != list_name:
-            raise _invalid()
+            raise invalid_token()
         return str(last)
 
     def _mac(self, body: bytes) -> bytes:
@@ -93,7 +93,8 @@ def _after(rows: Sequence[Row], sort_key: Callable[[Row], str], last: str) -> in
     return low
 
 
-def _invalid() -> InvalidArgument:
+def invalid_token() -> InvalidArgument:
+    """PAGE_TOKEN_INVALID."""
     return InvalidArgument(
         Reason.PAGE_TOKEN_INVALID,
         "the page token is not from this list, caller and workspace: start again without it",

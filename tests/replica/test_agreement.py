@@ -1,0 +1,152 @@
+"""A replica decides as the server does, whatever changes and however it hears of it: as changes or all anew."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+import lakewarden.replica
+from lakewarden.v1 import authorization_pb2
+from lakewarden_policy import Snapshot
+from lakewarden_server.authz import feed
+from lakewarden_server.services import watching
+from replica.restless import CHANGES, Watched, watched
+from storage import random_changes
+
+
+def drift(found: Watched, *, steps: int, per_step: int) -> tuple[int, int]:
+    """So many revisions, compared after one to three each."""
+    asked = allowed = 0
+    while asked < steps * per_step:
+        for _ in range(found.rng.choice((1, 1, 1, 3))):
+            found.walk.step()
+        more, yes = found.compare(per_step)
+        asked, allowed = asked + more, allowed + yes
+    return asked, allowed
+
+
+def count_changes(found: Watched, monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
+    """How often the replica was told what: by the numbers of `WatchPolicyResponse.Change`."""
+    told: dict[int, int] = {}
+    inner = found.replica._watch
+
+    def watch(position: str, page_token: str = "") -> Any:
+        response = inner(position, page_token)
+        told[response.change] = told.get(response.change, 0) + 1
+        return response
+
+    monkeypatch.setattr(found.replica, "_watch", watch)
+    return told
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_decisions_are_the_servers_under_continual_change(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with watched(seed) as found:
+        told = count_changes(found, monkeypatch)
+        asked, allowed = drift(found, steps=70, per_step=80)
+        assert asked >= 5_000
+        assert allowed >= 100, "a run in which hardly anything is allowed shows nothing"
+        assert told[authorization_pb2.WatchPolicyResponse.DELTA] >= 20, told
+        assert told[authorization_pb2.WatchPolicyResponse.SNAPSHOT] >= 2, told
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_decisions_are_the_servers_for_long() -> None:
+    total, yes, done = 0, 0, set()
+    for seed in range(10, 20):
+        with watched(seed) as found:
+            asked, allowed = drift(found, steps=60, per_step=100)
+            total, yes, done = total + asked, yes + allowed, done | found.walk.done
+    assert total >= 50_000
+    assert yes >= total // 50
+    assert done == {change.__name__ for change in (*random_changes.CHANGES, *CHANGES)}
+
+
+def follow(found: Watched, *, steps: int) -> None:
+    """Each revision as a change and all anew, compared map by map: nothing waits to come out."""
+    later = lakewarden.replica.PolicyReplica(found.client)
+    for _ in range(steps):
+        found.walk.step()
+        found.replica.refresh()
+        later._held = None
+        later.refresh()
+        held, anew = found.replica._held, later._held
+        assert held is not None
+        assert anew is not None
+        now = max(held.read_time, anew.read_time)
+        assert held.decider.snapshot.at(now).facts() == anew.decider.snapshot.at(now).facts()
+
+
+@pytest.mark.parametrize("seed", [3, 9])
+def test_a_state_brought_forward_is_the_one_sent_anew(seed: int) -> None:
+    with watched(seed) as found:
+        follow(found, steps=60)
+
+
+def test_answers_in_many_pages_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "PAGE_BYTES_MAX", 500)
+    with watched(4) as found:
+        told = count_changes(found, monkeypatch)
+        drift(found, steps=5, per_step=60)
+        assert sum(told.values()) > 50
+
+
+def test_pages_that_are_not_kept_any_more_are_fetched_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "PAGE_BYTES_MAX", 2_000)
+    with watched(5) as found:
+        feeding = found.server.app.follower.feed
+        inner = feeding.page
+        lost = iter([True])
+        monkeypatch.setattr(feeding, "page", lambda *key: None if next(lost, False) else inner(*key))
+        found.compare(100)
+        assert next(lost, None) is None
+
+
+def test_only_so_many_answers_are_kept_and_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    with watched(6) as found:
+        feeding = found.server.app.follower.feed
+        for _ in range(feed.ANSWERS_KEPT_MAX + 5):
+            found.walk.step()
+            found.replica.refresh()
+        assert len(feeding._answers) == feed.ANSWERS_KEPT_MAX
+        monkeypatch.setattr(feed, "ANSWER_SECONDS_KEPT", 0.0)
+        (key, *_) = [answer.key for answer in feeding._answers.values()]
+        assert feeding.page(found.walk.workspace_id, key) is None
+
+
+def test_replica_that_skips_changes_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: it says it is at the head and is not."""
+
+    def skipped(held: Snapshot, head: Any, data: bytes, now: float) -> Snapshot:
+        return held.changed(head, {}, {}, now=now)
+
+    monkeypatch.setattr(lakewarden.replica, "changed_state", skipped)
+    with watched(1) as found, pytest.raises(AssertionError):
+        drift(found, steps=70, per_step=80)
+
+
+def test_slice_that_forgets_a_list_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control of the judge: grants that are taken back and stay in the replica are noticed."""
+    from lakewarden_policy import slices
+
+    inner = slices.WorkspaceSlice.delta
+
+    def forgetful(self: Any, removed: Any, added: Any) -> Any:
+        found = inner(self, removed, added)
+        if found is not None:
+            found.removed.pop("grants", None)
+        return found
+
+    monkeypatch.setattr(slices.WorkspaceSlice, "delta", forgetful)
+    with watched(3) as found, pytest.raises(AssertionError):
+        follow(found, steps=60)
+
+
+def test_questions_are_different_each_time() -> None:
+    with watched(8) as found:
+        assert len(set(found.questions(200))) > 50
+        assert found.rng.random() != random.Random(8).random()
