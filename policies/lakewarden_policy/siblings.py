@@ -42,6 +42,10 @@ class Access:
             self.alternatives = (policy.gated[act],) if act in policy.gated else _NO_ALTERNATIVES
         # Siblings that can be isolated differ in their bindings, those read as their owner in what they reference.
         self._differ = asked.kind in BINDABLE
+        # No service isolates anything else; should a row say so all the same, it is decided as Check decides it.
+        securables = decider.snapshot.securables
+        isolated = (securables.get(found) for found in decider.snapshot.bindings)
+        self._apart = {found.parent_id for found in isolated if found and found.kind == asked.kind}
         self._as_owner = act in policy.as_owner
         self._gates: dict[tuple[str, str], bool] = {}
         self._shared: dict[str, Siblings] = {}
@@ -83,7 +87,7 @@ class Access:
 
     def siblings(self, parent_id: str, children: tuple[str, ...]) -> Siblings:
         """What the children of one container share; ``children`` are all of the kind, at least one."""
-        if self._differ:
+        if self._differ or parent_id in self._apart:
             return Siblings(self, parent_id, None)
         return Siblings(self, parent_id, children[0])
 

@@ -12,6 +12,7 @@ from lakewarden_policy import (
     Access,
     Asked,
     Decider,
+    Grant,
     accessible,
     effective_privileges,
     explain_access,
@@ -21,6 +22,7 @@ from lakewarden_policy import (
     root_of,
     steps_below,
 )
+from policies.small import small_world
 from policies.tangled import WORKSPACES, tangled_world
 
 SEEDS = range(6)
@@ -94,6 +96,25 @@ def test_a_batch_is_check_on_each_object(corners: list[Corner]) -> None:
             ]
 
 
+def test_an_isolated_sibling_of_a_kind_that_is_never_isolated_is_decided_as_check_does() -> None:
+    """No service makes one; a row that says so must not be read in two ways."""
+    grants = (
+        Grant("s", "carol", "SELECT"),
+        Grant("c", "carol", "USE_CATALOG"),
+        Grant("s", "carol", "USE_SCHEMA"),
+    )
+    decider = Decider(load_policy(), small_world(*grants, isolated=("t2",)))
+    access = Access(decider, Asked("carol", "w", "TABLE", "SELECT"))
+    securables, names = decider.snapshot.securables, ["main.sales.orders", "main.sales.parts"]
+    assert [decider.privilege("carol", "w", table, "SELECT").allowed for table in ("t1", "t2")] == [
+        True,
+        False,
+    ]
+    assert [access.also(securables[table]) for table in ("t1", "t2")] == [True, False]
+    assert filter_names(access, "m", names) == [0]
+    assert "t2" not in access.children("s")
+
+
 def test_control_a_batch_that_takes_siblings_for_alike_is_caught(corners: list[Corner]) -> None:
     """Whoever answers for a whole container what holds for one object of it differs from Check."""
     wrong = 0
@@ -161,6 +182,7 @@ class TakesCatalogsForAlike(Access):
     def __init__(self, decider: Decider, asked: Asked) -> None:
         super().__init__(decider, asked)
         self._differ = False
+        self._apart = set()
 
 
 def test_answer_of_one_isolated_catalog_for_all_is_caught() -> None:

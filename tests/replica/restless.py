@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from lakewarden import Client
 from lakewarden.replica import PolicyReplica
-from lakewarden_policy import BINDABLE, Snapshot
+from lakewarden_policy import Snapshot
 from lakewarden_server.entities import Grant, Principal, Securable, SecurableReference, View, Workspace
 from lakewarden_server.storage import WriteUnit
 from lakewarden_server.testing import WORKSPACE, EmbeddedServer, serve
@@ -63,13 +63,6 @@ class Walk(random_changes.Walk):
                 uow.session.flush()
             workspace = uow.session.get_one(Workspace, self.workspace_id)
             workspace.deleted_time, workspace.name, workspace.name_key = None, WORKSPACE, WORKSPACE
-            # Only what can be bound is ever isolated; lists and batches rest on that.
-            for other in uow.session.scalars(
-                select(Securable).where(
-                    Securable.isolation_mode == "ISOLATED", Securable.kind.not_in(BINDABLE)
-                )
-            ):
-                other.isolation_mode = "OPEN"
             if self.rng.random() < 0.7:
                 main = uow.session.scalars(
                     select(Securable).where(Securable.kind == "METASTORE", Securable.name_key.startswith("m"))
