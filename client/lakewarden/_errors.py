@@ -154,6 +154,9 @@ def from_rpc_error(error: grpc.RpcError, *, request_id: str, endpoint: str) -> L
     code = error.code().name
     message = error.details() or code
     reason, metadata, answered_id, retry_seconds = _details(error)
+    if not reason and code == "CANCELLED":
+        # Nothing here cancels a call: a server that stops drops those that still wait for a thread.
+        code = "UNAVAILABLE"
     if not reason and code == "UNAVAILABLE":
         message = f"no answer from {endpoint}: {message}"
     elif not reason and code == "DEADLINE_EXCEEDED":

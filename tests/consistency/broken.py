@@ -51,15 +51,15 @@ class TrustsCheapCheck(Follower):
 
     def __init__(self, database: Database, policy: Policy) -> None:
         super().__init__(database, policy)
-        self._seen = threading.local()
+        self._told = threading.local()
 
     def at_head(self) -> Fresh:
         """As production does, noting what this thread was told."""
         fresh = super().at_head()
-        self._seen.decider = fresh.decider
+        self._told.decider = fresh.decider
         return fresh
 
     def before_write(self, uow: WriteUnit) -> Decider:
         """What the cheap check saw."""
-        decider: Decider = self._seen.decider
+        decider: Decider = self._told.decider
         return decider

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -209,6 +208,8 @@ def test_labels_are_of_a_known_few(server: EmbeddedServer) -> None:
         "DENIED",
         "read",
         "write",
+        "urgent",
+        "watch",
         "caller",
         "queue",
         "refused",
@@ -272,9 +273,7 @@ def test_serve_tells_where_its_metrics_are_and_logs_json(tmp_path: Path) -> None
 
 def test_each_worker_has_metrics_of_its_own(tmp_path: Path) -> None:
     installation = install(f"sqlite:///{tmp_path}/lakewarden.db", tmp_path / "data")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        first = free.getsockname()[1]
-    options = ("serve", "--workers", "2", "--metrics", str(first))
+    options = ("serve", "--workers", "2", "--metrics", "127.0.0.1:0")
     with installation.serve(command=(str(EXECUTABLE), *options)) as server:
         with installation.client(server) as client:
             client.catalogs.create("main")

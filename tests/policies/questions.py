@@ -10,7 +10,7 @@ from policies.calls import CHANGES, CONTAINED, MANAGED, TOLD, Question, about, c
 from policies.reference_matrix import CREATE, IN_SCHEMA, MATRIX, NOT_IN_ALL, RUN_BY, WRITES_FILES
 from policies.worlds import TIMES, WORKSPACES, World
 
-ASKED = ("check", "plan", "filter", "list_accessible")
+ASKED = ("check", "plan", "filter", "list_accessible", "watch")
 TOKEN_VERBS = ("create", "list", "delete", "miss")
 LISTED = tuple(
     kind.lower()

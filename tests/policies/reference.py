@@ -267,6 +267,11 @@ class Reference(Rights):
         if (noun, verb) == ("authorization", "as_of"):
             # The past shows what was revoked since, so it is the account admin's to ask about.
             return admin
+        if (noun, verb) == ("authorization", "watch"):
+            # A program for itself, in a workspace whose engine it is.
+            program = self.principals[objects["subject"]]["kind"] == "SERVICE_PRINCIPAL"
+            engine = self.granted(seat.who, objects["workspace"], "QUERY_ENGINE")
+            return program and engine and objects["subject"] == seat.who
         if noun == "authorization":
             return self.asks_about(seat.who, objects, by_engine=True)
         people = self.principals[objects["subject"]]["kind"] != "GROUP"

@@ -39,7 +39,11 @@ def postgresql() -> Iterator[str]:
         try:
             yield server.get_uri()
         finally:
+            # Where the data directory's path is too long for a socket, the package makes another one and leaves it.
+            sockets = server.get_postmaster_info().socket_dir
             server.cleanup()
+            if sockets is not None and sockets != directory / "data":
+                shutil.rmtree(sockets, ignore_errors=True)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
