@@ -112,4 +112,4 @@ def test_grants_an_explanation_asks_for_turn_the_answer_around() -> None:
             helps = found.missing[0] not in answer.missing if found.missing[0].subject_id else answer.allowed
             assert helps, (seed, question, found)
             helped += 1
-    assert helped > 100
+    assert helped >= 50
