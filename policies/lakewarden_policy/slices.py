@@ -72,12 +72,13 @@ class WorkspaceSlice:
         ids = {securable.id for securable in shown}
         isolated = [object_id for object_id in snapshot.bindings if object_id in ids]
         bound = ((object_id, snapshot.bindings[object_id].get(self._workspace_id)) for object_id in isolated)
-        references = {
+        # Two rows may say the same, and one of them may go: each is sent.
+        references = [
             self._masked(found)
             for key, listed in snapshot.references.items()
             if key in ids
             for found in listed
-        }
+        ]
         return {
             "principals": self.principals(),
             "memberships": [

@@ -38,6 +38,10 @@ def backup(file: Path, **options: object) -> None:
     settings = read_settings(options)
     if is_missing(settings.database_url):
         raise SettingsError("there is no database to back up")
+    if not file.absolute().parent.is_dir():
+        raise SettingsError(
+            f"there is no directory {file.parent} for the backup: make it, or name another file"
+        )
     database = create_database(settings.database_url)
     try:
         manifest = back_up(database, file)
@@ -79,6 +83,8 @@ def restore(
       lakewarden-server restore old.backup --database-url postgresql://lakewarden@db/lakewarden --keep-tokens
     """
     settings = read_settings(options)
+    if not file.exists():
+        raise SettingsError(f"there is no file {file}: name one that `lakewarden-server backup` wrote")
     settings.data_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     restored = restore_archive(
         file,

@@ -111,7 +111,8 @@ def test_backup_refuses_what_it_cannot_do(
     url, before = make_database_url("sqlite"), archive.read_bytes()
     assert "exists already" in refused("backup", archive, url=url, home=home)
     assert archive.read_bytes() == before
-    assert "No such file" in refused("backup", tmp_path / "nowhere/archive", url=url, home=home)
+    nowhere = tmp_path / "nowhere"
+    assert f"no directory {nowhere}" in refused("backup", nowhere / "archive", url=url, home=home)
     none = f"sqlite:///{tmp_path}/none.db"
     assert "no database" in refused("backup", tmp_path / "other", url=none, home=home)
     assert not (tmp_path / "none.db").exists()
@@ -171,7 +172,7 @@ def test_foreign_and_newer_archives_are_refused(
         other.writestr("readme", "a zip of something else")
     for foreign in ("text", "zip"):
         assert "is no backup of Lakewarden" in refused("restore", tmp_path / foreign, url=target, home=home)
-    assert "No such file" in refused("restore", tmp_path / "none", url=target, home=home)
+    assert f"no file {tmp_path / 'none'}" in refused("restore", tmp_path / "none", url=target, home=home)
     assert "newer release" in reason(lambda told, _: told.update(format=2))
     assert "newer than 0008" in reason(lambda told, _: told.update(schema="0999", release="9.9"))
     assert "another schema" in reason(lambda told, _: told.update(schema="0007"))

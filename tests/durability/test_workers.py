@@ -105,7 +105,7 @@ def test_each_worker_keeps_to_a_core_of_its_own(installed_once: Installation) ->
     with installed_once.serve() as alone:
         places.append(cores_of(alone.process_id))
     for threads in places[:-1]:
-        # The thread that watches the supervisor, and one that a library starts when it is imported, began before the worker was told its core.
+        # The thread that watches the supervisor, and that of pyarrow's allocator, began before the worker was told its core.
         wandering = 2
         assert sorted(map(len, threads))[:-wandering] == [1] * (len(threads) - wandering)
     used = [min(threads, key=len) for threads in places[:-1]]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import pytest
 
 from lakewarden import Client, LakewardenError
+from lakewarden.v1 import catalogs_pb2, catalogs_pb2_grpc
 from lakewarden_server.storage.decisions import TEXT_CHARACTERS_MAX
 from lakewarden_server.testing import EmbeddedServer, serve
 
 
 @pytest.fixture
-def server(database_url: str) -> EmbeddedServer:  # type: ignore[misc]
+def server(database_url: str) -> Iterator[EmbeddedServer]:
     with serve(database_url=database_url) as running:
         yield running
 
@@ -29,8 +33,6 @@ def test_a_nul_in_a_name_is_logged_and_what_comes_after_it_too(server: EmbeddedS
 
 
 def test_a_long_update_mask_leaves_a_short_record(server: EmbeddedServer) -> None:
-    from lakewarden.v1 import catalogs_pb2, catalogs_pb2_grpc
-
     server.client().catalogs.create("main")
     bob = server.client_as("bob")
     request = catalogs_pb2.UpdateCatalogRequest(catalog=catalogs_pb2.Catalog(full_name="main"))
@@ -43,8 +45,6 @@ def test_a_long_update_mask_leaves_a_short_record(server: EmbeddedServer) -> Non
 
 
 def test_a_record_that_can_never_be_written_keeps_nobody_waiting(server: EmbeddedServer) -> None:
-    from dataclasses import replace
-
     bob = server.client_as("bob")
     bob.authorization.check("SELECT", "table", "main.s.first")
     log = server.app.decisions

@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 
 import lakewarden.replica
+from lakewarden._replica_state import changed_state, read_state
 from lakewarden.v1 import authorization_pb2
-from lakewarden_policy import Snapshot
+from lakewarden_policy import Reference, Snapshot
+from lakewarden_policy.slices import WorkspaceSlice
+from lakewarden_policy.wire import encode_delta, encode_slice
 from lakewarden_server.authz import feed
 from lakewarden_server.services import watching
+from policies.small import small_world
 from replica.restless import CHANGES, Watched, watched
 from storage import random_changes
 
@@ -150,3 +154,16 @@ def test_questions_are_different_each_time() -> None:
     with watched(8) as found:
         assert len(set(found.questions(200))) > 50
         assert found.rng.random() != random.Random(8).random()
+
+
+def test_one_of_two_references_that_say_the_same_may_go() -> None:
+    """The replica keeps the other: a reference that is lost is a right of the owner that nobody asks about."""
+    twice = Reference("t1", "SELECT", "main.sales.parts")
+    before = small_world(references=(twice, twice))
+    head = before.head._replace(revision=2)
+    after = before.changed(head, {"references": [twice]}, {}, now=0)
+    held = read_state(before.head, encode_slice(WorkspaceSlice(before, "w").lists()), 0)
+    delta = WorkspaceSlice(after, "w").delta({"references": [twice]}, {})
+    assert delta is not None
+    later = changed_state(held, head, encode_delta(delta), 0)
+    assert list(later.references["t1"]) == list(after.references["t1"]) == [twice]

@@ -124,18 +124,19 @@ class Follower:
 
     def without_expired(self, decider: Decider, now: datetime) -> Decider:
         """The same state without the grants that expired by the database's clock; kept, so that it is worked out once."""
-        snapshot = decider.snapshot
-        if snapshot.next_expiry == inf or (stamp := now.timestamp()) < snapshot.next_expiry:
+        next_expiry = decider.snapshot.next_expiry
+        if next_expiry == inf or (stamp := now.timestamp()) < next_expiry:
             return decider
         with self._expiring:
-            # Whoever waited takes what the first one worked out.
-            kept = self._decider
-            if kept is not None and kept.snapshot.head == snapshot.head and kept is not decider:
-                return (
-                    self.without_expired(kept, now) if kept.snapshot.at(stamp) is not kept.snapshot else kept
-                )
-            later = Decider(self._policy, snapshot.at(stamp), before=decider)
-            if kept is decider:
+            # From where others have brought the same state, which may be further than what the caller holds.
+            held = self._decider
+            same = held is not None and held.snapshot.head == decider.snapshot.head
+            base = held if held is not None and same else decider
+            snapshot = base.snapshot.at(stamp)
+            if snapshot is base.snapshot:
+                return base
+            later = Decider(self._policy, snapshot, before=base)
+            if self._decider is base:
                 self._decider = later
             return later
 
