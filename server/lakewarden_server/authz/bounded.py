@@ -20,7 +20,7 @@ logger = logging.getLogger("lakewarden.follower")
 BOUND_SECONDS = 0.25
 """How old the state may be that a bounded call is answered from; where none is young enough the database is asked, or it is UNAVAILABLE."""
 LOOK_SECONDS = 0.05
-"""How often the head is read while bounded calls come: a revoke holds on every replica after half of that in the median."""
+"""How often the head is read while bounded calls come: a revoke holds on every replica after that and a read, as a rule."""
 IDLE_SECONDS = 2.0
 """How long after the last bounded call the head is still read."""
 
