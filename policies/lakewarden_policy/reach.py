@@ -98,6 +98,8 @@ class Reach:
 
     def is_assigned(self, subject_id: str, workspace_id: str) -> bool:
         """Does the principal hold the workspace's USER permission, itself or through a group?"""
+        if (subject_id, workspace_id) in self._metastores:
+            return True
         workspace = self._snapshot.securables.get(workspace_id)
         if workspace is None or workspace.kind != "WORKSPACE":
             return False

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+import secrets
 from datetime import datetime
 from typing import NamedTuple
 
-from lakewarden_policy import Snapshot
+from lakewarden_policy import Principal, Snapshot, Token
 from lakewarden_server.authn.tokens import TokenKind, TokenText, digest, parse
 from lakewarden_server.core.errors import Reason, Unauthenticated
 
 SCHEME = "bearer "
+KNOWN_MAX = 10_000
+"""How many verified tokens a process remembers."""
 _NOBODY = "00000000-0000-0000-0000-000000000000"
+_MARK_BYTES = 16
 
 
 class Caller(NamedTuple):
@@ -27,18 +32,77 @@ class Caller(NamedTuple):
     token_workspace_id: str | None
 
 
+class Credential(NamedTuple):
+    """The credential of one call; its secret never appears in its representation."""
+
+    authorization: str
+    mark: bytes
+    """Tells equal texts by a hash under a key of this process, so that what is remembered holds no secret."""
+    text: TokenText | None
+    """None where the mark is remembered: such a text was taken apart before."""
+
+    def __repr__(self) -> str:
+        return f"Credential(text={self.text!r})"
+
+
+class _Known(NamedTuple):
+    """A verified token and the rows it was verified against: it holds for as long as the state has these very rows."""
+
+    token: Token
+    principal: Principal
+    caller: Caller
+
+
 class Authenticator:
-    """Holds the pepper; everything else it needs is in the snapshot."""
+    """Holds the pepper, and what it verified before; everything else it needs is in the snapshot."""
 
     def __init__(self, pepper: bytes) -> None:
         self._pepper = pepper
+        self._mark_key = secrets.token_bytes(32)
+        self._known: dict[bytes, _Known] = {}
 
-    def authenticate(self, snapshot: Snapshot, text: TokenText, now: datetime) -> Caller:
-        """The caller a bearer token belongs to.
+    def read(self, authorization: str) -> Credential:
+        """The credential of an `authorization` value, without any lookup: garbage costs the database nothing.
+
+        Raises `Unauthenticated`: TOKEN_MISSING, TOKEN_MALFORMED, TOKEN_CHECKSUM_WRONG.
+        """
+        mark = hashlib.blake2b(
+            authorization.encode(errors="replace"), key=self._mark_key, digest_size=_MARK_BYTES
+        ).digest()
+        text = None if mark in self._known else _read_bearer(authorization)
+        return Credential(authorization, mark, text)
+
+    def authenticate(self, snapshot: Snapshot, credential: Credential, now: datetime) -> Caller:
+        """The caller a credential belongs to.
 
         Raises `Unauthenticated`: TOKEN_INVALID (unknown, revoked or forged: deliberately one answer), TOKEN_EXPIRED,
         PRINCIPAL_DISABLED.
         """
+        known = self._known.get(credential.mark)
+        if (
+            known is not None
+            and snapshot.tokens.get(known.caller.token_id) is known.token
+            and snapshot.principals.get(known.caller.id) is known.principal
+            and known.caller.token_expire_time > now.timestamp()
+        ):
+            return known.caller
+        text = credential.text or _read_bearer(credential.authorization)
+        token, principal = self._verified(snapshot, text, now)
+        caller = Caller(
+            id=principal.id,
+            name=principal.name,
+            kind=principal.kind,
+            token_id=token.id,
+            token_kind=text.kind,
+            token_expire_time=token.expire_time,
+            token_workspace_id=token.workspace_id,
+        )
+        if len(self._known) >= KNOWN_MAX:
+            self._known.clear()
+        self._known[credential.mark] = _Known(token, principal, caller)
+        return caller
+
+    def _verified(self, snapshot: Snapshot, text: TokenText, now: datetime) -> tuple[Token, Principal]:
         token = snapshot.tokens.get(text.id)
         # An unknown id costs the same HMAC as a known one, so that time does not tell them apart.
         computed = digest(self._pepper, text, token.principal_id if token else _NOBODY)
@@ -55,22 +119,10 @@ class Authenticator:
             raise Unauthenticated(
                 Reason.PRINCIPAL_DISABLED, "the token's principal is disabled: ask an account admin"
             )
-        return Caller(
-            id=principal.id,
-            name=principal.name,
-            kind=principal.kind,
-            token_id=token.id,
-            token_kind=text.kind,
-            token_expire_time=token.expire_time,
-            token_workspace_id=token.workspace_id,
-        )
+        return token, principal
 
 
-def read_bearer(authorization: str) -> TokenText:
-    """The token of an `authorization` value, without any lookup: garbage costs the database nothing.
-
-    Raises `Unauthenticated`: TOKEN_MISSING, TOKEN_MALFORMED, TOKEN_CHECKSUM_WRONG.
-    """
+def _read_bearer(authorization: str) -> TokenText:
     if not authorization:
         raise Unauthenticated(
             Reason.TOKEN_MISSING, "no credential: send the metadata `authorization: Bearer <token>`"

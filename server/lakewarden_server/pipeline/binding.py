@@ -21,7 +21,7 @@ from lakewarden_server.authn.authenticator import Caller
 from lakewarden_server.authn.tokens import TokenKind
 from lakewarden_server.core.errors import InvalidArgument, PermissionDenied, Reason
 from lakewarden_server.core.urls import InvalidUrl, canonical_url
-from lakewarden_server.pipeline.rules import AS_OF, Binding, Method, securable_kind_names
+from lakewarden_server.pipeline.rules import AS_OF, Binding, Method
 
 BOOTSTRAP_OPERATION = "token.create"
 _ACCOUNT_LEVEL = frozenset(kind.name for kind in KINDS.values() if kind.parents in {(), ("ACCOUNT",)})
@@ -96,7 +96,7 @@ def bind(
     Raises WORKSPACE_REQUIRED and, for a kind that does not exist, FIELD_INVALID.
     """
     rule = method.rule
-    if _names_past(method, request):
+    if rule.as_of and _names_past(method, request):
         return _bind_past(method, request, decider, place)
     kind = _kind(method, request)
     noun = kind.lower() if kind else method.noun
@@ -115,16 +115,18 @@ def bind(
             objects["subject"] = subject.id if subject else caller.id
         named = named or subject_name
     operation = rule.operation if method.noun else f"{noun}.{rule.operation}"
-    beside = tuple(_beside(method, request, decider, place))
-    objects.update((found.name, found.object_id) for found in beside if found.object_id)
-    named_rows = [found.name for found in beside if f"{operation}.{found.name}" in decider.policy.operations]
-    selectors = dict.fromkeys((*_selectors(method, request), *named_rows))
-    selections = tuple((operation, selector) for selector in selectors) or ((operation, None),)
+    selectors, beside = _selectors(method, request), tuple[Beside, ...]()
+    if rule.bind:
+        beside = tuple(_beside(method, request, decider, place))
+        objects.update((found.name, found.object_id) for found in beside if found.object_id)
+        rows = decider.policy.operations
+        selectors += [found.name for found in beside if f"{operation}.{found.name}" in rows]
+    selections = tuple((operation, selector) for selector in dict.fromkeys(selectors)) or ((operation, None),)
     absent = located is not None and located.securable is None
     if absent and wanted == "METASTORE" and role == "parent" and not operation.endswith(".list"):
         _refuse_unattached(decider, caller, place)
     container = located.container.id if located and located.container else None
-    references = tuple(_references(method, prepared, decider, place))
+    references = tuple(_references(method, prepared, decider, place)) if rule.references else ()
     return Bound(noun, objects, selections, wanted if absent else None, container, named, beside, references)
 
 
@@ -141,8 +143,9 @@ def check_token(bound: Bound, caller: Caller) -> None:
             Reason.BOOTSTRAP_TOKEN_RESTRICTED,
             "a one-time token only creates a token for its own principal: run `lakewarden login` with it",
         )
-    of_the_account = bound.noun.upper() in _OF_THE_ACCOUNT or bound.is_of_the_past
-    if caller.token_workspace_id and (of_the_account or for_another):
+    if caller.token_workspace_id and (
+        for_another or bound.noun.upper() in _OF_THE_ACCOUNT or bound.is_of_the_past
+    ):
         raise PermissionDenied(
             Reason.WORKSPACE_DENIED,
             f"{operation} is account-level work: use a token that is not limited to a workspace",
@@ -152,7 +155,7 @@ def check_token(bound: Bound, caller: Caller) -> None:
 def _kind(method: Method, request: Message) -> str | None:
     if not method.rule.securable_type:
         return method.kind
-    kinds = securable_kind_names(method)
+    kinds = method.kinds
     kind = kinds.get(getattr(request, method.rule.securable_type))
     if kind is None:
         raise InvalidArgument(
@@ -206,7 +209,7 @@ def _covering(binding: Binding, text: str, decider: Decider, place: Place) -> Be
 
 
 def _references(method: Method, prepared: object, decider: Decider, place: Place) -> Iterator[Referenced]:
-    if not method.rule.references or prepared is None:
+    if prepared is None:
         return
     for reference in prepared.references:  # type: ignore[attr-defined]
         found = decider.snapshot.referenced(reference, place.metastore_id)
@@ -273,10 +276,10 @@ def _bind_past(method: Method, request: Message, decider: Decider, place: Place)
 
 def _names_past(method: Method, request: Message) -> bool:
     """Whether the request sets a field that names an earlier state."""
-    return any(
-        request.HasField(name) if has_presence else getattr(request, name)
-        for name, has_presence in method.past_fields
-    )
+    for name, has_presence in method.past_fields:
+        if request.HasField(name) if has_presence else getattr(request, name):
+            return True
+    return False
 
 
 def _texts(messages: list[Any], path: list[str]) -> Iterator[str]:

@@ -12,8 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from lakewarden_policy import ACCOUNT_ID, Decider, Head, name_key
-from lakewarden_server.authn.authenticator import Caller, read_bearer
-from lakewarden_server.authn.tokens import TokenText
+from lakewarden_server.authn.authenticator import Caller, Credential
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import (
     DeadlineExceeded,
@@ -53,7 +52,7 @@ SECRET_FIELDS = ("token_value",)
 class Headers(NamedTuple):
     """The metadata of a call, read and checked."""
 
-    credential: TokenText
+    credential: Credential
     workspace: str
     request_id: str
     idempotent: bool
@@ -76,14 +75,12 @@ def request_id(metadata: Mapping[str, str]) -> str:
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
 
-def read(metadata: Mapping[str, str], seconds_left: float | None, chosen_id: str) -> Headers:
-    """Reads the metadata.
-
-    Raises what `read_bearer` does, FIELD_INVALID for a request id that is no UUID or an unknown freshness, and DEADLINE_PASSED.
-    """
-    credential = read_bearer(metadata.get(AUTHORIZATION, ""))
+def read(
+    metadata: Mapping[str, str], seconds_left: float | None, chosen_id: str, credential: Credential
+) -> Headers:
+    """Reads the metadata. Raises FIELD_INVALID for a request id that is no UUID or an unknown freshness, and DEADLINE_PASSED."""
     given = metadata.get(REQUEST_ID, "")
-    if given and given.lower() != chosen_id:
+    if given and given != chosen_id and given.lower() != chosen_id:
         raise InvalidArgument(Reason.FIELD_INVALID, f"{REQUEST_ID} must be a UUID", field=REQUEST_ID)
     freshness = metadata.get(FRESHNESS, "")
     if freshness not in _FRESHNESS:
@@ -94,10 +91,11 @@ def read(metadata: Mapping[str, str], seconds_left: float | None, chosen_id: str
     seconds = min(seconds_left, DEADLINE_SECONDS_MAX)
     if seconds <= 0:
         raise DeadlineExceeded(Reason.DEADLINE_PASSED, "the deadline had passed when the call's turn came")
+    workspace = metadata.get(WORKSPACE, "")
     return Headers(
         credential=credential,
         # Metadata is ASCII, so clients percent-encode a name; no name holds a percent sign itself.
-        workspace=unquote(metadata.get(WORKSPACE, "")),
+        workspace=unquote(workspace) if "%" in workspace else workspace,
         request_id=chosen_id,
         idempotent=bool(given),
         at_least=metadata.get(AT_LEAST_REVISION, ""),

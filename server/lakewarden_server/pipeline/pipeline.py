@@ -102,7 +102,8 @@ class Pipeline:
             method = self._methods.get(method_name)
             if method is None:
                 raise PermissionDenied(Reason.ACCESS_DENIED, "no rule allows this method")
-            arrived = headers.read(incoming.metadata, incoming.seconds_left, request_id)
+            credential = self._authenticator.read(incoming.metadata.get(headers.AUTHORIZATION, ""))
+            arrived = headers.read(incoming.metadata, incoming.seconds_left, request_id, credential)
             headers.check_size(request, method)
             fresh = self._fresh(method, arrived)
             headers.check_at_least(arrived, fresh.head)

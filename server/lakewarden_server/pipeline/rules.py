@@ -88,6 +88,12 @@ class Method:
         return kind if kind in KINDS else None
 
     @cached_property
+    def kinds(self) -> dict[int, str]:
+        """The kinds its `securable_type` can name, by their numbers."""
+        enum = self.input_type.fields_by_name[self.rule.securable_type].enum_type
+        return {value.number: value.name for value in enum.values if value.number} if enum else {}
+
+    @cached_property
     def past_fields(self) -> tuple[tuple[str, bool], ...]:
         """The fields that name an earlier state, and whether each can be set or unset rather than empty."""
         by_name = self.input_type.fields_by_name
@@ -123,13 +129,7 @@ def operations_of(method: Method) -> list[str]:
 
 def securable_kinds(method: Method) -> list[str]:
     """The kinds a method's `securable_type` field can name."""
-    return list(securable_kind_names(method).values())
-
-
-def securable_kind_names(method: Method) -> dict[int, str]:
-    """The same by their numbers."""
-    enum = method.input_type.fields_by_name[method.rule.securable_type].enum_type
-    return {value.number: value.name for value in enum.values if value.number} if enum else {}
+    return list(method.kinds.values())
 
 
 def snake_case(name: str) -> str:

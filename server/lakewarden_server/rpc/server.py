@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from lakewarden_server.pipeline.pipeline import Handler
 from lakewarden_server.rpc.lanes import Lanes, in_pool
-from lakewarden_server.rpc.servicers import add_servicer, servicer_class
+from lakewarden_server.rpc.servicers import add_servicers, servicer_class
 
 READ_THREADS = 8
 CONCURRENT_CALLS_MAX = 1_000
@@ -81,8 +81,8 @@ class RpcServer:
             options=(*OPTIONS, ("grpc.so_reuseport", int(shared_port))),
             maximum_concurrent_rpcs=CONCURRENT_CALLS_MAX,
         )
-        for service in services:
-            add_servicer(self._server, service, servicer_class(service, pipeline)(), pipeline, self._lanes)
+        servicers = {service: servicer_class(service, pipeline)() for service in services}
+        add_servicers(self._server, servicers, pipeline, self._lanes)
         self._health = health.HealthServicer(experimental_non_blocking=True)
         # Its own parameter for a pool leaves out Check, and changes the class for every server of the process.
         for name in ("Check", "Watch"):

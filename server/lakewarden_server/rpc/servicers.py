@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 import grpc
@@ -29,21 +29,25 @@ def servicer_class(service: ServiceDescriptor, pipeline: Handler) -> type[Any]:
     return type(f"{service.name}Servicer", (), names)
 
 
-def add_servicer(
-    server: grpc.Server, service: ServiceDescriptor, servicer: Any, pipeline: Handler, lanes: Lanes
+def add_servicers(
+    server: grpc.Server, servicers: Mapping[ServiceDescriptor, Any], pipeline: Handler, lanes: Lanes
 ) -> None:
-    """Registers a servicer's methods, each in the lane of its rule; a call whose lane is full is refused without its request."""
+    """Registers the methods of all servicers, each in the lane of its rule; a call whose lane is full is refused without its request.
+
+    In one table: grpcio asks handler after handler for each call, at a microsecond each.
+    """
     handlers: dict[str, Any] = {}
-    for method in service.methods:
-        name = f"{service.full_name}/{method.name}"
-        lane = lanes.lane(pipeline.methods[name].rule)
-        behaviour = _reading(getattr(servicer, method.name), GetMessageClass(method.input_type))
-        # Bytes come in unread: a deserializer of grpcio that fails leaves its stream open, and 256 of them block a connection.
-        handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(
-            in_pool(behaviour, lane),
-            response_serializer=GetMessageClass(method.output_type).SerializeToString,
-        )
-        handlers[f"/{name}"] = (handler, lane)
+    for service, servicer in servicers.items():
+        for method in service.methods:
+            name = f"{service.full_name}/{method.name}"
+            lane = lanes.lane(pipeline.methods[name].rule)
+            behaviour = _reading(getattr(servicer, method.name), GetMessageClass(method.input_type))
+            # Bytes come in unread: a deserializer of grpcio that fails leaves its stream open, and 256 of them block a connection.
+            handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(
+                in_pool(behaviour, lane),
+                response_serializer=GetMessageClass(method.output_type).SerializeToString,
+            )
+            handlers[f"/{name}"] = (handler, lane)
     # As a stream of requests it need not wait for one.
     refusal: grpc.RpcMethodHandler[Any, Any] = grpc.stream_unary_rpc_method_handler(
         in_pool(_refuse, lanes.prompt)

@@ -184,10 +184,13 @@ def _resolve(access: pb.Access, kinds: Sequence[str], call: Call) -> Securable |
     if not access.full_name:
         raise validation.invalid("full_name", "it is empty")
     try:
-        found = (call.snapshot.resolve(kind, access.full_name, call.metastore_id) for kind in kinds)
-        return next((securable for securable in found if securable is not None), None)
+        for kind in kinds:
+            found = call.snapshot.resolve(kind, access.full_name, call.metastore_id)
+            if found is not None:
+                return found
     except InvalidName:
-        return None
+        pass
+    return None
 
 
 def securable_kinds(values: Iterable[tuple[str, int]]) -> dict[int, str]:
