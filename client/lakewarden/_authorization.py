@@ -155,10 +155,11 @@ class Grants:
         full_name: str,
         principal: str | None = None,
         *,
+        include_deleted_principals: bool = False,
         page_size: int = 0,
         limit: int | None = None,
     ) -> Iterator[grants_pb2.PrivilegeAssignment]:
-        """Yield the grants made on the securable itself, one row for each principal, by name."""
+        """Yield the grants made on the securable itself, one row for each principal, by name; a deleted one's by id, on demand."""
         wanted = securable_type(kind)
 
         def fetch(size: int, token: str) -> tuple[list[grants_pb2.PrivilegeAssignment], str]:
@@ -166,6 +167,7 @@ class Grants:
                 securable_type=wanted,
                 full_name=full_name,
                 principal=principal or "",
+                include_deleted_principals=include_deleted_principals,
                 page_size=size,
                 page_token=token,
             )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import ClassVar
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from lakewarden._connection import Connection
-from lakewarden._errors import Unavailable
+from lakewarden._errors import InvalidArgument, Unavailable
 from lakewarden._resources import PrincipalResource, Resource
 from lakewarden.v1 import (
     groups_pb2,
@@ -34,9 +34,10 @@ class Users(PrincipalResource[users_pb2.User]):
     plural = "Users"
     field = "user"
 
-    def create(self, name: str, *, display_name: str = "") -> users_pb2.User:
+    def create(self, name: str, *, display_name: str = "", external_id: str = "") -> users_pb2.User:
         """Create an active user. Account admins only."""
-        return self._create({"name": name, "display_name": display_name, "active": True})
+        fields = {"name": name, "display_name": display_name, "external_id": external_id, "active": True}
+        return self._create(fields)
 
 
 class ServicePrincipals(PrincipalResource[service_principals_pb2.ServicePrincipal]):
@@ -48,9 +49,9 @@ class ServicePrincipals(PrincipalResource[service_principals_pb2.ServicePrincipa
     plural = "ServicePrincipals"
     field = "service_principal"
 
-    def create(self, display_name: str) -> service_principals_pb2.ServicePrincipal:
+    def create(self, display_name: str, *, external_id: str = "") -> service_principals_pb2.ServicePrincipal:
         """Create an active service principal; its `name` is the application id. Account admins only."""
-        return self._create({"display_name": display_name, "active": True})
+        return self._create({"display_name": display_name, "external_id": external_id, "active": True})
 
 
 class Groups(Resource[groups_pb2.Group]):
@@ -63,30 +64,43 @@ class Groups(Resource[groups_pb2.Group]):
     field = "group"
     key = "name"
 
-    def create(self, name: str) -> groups_pb2.Group:
+    def create(self, name: str, *, external_id: str = "") -> groups_pb2.Group:
         """Create an empty group. Account admins only."""
-        return self._create({"name": name})
+        return self._create({"name": name, "external_id": external_id})
 
-    def list(self, *, page_size: int = 0, limit: int | None = None) -> Iterator[groups_pb2.Group]:
-        """Yield the groups the caller may see, in the order of their names."""
-        return self._list(page_size=page_size, limit=limit)
+    def list(
+        self, *, external_id: str = "", page_size: int = 0, limit: int | None = None
+    ) -> Iterator[groups_pb2.Group]:
+        """Yield the groups the caller may see, in the order of their names; only the one with that external id, if given."""
+        return self._list(page_size=page_size, limit=limit, external_id=external_id)
 
     def rename(self, name: str, new_name: str, *, etag: str = "") -> groups_pb2.Group:
         """Give it a new name; members and grants stay."""
+        return self._change(name, {"name": new_name}, etag)
+
+    def update(self, name: str, *, external_id: str, etag: str = "") -> groups_pb2.Group:
+        """Change the identifier it bears at an identity provider; empty takes it away."""
+        return self._change(name, {"external_id": external_id}, etag)
+
+    def _change(self, name: str, values: Mapping[str, str], etag: str) -> groups_pb2.Group:
+        # A group is addressed by its old name beside the new values, one of which may be a name.
         reply: groups_pb2.Group = self._call(
             "UpdateGroup",
             name=name,
-            group={"name": new_name, "etag": etag},
-            update_mask=FieldMask(paths=["name"]),
+            group={**values, "etag": etag},
+            update_mask=FieldMask(paths=list(values)),
         )
         return reply
 
     def update_members(
-        self, name: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()
+        self, name: str, *, add: Iterable[str] = (), remove: Iterable[str] = (), source: str = "ADMIN"
     ) -> groups_pb2.UpdateGroupMembersResponse:
-        """Add and remove members by name, in one transaction; tells how many really changed."""
+        """Add and remove members by name, in one transaction; tells how many really changed.
+
+        `source` is ADMIN, SCIM or IDP: what the last two remove stays while another source has it.
+        """
         reply: groups_pb2.UpdateGroupMembersResponse = self._call(
-            "UpdateGroupMembers", name=name, add=list(add), remove=list(remove)
+            "UpdateGroupMembers", name=name, add=list(add), remove=list(remove), source=_source(source)
         )
         return reply
 
@@ -97,8 +111,17 @@ class Groups(Resource[groups_pb2.Group]):
         return self._pages("ListGroupMembers", "members", page_size=page_size, limit=limit, name=name)
 
     def delete(self, name: str, *, etag: str = "") -> None:
-        """Delete a group with its memberships and grants. It must own nothing."""
+        """Delete a group with its memberships. What it owned and was granted stays, under its id and for nobody."""
         self._delete(name, etag=etag)
+
+
+def _source(name: str) -> int:
+    """The number of a membership source. Raises InvalidArgument for a name that is none."""
+    if name.upper() not in groups_pb2.MembershipSource.keys():  # noqa: SIM118 - no dict, and not iterable
+        raise InvalidArgument(
+            f"there is no membership source {name!r}: say ADMIN, SCIM or IDP", reason="FIELD_INVALID"
+        )
+    return groups_pb2.MembershipSource.Value(name.upper())
 
 
 class Tokens(Resource[tokens_pb2.Token]):

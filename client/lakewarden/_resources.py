@@ -122,26 +122,35 @@ class PrincipalResource(Resource[MessageType]):
 
     key = "name"
 
-    def list(self, *, page_size: int = 0, limit: int | None = None) -> Iterator[MessageType]:
-        """Yield those the caller may see, in the order of their names."""
-        return self._list(page_size=page_size, limit=limit)
+    def list(
+        self, *, external_id: str = "", page_size: int = 0, limit: int | None = None
+    ) -> Iterator[MessageType]:
+        """Yield those the caller may see, in the order of their names; only the one with that external id, if given."""
+        return self._list(page_size=page_size, limit=limit, external_id=external_id)
 
     def update(
-        self, name: str, *, display_name: str | None = None, active: bool | None = None, etag: str = ""
+        self,
+        name: str,
+        *,
+        display_name: str | None = None,
+        active: bool | None = None,
+        external_id: str | None = None,
+        etag: str = "",
     ) -> MessageType:
-        """Change the display name, or switch it on or off; what is None stays."""
-        return self._update(name, {"display_name": display_name, "active": active}, etag=etag)
+        """Change the display name or the external id, or switch it on or off; what is None stays."""
+        changes = {"display_name": display_name, "active": active, "external_id": external_id}
+        return self._update(name, changes, etag=etag)
 
     def enable(self, name: str, *, etag: str = "") -> MessageType:
-        """Let it call again."""
+        """Let it call again, with new tokens: those it had were revoked."""
         return self.update(name, active=True, etag=etag)
 
     def disable(self, name: str, *, etag: str = "") -> MessageType:
-        """Refuse its calls and answer every check about it with no, from now on."""
+        """Revoke its tokens, refuse its calls and answer every check about it with no, from now on."""
         return self.update(name, active=False, etag=etag)
 
     def delete(self, name: str, *, etag: str = "") -> None:
-        """Delete it with its memberships, grants and tokens. It must own nothing."""
+        """Delete it with its memberships and tokens. What it owned and was granted stays, under its id and for nobody."""
         self._delete(name, etag=etag)
 
 

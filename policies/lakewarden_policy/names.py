@@ -10,6 +10,7 @@ import unicodedata
 from typing import Final
 
 from lakewarden_policy.kinds import ACCOUNT_USERS_NAME, KINDS
+from lakewarden_policy.scripts import disguised_letter, looks_latin, mixed_word
 
 NAME_BYTES_MAX: Final = 255
 
@@ -102,6 +103,9 @@ def validate_email(email: str) -> str:
         raise InvalidName(
             f"{email!r} is not an email: it holds a second at sign in disguise. Write it as name@domain."
         )
+    # The two sides are two names: a Cyrillic one at a Latin domain is no disguise.
+    for side in name_key(email).split("@"):
+        _check_scripts(side, email)
     return display_name(email)
 
 
@@ -121,6 +125,7 @@ def validate_group_name(name: str) -> str:
         raise InvalidName(f"The group name {name!r} looks like an application id. Choose another name.")
     if " ".join(key.split()) == ACCOUNT_USERS_NAME:
         raise InvalidName(f"The group name {name!r} is reserved for the system. Choose another name.")
+    _check_scripts(key, name)
     return display_name(name)
 
 
@@ -140,6 +145,21 @@ def _check_length(name: str, *, what: str) -> None:
     if len(display_name(name).encode("utf-8", "surrogatepass")) > NAME_BYTES_MAX:
         raise InvalidName(
             f"{what} of more than {NAME_BYTES_MAX} bytes: {name[:40]!r}... Choose a shorter one."
+        )
+
+
+def _check_scripts(key: str, name: str) -> None:
+    """Refuse what could be taken for another principal's name: mixed scripts, and other letters drawn as Latin ones (UTS #39)."""
+    if key.isascii():
+        return
+    mixed, disguised = mixed_word(key), disguised_letter(key)
+    if mixed is not None:
+        raise InvalidName(
+            f"The name {name!r} mixes scripts that look alike within {mixed!r}. Write each word in one script."
+        )
+    if disguised is not None or looks_latin(key):
+        raise InvalidName(
+            f"The name {name!r} looks like one in Latin letters and is none. Write it in Latin letters, or choose another."
         )
 
 

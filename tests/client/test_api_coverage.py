@@ -161,6 +161,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("GroupService/ListGroupMembers", "group members g"),
     ("GroupService/ListGroups", "group list"),
     ("GroupService/UpdateGroup", "group rename g h"),
+    ("GroupService/UpdateGroup", "group update g --external-id x"),
     ("GroupService/UpdateGroupMembers", "group add g a b"),
     ("GroupService/UpdateGroupMembers", "group remove g a"),
     ("MetastoreService/CreateMetastore", "metastore create eu"),

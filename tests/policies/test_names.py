@@ -104,3 +104,32 @@ def test_application_id_is_a_uuid_in_lower_case() -> None:
     )
     with pytest.raises(InvalidName):
         validate_application_id("robot")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["аdmin", "admіn", "dаta team", "αdmin", "сосо", "оса", "ѕсоре", "Ѕеѕѕіоп", "ɑdmin", "ɡroup", "team ѡa", "ΑΒΕ",
+     "ａｄｍｉｎа", "µusers"],
+)  # fmt: skip
+def test_principals_name_that_looks_like_another_is_refused(name: str) -> None:
+    """Mixed scripts, and whole words of another script that are drawn as Latin ones."""
+    with pytest.raises(InvalidName, match=r"(Latin letters|one script)"):
+        validate_group_name(name)
+    with pytest.raises(InvalidName, match=r"(Latin letters|one script)"):
+        validate_email(f"{name.replace(' ', '.')}@example.com")
+    with pytest.raises(InvalidName, match=r"(Latin letters|one script)"):
+        validate_email(f"ada@{name.replace(' ', '.')}.com")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["admin", "größe", "команда data", "аналитики", "с доступом", "データ 分析 team", "팀 data", "ομάδα", "İstanbul", "ışık",
+     "équipe d’été", "新しいグループ", "ฝ่ายขาย", "data-команда", "ŋgɔ", "team 1", "Ærø"],
+)  # fmt: skip
+def test_honest_names_of_any_script_are_taken(name: str) -> None:
+    assert validate_group_name(name)
+    assert validate_email(f"{name.replace(' ', '.').replace('’', '')}@example.com")
+
+
+def test_control_the_disguised_name_would_have_another_key() -> None:
+    assert name_key("аdmin") != name_key("admin")

@@ -98,39 +98,59 @@ def test_disabled_user_is_refused_at_once_and_every_check_says_no(server: Embedd
     admin.grants.grant("USE CATALOG", "catalog", "bobs", "bob@example.com")
     assert bob.authorization.check("USE CATALOG", "catalog", "bobs")
     admin.users.disable("bob@example.com")
-    with fails("PRINCIPAL_DISABLED", "UNAUTHENTICATED"):
+    with fails("TOKEN_INVALID", "UNAUTHENTICATED"):
         bob.session.get()
     assert not engine.authorization.check("USE CATALOG", "catalog", "bobs", subject="bob@example.com")
     admin.users.enable("bob@example.com")
-    assert bob.authorization.check("USE CATALOG", "catalog", "bobs")
+    with fails("TOKEN_INVALID", "UNAUTHENTICATED"):
+        bob.session.get()
+    again = server.client(server.issue_token("bob@example.com"))
+    assert again.authorization.check("USE CATALOG", "catalog", "bobs")
 
 
-def test_principal_that_owns_something_is_not_deleted(
-    admin: Client, fresh: Fresh, email: Callable[[], str]
+def test_inactive_principal_is_not_answered_whatever_token_it_is_made(server: EmbeddedServer) -> None:
+    admin = server.client()
+    name = admin.service_principals.create("sleeper").name
+    admin.service_principals.disable(name)
+    early = server.client(admin.tokens.create(principal=name).token_value)
+    with fails("PRINCIPAL_DISABLED", "UNAUTHENTICATED"):
+        early.session.get()
+    admin.service_principals.enable(name)
+    assert early.session.get().principal == name
+
+
+def test_deleted_principal_keeps_what_it_owned_under_its_id_and_nobody_has_it(
+    both: EmbeddedServer, fresh: Fresh, email: Callable[[], str]
 ) -> None:
-    owner, group, catalog = email(), fresh("group"), fresh("catalog")
-    admin.users.create(owner)
+    admin, catalog = both.client(), fresh("catalog")
+    owner, group, engine = email(), fresh("group"), admin.service_principals.create("owner").name
+    both.client_as(owner)
     admin.groups.create(group)
-    engine = admin.service_principals.create("owner").name
+    admin.groups.update_members(group, add=[owner])
     admin.catalogs.create(catalog)
-    for name, delete in (
-        (owner, admin.users.delete),
-        (group, admin.groups.delete),
-        (engine, admin.service_principals.delete),
-    ):
+    for name, noun in ((group, admin.groups), (engine, admin.service_principals), (owner, admin.users)):
         admin.catalogs.set_owner(catalog, name)
-        with fails("PRINCIPAL_OWNS_SECURABLES", "FAILED_PRECONDITION", saying="transfer"):
-            delete(name)
-        assert admin.catalogs.get(catalog).owner == name
-        admin.catalogs.set_owner(catalog, "admin@example.com")
-        delete(name)
+        made = noun.get(name)
+        noun.delete(name)
+        assert admin.catalogs.get(catalog).owner == made.id
+        fixes = admin.authorization.explain("MANAGE", "catalog", catalog, subject="admin@example.com")
+        assert fixes.allowed
+        if noun is not admin.service_principals:
+            again = noun.create(name)
+            assert again.id != made.id
+    newcomer = both.client(both.issue_token(owner))
+    with fails("ACCESS_DENIED"):
+        newcomer.catalogs.get(catalog)
+    admin.catalogs.set_owner(catalog, owner)
+    assert admin.catalogs.get(catalog).owner == owner
 
 
-def test_deleted_user_takes_grants_tokens_and_memberships_along(
-    server: EmbeddedServer, fresh: Fresh, email: Callable[[], str]
+def test_deleted_user_takes_tokens_and_memberships_along_and_leaves_grants_for_nobody(
+    both: EmbeddedServer, fresh: Fresh, email: Callable[[], str]
 ) -> None:
-    admin, name, group, catalog = server.client(), email(), fresh("group"), fresh("catalog")
-    gone = server.client_as(name)
+    admin, name, group, catalog = both.client(), email(), fresh("group"), fresh("catalog")
+    gone = both.client_as(name)
+    identity = admin.users.get(name).id
     admin.catalogs.create(catalog)
     admin.grants.grant("BROWSE", "catalog", catalog, name)
     admin.groups.create(group)
@@ -138,13 +158,37 @@ def test_deleted_user_takes_grants_tokens_and_memberships_along(
     admin.users.delete(name)
     with fails("TOKEN_INVALID", "UNAUTHENTICATED"):
         gone.session.get()
-    assert list(admin.grants.list("catalog", catalog)) == []
     assert list(admin.groups.members(group)) == []
+    assert list(admin.grants.list("catalog", catalog)) == []
+    (left,) = admin.grants.list("catalog", catalog, include_deleted_principals=True)
+    assert (left.principal, list(left.privileges), left.deleted) == (identity, ["BROWSE"], True)
     admin.users.create(name)
-    again = server.client(server.issue_token(name))
+    again = both.client(both.issue_token(name))
     assert list(again.session.get().groups) == ["account users"]
     with fails("ACCESS_DENIED"):
         again.catalogs.get(catalog)
+    with fails("PRINCIPAL_UNKNOWN", "INVALID_ARGUMENT"):
+        admin.grants.grant("MANAGE", "catalog", catalog, identity)
+    admin.grants.revoke("BROWSE", "catalog", catalog, identity)
+    assert list(admin.grants.list("catalog", catalog, include_deleted_principals=True)) == []
+    with fails("PRINCIPAL_UNKNOWN", "INVALID_ARGUMENT"):
+        admin.grants.revoke("BROWSE", "catalog", catalog, identity)
+
+
+def test_grants_of_the_deleted_are_shown_to_who_is_shown_everybodys_alone(
+    server: EmbeddedServer, fresh: Fresh
+) -> None:
+    admin, catalog = server.client(), fresh("catalog")
+    reader, gone = fresh("reader"), f"{fresh('gone')}@example.com"
+    admin.catalogs.create(catalog)
+    server.token_of(gone)
+    bystander = server.client_as(reader)
+    for name in (gone, f"{reader}@example.com"):
+        admin.grants.grant("BROWSE", "catalog", catalog, name)
+    admin.users.delete(gone)
+    shown = bystander.grants.list("catalog", catalog, include_deleted_principals=True)
+    assert [row.principal for row in shown] == [f"{reader}@example.com"]
+    assert len(list(admin.grants.list("catalog", catalog, include_deleted_principals=True))) == 2
 
 
 def test_group_cycle_is_refused_at_any_distance(admin: Client, fresh: Fresh) -> None:

@@ -95,7 +95,7 @@ def add_principal(walk: Walk, uow: WriteUnit) -> None:
 
 
 def rename_or_disable_principal(walk: Walk, uow: WriteUnit) -> None:
-    principal = walk.one(uow, Principal, Principal.system.is_(False))
+    principal = walk.one(uow, Principal, Principal.system.is_(False), Principal.deleted_time.is_(None))
     if principal:
         fresh = f"{principal.name}-{uow.revision}"
         principal.active = not principal.active
@@ -103,16 +103,16 @@ def rename_or_disable_principal(walk: Walk, uow: WriteUnit) -> None:
 
 
 def delete_principal(walk: Walk, uow: WriteUnit) -> None:
-    owners = select(Securable.owner_id).where(Securable.owner_id.is_not(None))
-    principal = walk.one(uow, Principal, Principal.system.is_(False), Principal.id.not_in(owners))
+    """What it owned and was granted stays, for nobody."""
+    principal = walk.one(uow, Principal, Principal.system.is_(False), Principal.deleted_time.is_(None))
     if principal is None:
         return
     for entity, column in (
-        (Grant, Grant.principal_id), (Token, Token.principal_id), (GroupMember, GroupMember.member_id), (GroupMember, GroupMember.group_id),
+        (Token, Token.principal_id), (GroupMember, GroupMember.member_id), (GroupMember, GroupMember.group_id),
     ):  # fmt: skip
         for row in uow.session.scalars(select(entity).where(column == principal.id)):
             uow.session.delete(row)
-    uow.session.delete(principal)
+    principal.deleted_time, principal.active, principal.name_key = uow.time, False, principal.id
 
 
 def join_or_leave(walk: Walk, uow: WriteUnit) -> None:

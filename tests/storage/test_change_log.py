@@ -236,14 +236,11 @@ def delete_tree(session: Session, chance: random.Random, name: str, time: Any) -
                 session.delete(held)
 
 
-def delete_principal(session: Session, chance: random.Random, name: str, _time: Any) -> None:
+def delete_principal(session: Session, chance: random.Random, name: str, time: Any) -> None:
     for person in principals.of_kind(session, "USER", limit=5):
-        if securables.owned_by(session, person.id):
-            continue
         for row in (*principals.memberships(session, person.id), *tokens.of_principal(session, person.id)):
             session.delete(row)
-        securables.forget_owner(session, person.id)
-        session.delete(person)
+        person.deleted_time, person.name_key = time, person.id
         return
 
 

@@ -122,6 +122,6 @@ def test_repositories_find_by_every_side(database: Database) -> None:
         assert len(grants.of_securable(session, store.id)) == 3
         assert len(grants.of_securable(session, store.id, principal_id=ann.id)) == 1
         assert grants.find(session, store.id, ann.id, "BROWSE") is not None
-        assert [row.id for row in securables.owned_by(session, ann.id)] == [store.id]
+        assert principals.by_external_id(session, "USER", "00u1") is None
         assert tokens.of_principal(session, ann.id) == []
         assert columns.of_tables(session, ["none"]) == {}

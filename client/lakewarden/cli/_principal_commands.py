@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 Resource = Callable[["Client"], Any]
 
 
+def external_id_option(*, default: str | None) -> Callable[[Any], Any]:
+    """`--external-id`, for what creates or changes a principal."""
+    return click.option(
+        "--external-id", default=default, metavar="ID", help="Its identifier at an identity provider."
+    )
+
+
 def add_get_command(group: Group, resource: Resource, *, columns: Sequence[str], example: str) -> None:
     """Add get and list; `columns` are what the list's table shows."""
 
@@ -30,10 +37,12 @@ def add_get_command(group: Group, resource: Resource, *, columns: Sequence[str],
     @group.command(
         "list", example=f"lakewarden {group.name} list -o json", help=f"List the {group.name}s you may see."
     )
+    @click.option("--external-id", default="", metavar="ID", help="Only the one that bears this identifier.")
     @limit_option
     @pass_invocation
-    def list_all(invocation: Invocation, limit: int | None) -> None:
-        invocation.show_all(resource(invocation.open_client()).list(limit=limit), columns, name="name")
+    def list_all(invocation: Invocation, external_id: str, limit: int | None) -> None:
+        rows = resource(invocation.open_client()).list(external_id=external_id, limit=limit)
+        invocation.show_all(rows, columns, name="name")
 
 
 def add_switch_commands(group: Group, resource: Resource, *, example: str) -> None:
@@ -41,26 +50,31 @@ def add_switch_commands(group: Group, resource: Resource, *, example: str) -> No
 
     @group.command("update", example=f'lakewarden {group.name} update {example} --display-name "Bob O."')
     @click.argument("name")
-    @click.option("--display-name", required=True, help="Name for people.")
+    @click.option("--display-name", help="Name for people.")
+    @external_id_option(default=None)
     @etag_option
     @pass_invocation
-    def update(invocation: Invocation, name: str, display_name: str, etag: str) -> None:
-        """Change the name for people."""
-        changed = resource(invocation.open_client()).update(name, display_name=display_name, etag=etag)
+    def update(
+        invocation: Invocation, name: str, display_name: str | None, external_id: str | None, etag: str
+    ) -> None:
+        """Change the name for people, or the identifier at the identity provider."""
+        changed = resource(invocation.open_client()).update(
+            name, display_name=display_name, external_id=external_id, etag=etag
+        )
         invocation.show(changed, name="name")
 
     @group.command("enable", example=f"lakewarden {group.name} enable {example}")
     @click.argument("name")
     @pass_invocation
     def enable(invocation: Invocation, name: str) -> None:
-        """Let it call again."""
+        """Let it call again, with new tokens: those it had were revoked."""
         invocation.show(resource(invocation.open_client()).enable(name), name="name")
 
     @group.command("disable", example=f"lakewarden {group.name} disable {example}")
     @click.argument("name")
     @pass_invocation
     def disable(invocation: Invocation, name: str) -> None:
-        """Refuse its calls from now on; its grants and tokens stay for later."""
+        """Revoke its tokens and refuse its calls from now on; its grants stay for later."""
         invocation.show(resource(invocation.open_client()).disable(name), name="name")
 
 
@@ -73,7 +87,7 @@ def add_delete_command(group: Group, resource: Resource, *, example: str) -> Non
     @yes_option
     @pass_invocation
     def delete(invocation: Invocation, name: str, etag: str, yes: bool) -> None:
-        """Delete it with its memberships, grants and tokens. It must own nothing."""
-        invocation.confirm(f"Delete {group.name} {name} with its memberships, grants and tokens?", yes=yes)
+        """Delete it with its memberships and tokens. What it owned and was granted stays under its id, for nobody."""
+        invocation.confirm(f"Delete {group.name} {name} with its memberships and tokens?", yes=yes)
         resource(invocation.open_client()).delete(name, etag=etag)
         invocation.note(f"deleted {group.name} {name}")

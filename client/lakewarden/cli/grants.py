@@ -141,13 +141,23 @@ def grants() -> None:
 @type_argument
 @name_argument
 @click.option("--principal", metavar="NAME", help="Only this principal's.")
+@click.option(
+    "--deleted", is_flag=True, help="Also those of deleted principals, by id; `revoke` takes such an id."
+)
 @limit_option
 @pass_invocation
 def list_grants(
-    invocation: Invocation, securable_type: str, full_name: str, principal: str | None, limit: int | None
+    invocation: Invocation,
+    securable_type: str,
+    full_name: str,
+    principal: str | None,
+    deleted: bool,
+    limit: int | None,
 ) -> None:
     """List the grants made on the securable itself: not ownership, and not what it inherits."""
-    held = invocation.open_client().grants.list(securable_type, full_name, principal, limit=limit)
+    held = invocation.open_client().grants.list(
+        securable_type, full_name, principal, include_deleted_principals=deleted, limit=limit
+    )
     show_held(invocation, held)
 
 

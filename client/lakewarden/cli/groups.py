@@ -7,7 +7,7 @@ import click
 from lakewarden.cli._commands import Group
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._parameters import etag_option, limit_option
-from lakewarden.cli._principal_commands import add_delete_command, add_get_command
+from lakewarden.cli._principal_commands import add_delete_command, add_get_command, external_id_option
 
 
 @click.group("group", cls=Group, example="lakewarden group add analysts bob@example.com")
@@ -17,10 +17,23 @@ def group() -> None:
 
 @group.command("create", example="lakewarden group create analysts")
 @click.argument("name")
+@external_id_option(default="")
 @pass_invocation
-def create(invocation: Invocation, name: str) -> None:
+def create(invocation: Invocation, name: str, external_id: str) -> None:
     """Create an empty group (account admins)."""
-    invocation.show(invocation.open_client().groups.create(name), name="name")
+    invocation.show(invocation.open_client().groups.create(name, external_id=external_id), name="name")
+
+
+@group.command("update", example="lakewarden group update analysts --external-id 00g1ab2c")
+@click.argument("name")
+@click.option("--external-id", required=True, metavar="ID", help="Its identifier at an identity provider.")
+@etag_option
+@pass_invocation
+def update(invocation: Invocation, name: str, external_id: str, etag: str) -> None:
+    """Change the identifier it bears at an identity provider; an empty one takes it away."""
+    invocation.show(
+        invocation.open_client().groups.update(name, external_id=external_id, etag=etag), name="name"
+    )
 
 
 @group.command("rename", example="lakewarden group rename analysts data-analysts")
@@ -60,7 +73,7 @@ def remove(invocation: Invocation, name: str, members: tuple[str, ...]) -> None:
 def members(invocation: Invocation, name: str, limit: int | None) -> None:
     """List the direct members."""
     rows = invocation.open_client().groups.members(name, limit=limit)
-    invocation.show_all(rows, ("name", "kind", "display_name"), name="name")
+    invocation.show_all(rows, ("name", "kind", "display_name", "sources"), name="name")
 
 
 add_get_command(group, lambda client: client.groups, columns=("name", "system"), example="analysts")

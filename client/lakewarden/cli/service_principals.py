@@ -6,7 +6,12 @@ import click
 
 from lakewarden.cli._commands import Group
 from lakewarden.cli._invocation import Invocation, pass_invocation
-from lakewarden.cli._principal_commands import add_delete_command, add_get_command, add_switch_commands
+from lakewarden.cli._principal_commands import (
+    add_delete_command,
+    add_get_command,
+    add_switch_commands,
+    external_id_option,
+)
 
 _EXAMPLE = "3f0c9a52-1e0b-4a53-9a39-0d8f7c1e2b44"
 
@@ -18,10 +23,12 @@ def service_principal() -> None:
 
 @service_principal.command("create", example="lakewarden service-principal create spark-prod -o name")
 @click.argument("display_name")
+@external_id_option(default="")
 @pass_invocation
-def create(invocation: Invocation, display_name: str) -> None:
+def create(invocation: Invocation, display_name: str, external_id: str) -> None:
     """Create a service principal (account admins); its name is the application id in the answer."""
-    invocation.show(invocation.open_client().service_principals.create(display_name), name="name")
+    made = invocation.open_client().service_principals.create(display_name, external_id=external_id)
+    invocation.show(made, name="name")
 
 
 add_get_command(

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alakewarden/v1/grants.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"x\n\x13PrivilegeAssignment\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nprivileges\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03\x12.\n\x06grants\x18\x03 \x03(\x0b\x32\x18.lakewarden.v1.HeldGrantB\x04\xe2\x41\x01\x03\"\xd9\x01\n\tHeldGrant\x12\x17\n\tprivilege\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x65xpired\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ngranted_by\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xff\x01\n\x0bGrantChange\x12\x37\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32!.lakewarden.v1.GrantChange.ActionB\x04\xe2\x41\x01\x02\x12\x17\n\tprincipal\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nprivileges\x18\x03 \x03(\tB\x04\xe2\x41\x01\x02\x12\x35\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x14\n\x06reason\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"7\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\t\n\x05GRANT\x10\x01\x12\n\n\x06REVOKE\x10\x02\"\xb4\x01\n\x11ListGrantsRequest\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprincipal\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"r\n\x12ListGrantsResponse\x12=\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\".lakewarden.v1.PrivilegeAssignmentB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x9d\x01\n\x13UpdateGrantsRequest\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x31\n\x07\x63hanges\x18\x03 \x03(\x0b\x32\x1a.lakewarden.v1.GrantChangeB\x04\xe2\x41\x01\x02\"U\n\x14UpdateGrantsResponse\x12=\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\".lakewarden.v1.PrivilegeAssignmentB\x04\xe2\x41\x01\x03\"\x8e\x01\n\x1eListEffectivePrivilegesRequest\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprincipal\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"v\n\x1fListEffectivePrivilegesResponse\x12;\n\nprivileges\x18\x01 \x03(\x0b\x32!.lakewarden.v1.EffectivePrivilegeB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"z\n\x12\x45\x66\x66\x65\x63tivePrivilege\x12\x17\n\tprivilege\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06usable\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x35\n\x07sources\x18\x03 \x03(\x0b\x32\x1e.lakewarden.v1.PrivilegeSourceB\x04\xe2\x41\x01\x03\"\xed\x02\n\x0fPrivilegeSource\x12;\n\x06origin\x18\x01 \x01(\x0e\x32%.lakewarden.v1.PrivilegeSource.OriginB\x04\xe2\x41\x01\x03\x12\x17\n\tprivilege\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12:\n\x0esecurable_type\x18\x03 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x03\x12\x17\n\tfull_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tprincipal\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ngroup_path\x18\x06 \x03(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"E\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\t\n\x05GRANT\x10\x01\x12\r\n\tOWNERSHIP\x10\x02\x12\t\n\x05\x42\x45ING\x10\x03*\xfa\x02\n\rSecurableType\x12\x1e\n\x1aSECURABLE_TYPE_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x41\x43\x43OUNT\x10\x01\x12\r\n\tMETASTORE\x10\x02\x12\r\n\tWORKSPACE\x10\x03\x12\x0b\n\x07\x43\x41TALOG\x10\x04\x12\n\n\x06SCHEMA\x10\x05\x12\t\n\x05TABLE\x10\x06\x12\n\n\x06VOLUME\x10\x17\x12\x14\n\x10REGISTERED_MODEL\x10\x19\x12\x08\n\x04VIEW\x10\x14\x12\x15\n\x11MATERIALIZED_VIEW\x10\x15\x12\x13\n\x0fSTREAMING_TABLE\x10\x16\x12\x0c\n\x08\x46UNCTION\x10\x18\x12\x16\n\x12STORAGE_CREDENTIAL\x10\x1e\x12\x16\n\x12SERVICE_CREDENTIAL\x10\x1f\x12\x15\n\x11\x45XTERNAL_LOCATION\x10 \x12\x0e\n\nCONNECTION\x10!\x12\t\n\x05SHARE\x10\"\x12\r\n\tRECIPIENT\x10#\x12\x0c\n\x08PROVIDER\x10$\x12\x15\n\x11\x45XTERNAL_METADATA\x10%2\xd5\x03\n\x0cGrantService\x12w\n\nListGrants\x12 .lakewarden.v1.ListGrantsRequest\x1a!.lakewarden.v1.ListGrantsResponse\"$\xfa\xd4\x18 \n\x03get\x12\tfull_name*\x0esecurable_type\x12\xb1\x01\n\x17ListEffectivePrivileges\x12-.lakewarden.v1.ListEffectivePrivilegesRequest\x1a..lakewarden.v1.ListEffectivePrivilegesResponse\"7\xfa\xd4\x18\x33\n\teffective\x12\tfull_name\"\tprincipal*\x0esecurable_typeH\x01\x12\x97\x01\n\x0cUpdateGrants\x12\".lakewarden.v1.UpdateGrantsRequest\x1a#.lakewarden.v1.UpdateGrantsResponse\">\xfa\xd4\x18:\n\x05grant\x12\tfull_name*\x0esecurable_type:\x12\x63hanges.privileges@\x01x\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alakewarden/v1/grants.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"\x8f\x01\n\x13PrivilegeAssignment\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nprivileges\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03\x12.\n\x06grants\x18\x03 \x03(\x0b\x32\x18.lakewarden.v1.HeldGrantB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x64\x65leted\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\xd9\x01\n\tHeldGrant\x12\x17\n\tprivilege\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x65xpired\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ngranted_by\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xff\x01\n\x0bGrantChange\x12\x37\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32!.lakewarden.v1.GrantChange.ActionB\x04\xe2\x41\x01\x02\x12\x17\n\tprincipal\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nprivileges\x18\x03 \x03(\tB\x04\xe2\x41\x01\x02\x12\x35\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x14\n\x06reason\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"7\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\t\n\x05GRANT\x10\x01\x12\n\n\x06REVOKE\x10\x02\"\xde\x01\n\x11ListGrantsRequest\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprincipal\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12(\n\x1ainclude_deleted_principals\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\"r\n\x12ListGrantsResponse\x12=\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\".lakewarden.v1.PrivilegeAssignmentB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x9d\x01\n\x13UpdateGrantsRequest\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x31\n\x07\x63hanges\x18\x03 \x03(\x0b\x32\x1a.lakewarden.v1.GrantChangeB\x04\xe2\x41\x01\x02\"U\n\x14UpdateGrantsResponse\x12=\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\".lakewarden.v1.PrivilegeAssignmentB\x04\xe2\x41\x01\x03\"\x8e\x01\n\x1eListEffectivePrivilegesRequest\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprincipal\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"v\n\x1fListEffectivePrivilegesResponse\x12;\n\nprivileges\x18\x01 \x03(\x0b\x32!.lakewarden.v1.EffectivePrivilegeB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"z\n\x12\x45\x66\x66\x65\x63tivePrivilege\x12\x17\n\tprivilege\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06usable\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x35\n\x07sources\x18\x03 \x03(\x0b\x32\x1e.lakewarden.v1.PrivilegeSourceB\x04\xe2\x41\x01\x03\"\xed\x02\n\x0fPrivilegeSource\x12;\n\x06origin\x18\x01 \x01(\x0e\x32%.lakewarden.v1.PrivilegeSource.OriginB\x04\xe2\x41\x01\x03\x12\x17\n\tprivilege\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12:\n\x0esecurable_type\x18\x03 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x03\x12\x17\n\tfull_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tprincipal\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ngroup_path\x18\x06 \x03(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"E\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\t\n\x05GRANT\x10\x01\x12\r\n\tOWNERSHIP\x10\x02\x12\t\n\x05\x42\x45ING\x10\x03*\xfa\x02\n\rSecurableType\x12\x1e\n\x1aSECURABLE_TYPE_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x41\x43\x43OUNT\x10\x01\x12\r\n\tMETASTORE\x10\x02\x12\r\n\tWORKSPACE\x10\x03\x12\x0b\n\x07\x43\x41TALOG\x10\x04\x12\n\n\x06SCHEMA\x10\x05\x12\t\n\x05TABLE\x10\x06\x12\n\n\x06VOLUME\x10\x17\x12\x14\n\x10REGISTERED_MODEL\x10\x19\x12\x08\n\x04VIEW\x10\x14\x12\x15\n\x11MATERIALIZED_VIEW\x10\x15\x12\x13\n\x0fSTREAMING_TABLE\x10\x16\x12\x0c\n\x08\x46UNCTION\x10\x18\x12\x16\n\x12STORAGE_CREDENTIAL\x10\x1e\x12\x16\n\x12SERVICE_CREDENTIAL\x10\x1f\x12\x15\n\x11\x45XTERNAL_LOCATION\x10 \x12\x0e\n\nCONNECTION\x10!\x12\t\n\x05SHARE\x10\"\x12\r\n\tRECIPIENT\x10#\x12\x0c\n\x08PROVIDER\x10$\x12\x15\n\x11\x45XTERNAL_METADATA\x10%2\xd5\x03\n\x0cGrantService\x12w\n\nListGrants\x12 .lakewarden.v1.ListGrantsRequest\x1a!.lakewarden.v1.ListGrantsResponse\"$\xfa\xd4\x18 \n\x03get\x12\tfull_name*\x0esecurable_type\x12\xb1\x01\n\x17ListEffectivePrivileges\x12-.lakewarden.v1.ListEffectivePrivilegesRequest\x1a..lakewarden.v1.ListEffectivePrivilegesResponse\"7\xfa\xd4\x18\x33\n\teffective\x12\tfull_name\"\tprincipal*\x0esecurable_typeH\x01\x12\x97\x01\n\x0cUpdateGrants\x12\".lakewarden.v1.UpdateGrantsRequest\x1a#.lakewarden.v1.UpdateGrantsResponse\">\xfa\xd4\x18:\n\x05grant\x12\tfull_name*\x0esecurable_type:\x12\x63hanges.privileges@\x01x\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRIVILEGEASSIGNMENT'].fields_by_name['privileges']._serialized_options = b'\342A\001\003'
   _globals['_PRIVILEGEASSIGNMENT'].fields_by_name['grants']._loaded_options = None
   _globals['_PRIVILEGEASSIGNMENT'].fields_by_name['grants']._serialized_options = b'\342A\001\003'
+  _globals['_PRIVILEGEASSIGNMENT'].fields_by_name['deleted']._loaded_options = None
+  _globals['_PRIVILEGEASSIGNMENT'].fields_by_name['deleted']._serialized_options = b'\342A\001\003'
   _globals['_HELDGRANT'].fields_by_name['privilege']._loaded_options = None
   _globals['_HELDGRANT'].fields_by_name['privilege']._serialized_options = b'\342A\001\003'
   _globals['_HELDGRANT'].fields_by_name['expire_time']._loaded_options = None
@@ -72,6 +74,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTGRANTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTGRANTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTGRANTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_LISTGRANTSREQUEST'].fields_by_name['include_deleted_principals']._loaded_options = None
+  _globals['_LISTGRANTSREQUEST'].fields_by_name['include_deleted_principals']._serialized_options = b'\342A\001\001'
   _globals['_LISTGRANTSRESPONSE'].fields_by_name['assignments']._loaded_options = None
   _globals['_LISTGRANTSRESPONSE'].fields_by_name['assignments']._serialized_options = b'\342A\001\003'
   _globals['_LISTGRANTSRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
@@ -120,34 +124,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GRANTSERVICE'].methods_by_name['ListEffectivePrivileges']._serialized_options = b'\372\324\0303\n\teffective\022\tfull_name\"\tprincipal*\016securable_typeH\001'
   _globals['_GRANTSERVICE'].methods_by_name['UpdateGrants']._loaded_options = None
   _globals['_GRANTSERVICE'].methods_by_name['UpdateGrants']._serialized_options = b'\372\324\030:\n\005grant\022\tfull_name*\016securable_type:\022changes.privileges@\001x\001'
-  _globals['_SECURABLETYPE']._serialized_start=2042
-  _globals['_SECURABLETYPE']._serialized_end=2420
-  _globals['_PRIVILEGEASSIGNMENT']._serialized_start=138
-  _globals['_PRIVILEGEASSIGNMENT']._serialized_end=258
-  _globals['_HELDGRANT']._serialized_start=261
-  _globals['_HELDGRANT']._serialized_end=478
-  _globals['_GRANTCHANGE']._serialized_start=481
-  _globals['_GRANTCHANGE']._serialized_end=736
-  _globals['_GRANTCHANGE_ACTION']._serialized_start=681
-  _globals['_GRANTCHANGE_ACTION']._serialized_end=736
-  _globals['_LISTGRANTSREQUEST']._serialized_start=739
-  _globals['_LISTGRANTSREQUEST']._serialized_end=919
-  _globals['_LISTGRANTSRESPONSE']._serialized_start=921
-  _globals['_LISTGRANTSRESPONSE']._serialized_end=1035
-  _globals['_UPDATEGRANTSREQUEST']._serialized_start=1038
-  _globals['_UPDATEGRANTSREQUEST']._serialized_end=1195
-  _globals['_UPDATEGRANTSRESPONSE']._serialized_start=1197
-  _globals['_UPDATEGRANTSRESPONSE']._serialized_end=1282
-  _globals['_LISTEFFECTIVEPRIVILEGESREQUEST']._serialized_start=1285
-  _globals['_LISTEFFECTIVEPRIVILEGESREQUEST']._serialized_end=1427
-  _globals['_LISTEFFECTIVEPRIVILEGESRESPONSE']._serialized_start=1429
-  _globals['_LISTEFFECTIVEPRIVILEGESRESPONSE']._serialized_end=1547
-  _globals['_EFFECTIVEPRIVILEGE']._serialized_start=1549
-  _globals['_EFFECTIVEPRIVILEGE']._serialized_end=1671
-  _globals['_PRIVILEGESOURCE']._serialized_start=1674
-  _globals['_PRIVILEGESOURCE']._serialized_end=2039
-  _globals['_PRIVILEGESOURCE_ORIGIN']._serialized_start=1970
-  _globals['_PRIVILEGESOURCE_ORIGIN']._serialized_end=2039
-  _globals['_GRANTSERVICE']._serialized_start=2423
-  _globals['_GRANTSERVICE']._serialized_end=2892
+  _globals['_SECURABLETYPE']._serialized_start=2108
+  _globals['_SECURABLETYPE']._serialized_end=2486
+  _globals['_PRIVILEGEASSIGNMENT']._serialized_start=139
+  _globals['_PRIVILEGEASSIGNMENT']._serialized_end=282
+  _globals['_HELDGRANT']._serialized_start=285
+  _globals['_HELDGRANT']._serialized_end=502
+  _globals['_GRANTCHANGE']._serialized_start=505
+  _globals['_GRANTCHANGE']._serialized_end=760
+  _globals['_GRANTCHANGE_ACTION']._serialized_start=705
+  _globals['_GRANTCHANGE_ACTION']._serialized_end=760
+  _globals['_LISTGRANTSREQUEST']._serialized_start=763
+  _globals['_LISTGRANTSREQUEST']._serialized_end=985
+  _globals['_LISTGRANTSRESPONSE']._serialized_start=987
+  _globals['_LISTGRANTSRESPONSE']._serialized_end=1101
+  _globals['_UPDATEGRANTSREQUEST']._serialized_start=1104
+  _globals['_UPDATEGRANTSREQUEST']._serialized_end=1261
+  _globals['_UPDATEGRANTSRESPONSE']._serialized_start=1263
+  _globals['_UPDATEGRANTSRESPONSE']._serialized_end=1348
+  _globals['_LISTEFFECTIVEPRIVILEGESREQUEST']._serialized_start=1351
+  _globals['_LISTEFFECTIVEPRIVILEGESREQUEST']._serialized_end=1493
+  _globals['_LISTEFFECTIVEPRIVILEGESRESPONSE']._serialized_start=1495
+  _globals['_LISTEFFECTIVEPRIVILEGESRESPONSE']._serialized_end=1613
+  _globals['_EFFECTIVEPRIVILEGE']._serialized_start=1615
+  _globals['_EFFECTIVEPRIVILEGE']._serialized_end=1737
+  _globals['_PRIVILEGESOURCE']._serialized_start=1740
+  _globals['_PRIVILEGESOURCE']._serialized_end=2105
+  _globals['_PRIVILEGESOURCE_ORIGIN']._serialized_start=2036
+  _globals['_PRIVILEGESOURCE_ORIGIN']._serialized_end=2105
+  _globals['_GRANTSERVICE']._serialized_start=2489
+  _globals['_GRANTSERVICE']._serialized_end=2958
 # @@protoc_insertion_point(module_scope)

@@ -124,8 +124,11 @@ class PrivilegeAssignment(message.Message):
     PRINCIPAL_FIELD_NUMBER: builtins.int
     PRIVILEGES_FIELD_NUMBER: builtins.int
     GRANTS_FIELD_NUMBER: builtins.int
+    DELETED_FIELD_NUMBER: builtins.int
     principal: builtins.str
-    """Email, group name or application id."""
+    """Email, group name or application id; of a principal that was deleted its id."""
+    deleted: builtins.bool
+    """The principal was deleted: the grants allow nothing and wait to be revoked."""
     @builtins.property
     def privileges(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """The privileges in force, with underscores, in alphabetic order, e.g. `USE_CATALOG`."""
@@ -140,10 +143,11 @@ class PrivilegeAssignment(message.Message):
         principal: builtins.str = ...,
         privileges: abc.Iterable[builtins.str] | None = ...,
         grants: abc.Iterable[HeldGrant] | None = ...,
+        deleted: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["grants", b"grants", "principal", b"principal", "privileges", b"privileges"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["deleted", b"deleted", "grants", b"grants", "principal", b"principal", "privileges", b"privileges"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -228,7 +232,7 @@ class GrantChange(message.Message):
     action: GrantChange.Action.ValueType
     """Grant or revoke."""
     principal: builtins.str
-    """Email, group name or application id; must exist."""
+    """Email, group name or application id; must exist. To revoke also the id of a principal that was deleted."""
     reason: builtins.str
     """Why they are made, for people. At most 1,000 bytes."""
     @builtins.property
@@ -265,6 +269,7 @@ class ListGrantsRequest(message.Message):
     PRINCIPAL_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    INCLUDE_DELETED_PRINCIPALS_FIELD_NUMBER: builtins.int
     securable_type: SecurableType.ValueType
     """Kind of the securable."""
     full_name: builtins.str
@@ -275,6 +280,8 @@ class ListGrantsRequest(message.Message):
     """At most this many principals; 0 means 100, and more than 1,000 means 1,000."""
     page_token: builtins.str
     """`next_page_token` of the page before; empty for the first."""
+    include_deleted_principals: builtins.bool
+    """Also the grants of principals that were deleted, which allow nothing. Only to who is shown everybody's."""
     def __init__(
         self,
         *,
@@ -283,10 +290,11 @@ class ListGrantsRequest(message.Message):
         principal: builtins.str = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        include_deleted_principals: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["full_name", b"full_name", "page_size", b"page_size", "page_token", b"page_token", "principal", b"principal", "securable_type", b"securable_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["full_name", b"full_name", "include_deleted_principals", b"include_deleted_principals", "page_size", b"page_size", "page_token", b"page_token", "principal", b"principal", "securable_type", b"securable_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

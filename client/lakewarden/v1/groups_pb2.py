@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alakewarden/v1/groups.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"?\n\x12\x43reateGroupRequest\x12)\n\x05group\x18\x01 \x01(\x0b\x32\x14.lakewarden.v1.GroupB\x04\xe2\x41\x01\x02\"%\n\x0fGetGroupRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"F\n\x11ListGroupsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"_\n\x12ListGroupsResponse\x12*\n\x06groups\x18\x01 \x03(\x0b\x32\x14.lakewarden.v1.GroupB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x8a\x01\n\x12UpdateGroupRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12)\n\x05group\x18\x02 \x01(\x0b\x32\x14.lakewarden.v1.GroupB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\"<\n\x12\x44\x65leteGroupRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\xf9\x01\n\x05Group\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06system\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\"v\n\x12PrincipalReference\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.lakewarden.v1.PrincipalKindB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"X\n\x19UpdateGroupMembersRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\x03\x61\x64\x64\x18\x02 \x03(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06remove\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\"H\n\x1aUpdateGroupMembersResponse\x12\x13\n\x05\x61\x64\x64\x65\x64\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07removed\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\"`\n\x17ListGroupMembersRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"s\n\x18ListGroupMembersResponse\x12\x38\n\x07members\x18\x01 \x03(\x0b\x32!.lakewarden.v1.PrincipalReferenceB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03*[\n\rPrincipalKind\x12\x1e\n\x1aPRINCIPAL_KIND_UNSPECIFIED\x10\x00\x12\x08\n\x04USER\x10\x01\x12\t\n\x05GROUP\x10\x02\x12\x15\n\x11SERVICE_PRINCIPAL\x10\x03\x32\x88\x06\n\x0cGroupService\x12\\\n\x0b\x43reateGroup\x12!.lakewarden.v1.CreateGroupRequest\x1a\x14.lakewarden.v1.Group\"\x14\xfa\xd4\x18\x10\n\x0cgroup.create@\x01\x12W\n\x08GetGroup\x12\x1e.lakewarden.v1.GetGroupRequest\x1a\x14.lakewarden.v1.Group\"\x15\xfa\xd4\x18\x11\n\tgroup.get\x12\x04name\x12\x63\n\nListGroups\x12 .lakewarden.v1.ListGroupsRequest\x1a!.lakewarden.v1.ListGroupsResponse\"\x10\xfa\xd4\x18\x0c\n\ngroup.list\x12o\n\x0bUpdateGroup\x12!.lakewarden.v1.UpdateGroupRequest\x1a\x14.lakewarden.v1.Group\"\'\xfa\xd4\x18#\n\x0cgroup.update\x12\x04name2\x0bupdate_mask@\x01\x12\x64\n\x0b\x44\x65leteGroup\x12!.lakewarden.v1.DeleteGroupRequest\x1a\x16.google.protobuf.Empty\"\x1a\xfa\xd4\x18\x16\n\x0cgroup.delete\x12\x04name@\x01\x12\x88\x01\n\x12UpdateGroupMembers\x12(.lakewarden.v1.UpdateGroupMembersRequest\x1a).lakewarden.v1.UpdateGroupMembersResponse\"\x1d\xfa\xd4\x18\x19\n\rgroup.members\x12\x04name@\x01x\x01\x12z\n\x10ListGroupMembers\x12&.lakewarden.v1.ListGroupMembersRequest\x1a\'.lakewarden.v1.ListGroupMembersResponse\"\x15\xfa\xd4\x18\x11\n\tgroup.get\x12\x04nameb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alakewarden/v1/groups.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"?\n\x12\x43reateGroupRequest\x12)\n\x05group\x18\x01 \x01(\x0b\x32\x14.lakewarden.v1.GroupB\x04\xe2\x41\x01\x02\"%\n\x0fGetGroupRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"a\n\x11ListGroupsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65xternal_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"_\n\x12ListGroupsResponse\x12*\n\x06groups\x18\x01 \x03(\x0b\x32\x14.lakewarden.v1.GroupB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x8a\x01\n\x12UpdateGroupRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12)\n\x05group\x18\x02 \x01(\x0b\x32\x14.lakewarden.v1.GroupB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\"<\n\x12\x44\x65leteGroupRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x94\x02\n\x05Group\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06system\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x65xternal_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\"\xae\x01\n\x12PrincipalReference\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.lakewarden.v1.PrincipalKindB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x36\n\x07sources\x18\x04 \x03(\x0e\x32\x1f.lakewarden.v1.MembershipSourceB\x04\xe2\x41\x01\x03\"\x8f\x01\n\x19UpdateGroupMembersRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\x03\x61\x64\x64\x18\x02 \x03(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06remove\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x06source\x18\x04 \x01(\x0e\x32\x1f.lakewarden.v1.MembershipSourceB\x04\xe2\x41\x01\x01\"H\n\x1aUpdateGroupMembersResponse\x12\x13\n\x05\x61\x64\x64\x65\x64\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07removed\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\"`\n\x17ListGroupMembersRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"s\n\x18ListGroupMembersResponse\x12\x38\n\x07members\x18\x01 \x03(\x0b\x32!.lakewarden.v1.PrincipalReferenceB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03*[\n\rPrincipalKind\x12\x1e\n\x1aPRINCIPAL_KIND_UNSPECIFIED\x10\x00\x12\x08\n\x04USER\x10\x01\x12\t\n\x05GROUP\x10\x02\x12\x15\n\x11SERVICE_PRINCIPAL\x10\x03*S\n\x10MembershipSource\x12!\n\x1dMEMBERSHIP_SOURCE_UNSPECIFIED\x10\x00\x12\t\n\x05\x41\x44MIN\x10\x01\x12\x08\n\x04SCIM\x10\x02\x12\x07\n\x03IDP\x10\x03\x32\x88\x06\n\x0cGroupService\x12\\\n\x0b\x43reateGroup\x12!.lakewarden.v1.CreateGroupRequest\x1a\x14.lakewarden.v1.Group\"\x14\xfa\xd4\x18\x10\n\x0cgroup.create@\x01\x12W\n\x08GetGroup\x12\x1e.lakewarden.v1.GetGroupRequest\x1a\x14.lakewarden.v1.Group\"\x15\xfa\xd4\x18\x11\n\tgroup.get\x12\x04name\x12\x63\n\nListGroups\x12 .lakewarden.v1.ListGroupsRequest\x1a!.lakewarden.v1.ListGroupsResponse\"\x10\xfa\xd4\x18\x0c\n\ngroup.list\x12o\n\x0bUpdateGroup\x12!.lakewarden.v1.UpdateGroupRequest\x1a\x14.lakewarden.v1.Group\"\'\xfa\xd4\x18#\n\x0cgroup.update\x12\x04name2\x0bupdate_mask@\x01\x12\x64\n\x0b\x44\x65leteGroup\x12!.lakewarden.v1.DeleteGroupRequest\x1a\x16.google.protobuf.Empty\"\x1a\xfa\xd4\x18\x16\n\x0cgroup.delete\x12\x04name@\x01\x12\x88\x01\n\x12UpdateGroupMembers\x12(.lakewarden.v1.UpdateGroupMembersRequest\x1a).lakewarden.v1.UpdateGroupMembersResponse\"\x1d\xfa\xd4\x18\x19\n\rgroup.members\x12\x04name@\x01x\x01\x12z\n\x10ListGroupMembers\x12&.lakewarden.v1.ListGroupMembersRequest\x1a\'.lakewarden.v1.ListGroupMembersResponse\"\x15\xfa\xd4\x18\x11\n\tgroup.get\x12\x04nameb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +44,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTGROUPSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTGROUPSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTGROUPSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_LISTGROUPSREQUEST'].fields_by_name['external_id']._loaded_options = None
+  _globals['_LISTGROUPSREQUEST'].fields_by_name['external_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTGROUPSRESPONSE'].fields_by_name['groups']._loaded_options = None
   _globals['_LISTGROUPSRESPONSE'].fields_by_name['groups']._serialized_options = b'\342A\001\003'
   _globals['_LISTGROUPSRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
@@ -64,6 +66,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GROUP'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_GROUP'].fields_by_name['system']._loaded_options = None
   _globals['_GROUP'].fields_by_name['system']._serialized_options = b'\342A\001\003'
+  _globals['_GROUP'].fields_by_name['external_id']._loaded_options = None
+  _globals['_GROUP'].fields_by_name['external_id']._serialized_options = b'\342A\001\001'
   _globals['_GROUP'].fields_by_name['etag']._loaded_options = None
   _globals['_GROUP'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
   _globals['_GROUP'].fields_by_name['create_time']._loaded_options = None
@@ -80,12 +84,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRINCIPALREFERENCE'].fields_by_name['kind']._serialized_options = b'\342A\001\003'
   _globals['_PRINCIPALREFERENCE'].fields_by_name['display_name']._loaded_options = None
   _globals['_PRINCIPALREFERENCE'].fields_by_name['display_name']._serialized_options = b'\342A\001\003'
+  _globals['_PRINCIPALREFERENCE'].fields_by_name['sources']._loaded_options = None
+  _globals['_PRINCIPALREFERENCE'].fields_by_name['sources']._serialized_options = b'\342A\001\003'
   _globals['_UPDATEGROUPMEMBERSREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_UPDATEGROUPMEMBERSREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_UPDATEGROUPMEMBERSREQUEST'].fields_by_name['add']._loaded_options = None
   _globals['_UPDATEGROUPMEMBERSREQUEST'].fields_by_name['add']._serialized_options = b'\342A\001\001'
   _globals['_UPDATEGROUPMEMBERSREQUEST'].fields_by_name['remove']._loaded_options = None
   _globals['_UPDATEGROUPMEMBERSREQUEST'].fields_by_name['remove']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATEGROUPMEMBERSREQUEST'].fields_by_name['source']._loaded_options = None
+  _globals['_UPDATEGROUPMEMBERSREQUEST'].fields_by_name['source']._serialized_options = b'\342A\001\001'
   _globals['_UPDATEGROUPMEMBERSRESPONSE'].fields_by_name['added']._loaded_options = None
   _globals['_UPDATEGROUPMEMBERSRESPONSE'].fields_by_name['added']._serialized_options = b'\342A\001\003'
   _globals['_UPDATEGROUPMEMBERSRESPONSE'].fields_by_name['removed']._loaded_options = None
@@ -114,32 +122,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GROUPSERVICE'].methods_by_name['UpdateGroupMembers']._serialized_options = b'\372\324\030\031\n\rgroup.members\022\004name@\001x\001'
   _globals['_GROUPSERVICE'].methods_by_name['ListGroupMembers']._loaded_options = None
   _globals['_GROUPSERVICE'].methods_by_name['ListGroupMembers']._serialized_options = b'\372\324\030\021\n\tgroup.get\022\004name'
-  _globals['_PRINCIPALKIND']._serialized_start=1428
-  _globals['_PRINCIPALKIND']._serialized_end=1519
+  _globals['_PRINCIPALKIND']._serialized_start=1595
+  _globals['_PRINCIPALKIND']._serialized_end=1686
+  _globals['_MEMBERSHIPSOURCE']._serialized_start=1688
+  _globals['_MEMBERSHIPSOURCE']._serialized_end=1771
   _globals['_CREATEGROUPREQUEST']._serialized_start=201
   _globals['_CREATEGROUPREQUEST']._serialized_end=264
   _globals['_GETGROUPREQUEST']._serialized_start=266
   _globals['_GETGROUPREQUEST']._serialized_end=303
   _globals['_LISTGROUPSREQUEST']._serialized_start=305
-  _globals['_LISTGROUPSREQUEST']._serialized_end=375
-  _globals['_LISTGROUPSRESPONSE']._serialized_start=377
-  _globals['_LISTGROUPSRESPONSE']._serialized_end=472
-  _globals['_UPDATEGROUPREQUEST']._serialized_start=475
-  _globals['_UPDATEGROUPREQUEST']._serialized_end=613
-  _globals['_DELETEGROUPREQUEST']._serialized_start=615
-  _globals['_DELETEGROUPREQUEST']._serialized_end=675
-  _globals['_GROUP']._serialized_start=678
-  _globals['_GROUP']._serialized_end=927
-  _globals['_PRINCIPALREFERENCE']._serialized_start=929
-  _globals['_PRINCIPALREFERENCE']._serialized_end=1047
-  _globals['_UPDATEGROUPMEMBERSREQUEST']._serialized_start=1049
-  _globals['_UPDATEGROUPMEMBERSREQUEST']._serialized_end=1137
-  _globals['_UPDATEGROUPMEMBERSRESPONSE']._serialized_start=1139
-  _globals['_UPDATEGROUPMEMBERSRESPONSE']._serialized_end=1211
-  _globals['_LISTGROUPMEMBERSREQUEST']._serialized_start=1213
-  _globals['_LISTGROUPMEMBERSREQUEST']._serialized_end=1309
-  _globals['_LISTGROUPMEMBERSRESPONSE']._serialized_start=1311
-  _globals['_LISTGROUPMEMBERSRESPONSE']._serialized_end=1426
-  _globals['_GROUPSERVICE']._serialized_start=1522
-  _globals['_GROUPSERVICE']._serialized_end=2298
+  _globals['_LISTGROUPSREQUEST']._serialized_end=402
+  _globals['_LISTGROUPSRESPONSE']._serialized_start=404
+  _globals['_LISTGROUPSRESPONSE']._serialized_end=499
+  _globals['_UPDATEGROUPREQUEST']._serialized_start=502
+  _globals['_UPDATEGROUPREQUEST']._serialized_end=640
+  _globals['_DELETEGROUPREQUEST']._serialized_start=642
+  _globals['_DELETEGROUPREQUEST']._serialized_end=702
+  _globals['_GROUP']._serialized_start=705
+  _globals['_GROUP']._serialized_end=981
+  _globals['_PRINCIPALREFERENCE']._serialized_start=984
+  _globals['_PRINCIPALREFERENCE']._serialized_end=1158
+  _globals['_UPDATEGROUPMEMBERSREQUEST']._serialized_start=1161
+  _globals['_UPDATEGROUPMEMBERSREQUEST']._serialized_end=1304
+  _globals['_UPDATEGROUPMEMBERSRESPONSE']._serialized_start=1306
+  _globals['_UPDATEGROUPMEMBERSRESPONSE']._serialized_end=1378
+  _globals['_LISTGROUPMEMBERSREQUEST']._serialized_start=1380
+  _globals['_LISTGROUPMEMBERSREQUEST']._serialized_end=1476
+  _globals['_LISTGROUPMEMBERSRESPONSE']._serialized_start=1478
+  _globals['_LISTGROUPMEMBERSRESPONSE']._serialized_end=1593
+  _globals['_GROUPSERVICE']._serialized_start=1774
+  _globals['_GROUPSERVICE']._serialized_end=2550
 # @@protoc_insertion_point(module_scope)

@@ -48,6 +48,33 @@ GROUP: PrincipalKind.ValueType  # 2
 SERVICE_PRINCIPAL: PrincipalKind.ValueType  # 3
 """A program or an engine."""
 
+class _MembershipSource:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MembershipSourceEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_MembershipSource.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    MEMBERSHIP_SOURCE_UNSPECIFIED: _MembershipSource.ValueType  # 0
+    """Not said: ADMIN."""
+    ADMIN: _MembershipSource.ValueType  # 1
+    """Made by somebody who may edit the group."""
+    SCIM: _MembershipSource.ValueType  # 2
+    """Provisioned over SCIM."""
+    IDP: _MembershipSource.ValueType  # 3
+    """Claimed by an identity provider when the member logged in."""
+
+class MembershipSource(_MembershipSource, metaclass=_MembershipSourceEnumTypeWrapper):
+    """Where a membership comes from."""
+
+MEMBERSHIP_SOURCE_UNSPECIFIED: MembershipSource.ValueType  # 0
+"""Not said: ADMIN."""
+ADMIN: MembershipSource.ValueType  # 1
+"""Made by somebody who may edit the group."""
+SCIM: MembershipSource.ValueType  # 2
+"""Provisioned over SCIM."""
+IDP: MembershipSource.ValueType  # 3
+"""Claimed by an identity provider when the member logged in."""
+
 @typing.final
 class CreateGroupRequest(message.Message):
     """Request of CreateGroup."""
@@ -98,19 +125,23 @@ class ListGroupsRequest(message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    EXTERNAL_ID_FIELD_NUMBER: builtins.int
     page_size: builtins.int
     """At most this many; 0 means 100, and more than 1,000 means 1,000."""
     page_token: builtins.str
     """`next_page_token` of the page before; empty for the first."""
+    external_id: builtins.str
+    """Only the one that bears this identifier at an identity provider."""
     def __init__(
         self,
         *,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        external_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["external_id", b"external_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -157,7 +188,7 @@ class UpdateGroupRequest(message.Message):
 
     @builtins.property
     def update_mask(self) -> field_mask_pb2.FieldMask:
-        """Which fields change: `name`."""
+        """Which fields change: `name`, `external_id`."""
 
     def __init__(
         self,
@@ -205,6 +236,7 @@ class Group(message.Message):
     ID_FIELD_NUMBER: builtins.int
     NAME_FIELD_NUMBER: builtins.int
     SYSTEM_FIELD_NUMBER: builtins.int
+    EXTERNAL_ID_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     CREATED_BY_FIELD_NUMBER: builtins.int
@@ -216,6 +248,8 @@ class Group(message.Message):
     """Unique among all principals. At most 255 bytes, no `@`."""
     system: builtins.bool
     """Made by the server (`account users`): it cannot be changed, and its members are implied."""
+    external_id: builtins.str
+    """Its identifier at the identity provider that keeps it. Unique among live groups. At most 255 bytes."""
     etag: builtins.str
     """Changes with every change; send it back with an update or delete to refuse a lost update."""
     created_by: builtins.str
@@ -236,6 +270,7 @@ class Group(message.Message):
         id: builtins.str = ...,
         name: builtins.str = ...,
         system: builtins.bool = ...,
+        external_id: builtins.str = ...,
         etag: builtins.str = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
         created_by: builtins.str = ...,
@@ -244,7 +279,7 @@ class Group(message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "created_by", b"created_by", "etag", b"etag", "id", b"id", "name", b"name", "system", b"system", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "created_by", b"created_by", "etag", b"etag", "external_id", b"external_id", "id", b"id", "name", b"name", "system", b"system", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -257,22 +292,28 @@ class PrincipalReference(message.Message):
     NAME_FIELD_NUMBER: builtins.int
     KIND_FIELD_NUMBER: builtins.int
     DISPLAY_NAME_FIELD_NUMBER: builtins.int
+    SOURCES_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Email, group name or application id."""
     kind: PrincipalKind.ValueType
     """What it is."""
     display_name: builtins.str
     """Name for people, where it has one."""
+    @builtins.property
+    def sources(self) -> containers.RepeatedScalarFieldContainer[MembershipSource.ValueType]:
+        """Where the membership comes from, at least one, in the order of their numbers."""
+
     def __init__(
         self,
         *,
         name: builtins.str = ...,
         kind: PrincipalKind.ValueType = ...,
         display_name: builtins.str = ...,
+        sources: abc.Iterable[MembershipSource.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["display_name", b"display_name", "kind", b"kind", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["display_name", b"display_name", "kind", b"kind", "name", b"name", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -285,8 +326,11 @@ class UpdateGroupMembersRequest(message.Message):
     NAME_FIELD_NUMBER: builtins.int
     ADD_FIELD_NUMBER: builtins.int
     REMOVE_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Name of the group."""
+    source: MembershipSource.ValueType
+    """On whose behalf; ADMIN when not said."""
     @builtins.property
     def add(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Principals to add, by name. At most 1,000."""
@@ -301,10 +345,11 @@ class UpdateGroupMembersRequest(message.Message):
         name: builtins.str = ...,
         add: abc.Iterable[builtins.str] | None = ...,
         remove: abc.Iterable[builtins.str] | None = ...,
+        source: MembershipSource.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["add", b"add", "name", b"name", "remove", b"remove"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["add", b"add", "name", b"name", "remove", b"remove", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

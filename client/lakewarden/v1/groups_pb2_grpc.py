@@ -79,7 +79,7 @@ class GroupServiceServicer(object):
 
     def CreateGroup(self, request, context):
         """Creates a group. Account admins only.
-        Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+        Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,7 +101,7 @@ class GroupServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateGroup(self, request, context):
-        """Changes the fields named in the update mask: `name`.
+        """Changes the fields named in the update mask: `name`, `external_id`.
         Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -109,7 +109,8 @@ class GroupServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteGroup(self, request, context):
-        """Deletes a group. It must own nothing; its memberships, grants and tokens go with it, in the same transaction.
+        """Deletes a group. Its memberships and roles end in the same transaction. What it owned and what it was granted stays, under its id and for
+        nobody. Fails with FAILED_PRECONDITION (LAST_ADMIN).
         Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -117,7 +118,8 @@ class GroupServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateGroupMembers(self, request, context):
-        """Adds and removes members. Adding a present or removing an absent member changes nothing.
+        """Adds and removes members. Adding a present or removing an absent member changes nothing. Each source keeps its own part of the members:
+        what SCIM or an identity provider removes stays while another source has it; what an admin removes is gone.
         Fails with FAILED_PRECONDITION (GROUP_CYCLE, GROUP_TOO_DEEP, SYSTEM_OBJECT), INVALID_ARGUMENT (PRINCIPAL_UNKNOWN).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

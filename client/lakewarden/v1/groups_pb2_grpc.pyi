@@ -36,7 +36,7 @@ class GroupServiceStub:
     def __new__(cls, channel: aio.Channel) -> GroupServiceAsyncStub: ...
     CreateGroup: grpc.UnaryUnaryMultiCallable[groups_pb2.CreateGroupRequest, groups_pb2.Group]
     """Creates a group. Account admins only.
-    Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+    Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
     """
     GetGroup: grpc.UnaryUnaryMultiCallable[groups_pb2.GetGroupRequest, groups_pb2.Group]
     """Returns one group. Fails with PERMISSION_DENIED, or NOT_FOUND for a caller to whom the list would show it."""
@@ -45,15 +45,17 @@ class GroupServiceStub:
     Fails with INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
     """
     UpdateGroup: grpc.UnaryUnaryMultiCallable[groups_pb2.UpdateGroupRequest, groups_pb2.Group]
-    """Changes the fields named in the update mask: `name`.
+    """Changes the fields named in the update mask: `name`, `external_id`.
     Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
     """
     DeleteGroup: grpc.UnaryUnaryMultiCallable[groups_pb2.DeleteGroupRequest, empty_pb2.Empty]
-    """Deletes a group. It must own nothing; its memberships, grants and tokens go with it, in the same transaction.
+    """Deletes a group. Its memberships and roles end in the same transaction. What it owned and what it was granted stays, under its id and for
+    nobody. Fails with FAILED_PRECONDITION (LAST_ADMIN).
     Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
     """
     UpdateGroupMembers: grpc.UnaryUnaryMultiCallable[groups_pb2.UpdateGroupMembersRequest, groups_pb2.UpdateGroupMembersResponse]
-    """Adds and removes members. Adding a present or removing an absent member changes nothing.
+    """Adds and removes members. Adding a present or removing an absent member changes nothing. Each source keeps its own part of the members:
+    what SCIM or an identity provider removes stays while another source has it; what an admin removes is gone.
     Fails with FAILED_PRECONDITION (GROUP_CYCLE, GROUP_TOO_DEEP, SYSTEM_OBJECT), INVALID_ARGUMENT (PRINCIPAL_UNKNOWN).
     """
     ListGroupMembers: grpc.UnaryUnaryMultiCallable[groups_pb2.ListGroupMembersRequest, groups_pb2.ListGroupMembersResponse]
@@ -66,7 +68,7 @@ class GroupServiceAsyncStub(GroupServiceStub):
     def __init__(self, channel: aio.Channel) -> None: ...
     CreateGroup: aio.UnaryUnaryMultiCallable[groups_pb2.CreateGroupRequest, groups_pb2.Group]  # type: ignore[assignment]
     """Creates a group. Account admins only.
-    Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+    Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
     """
     GetGroup: aio.UnaryUnaryMultiCallable[groups_pb2.GetGroupRequest, groups_pb2.Group]  # type: ignore[assignment]
     """Returns one group. Fails with PERMISSION_DENIED, or NOT_FOUND for a caller to whom the list would show it."""
@@ -75,15 +77,17 @@ class GroupServiceAsyncStub(GroupServiceStub):
     Fails with INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
     """
     UpdateGroup: aio.UnaryUnaryMultiCallable[groups_pb2.UpdateGroupRequest, groups_pb2.Group]  # type: ignore[assignment]
-    """Changes the fields named in the update mask: `name`.
+    """Changes the fields named in the update mask: `name`, `external_id`.
     Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
     """
     DeleteGroup: aio.UnaryUnaryMultiCallable[groups_pb2.DeleteGroupRequest, empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a group. It must own nothing; its memberships, grants and tokens go with it, in the same transaction.
+    """Deletes a group. Its memberships and roles end in the same transaction. What it owned and what it was granted stays, under its id and for
+    nobody. Fails with FAILED_PRECONDITION (LAST_ADMIN).
     Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
     """
     UpdateGroupMembers: aio.UnaryUnaryMultiCallable[groups_pb2.UpdateGroupMembersRequest, groups_pb2.UpdateGroupMembersResponse]  # type: ignore[assignment]
-    """Adds and removes members. Adding a present or removing an absent member changes nothing.
+    """Adds and removes members. Adding a present or removing an absent member changes nothing. Each source keeps its own part of the members:
+    what SCIM or an identity provider removes stays while another source has it; what an admin removes is gone.
     Fails with FAILED_PRECONDITION (GROUP_CYCLE, GROUP_TOO_DEEP, SYSTEM_OBJECT), INVALID_ARGUMENT (PRINCIPAL_UNKNOWN).
     """
     ListGroupMembers: aio.UnaryUnaryMultiCallable[groups_pb2.ListGroupMembersRequest, groups_pb2.ListGroupMembersResponse]  # type: ignore[assignment]
@@ -99,7 +103,7 @@ class GroupServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[groups_pb2.Group, abc.Awaitable[groups_pb2.Group]]:
         """Creates a group. Account admins only.
-        Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+        Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
         """
 
     @abc_1.abstractmethod
@@ -126,7 +130,7 @@ class GroupServiceServicer(metaclass=abc_1.ABCMeta):
         request: groups_pb2.UpdateGroupRequest,
         context: _ServicerContext,
     ) -> typing.Union[groups_pb2.Group, abc.Awaitable[groups_pb2.Group]]:
-        """Changes the fields named in the update mask: `name`.
+        """Changes the fields named in the update mask: `name`, `external_id`.
         Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
         """
 
@@ -136,7 +140,8 @@ class GroupServiceServicer(metaclass=abc_1.ABCMeta):
         request: groups_pb2.DeleteGroupRequest,
         context: _ServicerContext,
     ) -> typing.Union[empty_pb2.Empty, abc.Awaitable[empty_pb2.Empty]]:
-        """Deletes a group. It must own nothing; its memberships, grants and tokens go with it, in the same transaction.
+        """Deletes a group. Its memberships and roles end in the same transaction. What it owned and what it was granted stays, under its id and for
+        nobody. Fails with FAILED_PRECONDITION (LAST_ADMIN).
         Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
         """
 
@@ -146,7 +151,8 @@ class GroupServiceServicer(metaclass=abc_1.ABCMeta):
         request: groups_pb2.UpdateGroupMembersRequest,
         context: _ServicerContext,
     ) -> typing.Union[groups_pb2.UpdateGroupMembersResponse, abc.Awaitable[groups_pb2.UpdateGroupMembersResponse]]:
-        """Adds and removes members. Adding a present or removing an absent member changes nothing.
+        """Adds and removes members. Adding a present or removing an absent member changes nothing. Each source keeps its own part of the members:
+        what SCIM or an identity provider removes stays while another source has it; what an admin removes is gone.
         Fails with FAILED_PRECONDITION (GROUP_CYCLE, GROUP_TOO_DEEP, SYSTEM_OBJECT), INVALID_ARGUMENT (PRINCIPAL_UNKNOWN).
         """
 

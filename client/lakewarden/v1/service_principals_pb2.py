@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&lakewarden/v1/service_principals.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"a\n\x1d\x43reateServicePrincipalRequest\x12@\n\x11service_principal\x18\x01 \x01(\x0b\x32\x1f.lakewarden.v1.ServicePrincipalB\x04\xe2\x41\x01\x02\"0\n\x1aGetServicePrincipalRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"Q\n\x1cListServicePrincipalsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x81\x01\n\x1dListServicePrincipalsResponse\x12\x41\n\x12service_principals\x18\x01 \x03(\x0b\x32\x1f.lakewarden.v1.ServicePrincipalB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x98\x01\n\x1dUpdateServicePrincipalRequest\x12@\n\x11service_principal\x18\x01 \x01(\x0b\x32\x1f.lakewarden.v1.ServicePrincipalB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\"G\n\x1d\x44\x65leteServicePrincipalRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\xa0\x02\n\x10ServicePrincipal\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x61\x63tive\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x32\xfb\x05\n\x17ServicePrincipalService\x12\x89\x01\n\x16\x43reateServicePrincipal\x12,.lakewarden.v1.CreateServicePrincipalRequest\x1a\x1f.lakewarden.v1.ServicePrincipal\" \xfa\xd4\x18\x1c\n\x18service_principal.create@\x01\x12\x84\x01\n\x13GetServicePrincipal\x12).lakewarden.v1.GetServicePrincipalRequest\x1a\x1f.lakewarden.v1.ServicePrincipal\"!\xfa\xd4\x18\x1d\n\x15service_principal.get\x12\x04name\x12\x90\x01\n\x15ListServicePrincipals\x12+.lakewarden.v1.ListServicePrincipalsRequest\x1a,.lakewarden.v1.ListServicePrincipalsResponse\"\x1c\xfa\xd4\x18\x18\n\x16service_principal.list\x12\xb0\x01\n\x16UpdateServicePrincipal\x12,.lakewarden.v1.UpdateServicePrincipalRequest\x1a\x1f.lakewarden.v1.ServicePrincipal\"G\xfa\xd4\x18\x43\n\x18service_principal.update\x12\x16service_principal.name2\x0bupdate_mask@\x01x\x01\x12\x86\x01\n\x16\x44\x65leteServicePrincipal\x12,.lakewarden.v1.DeleteServicePrincipalRequest\x1a\x16.google.protobuf.Empty\"&\xfa\xd4\x18\"\n\x18service_principal.delete\x12\x04name@\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&lakewarden/v1/service_principals.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"a\n\x1d\x43reateServicePrincipalRequest\x12@\n\x11service_principal\x18\x01 \x01(\x0b\x32\x1f.lakewarden.v1.ServicePrincipalB\x04\xe2\x41\x01\x02\"0\n\x1aGetServicePrincipalRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"l\n\x1cListServicePrincipalsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65xternal_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x81\x01\n\x1dListServicePrincipalsResponse\x12\x41\n\x12service_principals\x18\x01 \x03(\x0b\x32\x1f.lakewarden.v1.ServicePrincipalB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x98\x01\n\x1dUpdateServicePrincipalRequest\x12@\n\x11service_principal\x18\x01 \x01(\x0b\x32\x1f.lakewarden.v1.ServicePrincipalB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\"G\n\x1d\x44\x65leteServicePrincipalRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\xbb\x02\n\x10ServicePrincipal\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x61\x63tive\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65xternal_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x32\xfb\x05\n\x17ServicePrincipalService\x12\x89\x01\n\x16\x43reateServicePrincipal\x12,.lakewarden.v1.CreateServicePrincipalRequest\x1a\x1f.lakewarden.v1.ServicePrincipal\" \xfa\xd4\x18\x1c\n\x18service_principal.create@\x01\x12\x84\x01\n\x13GetServicePrincipal\x12).lakewarden.v1.GetServicePrincipalRequest\x1a\x1f.lakewarden.v1.ServicePrincipal\"!\xfa\xd4\x18\x1d\n\x15service_principal.get\x12\x04name\x12\x90\x01\n\x15ListServicePrincipals\x12+.lakewarden.v1.ListServicePrincipalsRequest\x1a,.lakewarden.v1.ListServicePrincipalsResponse\"\x1c\xfa\xd4\x18\x18\n\x16service_principal.list\x12\xb0\x01\n\x16UpdateServicePrincipal\x12,.lakewarden.v1.UpdateServicePrincipalRequest\x1a\x1f.lakewarden.v1.ServicePrincipal\"G\xfa\xd4\x18\x43\n\x18service_principal.update\x12\x16service_principal.name2\x0bupdate_mask@\x01x\x01\x12\x86\x01\n\x16\x44\x65leteServicePrincipal\x12,.lakewarden.v1.DeleteServicePrincipalRequest\x1a\x16.google.protobuf.Empty\"&\xfa\xd4\x18\"\n\x18service_principal.delete\x12\x04name@\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +44,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSERVICEPRINCIPALSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTSERVICEPRINCIPALSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTSERVICEPRINCIPALSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_LISTSERVICEPRINCIPALSREQUEST'].fields_by_name['external_id']._loaded_options = None
+  _globals['_LISTSERVICEPRINCIPALSREQUEST'].fields_by_name['external_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTSERVICEPRINCIPALSRESPONSE'].fields_by_name['service_principals']._loaded_options = None
   _globals['_LISTSERVICEPRINCIPALSRESPONSE'].fields_by_name['service_principals']._serialized_options = b'\342A\001\003'
   _globals['_LISTSERVICEPRINCIPALSRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
@@ -64,6 +66,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERVICEPRINCIPAL'].fields_by_name['display_name']._serialized_options = b'\342A\001\001'
   _globals['_SERVICEPRINCIPAL'].fields_by_name['active']._loaded_options = None
   _globals['_SERVICEPRINCIPAL'].fields_by_name['active']._serialized_options = b'\342A\001\001'
+  _globals['_SERVICEPRINCIPAL'].fields_by_name['external_id']._loaded_options = None
+  _globals['_SERVICEPRINCIPAL'].fields_by_name['external_id']._serialized_options = b'\342A\001\001'
   _globals['_SERVICEPRINCIPAL'].fields_by_name['etag']._loaded_options = None
   _globals['_SERVICEPRINCIPAL'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
   _globals['_SERVICEPRINCIPAL'].fields_by_name['create_time']._loaded_options = None
@@ -89,15 +93,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVICEPRINCIPALREQUEST']._serialized_start=312
   _globals['_GETSERVICEPRINCIPALREQUEST']._serialized_end=360
   _globals['_LISTSERVICEPRINCIPALSREQUEST']._serialized_start=362
-  _globals['_LISTSERVICEPRINCIPALSREQUEST']._serialized_end=443
-  _globals['_LISTSERVICEPRINCIPALSRESPONSE']._serialized_start=446
-  _globals['_LISTSERVICEPRINCIPALSRESPONSE']._serialized_end=575
-  _globals['_UPDATESERVICEPRINCIPALREQUEST']._serialized_start=578
-  _globals['_UPDATESERVICEPRINCIPALREQUEST']._serialized_end=730
-  _globals['_DELETESERVICEPRINCIPALREQUEST']._serialized_start=732
-  _globals['_DELETESERVICEPRINCIPALREQUEST']._serialized_end=803
-  _globals['_SERVICEPRINCIPAL']._serialized_start=806
-  _globals['_SERVICEPRINCIPAL']._serialized_end=1094
-  _globals['_SERVICEPRINCIPALSERVICE']._serialized_start=1097
-  _globals['_SERVICEPRINCIPALSERVICE']._serialized_end=1860
+  _globals['_LISTSERVICEPRINCIPALSREQUEST']._serialized_end=470
+  _globals['_LISTSERVICEPRINCIPALSRESPONSE']._serialized_start=473
+  _globals['_LISTSERVICEPRINCIPALSRESPONSE']._serialized_end=602
+  _globals['_UPDATESERVICEPRINCIPALREQUEST']._serialized_start=605
+  _globals['_UPDATESERVICEPRINCIPALREQUEST']._serialized_end=757
+  _globals['_DELETESERVICEPRINCIPALREQUEST']._serialized_start=759
+  _globals['_DELETESERVICEPRINCIPALREQUEST']._serialized_end=830
+  _globals['_SERVICEPRINCIPAL']._serialized_start=833
+  _globals['_SERVICEPRINCIPAL']._serialized_end=1148
+  _globals['_SERVICEPRINCIPALSERVICE']._serialized_start=1151
+  _globals['_SERVICEPRINCIPALSERVICE']._serialized_end=1914
 # @@protoc_insertion_point(module_scope)

@@ -70,19 +70,23 @@ class ListServicePrincipalsRequest(message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    EXTERNAL_ID_FIELD_NUMBER: builtins.int
     page_size: builtins.int
     """At most this many; 0 means 100, and more than 1,000 means 1,000."""
     page_token: builtins.str
     """`next_page_token` of the page before; empty for the first."""
+    external_id: builtins.str
+    """Only the one that bears this identifier at an identity provider."""
     def __init__(
         self,
         *,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        external_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["external_id", b"external_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -126,7 +130,7 @@ class UpdateServicePrincipalRequest(message.Message):
 
     @builtins.property
     def update_mask(self) -> field_mask_pb2.FieldMask:
-        """Which fields change: `display_name`, `active`."""
+        """Which fields change: `display_name`, `active`, `external_id`."""
 
     def __init__(
         self,
@@ -174,6 +178,7 @@ class ServicePrincipal(message.Message):
     NAME_FIELD_NUMBER: builtins.int
     DISPLAY_NAME_FIELD_NUMBER: builtins.int
     ACTIVE_FIELD_NUMBER: builtins.int
+    EXTERNAL_ID_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     CREATED_BY_FIELD_NUMBER: builtins.int
@@ -186,7 +191,11 @@ class ServicePrincipal(message.Message):
     display_name: builtins.str
     """Name for people. At most 255 bytes."""
     active: builtins.bool
-    """An inactive service principal cannot call, and every check about it says no. New ones are active."""
+    """An inactive service principal cannot call, and every check about it says no. To deactivate revokes its tokens for good: who is activated again makes new ones.
+    New ones are active.
+    """
+    external_id: builtins.str
+    """Its identifier at the identity provider that keeps it. Unique among the live ones of a kind. At most 255 bytes."""
     etag: builtins.str
     """Changes with every change; send it back with an update or delete to refuse a lost update."""
     created_by: builtins.str
@@ -208,6 +217,7 @@ class ServicePrincipal(message.Message):
         name: builtins.str = ...,
         display_name: builtins.str = ...,
         active: builtins.bool = ...,
+        external_id: builtins.str = ...,
         etag: builtins.str = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
         created_by: builtins.str = ...,
@@ -216,6 +226,6 @@ class ServicePrincipal(message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["active", b"active", "create_time", b"create_time", "created_by", b"created_by", "display_name", b"display_name", "etag", b"etag", "id", b"id", "name", b"name", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["active", b"active", "create_time", b"create_time", "created_by", b"created_by", "display_name", b"display_name", "etag", b"etag", "external_id", b"external_id", "id", b"id", "name", b"name", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -36,7 +36,7 @@ class ServicePrincipalServiceStub:
     def __new__(cls, channel: aio.Channel) -> ServicePrincipalServiceAsyncStub: ...
     CreateServicePrincipal: grpc.UnaryUnaryMultiCallable[service_principals_pb2.CreateServicePrincipalRequest, service_principals_pb2.ServicePrincipal]
     """Creates a service principal. Account admins only. The server makes its application id.
-    Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+    Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
     """
     GetServicePrincipal: grpc.UnaryUnaryMultiCallable[service_principals_pb2.GetServicePrincipalRequest, service_principals_pb2.ServicePrincipal]
     """Returns one service principal. Fails with PERMISSION_DENIED, or NOT_FOUND for a caller to whom the list would show it."""
@@ -45,11 +45,12 @@ class ServicePrincipalServiceStub:
     Fails with INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
     """
     UpdateServicePrincipal: grpc.UnaryUnaryMultiCallable[service_principals_pb2.UpdateServicePrincipalRequest, service_principals_pb2.ServicePrincipal]
-    """Changes the fields named in the update mask: `display_name`, `active`.
+    """Changes the fields named in the update mask: `display_name`, `active`, `external_id`.
     Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
     """
     DeleteServicePrincipal: grpc.UnaryUnaryMultiCallable[service_principals_pb2.DeleteServicePrincipalRequest, empty_pb2.Empty]
-    """Deletes a service principal. It must own nothing; its memberships, grants and tokens go with it, in the same transaction.
+    """Deletes a service principal. Its tokens, memberships and roles end in the same transaction. What it owned and what it was granted stays, under its id
+    and for nobody: a new service principal of that name is another principal. Fails with FAILED_PRECONDITION (LAST_ADMIN).
     Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
     """
 
@@ -60,7 +61,7 @@ class ServicePrincipalServiceAsyncStub(ServicePrincipalServiceStub):
     def __init__(self, channel: aio.Channel) -> None: ...
     CreateServicePrincipal: aio.UnaryUnaryMultiCallable[service_principals_pb2.CreateServicePrincipalRequest, service_principals_pb2.ServicePrincipal]  # type: ignore[assignment]
     """Creates a service principal. Account admins only. The server makes its application id.
-    Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+    Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
     """
     GetServicePrincipal: aio.UnaryUnaryMultiCallable[service_principals_pb2.GetServicePrincipalRequest, service_principals_pb2.ServicePrincipal]  # type: ignore[assignment]
     """Returns one service principal. Fails with PERMISSION_DENIED, or NOT_FOUND for a caller to whom the list would show it."""
@@ -69,11 +70,12 @@ class ServicePrincipalServiceAsyncStub(ServicePrincipalServiceStub):
     Fails with INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
     """
     UpdateServicePrincipal: aio.UnaryUnaryMultiCallable[service_principals_pb2.UpdateServicePrincipalRequest, service_principals_pb2.ServicePrincipal]  # type: ignore[assignment]
-    """Changes the fields named in the update mask: `display_name`, `active`.
+    """Changes the fields named in the update mask: `display_name`, `active`, `external_id`.
     Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
     """
     DeleteServicePrincipal: aio.UnaryUnaryMultiCallable[service_principals_pb2.DeleteServicePrincipalRequest, empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a service principal. It must own nothing; its memberships, grants and tokens go with it, in the same transaction.
+    """Deletes a service principal. Its tokens, memberships and roles end in the same transaction. What it owned and what it was granted stays, under its id
+    and for nobody: a new service principal of that name is another principal. Fails with FAILED_PRECONDITION (LAST_ADMIN).
     Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
     """
 
@@ -87,7 +89,7 @@ class ServicePrincipalServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[service_principals_pb2.ServicePrincipal, abc.Awaitable[service_principals_pb2.ServicePrincipal]]:
         """Creates a service principal. Account admins only. The server makes its application id.
-        Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+        Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
         """
 
     @abc_1.abstractmethod
@@ -114,7 +116,7 @@ class ServicePrincipalServiceServicer(metaclass=abc_1.ABCMeta):
         request: service_principals_pb2.UpdateServicePrincipalRequest,
         context: _ServicerContext,
     ) -> typing.Union[service_principals_pb2.ServicePrincipal, abc.Awaitable[service_principals_pb2.ServicePrincipal]]:
-        """Changes the fields named in the update mask: `display_name`, `active`.
+        """Changes the fields named in the update mask: `display_name`, `active`, `external_id`.
         Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
         """
 
@@ -124,7 +126,8 @@ class ServicePrincipalServiceServicer(metaclass=abc_1.ABCMeta):
         request: service_principals_pb2.DeleteServicePrincipalRequest,
         context: _ServicerContext,
     ) -> typing.Union[empty_pb2.Empty, abc.Awaitable[empty_pb2.Empty]]:
-        """Deletes a service principal. It must own nothing; its memberships, grants and tokens go with it, in the same transaction.
+        """Deletes a service principal. Its tokens, memberships and roles end in the same transaction. What it owned and what it was granted stays, under its id
+        and for nobody: a new service principal of that name is another principal. Fails with FAILED_PRECONDITION (LAST_ADMIN).
         Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
         """
 

@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19lakewarden/v1/users.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"<\n\x11\x43reateUserRequest\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x13.lakewarden.v1.UserB\x04\xe2\x41\x01\x02\"$\n\x0eGetUserRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"E\n\x10ListUsersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\\\n\x11ListUsersResponse\x12(\n\x05users\x18\x01 \x03(\x0b\x32\x13.lakewarden.v1.UserB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"s\n\x11UpdateUserRequest\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x13.lakewarden.v1.UserB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\";\n\x11\x44\x65leteUserRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x94\x02\n\x04User\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x61\x63tive\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x32\xf4\x03\n\x0bUserService\x12X\n\nCreateUser\x12 .lakewarden.v1.CreateUserRequest\x1a\x13.lakewarden.v1.User\"\x13\xfa\xd4\x18\x0f\n\x0buser.create@\x01\x12S\n\x07GetUser\x12\x1d.lakewarden.v1.GetUserRequest\x1a\x13.lakewarden.v1.User\"\x14\xfa\xd4\x18\x10\n\x08user.get\x12\x04name\x12_\n\tListUsers\x12\x1f.lakewarden.v1.ListUsersRequest\x1a .lakewarden.v1.ListUsersResponse\"\x0f\xfa\xd4\x18\x0b\n\tuser.list\x12r\n\nUpdateUser\x12 .lakewarden.v1.UpdateUserRequest\x1a\x13.lakewarden.v1.User\"-\xfa\xd4\x18)\n\x0buser.update\x12\tuser.name2\x0bupdate_mask@\x01x\x01\x12\x61\n\nDeleteUser\x12 .lakewarden.v1.DeleteUserRequest\x1a\x16.google.protobuf.Empty\"\x19\xfa\xd4\x18\x15\n\x0buser.delete\x12\x04name@\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19lakewarden/v1/users.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"<\n\x11\x43reateUserRequest\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x13.lakewarden.v1.UserB\x04\xe2\x41\x01\x02\"$\n\x0eGetUserRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"`\n\x10ListUsersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65xternal_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\\\n\x11ListUsersResponse\x12(\n\x05users\x18\x01 \x03(\x0b\x32\x13.lakewarden.v1.UserB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"s\n\x11UpdateUserRequest\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x13.lakewarden.v1.UserB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\";\n\x11\x44\x65leteUserRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\xaf\x02\n\x04User\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x61\x63tive\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65xternal_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x32\xf4\x03\n\x0bUserService\x12X\n\nCreateUser\x12 .lakewarden.v1.CreateUserRequest\x1a\x13.lakewarden.v1.User\"\x13\xfa\xd4\x18\x0f\n\x0buser.create@\x01\x12S\n\x07GetUser\x12\x1d.lakewarden.v1.GetUserRequest\x1a\x13.lakewarden.v1.User\"\x14\xfa\xd4\x18\x10\n\x08user.get\x12\x04name\x12_\n\tListUsers\x12\x1f.lakewarden.v1.ListUsersRequest\x1a .lakewarden.v1.ListUsersResponse\"\x0f\xfa\xd4\x18\x0b\n\tuser.list\x12r\n\nUpdateUser\x12 .lakewarden.v1.UpdateUserRequest\x1a\x13.lakewarden.v1.User\"-\xfa\xd4\x18)\n\x0buser.update\x12\tuser.name2\x0bupdate_mask@\x01x\x01\x12\x61\n\nDeleteUser\x12 .lakewarden.v1.DeleteUserRequest\x1a\x16.google.protobuf.Empty\"\x19\xfa\xd4\x18\x15\n\x0buser.delete\x12\x04name@\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +44,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTUSERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['external_id']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['external_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTUSERSRESPONSE'].fields_by_name['users']._loaded_options = None
   _globals['_LISTUSERSRESPONSE'].fields_by_name['users']._serialized_options = b'\342A\001\003'
   _globals['_LISTUSERSRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
@@ -64,6 +66,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USER'].fields_by_name['display_name']._serialized_options = b'\342A\001\001'
   _globals['_USER'].fields_by_name['active']._loaded_options = None
   _globals['_USER'].fields_by_name['active']._serialized_options = b'\342A\001\001'
+  _globals['_USER'].fields_by_name['external_id']._loaded_options = None
+  _globals['_USER'].fields_by_name['external_id']._serialized_options = b'\342A\001\001'
   _globals['_USER'].fields_by_name['etag']._loaded_options = None
   _globals['_USER'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
   _globals['_USER'].fields_by_name['create_time']._loaded_options = None
@@ -89,15 +93,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETUSERREQUEST']._serialized_start=262
   _globals['_GETUSERREQUEST']._serialized_end=298
   _globals['_LISTUSERSREQUEST']._serialized_start=300
-  _globals['_LISTUSERSREQUEST']._serialized_end=369
-  _globals['_LISTUSERSRESPONSE']._serialized_start=371
-  _globals['_LISTUSERSRESPONSE']._serialized_end=463
-  _globals['_UPDATEUSERREQUEST']._serialized_start=465
-  _globals['_UPDATEUSERREQUEST']._serialized_end=580
-  _globals['_DELETEUSERREQUEST']._serialized_start=582
-  _globals['_DELETEUSERREQUEST']._serialized_end=641
-  _globals['_USER']._serialized_start=644
-  _globals['_USER']._serialized_end=920
-  _globals['_USERSERVICE']._serialized_start=923
-  _globals['_USERSERVICE']._serialized_end=1423
+  _globals['_LISTUSERSREQUEST']._serialized_end=396
+  _globals['_LISTUSERSRESPONSE']._serialized_start=398
+  _globals['_LISTUSERSRESPONSE']._serialized_end=490
+  _globals['_UPDATEUSERREQUEST']._serialized_start=492
+  _globals['_UPDATEUSERREQUEST']._serialized_end=607
+  _globals['_DELETEUSERREQUEST']._serialized_start=609
+  _globals['_DELETEUSERREQUEST']._serialized_end=668
+  _globals['_USER']._serialized_start=671
+  _globals['_USER']._serialized_end=974
+  _globals['_USERSERVICE']._serialized_start=977
+  _globals['_USERSERVICE']._serialized_end=1477
 # @@protoc_insertion_point(module_scope)

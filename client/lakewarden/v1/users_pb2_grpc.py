@@ -69,7 +69,7 @@ class UserServiceServicer(object):
 
     def CreateUser(self, request, context):
         """Creates a user. Account admins only.
-        Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+        Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,7 +91,7 @@ class UserServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateUser(self, request, context):
-        """Changes the fields named in the update mask: `display_name`, `active`.
+        """Changes the fields named in the update mask: `display_name`, `active`, `external_id`.
         Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -99,7 +99,8 @@ class UserServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteUser(self, request, context):
-        """Deletes a user. It must own nothing; its memberships, grants and tokens go with it, in the same transaction.
+        """Deletes a user. Its tokens, memberships and roles end in the same transaction. What it owned and what it was granted stays, under its id
+        and for nobody: a new user of that name is another principal. Fails with FAILED_PRECONDITION (LAST_ADMIN).
         Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -36,7 +36,7 @@ class UserServiceStub:
     def __new__(cls, channel: aio.Channel) -> UserServiceAsyncStub: ...
     CreateUser: grpc.UnaryUnaryMultiCallable[users_pb2.CreateUserRequest, users_pb2.User]
     """Creates a user. Account admins only.
-    Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+    Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
     """
     GetUser: grpc.UnaryUnaryMultiCallable[users_pb2.GetUserRequest, users_pb2.User]
     """Returns one user. Fails with PERMISSION_DENIED, or NOT_FOUND for a caller to whom the list would show it."""
@@ -45,11 +45,12 @@ class UserServiceStub:
     Fails with INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
     """
     UpdateUser: grpc.UnaryUnaryMultiCallable[users_pb2.UpdateUserRequest, users_pb2.User]
-    """Changes the fields named in the update mask: `display_name`, `active`.
+    """Changes the fields named in the update mask: `display_name`, `active`, `external_id`.
     Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
     """
     DeleteUser: grpc.UnaryUnaryMultiCallable[users_pb2.DeleteUserRequest, empty_pb2.Empty]
-    """Deletes a user. It must own nothing; its memberships, grants and tokens go with it, in the same transaction.
+    """Deletes a user. Its tokens, memberships and roles end in the same transaction. What it owned and what it was granted stays, under its id
+    and for nobody: a new user of that name is another principal. Fails with FAILED_PRECONDITION (LAST_ADMIN).
     Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
     """
 
@@ -60,7 +61,7 @@ class UserServiceAsyncStub(UserServiceStub):
     def __init__(self, channel: aio.Channel) -> None: ...
     CreateUser: aio.UnaryUnaryMultiCallable[users_pb2.CreateUserRequest, users_pb2.User]  # type: ignore[assignment]
     """Creates a user. Account admins only.
-    Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+    Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
     """
     GetUser: aio.UnaryUnaryMultiCallable[users_pb2.GetUserRequest, users_pb2.User]  # type: ignore[assignment]
     """Returns one user. Fails with PERMISSION_DENIED, or NOT_FOUND for a caller to whom the list would show it."""
@@ -69,11 +70,12 @@ class UserServiceAsyncStub(UserServiceStub):
     Fails with INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
     """
     UpdateUser: aio.UnaryUnaryMultiCallable[users_pb2.UpdateUserRequest, users_pb2.User]  # type: ignore[assignment]
-    """Changes the fields named in the update mask: `display_name`, `active`.
+    """Changes the fields named in the update mask: `display_name`, `active`, `external_id`.
     Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
     """
     DeleteUser: aio.UnaryUnaryMultiCallable[users_pb2.DeleteUserRequest, empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a user. It must own nothing; its memberships, grants and tokens go with it, in the same transaction.
+    """Deletes a user. Its tokens, memberships and roles end in the same transaction. What it owned and what it was granted stays, under its id
+    and for nobody: a new user of that name is another principal. Fails with FAILED_PRECONDITION (LAST_ADMIN).
     Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
     """
 
@@ -87,7 +89,7 @@ class UserServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[users_pb2.User, abc.Awaitable[users_pb2.User]]:
         """Creates a user. Account admins only.
-        Fails with ALREADY_EXISTS (NAME_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+        Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
         """
 
     @abc_1.abstractmethod
@@ -114,7 +116,7 @@ class UserServiceServicer(metaclass=abc_1.ABCMeta):
         request: users_pb2.UpdateUserRequest,
         context: _ServicerContext,
     ) -> typing.Union[users_pb2.User, abc.Awaitable[users_pb2.User]]:
-        """Changes the fields named in the update mask: `display_name`, `active`.
+        """Changes the fields named in the update mask: `display_name`, `active`, `external_id`.
         Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
         """
 
@@ -124,7 +126,8 @@ class UserServiceServicer(metaclass=abc_1.ABCMeta):
         request: users_pb2.DeleteUserRequest,
         context: _ServicerContext,
     ) -> typing.Union[empty_pb2.Empty, abc.Awaitable[empty_pb2.Empty]]:
-        """Deletes a user. It must own nothing; its memberships, grants and tokens go with it, in the same transaction.
+        """Deletes a user. Its tokens, memberships and roles end in the same transaction. What it owned and what it was granted stays, under its id
+        and for nobody: a new user of that name is another principal. Fails with FAILED_PRECONDITION (LAST_ADMIN).
         Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
         """
 

@@ -100,8 +100,8 @@ class WorkspaceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteWorkspace(self, request, context):
-        """Deletes a workspace. Its assignments, its groups and the bindings to it go with it; its catalog stays, so what its admins group
-        owns has to be transferred first. Fails with ABORTED (ETAG_MISMATCH), FAILED_PRECONDITION (PRINCIPAL_OWNS_SECURABLES), PERMISSION_DENIED.
+        """Deletes a workspace. Its assignments, its groups, the tokens limited to it and the bindings to it go with it. Its catalog stays, under the id of
+        its admins group, which is nobody then: the metastore admin hands it on. Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

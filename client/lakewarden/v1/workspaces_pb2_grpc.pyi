@@ -50,8 +50,8 @@ class WorkspaceServiceStub:
     Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
     """
     DeleteWorkspace: grpc.UnaryUnaryMultiCallable[workspaces_pb2.DeleteWorkspaceRequest, empty_pb2.Empty]
-    """Deletes a workspace. Its assignments, its groups and the bindings to it go with it; its catalog stays, so what its admins group
-    owns has to be transferred first. Fails with ABORTED (ETAG_MISMATCH), FAILED_PRECONDITION (PRINCIPAL_OWNS_SECURABLES), PERMISSION_DENIED.
+    """Deletes a workspace. Its assignments, its groups, the tokens limited to it and the bindings to it go with it. Its catalog stays, under the id of
+    its admins group, which is nobody then: the metastore admin hands it on. Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
     """
 
 @typing.type_check_only
@@ -75,8 +75,8 @@ class WorkspaceServiceAsyncStub(WorkspaceServiceStub):
     Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
     """
     DeleteWorkspace: aio.UnaryUnaryMultiCallable[workspaces_pb2.DeleteWorkspaceRequest, empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a workspace. Its assignments, its groups and the bindings to it go with it; its catalog stays, so what its admins group
-    owns has to be transferred first. Fails with ABORTED (ETAG_MISMATCH), FAILED_PRECONDITION (PRINCIPAL_OWNS_SECURABLES), PERMISSION_DENIED.
+    """Deletes a workspace. Its assignments, its groups, the tokens limited to it and the bindings to it go with it. Its catalog stays, under the id of
+    its admins group, which is nobody then: the metastore admin hands it on. Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
     """
 
 class WorkspaceServiceServicer(metaclass=abc_1.ABCMeta):
@@ -127,8 +127,8 @@ class WorkspaceServiceServicer(metaclass=abc_1.ABCMeta):
         request: workspaces_pb2.DeleteWorkspaceRequest,
         context: _ServicerContext,
     ) -> typing.Union[empty_pb2.Empty, abc.Awaitable[empty_pb2.Empty]]:
-        """Deletes a workspace. Its assignments, its groups and the bindings to it go with it; its catalog stays, so what its admins group
-        owns has to be transferred first. Fails with ABORTED (ETAG_MISMATCH), FAILED_PRECONDITION (PRINCIPAL_OWNS_SECURABLES), PERMISSION_DENIED.
+        """Deletes a workspace. Its assignments, its groups, the tokens limited to it and the bindings to it go with it. Its catalog stays, under the id of
+        its admins group, which is nobody then: the metastore admin hands it on. Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
         """
 
 def add_WorkspaceServiceServicer_to_server(servicer: WorkspaceServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

@@ -7,11 +7,11 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from lakewarden_server.entities.base import DEFERRED, Base, ChangeLogged
+from lakewarden_server.entities.base import DEFERRED, Base, ChangeLogged, JsonObject
 
 
 class GroupMember(ChangeLogged, Base):
-    """One edge group -> member."""
+    """One edge group -> member; `sources` are the names of `MembershipSource` it comes from, at least one, in their order."""
 
     __tablename__ = "group_members"
     __table_args__ = (CheckConstraint("group_id <> member_id", name="not_itself"),)
@@ -22,6 +22,7 @@ class GroupMember(ChangeLogged, Base):
     )
     create_time: Mapped[datetime]
     created_by: Mapped[str]
+    sources: Mapped[list[str]] = mapped_column(JsonObject, default=lambda: ["ADMIN"])
 
     def change_kind(self) -> str:
         """Always `GROUP_MEMBER`."""

@@ -36,11 +36,21 @@ class GrantService:
         """Lists direct grants: all for who may grant on the securable, else the caller's own and its groups'."""
         shown = _shown(request.principal, call)
         rows = grants.of_securable(call.uow.session, call.self_id)
-        assignments = _assignments(call, (row for row in rows if shown is None or row.principal_id in shown))
+        living = call.snapshot.principals
+        deleted_too = request.include_deleted_principals and shown is None
+        assignments = _assignments(
+            call,
+            (
+                row
+                for row in rows
+                if (deleted_too or row.principal_id in living)
+                and (shown is None or row.principal_id in shown)
+            ),
+        )
         page, token = call.pager.page(
             assignments,
             lambda assignment: assignment.principal,
-            list_name=f"grants/{call.self_id}/{request.principal}",
+            list_name=f"grants/{call.self_id}/{request.principal}/{deleted_too}",
             page_size=request.page_size,
             page_token=request.page_token,
         )
@@ -76,7 +86,7 @@ class GrantService:
         held = {(row.principal_id, row.privilege): row for row in grants.of_securable(session, call.self_id)}
         named: dict[str, None] = {}
         for change in request.changes:
-            principal = principal_id(call, change.principal, field="principal")
+            principal = _grantee(call, change, held)
             named[principal] = None
             terms = _terms(change, call)
             for privilege in privileges_of(change, call, call.self_id):
@@ -92,6 +102,16 @@ class GrantService:
         return pb.UpdateGrantsResponse(
             assignments=_assignments(call, (row for row in rows if row.principal_id in named))
         )
+
+
+def _grantee(call: Call, change: pb.GrantChange, held: dict[tuple[str, str], Grant]) -> str:
+    """Id of the principal of a change; of one that was deleted only what it still holds here can be revoked (semantics 3.1)."""
+    deleted = change.principal not in call.snapshot.principals and any(
+        holder == change.principal for holder, _ in held
+    )
+    if deleted and change.action == pb.GrantChange.REVOKE:
+        return change.principal
+    return principal_id(call, change.principal, field="principal")
 
 
 def _apply(
@@ -201,6 +221,7 @@ def _assignments(call: Call, rows: Iterable[Grant]) -> list[pb.PrivilegeAssignme
             principal=name,
             privileges=sorted(row.privilege for row in held[name] if not _is_expired(row, call)),
             grants=[_held(row, call) for row in sorted(held[name], key=lambda row: row.privilege)],
+            deleted=held[name][0].principal_id not in call.snapshot.principals,
         )
         for name in sorted(held)
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -14,11 +14,13 @@ from lakewarden_server.core.errors import AlreadyExists, FailedPrecondition, Rea
 from lakewarden_server.entities import GroupMember, Principal
 from lakewarden_server.services import principals, validation
 from lakewarden_server.services.call import Call
-from lakewarden_server.services.securables import principal_id
+from lakewarden_server.services.securables import Setter, principal_id
 from lakewarden_server.storage.repositories import principals as principal_rows
 
 GROUP_DEPTH_MAX = 10
 """Groups on the longest chain of memberships (semantics 5.1)."""
+SOURCES = ("ADMIN", "SCIM", "IDP")
+"""Where a membership can come from, in the order in which they are stored and shown."""
 
 
 class GroupService:
@@ -27,7 +29,8 @@ class GroupService:
     def create_group(self, request: pb.CreateGroupRequest, call: Call) -> pb.Group:
         """Creates an empty group."""
         name = validation.named(validate_group_name, request.group.name)
-        return to_message(principals.create(call, kind="GROUP", name=name), call)
+        group = principals.create(call, kind="GROUP", name=name, external_id=request.group.external_id)
+        return to_message(group, call)
 
     def get_group(self, request: pb.GetGroupRequest, call: Call) -> pb.Group:
         """Returns one group."""
@@ -41,13 +44,11 @@ class GroupService:
         )
 
     def update_group(self, request: pb.UpdateGroupRequest, call: Call) -> pb.Group:
-        """Renames a group; memberships and grants stay."""
-        return to_message(
-            principals.update(call, request.group, request.update_mask.paths, {"name": _set_name}), call
-        )
+        """Changes what the mask names; memberships and grants stay."""
+        return to_message(principals.update(call, request.group, request.update_mask.paths, _SETTERS), call)
 
     def delete_group(self, request: pb.DeleteGroupRequest, call: Call) -> Empty:
-        """Deletes a group that owns nothing."""
+        """Deletes a group; what it owned and was granted stays under its id."""
         return principals.delete(call, request.etag)
 
     def update_group_members(
@@ -58,28 +59,25 @@ class GroupService:
         validation.repeated(request.remove, "remove")
         group = call.row(Principal, call.self_id)
         principals.refuse_system(group)
-        present = set(call.snapshot.members_of(group.id))
-        joining = {principal_id(call, name, field="add") for name in request.add} - present
-        leaving = {principal_id(call, name, field="remove") for name in request.remove} & present
+        source = _source(request)
+        adding = {principal_id(call, name, field="add") for name in request.add}
+        removing = {principal_id(call, name, field="remove") for name in request.remove}
+        present = principal_rows.members_among(call.uow.session, group.id, sorted(adding | removing))
+        joining = adding - present.keys()
         _check_nesting(call, group.id, joining)
-        for member in sorted(joining):
-            call.uow.session.add(
-                GroupMember(
-                    group_id=group.id, member_id=member, create_time=call.now, created_by=call.caller.id
-                )
-            )
-        for member in leaving:
-            call.uow.session.delete(principal_rows.membership(call.uow.session, group.id, member))
+        for member in sorted(adding):
+            _add_source(call, group.id, member, present.get(member), source)
+        leaving = [member for member in sorted(removing) if _take_source(call, present.get(member), source)]
         call.uow.session.flush()
         if leaving:
             principals.assert_admin_remains(call)
-        call.detail.update(add=list(request.add), remove=list(request.remove))
+        call.detail.update(add=list(request.add), remove=list(request.remove), source=source)
         return pb.UpdateGroupMembersResponse(added=len(joining), removed=len(leaving))
 
     def list_group_members(
         self, request: pb.ListGroupMembersRequest, call: Call
     ) -> pb.ListGroupMembersResponse:
-        """Lists the direct members of a group, from the snapshot."""
+        """Lists the direct members of a group, which the snapshot knows, with what the rows tell of them."""
         members = [call.snapshot.principals[member] for member in call.snapshot.members_of(call.self_id)]
         page, token = call.pager.page(
             sorted(members, key=lambda member: member.name_key),
@@ -88,11 +86,11 @@ class GroupService:
             page_size=request.page_size,
             page_token=request.page_token,
         )
+        ids = [member.id for member in page]
+        rows = call.rows(principal_rows.by_ids(call.uow.session, ids), expected=len(ids))
+        edges = principal_rows.members_among(call.uow.session, call.self_id, ids)
         return pb.ListGroupMembersResponse(
-            members=[
-                pb.PrincipalReference(name=member.name, kind=pb.PrincipalKind.Value(member.kind))
-                for member in page
-            ],
+            members=[_reference(row, edges[row.id].sources if row.id in edges else ()) for row in rows],
             next_page_token=token,
         )
 
@@ -114,6 +112,48 @@ def _set_name(group: Any, message: Any, call: Call) -> None:
     call.detail["renamed_from"] = group.name
     group.name = name
     group.name_key = name_key(name)
+
+
+_SETTERS: Mapping[str, Setter] = {"name": _set_name, "external_id": principals.set_external_id}
+
+
+def _source(request: pb.UpdateGroupMembersRequest) -> str:
+    """The name of the source. Raises FIELD_INVALID for a number that has none."""
+    if request.source not in pb.MembershipSource.values():
+        raise validation.invalid("source", f"say one of {', '.join(SOURCES)}")
+    return pb.MembershipSource.Name(request.source or pb.MembershipSource.ADMIN)
+
+
+def _add_source(call: Call, group_id: str, member: str, edge: GroupMember | None, source: str) -> None:
+    """Makes the edge, or notes that it comes from this source too."""
+    if edge is None:
+        edge = GroupMember(
+            group_id=group_id, member_id=member, create_time=call.now, created_by=call.caller.id, sources=[source]
+        )  # fmt: skip
+        call.uow.session.add(edge)
+    elif source not in edge.sources:
+        edge.sources = sorted({*edge.sources, source}, key=SOURCES.index)
+
+
+def _take_source(call: Call, edge: GroupMember | None, source: str) -> bool:
+    """Takes this source from an edge, an admin all of them; says whether the edge is gone, as it is without a source."""
+    if edge is None:
+        return False
+    left = [] if source == "ADMIN" else [other for other in edge.sources if other != source]
+    if left:
+        edge.sources = left
+        return False
+    call.uow.session.delete(edge)
+    return True
+
+
+def _reference(member: Principal, sources: Iterable[str]) -> pb.PrincipalReference:
+    return pb.PrincipalReference(
+        name=member.name,
+        kind=pb.PrincipalKind.Value(member.kind),
+        display_name=member.display_name,
+        sources=[pb.MembershipSource.Value(source) for source in sources],
+    )
 
 
 def _check_nesting(call: Call, group_id: str, joining: set[str]) -> None:

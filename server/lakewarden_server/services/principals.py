@@ -14,13 +14,14 @@ from lakewarden_server.entities import Principal
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.securables import Setter, check_etag, etag
-from lakewarden_server.storage.repositories import grants, principals, securables, tokens
+from lakewarden_server.storage.repositories import grants, principals, tokens
 
 
 def fill(message: Any, principal: Principal, call: Call) -> None:
     """Copies the fields every principal message has."""
     message.id = principal.id
     message.name = principal.name
+    message.external_id = principal.external_id
     message.etag = etag(principal)
     message.create_time.FromDatetime(principal.create_time)
     message.created_by = call.principal_name(principal.created_by)
@@ -28,8 +29,8 @@ def fill(message: Any, principal: Principal, call: Call) -> None:
     message.updated_by = call.principal_name(principal.updated_by)
 
 
-def create(call: Call, *, kind: str, name: str, display_name: str = "") -> Principal:
-    """Adds a principal. Raises NAME_TAKEN: emails, group names and application ids share one namespace."""
+def create(call: Call, *, kind: str, name: str, display_name: str = "", external_id: str = "") -> Principal:
+    """Adds a principal. Raises EXTERNAL_ID_TAKEN and NAME_TAKEN: emails, group names and application ids share one namespace."""
     if call.snapshot.principal_named(name) is not None:
         raise AlreadyExists(Reason.NAME_TAKEN, f"there is a principal {name!r} already", name=name, kind=kind)
     principal = Principal(
@@ -38,6 +39,7 @@ def create(call: Call, *, kind: str, name: str, display_name: str = "") -> Princ
         name=name,
         name_key=name_key(name),
         display_name=validation.display_name(display_name),
+        external_id=_free_external_id(call, kind, external_id),
     )
     call.uow.session.add(principal)
     call.uow.session.flush()
@@ -45,12 +47,15 @@ def create(call: Call, *, kind: str, name: str, display_name: str = "") -> Princ
 
 
 def page(call: Call, kind: str, request: Any) -> tuple[Sequence[Principal], str]:
-    """One page of the principals of a kind that the caller may see."""
+    """One page of the principals of a kind that the caller may see: of all, or of the one with an external id."""
     visible = call.decider.visible_children(call.caller.id, call.workspace_id, ACCOUNT_ID, kind)
+    if request.external_id:
+        found = principals.by_external_id(call.uow.session, kind, request.external_id)
+        visible = (found.id,) if found is not None and found.id in visible else ()
     ids, token = call.pager.page(
         visible,
         lambda child: call.snapshot.securables[child].name_key,
-        list_name=kind,
+        list_name=f"{kind}/{request.external_id}",
         page_size=request.page_size,
         page_token=request.page_token,
     )
@@ -76,41 +81,69 @@ def set_display_name(principal: Any, message: Any, call: Call) -> None:
 
 
 def set_active(principal: Any, message: Any, call: Call) -> None:
-    """Enables or disables; disabling ends every token at once, because no call of an inactive principal is answered."""
+    """Activates or deactivates. Deactivation revokes every token in the same transaction, so no activation revives one."""
     principal.active = message.active
+    if not message.active:
+        call.detail["revoked_tokens"] = _revoke_tokens(call, principal.id)
 
 
-SETTERS: Mapping[str, Setter] = {"display_name": set_display_name, "active": set_active}
+def set_external_id(principal: Any, message: Any, call: Call) -> None:
+    """Replaces the identifier at the identity provider. Raises EXTERNAL_ID_TAKEN."""
+    principal.external_id = _free_external_id(call, principal.kind, message.external_id, besides=principal.id)
+
+
+SETTERS: Mapping[str, Setter] = {
+    "display_name": set_display_name,
+    "active": set_active,
+    "external_id": set_external_id,
+}
 """What can change on users and service principals."""
 
 
 def delete(call: Call, sent_etag: str) -> Empty:
-    """Deletes the bound principal with its memberships, grants and tokens.
-
-    Raises PRINCIPAL_OWNS_SECURABLES, SYSTEM_OBJECT, ETAG_MISMATCH, LAST_ADMIN.
-    """
+    """Deletes the bound principal. Raises SYSTEM_OBJECT, ETAG_MISMATCH, LAST_ADMIN."""
     principal = call.row(Principal, call.self_id)
     refuse_system(principal)
     check_etag(principal, sent_etag)
-    session = call.uow.session
-    owned = securables.owned_by(session, principal.id)
-    if owned:
-        raise FailedPrecondition(
-            Reason.PRINCIPAL_OWNS_SECURABLES,
-            f"{principal.name} owns {len(owned)} or more securables: transfer them first, or disable the principal",
-            principal=principal.name,
-        )
-    for row in (
-        *grants.of_principal(session, principal.id),
-        *tokens.of_principal(session, principal.id),
-        *principals.memberships(session, principal.id),
-    ):
-        session.delete(row)
-    securables.forget_owner(session, principal.id)
-    session.delete(principal)
-    session.flush()
+    bury(call, principal)
+    call.uow.session.flush()
     assert_admin_remains(call)
     return Empty()
+
+
+def bury(call: Call, principal: Principal) -> None:
+    """Ends a principal with its tokens, memberships and the roles on it; ownership and grants stay under its id (semantics 3.1).
+
+    They are nobody's: a principal made again under the name is another one.
+    """
+    session = call.uow.session
+    for row in (
+        *principals.memberships(session, principal.id),
+        *grants.of_securable(session, principal.id),
+    ):
+        session.delete(row)
+    call.detail["revoked_tokens"] = _revoke_tokens(call, principal.id)
+    principal.deleted_time, principal.active, principal.name_key = call.now, False, principal.id
+
+
+def _revoke_tokens(call: Call, principal_id: str) -> int:
+    live = tokens.of_principal(call.uow.session, principal_id)
+    for token in live:
+        call.uow.session.delete(token)
+    return len(live)
+
+
+def _free_external_id(call: Call, kind: str, text: str, *, besides: str = "") -> str:
+    external_id = validation.external_id(text)
+    found = principals.by_external_id(call.uow.session, kind, external_id) if external_id else None
+    if found is not None and found.id != besides:
+        raise AlreadyExists(
+            Reason.EXTERNAL_ID_TAKEN,
+            f"{found.name} bears the external id {external_id!r} already",
+            external_id=external_id,
+            kind=kind,
+        )
+    return external_id
 
 
 def refuse_system(principal: Principal) -> None:

@@ -21,10 +21,15 @@ class ServicePrincipalService:
         self, request: pb.CreateServicePrincipalRequest, call: Call
     ) -> pb.ServicePrincipal:
         """Creates an active service principal with a new application id."""
-        display_name = request.service_principal.display_name
-        return to_message(
-            principals.create(call, kind=KIND, name=str(uuid.uuid4()), display_name=display_name), call
+        message = request.service_principal
+        principal = principals.create(
+            call,
+            kind=KIND,
+            name=str(uuid.uuid4()),
+            display_name=message.display_name,
+            external_id=message.external_id,
         )
+        return to_message(principal, call)
 
     def get_service_principal(
         self, request: pb.GetServicePrincipalRequest, call: Call
@@ -51,7 +56,7 @@ class ServicePrincipalService:
         )
 
     def delete_service_principal(self, request: pb.DeleteServicePrincipalRequest, call: Call) -> Empty:
-        """Deletes a service principal that owns nothing."""
+        """Deletes a service principal; what it owned and was granted stays under its id."""
         return principals.delete(call, request.etag)
 
 

@@ -17,9 +17,14 @@ class UserService:
     def create_user(self, request: pb.CreateUserRequest, call: Call) -> pb.User:
         """Creates an active user."""
         name = validation.named(validate_email, request.user.name)
-        return to_message(
-            principals.create(call, kind="USER", name=name, display_name=request.user.display_name), call
+        user = principals.create(
+            call,
+            kind="USER",
+            name=name,
+            display_name=request.user.display_name,
+            external_id=request.user.external_id,
         )
+        return to_message(user, call)
 
     def get_user(self, request: pb.GetUserRequest, call: Call) -> pb.User:
         """Returns one user."""
@@ -37,7 +42,7 @@ class UserService:
         )
 
     def delete_user(self, request: pb.DeleteUserRequest, call: Call) -> Empty:
-        """Deletes a user who owns nothing."""
+        """Deletes a user; what it owned and was granted stays under its id."""
         return principals.delete(call, request.etag)
 
 

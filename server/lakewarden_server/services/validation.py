@@ -13,6 +13,7 @@ from lakewarden_server.core.errors import InvalidArgument, Reason
 
 COMMENT_BYTES_MAX = 4_096
 DISPLAY_NAME_BYTES_MAX = 255
+EXTERNAL_ID_BYTES_MAX = 255
 PROPERTIES_MAX = 100
 PROPERTY_KEY_BYTES_MAX = 255
 PROPERTY_VALUE_BYTES_MAX = 4_096
@@ -27,6 +28,11 @@ def comment(text: str) -> str:
 def display_name(text: str) -> str:
     """A display name of at most `DISPLAY_NAME_BYTES_MAX` bytes."""
     return bounded(text, "display_name", DISPLAY_NAME_BYTES_MAX)
+
+
+def external_id(text: str) -> str:
+    """An identifier at an identity provider of at most `EXTERNAL_ID_BYTES_MAX` bytes, compared byte by byte."""
+    return bounded(text, "external_id", EXTERNAL_ID_BYTES_MAX)
 
 
 def properties(pairs: Mapping[str, str], *, field: str = "properties") -> dict[str, str]:

@@ -6,13 +6,12 @@ Members are worked out from the grants on the workspace, so there is no second m
 from __future__ import annotations
 
 from lakewarden_policy import READ_WRITE, WORKSPACE_GROUPS, name_key, workspace_group_id
-from lakewarden_server.core.errors import AlreadyExists, FailedPrecondition, Reason
+from lakewarden_server.core.errors import AlreadyExists, Reason
 from lakewarden_server.entities import Principal, Workspace, WorkspaceBinding
-from lakewarden_server.services import securables
+from lakewarden_server.services import principals, securables
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.catalogs import add_catalog
-from lakewarden_server.storage.repositories import grants, principals, workspace_bindings
-from lakewarden_server.storage.repositories import securables as securable_rows
+from lakewarden_server.storage.repositories import grants, workspace_bindings
 
 CATALOG_GRANTS = ("USE_CATALOG",)
 SCHEMA_GRANTS = (
@@ -54,25 +53,14 @@ def rename(call: Call, workspace: Workspace) -> None:
 
 
 def delete(call: Call, workspace_id: str) -> None:
-    """Removes the groups with their grants, and the bindings to the workspace. Raises PRINCIPAL_OWNS_SECURABLES."""
+    """Ends the groups, and the bindings to the workspace. What the groups own, as its catalog, stays theirs until it is transferred."""
     session = call.uow.session
     for binding in workspace_bindings.of_workspace(session, workspace_id):
         session.delete(binding)
     for role in WORKSPACE_GROUPS:
         group = session.get(Principal, workspace_group_id(workspace_id, role))
-        if group is None:
-            continue
-        owned = securable_rows.owned_by(session, group.id)
-        if owned:
-            raise FailedPrecondition(
-                Reason.PRINCIPAL_OWNS_SECURABLES,
-                f"{group.name} owns {securables.full_name(owned[0], call)}: transfer what the group owns first",
-                principal=group.name,
-            )
-        for row in (*grants.of_principal(session, group.id), *principals.memberships(session, group.id)):
-            session.delete(row)
-        securable_rows.forget_owner(session, group.id)
-        session.delete(group)
+        if group is not None:
+            principals.bury(call, group)
 
 
 def add_workspace_catalog(call: Call, workspace: Workspace, metastore_id: str) -> None:

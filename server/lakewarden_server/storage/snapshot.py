@@ -134,7 +134,7 @@ def _id(row: Sequence[Any]) -> Any:
 
 # fmt: off
 SOURCES: Mapping[str, Source] = {
-    "principals": Source(entities.Principal, _PRINCIPAL_KINDS, Principal._make, Principal._fields),
+    "principals": Source(entities.Principal, _PRINCIPAL_KINDS, Principal._make, Principal._fields, LIVE),
     "memberships": Source(entities.GroupMember, frozenset({"GROUP_MEMBER"}), Membership._make, Membership._fields),
     "securables": Source(entities.Securable, _SECURABLE_KINDS, Securable._make, Securable._fields, LIVE),
     "isolated": Source(entities.Securable, _SECURABLE_KINDS, _id, ("id",), {**LIVE, "isolation_mode": "ISOLATED"}),

@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session, with_polymorphic
 from lakewarden_server.entities import Securable
 
 PAGE_SIZE_MAX = 1_000
-OWNED_SHOWN_MAX = 100
 
 Kind = TypeVar("Kind", bound=Securable)
 
@@ -65,22 +64,6 @@ def subtree(session: Session, root_id: str) -> Sequence[Securable]:
     statement = select(every_kind).where(every_kind.id.in_(select(inside.c.id)))
     rows = session.scalars(statement).all()
     return _containers_first(rows)
-
-
-def owned_by(session: Session, principal_id: str, *, limit: int = OWNED_SHOWN_MAX) -> Sequence[Securable]:
-    """Live securables a principal owns, at most `limit`, in the order of their ids."""
-    statement = select(Securable).where(Securable.owner_id == principal_id, _LIVE)
-    return session.scalars(statement.order_by(Securable.id).limit(limit)).all()
-
-
-def forget_owner(session: Session, principal_id: str) -> None:
-    """Clears the owner of the principal's deleted securables, so that the principal can go; live ones must be transferred."""
-    every_kind = with_polymorphic(Securable, "*")
-    tombstones = select(every_kind).where(
-        every_kind.owner_id == principal_id, every_kind.deleted_time.is_not(None)
-    )
-    for tombstone in session.scalars(tombstones):
-        tombstone.owner_id = None
 
 
 def _containers_first(rows: Sequence[Securable]) -> list[Securable]:
