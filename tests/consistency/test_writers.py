@@ -20,6 +20,9 @@ WRITER = "writer@example.com"
 WRITERS_GROUP = "writers"
 RACES = 25
 RACES_LONG = 500
+PAUSES = 250
+"""On each kind of database: 500 in all."""
+PAUSES_LONG = 2_000
 EVENT_SECONDS_MAX = 20.0
 DENIALS = (PermissionDenied, Unauthenticated)
 
@@ -34,14 +37,28 @@ REVOKES: dict[str, Revoke] = {
     "group": lambda admin: admin.groups.delete(WRITERS_GROUP),
     "detached workspace": lambda admin: admin.workspaces.detach("workspace"),
 }
+RESTORES: dict[str, Revoke] = {
+    "grant": lambda admin: admin.grants.grant("CREATE_SCHEMA", "catalog", "main", WRITERS_GROUP),
+    "gate": lambda admin: admin.grants.grant("USE_CATALOG", "catalog", "main", WRITERS_GROUP),
+    "membership": lambda admin: admin.groups.update_members(WRITERS_GROUP, add=[WRITER]),
+    "principal": lambda admin: admin.users.enable(WRITER),
+    "assignment": lambda admin: admin.grants.grant("USER", "workspace", "workspace", WRITER),
+    "group": lambda admin: make_group(admin),
+    "detached workspace": lambda admin: admin.workspaces.attach("workspace", "metastore"),
+}
 
 
 def world(cluster: Cluster) -> None:
     """A catalog in which the writer may create schemas, through a group."""
     admin = cluster.admin()
     admin.catalogs.create("main")
-    admin.groups.create(WRITERS_GROUP)
     cluster.server.token_of(WRITER)
+    make_group(admin)
+
+
+def make_group(admin: Client) -> None:
+    """The group that may create schemas, with the writer in it."""
+    admin.groups.create(WRITERS_GROUP)
     admin.groups.update_members(WRITERS_GROUP, add=[WRITER])
     admin.grants.grant(["USE_CATALOG", "CREATE_SCHEMA"], "catalog", "main", WRITERS_GROUP)
 
@@ -63,6 +80,16 @@ def test_a_transaction_that_began_before_a_revoke_and_takes_the_head_after_it_is
     with pytest.raises(DENIALS):
         write_across_a_revoke(postgresql_cluster, REVOKES[kind], pause="after_begin")
     assert schemas(postgresql_cluster) == {"default"}
+
+
+def test_no_paused_write_of_the_revoked_ever_commits(cluster: Cluster) -> None:
+    pause_writes(cluster, rounds=PAUSES, seed=20261120)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_no_paused_write_of_the_revoked_ever_commits_for_long(cluster: Cluster) -> None:
+    pause_writes(cluster, rounds=PAUSES_LONG, seed=1)
 
 
 def test_a_write_paused_after_its_check_is_refused_once_its_token_is_revoked(cluster: Cluster) -> None:
@@ -100,6 +127,32 @@ def write_across_a_revoke(
     admin = cluster.admin()
     database.once(pause, lambda: revoke(admin))
     cluster.client_as(WRITER, endpoint).schemas.create("main.late")
+
+
+def pause_writes(cluster: Cluster, *, rounds: int, seed: int) -> None:
+    """Pauses a write between check and commit, over and over, while another replica takes the writer's right in some way."""
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    world(cluster)
+    database, endpoint = cluster.add_hooked()
+    admin, writer = cluster.admin(), cluster.client_as(WRITER, endpoint)
+    moments = ["before_write"] if database.dialect == "sqlite" else ["before_write", "after_begin"]
+    for number in range(rounds):
+        kind, revoked = chance.choice(sorted(REVOKES)), []
+
+        def revoke(kind: str = kind, revoked: list[str] = revoked) -> None:
+            REVOKES[kind](admin)
+            revoked.append(admin.revision)
+
+        database.once(chance.choice(moments), revoke)
+        with pytest.raises(DENIALS):
+            writer.schemas.create(f"main.late_{number}")
+        assert revoked, "the write was refused before it was paused"
+        RESTORES[kind](admin)
+        if number % 25 == 0:
+            # Not refused for something else.
+            writer.schemas.create(f"main.early_{number}")
+    assert not any(name.startswith("late") for name in schemas(cluster))
 
 
 def schemas(cluster: Cluster) -> set[str]:
