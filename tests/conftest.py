@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from hypothesis import settings
 
+from durability.mortal import MortalPostgresql, mortal_postgresql
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.storage import Database, create_database
 from lakewarden_server.storage.head import renew_epoch
@@ -87,6 +88,13 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
         os.kill(server.get_pid(), signal.SIGQUIT)
         server.cleanup()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def postgresql() -> Iterator[MortalPostgresql]:
+    """A PostgreSQL of the test's own, which it may kill."""
+    with mortal_postgresql() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

