@@ -220,9 +220,9 @@ def _within(snapshot: Snapshot, rng: random.Random, principal_id: str) -> Any:
 
 
 @contextmanager
-def watched(seed: int, **options: Any) -> Iterator[Watched]:
-    """A server, a walk on its database, and an engine that watches it."""
-    with serve() as server:
+def watched(seed: int, database_url: str | None = None, **options: Any) -> Iterator[Watched]:
+    """A server on a fresh database, a walk on it, and an engine that watches it."""
+    with serve(database_url=database_url) as server:
         name, client = engine(server)
         walk = Walk(server, seed, name)
         replica = PolicyReplica(client, **options)

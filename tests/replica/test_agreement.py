@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -46,9 +47,10 @@ def count_changes(found: Watched, monkeypatch: pytest.MonkeyPatch) -> dict[int, 
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("seed", [1, 2])
-def test_decisions_are_the_servers_under_continual_change(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    with watched(seed) as found:
+def test_decisions_are_the_servers_under_continual_change(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with watched(1, database_url) as found:
         told = count_changes(found, monkeypatch)
         asked, allowed = drift(found, steps=70, per_step=80)
         assert asked >= 5_000
@@ -59,10 +61,11 @@ def test_decisions_are_the_servers_under_continual_change(seed: int, monkeypatch
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_decisions_are_the_servers_for_long() -> None:
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_decisions_are_the_servers_for_long(dialect: str, make_database_url: Callable[[str], str]) -> None:
     total, yes, done = 0, 0, set()
     for seed in range(10, 20):
-        with watched(seed) as found:
+        with watched(seed, make_database_url(dialect)) as found:
             asked, allowed = drift(found, steps=60, per_step=100)
             total, yes, done = total + asked, yes + allowed, done | found.walk.done
     assert total >= 50_000
@@ -82,13 +85,22 @@ def follow(found: Watched, *, steps: int) -> None:
         assert held is not None
         assert anew is not None
         now = max(held.read_time, anew.read_time)
-        assert held.decider.snapshot.at(now).facts() == anew.decider.snapshot.at(now).facts()
+        brought, sent = held.decider.snapshot.at(now), anew.decider.snapshot.at(now)
+        assert brought.facts() == sent.facts()
+        assert brought.digest() == sent.digest()
 
 
-@pytest.mark.parametrize("seed", [3, 9])
-def test_a_state_brought_forward_is_the_one_sent_anew(seed: int) -> None:
-    with watched(seed) as found:
+def test_a_state_brought_forward_is_the_one_sent_anew(database_url: str) -> None:
+    with watched(3, database_url) as found:
         follow(found, steps=60)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(30, 36))
+def test_a_state_brought_forward_is_the_one_sent_anew_for_long(seed: int, database_url: str) -> None:
+    with watched(seed, database_url) as found:
+        follow(found, steps=150)
 
 
 def test_answers_in_many_pages_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

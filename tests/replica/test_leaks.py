@@ -24,9 +24,9 @@ FOREIGN = "xqz"
 
 
 @pytest.fixture
-def server() -> Iterator[EmbeddedServer]:
-    """A metastore whose workspace has a part of it, another metastore, secrets, and people who do not work here."""
-    with serve() as server:
+def server(database_url: str) -> Iterator[EmbeddedServer]:
+    """On each kind of database: a metastore whose workspace has a part of it, another metastore, secrets, and people who do not work here."""
+    with serve(database_url=database_url) as server:
         admin = server.client()
         admin.metastores.create("xqz_elsewhere")
         admin.workspaces.create("xqz_remote", metastore="xqz_elsewhere", omit_catalog=True)

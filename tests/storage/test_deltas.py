@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from lakewarden_policy import ACCOUNT_USERS_ID, KINDS, Decider, Snapshot, load_policy
+from lakewarden_server.authz.follower import Follower
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.entities import SecurableReference
 from lakewarden_server.storage import Database, deltas, load_snapshot
@@ -87,6 +88,29 @@ def test_brought_forward_is_read_anew(database: Database, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4, 24))
 def test_brought_forward_is_read_anew_for_long(database: Database, seed: int) -> None:
     drift(database, seed, forward, steps=300)
+
+
+def follow_apart(database: Database, seed: int, *, steps: int) -> None:
+    """Walks a database at random; three replicas look each time, now and then and hardly ever, and must hold what it holds."""
+    walk, rng = Walk(database, seed), random.Random(seed)
+    followers = {chance: Follower(database, load_policy()) for chance in (1.0, 0.3, 0.05)}
+    for step in range(steps):
+        walk.step()
+        looking = [found for chance, found in followers.items() if step == steps - 1 or rng.random() < chance]
+        held = [follower.at_head().snapshot for follower in looking]
+        assert len({snapshot.at(held_time(database)).digest() for snapshot in held}) == 1
+        assert_same(held[0], database)
+    assert all(follower.deltas and follower.rebuilds == 1 for follower in followers.values())
+
+
+def test_every_replica_holds_what_the_database_holds(database: Database) -> None:
+    follow_apart(database, 21, steps=60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(22, 32))
+def test_every_replica_holds_what_the_database_holds_for_long(database: Database, seed: int) -> None:
+    follow_apart(database, seed, steps=300)
 
 
 @pytest.mark.parametrize("name", [*SOURCES, "deleted"])
