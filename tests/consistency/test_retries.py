@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
 import pytest
-from sqlalchemy import text
 
 from consistency.cluster import Cluster
 from consistency.proxies import CuttingProxy, cutting_proxy
+from consistency.robots import changes_logged, create_robot, robots
 from durability.calls import Caller, calling
 from lakewarden import Client, InvalidArgument, LakewardenError, PermissionDenied, Unauthenticated
 from lakewarden.v1 import (
     schemas_pb2,
     schemas_pb2_grpc,
-    service_principals_pb2,
-    service_principals_pb2_grpc,
     tokens_pb2,
     tokens_pb2_grpc,
 )
@@ -183,38 +180,8 @@ def admin_calling(cluster: Cluster, endpoint: str) -> AbstractContextManager[Cal
     return calling(endpoint, cluster.server.admin_token, WORKSPACE)
 
 
-def create_robot(caller: Caller, display_name: str, request_id: str) -> str:
-    """Creates a service principal in one attempt; returns its id."""
-    robot = service_principals_pb2.ServicePrincipal(display_name=display_name, active=True)
-    request = service_principals_pb2.CreateServicePrincipalRequest(service_principal=robot)
-    stub = service_principals_pb2_grpc.ServicePrincipalServiceStub
-    reply, _ = caller.call(stub, "CreateServicePrincipal", request, request_id=request_id)
-    return str(reply.id)
-
-
 def create_schema(caller: Caller, request_id: str) -> str:
     """Creates the schema `main.mine` in one attempt; returns its id."""
     request = schemas_pb2.CreateSchemaRequest(parent="main", schema=schemas_pb2.Schema(name="mine"))
     reply, _ = caller.call(schemas_pb2_grpc.SchemaServiceStub, "CreateSchema", request, request_id=request_id)
     return str(reply.id)
-
-
-def robots(cluster: Cluster) -> Counter[str]:
-    """How many service principals of each display name are stored."""
-    statement = text("SELECT display_name FROM principals WHERE kind = 'SERVICE_PRINCIPAL'")
-    with cluster.server.app.database.read() as uow:
-        return Counter(row.display_name for row in uow.connection.execute(statement))
-
-
-def changes_logged(cluster: Cluster) -> int:
-    """How many creations of service principals the change log and the audit tell of, which must agree."""
-    with cluster.server.app.database.read() as uow:
-        logged, audited = (
-            uow.connection.execute(text(statement)).scalar_one()
-            for statement in (
-                "SELECT count(*) FROM change_log WHERE kind = 'SERVICE_PRINCIPAL' AND operation = 'CREATE'",
-                "SELECT count(*) FROM audit_log WHERE operation = 'service_principal.create'",
-            )
-        )
-    assert logged == audited
-    return int(logged)
