@@ -49,7 +49,7 @@ def test_a_table_made_after_the_revoke_is_never_seen(cluster: Cluster) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 def test_a_table_made_after_the_revoke_is_never_seen_for_long(cluster: Cluster) -> None:
     make_secrets(cluster, rounds=ROUNDS_LONG, seed=1)
 

@@ -200,7 +200,7 @@ def test_a_postgresql_that_lost_its_tail_under_live_replicas(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 def test_a_postgresql_that_lost_its_tail_under_live_replicas_over_and_over(
     postgresql: MortalPostgresql, tmp_path: Path
 ) -> None:

@@ -92,7 +92,7 @@ def test_what_is_hidden_before_a_grant_is_never_open_after_it(cluster: Cluster) 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 def test_what_is_hidden_before_a_grant_is_never_open_after_it_for_long(cluster: Cluster) -> None:
     redact(cluster, rounds=ROUNDS_LONG, seed=1)
 

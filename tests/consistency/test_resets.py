@@ -122,7 +122,7 @@ def test_writes_whose_answers_are_lost_on_the_way_to_the_client_are_done_once(cl
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 def test_writes_whose_answers_are_lost_on_the_way_to_the_client_are_done_once_for_long(
     cluster: Cluster,
 ) -> None:
@@ -139,7 +139,7 @@ def test_writes_whose_commits_are_not_heard_of_are_done_once(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 def test_writes_whose_commits_are_not_heard_of_are_done_once_for_long(
     make_database_url: Callable[[str], str], tmp_path: Path
 ) -> None:

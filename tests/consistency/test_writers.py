@@ -87,7 +87,7 @@ def test_no_paused_write_of_the_revoked_ever_commits(cluster: Cluster) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 def test_no_paused_write_of_the_revoked_ever_commits_for_long(cluster: Cluster) -> None:
     pause_writes(cluster, rounds=PAUSES_LONG, seed=1)
 
@@ -109,7 +109,7 @@ def test_no_schema_is_newer_than_the_revoke_of_its_writer(cluster: Cluster) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 def test_no_schema_is_newer_than_the_revoke_of_its_writer_for_long(cluster: Cluster) -> None:
     race_writers(cluster, rounds=RACES_LONG, seed=1)
 

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from durability.calls import Caller, calling
 from durability.invariants import problems, stored
 from durability.processes import WORKSPACE, Installation, install, launched
+from durability.recoveries import Recoveries
 from durability.writers import Ledger, writing
 from lakewarden import Unavailable
 from lakewarden.v1 import catalogs_pb2, catalogs_pb2_grpc
@@ -20,7 +21,10 @@ from lakewarden_server.core.clock import monotonic
 from lakewarden_server.storage import create_database
 
 KILLS = 10
+KILLS_LONG = 30
 WRITES_PER_KILL_MIN = 15
+WRITES_PER_KILL_LONG = 170
+"""5,000 in all."""
 SECONDS = (0.0, 0.3)
 STEPS = ("begun", "head_taken", "data_written", "audit_written", "committed")
 CRASHED = 137
@@ -30,16 +34,16 @@ CRASHED = 137
 def test_kills_in_the_middle_of_writes_leave_each_write_whole_or_absent(
     database_url: str, tmp_path: Path
 ) -> None:
+    kill_over_and_over(install(database_url, tmp_path / "data"), kills=KILLS, writes=WRITES_PER_KILL_MIN)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
+def test_kills_in_the_middle_of_writes_leave_each_write_whole_or_absent_for_long(
+    database_url: str, tmp_path: Path
+) -> None:
     installation = install(database_url, tmp_path / "data")
-    ledger = Ledger()
-    chance = random.Random(20261120)
-    for number in range(KILLS):
-        kill_while_writing(installation, ledger, name=f"kill{number}", seconds=chance.uniform(*SECONDS))
-        assert problems(database_url, ledger) == [], f"kill {number}"
-    with installation.serve() as server, installation.client(server) as client:
-        present = {catalog.name for catalog in client.catalogs.list()}
-    assert set(ledger.acknowledged) <= present <= ledger.attempted
-    assert len(ledger.acknowledged) >= KILLS * WRITES_PER_KILL_MIN
+    kill_over_and_over(installation, kills=KILLS_LONG, writes=WRITES_PER_KILL_LONG)
 
 
 @pytest.mark.timeout(180)
@@ -91,15 +95,26 @@ def test_control_a_write_that_lost_a_part_is_found(database_url: str, tmp_path: 
     assert "invented was acknowledged at 1, stored is None" in problems(database_url, ledger)
 
 
-def kill_while_writing(installation: Installation, ledger: Ledger, *, name: str, seconds: float) -> None:
-    """Lets four clients write, and kills the server in the middle of it."""
-    with (
-        installation.serve() as server,
-        writing(lambda: installation.client(server), ledger, name=name) as writers,
-    ):
-        writers.wait_for(WRITES_PER_KILL_MIN)
-        time.sleep(seconds)
-        server.kill()
+def kill_over_and_over(installation: Installation, *, kills: int, writes: int) -> None:
+    """Lets four clients write, kills the server in the middle of it, and looks at everything each time."""
+    ledger, recoveries, chance = Ledger(), Recoveries(), random.Random(20261120)
+    for number in range(kills):
+        with (
+            recoveries.serve(installation) as server,
+            writing(
+                lambda server=server: installation.client(server), ledger, name=f"kill{number}"
+            ) as writers,
+        ):
+            writers.wait_for(writes)
+            time.sleep(chance.uniform(*SECONDS))
+            server.kill()
+        assert problems(installation.url, ledger) == [], f"kill {number}"
+    with recoveries.serve(installation) as server, installation.client(server) as client:
+        present = {catalog.name for catalog in client.catalogs.list()}
+    assert set(ledger.acknowledged) <= present <= ledger.attempted
+    assert len(ledger.acknowledged) >= kills * writes
+    print(f"{kills} kills, {len(ledger.acknowledged)} acknowledged writes, none lost")
+    recoveries.check()
 
 
 def create(caller: Caller, ledger: Ledger, name: str, request_id: str = "") -> None:

@@ -17,9 +17,11 @@ import pytest
 from durability.images import Disk, mounted_disk, why_no_disk
 from durability.invariants import problems, stored
 from durability.processes import Installation, install, launched
+from durability.recoveries import Recoveries
 from durability.writers import Ledger, writing
 
 CUTS = 10
+CUTS_LONG = 40
 CONTROL_CUTS_MAX = 20
 WRITES_PER_CUT_MIN = 25
 WRITERS = 4
@@ -40,16 +42,13 @@ def disk() -> Iterator[Disk]:
 
 @pytest.mark.timeout(240)
 def test_a_power_cut_loses_no_acknowledged_write(disk: Disk) -> None:
-    ledger = Ledger()
-    chance = random.Random(20261120)
-    installation = install_on(disk)
-    for number in range(CUTS):
-        cut(disk, installation, ledger, name=f"cut{number}", seconds=chance.uniform(*SECONDS))
-        assert problems(installation.url, ledger) == [], f"cut {number}"
-    with installation.serve() as server, installation.client(server) as client:
-        present = {catalog.name for catalog in client.catalogs.list()}
-    assert set(ledger.acknowledged) - present == set()
-    assert len(ledger.acknowledged) >= CUTS * WRITES_PER_CUT_MIN
+    cut_over_and_over(disk, cuts=CUTS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
+def test_a_power_cut_loses_no_acknowledged_write_for_long(disk: Disk) -> None:
+    cut_over_and_over(disk, cuts=CUTS_LONG)
 
 
 @pytest.mark.timeout(240)
@@ -59,7 +58,15 @@ def test_control_without_syncing_a_power_cut_loses_acknowledged_writes(disk: Dis
     installation = install_on(disk)
     for number in range(CONTROL_CUTS_MAX):
         ledger, seconds = Ledger(), chance.uniform(*SECONDS)
-        cut(disk, installation, ledger, name=f"cut{number}", seconds=seconds, command=relaxed)
+        cut(
+            disk,
+            installation,
+            ledger,
+            name=f"cut{number}",
+            seconds=seconds,
+            recoveries=Recoveries(),
+            command=relaxed,
+        )
         if set(ledger.acknowledged) - stored(installation.url):
             return
     pytest.fail(f"{CONTROL_CUTS_MAX} cuts with synchronous=NORMAL lost nothing: the harness proves nothing")
@@ -84,6 +91,22 @@ def install_on(disk: Disk) -> Installation:
     return install(f"sqlite:///{directory / 'lakewarden.db'}", directory)
 
 
+def cut_over_and_over(disk: Disk, *, cuts: int) -> None:
+    """Cuts the power of a server under load, starts it on what is left, and looks at everything each time."""
+    ledger, recoveries, chance = Ledger(), Recoveries(), random.Random(20261120)
+    installation = install_on(disk)
+    for number in range(cuts):
+        seconds = chance.uniform(*SECONDS)
+        cut(disk, installation, ledger, name=f"cut{number}", seconds=seconds, recoveries=recoveries)
+        assert problems(installation.url, ledger) == [], f"cut {number}"
+    with recoveries.serve(installation) as server, installation.client(server) as client:
+        present = {catalog.name for catalog in client.catalogs.list()}
+    assert set(ledger.acknowledged) - present == set()
+    assert len(ledger.acknowledged) >= cuts * WRITES_PER_CUT_MIN
+    print(f"{cuts} cuts, {len(ledger.acknowledged)} acknowledged writes, none lost")
+    recoveries.check()
+
+
 def cut(
     disk: Disk,
     installation: Installation,
@@ -91,11 +114,12 @@ def cut(
     *,
     name: str,
     seconds: float,
+    recoveries: Recoveries,
     command: Sequence[str] = (),
 ) -> None:
     """Lets clients write, cuts the power and mounts what is left."""
     with (
-        installation.serve(command=command) as server,
+        recoveries.serve(installation, command=command) as server,
         writing(lambda: installation.client(server), ledger, threads=WRITERS, name=name) as writers,
     ):
         writers.wait_for(WRITES_PER_CUT_MIN)
