@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
+from lakewarden_policy.granting import ActsByKind, GrantPlaces
 from lakewarden_policy.kinds import (
     ACCOUNT_ID,
     ACCOUNT_USERS_ID,
@@ -54,7 +55,7 @@ class Draft(OpenMaps):
         self._securables: MutableMapping[str, Securable] = maps["securables"]
         self._held: MutableMapping[str, dict[str, tuple[str, ...]]] = maps["held"]
         self._expiring: MutableMapping[Row, float] = maps["expiring"]
-        self._acts: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._acts = ActsByKind()
         self._parents: set[str | None] = set()
         self._assignees: set[tuple[str, str]] = set()
         self.people_changed = self.containers_changed = self._is_new
@@ -220,30 +221,27 @@ class Draft(OpenMaps):
             self.next_expiry = min(self.next_expiry, expire_time)
 
     def _add_grants(self, grants: Iterable[Grant]) -> None:
-        """One pass over what may be a million rows; acts are shared strings, so a row costs a tuple slot.
+        """One pass over what may be a million rows. Acts and ids are shared strings: a row costs a tuple slot, and a decision finds
+        ids by identity, without reading them.
 
         Grants on what does not exist are left out, so that a recreated name starts without rights.
         """
-        acts = self._acts
+        places = GrantPlaces(self._securables, self._acts, self._held if self._is_new else None)
+        ids = {found: found for found in self._principals} if self._is_new else {}
         for object_id, principal_id, privilege, expire_time in grants:
-            securable = self._securables.get(object_id)
-            if securable is None or securable.kind == "DELETED_TABLE":
+            place = places[object_id]
+            if place is None:
                 continue
-            act = acts.get((securable.kind, privilege))
-            if act is None:
-                act = acts[securable.kind, privilege] = (f"{securable.kind}:{privilege}",)
+            shared_id, acts, holders = place
+            act = acts[privilege]
+            holder = ids.get(principal_id, principal_id)
             if expire_time is not None:
-                self._expiring[Row(principal_id, object_id, act[0])] = expire_time
+                self._expiring[Row(holder, shared_id, act[0])] = expire_time
                 self.next_expiry = min(self.next_expiry, expire_time)
-            if self._is_new and securable.kind != "WORKSPACE":
-                holders = self._held.get(object_id)
-                if holders is None:
-                    self._held[object_id] = {principal_id: act}
-                    continue
-                if principal_id not in holders:
-                    holders[principal_id] = act
-                    continue
-            self.hold(object_id, principal_id, act[0])
+            if holders is None or holder in holders:
+                self.hold(shared_id, holder, act[0])
+            else:
+                holders[holder] = act
 
     def _remove_grant(self, grant: Grant) -> None:
         securable = self._securables.get(grant.securable_id)
@@ -278,7 +276,7 @@ class Draft(OpenMaps):
 
     def _alone(self, act: str) -> tuple[str, ...]:
         kind, _, privilege = act.partition(":")
-        return self._acts.setdefault((kind, privilege), (act,))
+        return self._acts[kind][privilege]
 
     def _changed(self, object_id: str, principal_id: str, act: str) -> None:
         """Notes which cached look-ups a row is part of."""

@@ -56,7 +56,8 @@ class Closures(dict[str, frozenset[str]]):
             found.add(ACCOUNT_USERS_ID)
         waiting = list(found)
         while waiting:
-            above = [group for group in groups_above(waiting.pop()) if group in principals]
+            # The principals' own strings, which the rows have too: what is the same is not compared.
+            above = [principals[group].id for group in groups_above(waiting.pop()) if group in principals]
             waiting.extend(group for group in above if group not in found)
             found.update(above)
         closure = self[principal_id] = frozenset(found)

@@ -88,11 +88,7 @@ def serve(
 ) -> None:
     """Serves until `stop`, then drains. Raises one of `START_ERRORS` when it cannot start."""
     sys.setswitchinterval(SWITCH_SECONDS)
-    app = App(settings, shared_port=shared_port)
-    app.start()
-    # The state stays for good: a collector that walks it again and again pauses every call for nothing.
-    gc.collect()
-    gc.freeze()
+    app = _started(settings, shared_port=shared_port)
     if app.observability.metrics_address:
         print(f"metrics on http://{app.observability.metrics_address}/metrics", file=sys.stderr, flush=True)
     on_ready(app)
@@ -100,6 +96,19 @@ def serve(
     while not stop.wait(1.0):
         pass
     app.stop()
+
+
+def _started(settings: Settings, *, shared_port: bool) -> App:
+    """A serving app whose state the cyclic collector never walks: it stays for good, and each walk would pause every call for nothing."""
+    gc.collect()
+    gc.disable()
+    try:
+        app = App(settings, shared_port=shared_port)
+        app.start()
+        gc.freeze()
+    finally:
+        gc.enable()
+    return app
 
 
 def main() -> None:

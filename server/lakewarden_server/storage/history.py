@@ -82,7 +82,7 @@ def load_past(connection: Connection, moment: Moment) -> Snapshot:
         folded.setdefault(kind, []).append(after)
     return build(
         moment.head,
-        lambda source: list(_rows(source, folded)),
+        lambda source: map(source.make, _rows(source, folded)),
         deleted=[deleted for deleted in map(deleted_table_of, folded.get("TABLE", ())) if deleted],
         now=float("-inf"),
     )
