@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lakewarden_policy.decide import Decider
     from lakewarden_policy.records import Securable
 
+CONTAINERS_KEPT_MAX: Final = 2_000
+"""Of how many containers one question remembers what their children share."""
 _NO_ALTERNATIVES: Final[tuple[tuple[Atom, ...], ...]] = ()
 
 
@@ -64,6 +66,8 @@ class Access:
             return self.allows(securable.id)
         shared = self._shared.get(parent_id)
         if shared is None:
+            if len(self._shared) >= CONTAINERS_KEPT_MAX:
+                self._gates, self._shared = {}, {}
             shared = self._shared[parent_id] = self.siblings(parent_id, (securable.id,))
         return not shared.nothing and (shared.everything or shared.allows(securable.id))
 

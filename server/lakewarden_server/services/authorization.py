@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import Final
 
 from lakewarden.v1 import authorization_pb2 as pb
 from lakewarden.v1 import grants_pb2
@@ -10,6 +11,7 @@ from lakewarden_policy import (
     KINDS,
     Access,
     Asked,
+    Decider,
     InvalidName,
     Securable,
     explain_privilege,
@@ -27,11 +29,16 @@ from lakewarden_server.services.call import Call
 from lakewarden_server.services.grants import parse_privilege
 from lakewarden_server.services.past import as_of
 
-COLUMNS_PER_ACCESS_MAX = 4_096
+COLUMNS_PER_ACCESS_MAX: Final = 4_096
+QUESTIONS_KEPT_MAX: Final = 64
+"""Of one state: how many questions (a subject, a kind, a privilege) batches find with what earlier ones worked out of containers."""
 
 
 class AuthorizationService:
     """Implements `lakewarden.v1.AuthorizationService`."""
+
+    def __init__(self) -> None:
+        self._kept: _Kept | None = None
 
     def check(self, request: pb.CheckRequest, call: Call) -> pb.CheckResponse:
         """One decision, now or as it would have been at an earlier state."""
@@ -43,12 +50,14 @@ class AuthorizationService:
     def batch_check(self, request: pb.BatchCheckRequest, call: Call) -> pb.BatchCheckResponse:
         """Many decisions at one revision."""
         return pb.BatchCheckResponse(
-            verdicts=_verdicts(request.accesses, call, explain=request.explain), revision=call.revision
+            verdicts=self._verdicts(request.accesses, call, explain=request.explain), revision=call.revision
         )
 
     def authorize_plan(self, request: pb.AuthorizePlanRequest, call: Call) -> pb.AuthorizePlanResponse:
         """A plan is allowed when each of its accesses is. An empty plan asks nothing and is allowed nothing."""
-        verdicts = _verdicts(request.accesses, call, explain=True, engine=frozenset(request.capabilities))
+        verdicts = self._verdicts(
+            request.accesses, call, explain=True, engine=frozenset(request.capabilities)
+        )
         return pb.AuthorizePlanResponse(
             allowed=all(found.allowed for found in verdicts), verdicts=verdicts, revision=call.revision
         )
@@ -79,13 +88,40 @@ class AuthorizationService:
         """What an engine-side replica has to know, or what changed of it since."""
         return watching.watch_policy(request, call)
 
+    def _verdicts(
+        self,
+        accesses: Sequence[pb.Access],
+        call: Call,
+        *,
+        explain: bool,
+        engine: Collection[int] | None = None,
+    ) -> list[pb.Verdict]:
+        validation.repeated(accesses, "accesses", required=True)
+        kept = self._kept
+        if kept is None or kept.decider is not call.decider:
+            kept = self._kept = _Kept(call.decider)
+        asking = _Asking(call, engine, kept)
+        return [asking.verdict(access, explain=explain) for access in accesses]
 
-def _verdicts(
-    accesses: Sequence[pb.Access], call: Call, *, explain: bool, engine: Collection[int] | None = None
-) -> list[pb.Verdict]:
-    validation.repeated(accesses, "accesses", required=True)
-    asking = _Asking(call, engine)
-    return [asking.verdict(access, explain=explain) for access in accesses]
+
+class _Kept:
+    """Questions asked of one state, with what was worked out of containers; what is asked of the next state begins anew.
+
+    Outside of the decider: a cycle of the two would keep states alive that the collector does not look at.
+    """
+
+    def __init__(self, decider: Decider) -> None:
+        self.decider = decider
+        self._questions: dict[Asked, Access] = {}
+
+    def question(self, asked: Asked) -> Access:
+        """The question, the same for all who ask it, from any thread."""
+        found = self._questions.get(asked)
+        if found is None:
+            if len(self._questions) >= QUESTIONS_KEPT_MAX:
+                self._questions = {}
+            found = self._questions[asked] = Access(self.decider, asked)
+        return found
 
 
 def verdict(
@@ -95,44 +131,57 @@ def verdict(
 
     Raises INVALID_ARGUMENT errors.
     """
-    return _Asking(call, engine, once=True).verdict(access, explain=explain)
+    return _Asking(call, engine).verdict(access, explain=explain)
 
 
 class _Asking:
     """The accesses of one call: what they have in common is worked out once, and what lies beside each other decided together."""
 
-    def __init__(self, call: Call, engine: Collection[int] | None, *, once: bool = False) -> None:
-        self._call, self._engine, self._once = call, engine, once
-        self._subject = call.subject
+    def __init__(self, call: Call, engine: Collection[int] | None, kept: _Kept | None = None) -> None:
+        """Without ``kept`` for a call that asks once."""
+        self._call, self._engine, self._kept = call, engine, kept
+        self._subject, self._snapshot = call.subject, call.snapshot
         self._privileges: dict[tuple[str, str], str] = {}
         self._questions: dict[tuple[str, str], Access] = {}
 
     def verdict(self, access: pb.Access, *, explain: bool) -> pb.Verdict:
         """The answer about one of them. Raises INVALID_ARGUMENT errors."""
         call, subject = self._call, self._subject
-        kind = _kind(access)
-        privilege = self._privileges.get((kind, access.privilege))
+        kind, asked = _kind(access), access.privilege
+        privilege = self._privileges.get((kind, asked))
         if privilege is None:
-            privilege = self._privileges[kind, access.privilege] = parse_privilege(
-                call, kind, access.privilege
-            )
-        found = _resolve(access, _kinds_meant(kind, privilege, is_plan=self._engine is not None), call)
+            privilege = self._privileges[kind, asked] = parse_privilege(call, kind, asked)
+        found = self._resolved(access.full_name, kind, privilege)
         if subject is not None and found is not None:
             if self._allows(subject, found, privilege):
                 return _allowed(call, found, kind, privilege, subject, self._engine)
             if explain and call.decider.visible(subject, call.workspace_id, found.id):
                 explanation = explain_privilege(call.decider, subject, call.workspace_id, found.id, privilege)
                 return pb.Verdict(reason=explanation.message, fixes=explanation.statements)
-        return pb.Verdict(reason=_unseen(access, kind, privilege) if explain else "")
+        return pb.Verdict(reason=_unseen(access, kind, privilege)) if explain else pb.Verdict()
+
+    def _resolved(self, full_name: str, kind: str, privilege: str) -> Securable | None:
+        """What an access is about. An engine that reads knows of a name only whether it has rows of it."""
+        if not full_name:
+            raise validation.invalid("full_name", "it is empty")
+        metastore_id = self._call.metastore_id
+        try:
+            found = self._snapshot.resolve(kind, full_name, metastore_id)
+            if found is None and self._engine is not None and privilege == "SELECT":
+                for stored in plan_rules.STORED_KINDS if kind in _UNSURE_KINDS else ():
+                    found = found or self._snapshot.resolve(stored, full_name, metastore_id)
+        except InvalidName:
+            return None
+        return found
 
     def _allows(self, subject: str, found: Securable, privilege: str) -> bool:
         call = self._call
-        if self._once:
+        if self._kept is None:
             return call.decider.privilege(subject, call.workspace_id, found.id, privilege).allowed
         question = self._questions.get((found.kind, privilege))
         if question is None:
             asked = Asked(subject, call.workspace_id, found.kind, privilege)
-            question = self._questions[found.kind, privilege] = Access(call.decider, asked)
+            question = self._questions[found.kind, privilege] = self._kept.question(asked)
         return question.also(found)
 
 
@@ -167,30 +216,12 @@ def _unseen(access: pb.Access, kind: str, privilege: str) -> str:
 
 
 def _kind(access: pb.Access) -> str:
-    if access.securable_type not in _KINDS:
+    kind = _KINDS.get(access.securable_type)
+    if kind is None:
         raise validation.invalid("securable_type", f"say one of {', '.join(_KINDS.values())}")
     if len(access.columns) > COLUMNS_PER_ACCESS_MAX:
         raise validation.invalid("columns", f"more than {COLUMNS_PER_ACCESS_MAX}")
-    return _KINDS[access.securable_type]
-
-
-def _kinds_meant(kind: str, privilege: str, *, is_plan: bool) -> tuple[str, ...]:
-    """The kinds an access may be about: an engine that reads knows of a name only whether it has rows of it."""
-    unsure = is_plan and privilege == "SELECT" and kind in {"TABLE", "VIEW"}
-    return (kind, *plan_rules.STORED_KINDS) if unsure else (kind,)
-
-
-def _resolve(access: pb.Access, kinds: Sequence[str], call: Call) -> Securable | None:
-    if not access.full_name:
-        raise validation.invalid("full_name", "it is empty")
-    try:
-        for kind in kinds:
-            found = call.snapshot.resolve(kind, access.full_name, call.metastore_id)
-            if found is not None:
-                return found
-    except InvalidName:
-        pass
-    return None
+    return kind
 
 
 def securable_kinds(values: Iterable[tuple[str, int]]) -> dict[int, str]:
@@ -198,4 +229,5 @@ def securable_kinds(values: Iterable[tuple[str, int]]) -> dict[int, str]:
     return {number: name for name, number in values if number}
 
 
+_UNSURE_KINDS: Final = frozenset({"TABLE", "VIEW"})
 _KINDS = securable_kinds(grants_pb2.SecurableType.items())

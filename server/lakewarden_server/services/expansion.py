@@ -55,12 +55,40 @@ def session_of(snapshot: Snapshot, subject_id: str) -> Session:
 
 def policy_sql(function: SqlFunction, columns: Sequence[str], session: Session) -> str:
     """The expression a filter or mask shows, over the table's quoted columns. Raises NotExpandable."""
+    applied = _policy(function, tuple(columns))
+    # Only what it asks about the session, so that what does not ask is written once for everybody.
+    asked = Session(session.user if applied.asks_user else "", applied.groups & session.groups)
+    return _policy_written(function, tuple(columns), asked)
+
+
+class _Policy(NamedTuple):
+    """A filter or mask over the columns of a table, and what it asks about whoever runs the query."""
+
+    tree: Any
+    asks_user: bool
+    groups: frozenset[str]
+    """Keys of the groups whose membership it asks about."""
+
+
+@lru_cache(maxsize=TEXTS_CACHED)
+def _policy(function: SqlFunction, columns: tuple[str, ...]) -> _Policy:
+    """Shared: who changes the tree copies it first. Raises NotExpandable."""
     problem = problem_of_policy(function.body)
     if problem:
         raise NotExpandable(f"its body {problem}")
-    arguments = [exp.column(name, quoted=True) for name in columns]
-    body = _answered(_applied(function, arguments), session)
-    return _written(body, DIALECT_DEFAULT)
+    tree = _applied(function, [exp.column(name, quoted=True) for name in columns])
+    nodes = [*tree.walk()]
+    return _Policy(
+        tree,
+        any(isinstance(node, _CURRENT_USER) for node in nodes),
+        frozenset(_group_asked(node) for node in nodes if _asks_group(node)),
+    )
+
+
+@lru_cache(maxsize=TEXTS_CACHED)
+def _policy_written(function: SqlFunction, columns: tuple[str, ...], session: Session) -> str:
+    """The text for everybody of whom what is asked is answered alike: the key is what it is made of, so it is never stale."""
+    return _written(_answered(_policy(function, columns).tree.copy(), session), DIALECT_DEFAULT)
 
 
 def function_sql(
@@ -202,12 +230,20 @@ def _answered(tree: Any, session: Session) -> Any:
     def replaced(node: Any) -> Any:
         if isinstance(node, _CURRENT_USER):
             return exp.Literal.string(session.user)
-        if isinstance(node, exp.Anonymous) and node.name.lower() == GROUP_FUNCTION:
-            group = node.expressions[0].name if len(node.expressions) == 1 else ""
-            return exp.true() if principal_key(group) in session.groups else exp.false()
+        if _asks_group(node):
+            return exp.true() if _group_asked(node) in session.groups else exp.false()
         return node
 
     return tree.transform(replaced, copy=False)
+
+
+def _asks_group(node: Any) -> bool:
+    return isinstance(node, exp.Anonymous) and node.name.lower() == GROUP_FUNCTION
+
+
+def _group_asked(node: Any) -> str:
+    """The key of the group; empty, which no group has, where it is not asked as it should be."""
+    return principal_key(node.expressions[0].name if len(node.expressions) == 1 else "")
 
 
 def _written(tree: Any, dialect: str) -> str:
