@@ -15,6 +15,7 @@ from bench.figures import Figure
 from bench.filters import filter_figures
 from bench.lists import list_figures
 from bench.plans import plan_figures
+from bench.replicas import replica_figures
 from bench.reports import results, write, write_reports
 from bench.revokes import revoke_figures
 from bench.rpc import rpc_figures
@@ -36,6 +37,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "plan": plan_figures,
     "revoke": revoke_figures,
     "writers": writer_figures,
+    "replica": replica_figures,
     "scale": scale_figures,
 }
 

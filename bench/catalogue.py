@@ -113,4 +113,19 @@ DECLARED: dict[str, Declared] = {
         at_most(5),
     ),
     "rss_mb_1m": Declared("resident memory of that server after a round of checks", "MB", at_most(1_024)),
+    "replica_snapshot_s_1m": Declared(
+        "a replica's own work of a whole slice with 1 M grants: bytes received, decoded, indexed, CPU",
+        "s",
+        at_most(1),
+    ),
+    "replica_end_to_end_s_1m": Declared(
+        "the same from the first call, with the server's cut, encoding and transfer, wall", "s"
+    ),
+    "replica_check_us": Declared(
+        "one decision of that replica from two names, fresh pairs", "us", at_most(10)
+    ),
+    "check_p50_with_50_watchers_vs_idle": Declared(
+        "median latency of Check, FULL, while 50 engines watch / while none does, both beside 5 writes a second, SQLite",
+        "x",
+    ),
 }

@@ -85,16 +85,28 @@ def bench_server(
 @contextmanager
 def callers_of(target: Target) -> Iterator[Callers]:
     """A load process on the other cores."""
-    wanted = {
+    wanted = {"admin_token": target.admin_token, "size": target.size._asdict()}
+    with _beside(target, "bench.load", wanted) as callers:
+        yield callers
+
+
+@contextmanager
+def watchers_of(target: Target, count: int) -> Iterator[Callers]:
+    """A process of so many watching engines on the other cores; they begin to `follow` and `rest` as they are told."""
+    with _beside(target, "bench.watchers", {"watchers": count}) as watchers:
+        yield watchers
+
+
+@contextmanager
+def _beside(target: Target, module: str, wanted: dict[str, Any]) -> Iterator[Callers]:
+    common = {
         "endpoint": target.endpoint,
         "workspace": target.workspace,
         "token": target.token,
-        "admin_token": target.admin_token,
-        "size": target.size._asdict(),
         "cores": _cores()[1:],
     }
-    with _process("bench.load", wanted) as callers:
-        yield Callers(callers, target.process_id)
+    with _process(module, {**common, **wanted}) as process:
+        yield Callers(process, target.process_id)
 
 
 @contextmanager

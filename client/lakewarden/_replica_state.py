@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterable
 from typing import Any
 
 from lakewarden_policy import ACCOUNT_USERS_ID, Head, Principal, Snapshot
@@ -38,7 +39,7 @@ def read_state(head: Head, data: bytes, now: float) -> Snapshot:
     # A large state would set the cyclic collector off again and again for nothing.
     gc.disable()
     try:
-        lists: dict[str, list[Any]] = {}
+        lists: dict[str, Iterable[Any]] = {}
         for part, name, records in decode(data):
             if part != COMPLETE or name in lists:
                 raise Unreadable(f"{part} {name} is no part of a whole slice")
@@ -57,11 +58,11 @@ def changed_state(held: Snapshot, head: Head, data: bytes, now: float) -> Snapsh
     added: dict[str, list[Any]] = {}
     for part, name, records in decode(data):
         if part == REMOVED:
-            removed[name] = records
+            removed[name] = list(records)
         elif part == ADDED:
-            added[name] = records
+            added[name] = list(records)
         elif name == "principals":
-            removed[name], added[name] = _difference(held, records)
+            removed[name], added[name] = _difference(held, list(records))
         else:
             raise Unreadable(f"all of {name} is no part of a change")
     return held.changed(head, removed, added, now=now)

@@ -36,10 +36,11 @@ from lakewarden_policy.records import (
 if TYPE_CHECKING:
     from lakewarden_policy.snapshot import Snapshot
 
+_NAMES_OF: Final = {name: f"names of {kind.namespace}" for name, kind in KINDS.items()}
 MAPS: Final = (
     "principals", "securables", "tokens", "held", "bindings", "references", "row_filters", "column_masks", "functions",
     "views", "locations", "places", "read_only_credentials", "bound", "isolated", "expiring", "purging", "assigned", "changes", "group_ids", "principal_ids",
-    *(f"names of {namespace}" for namespace in {kind.namespace: None for kind in KINDS.values()}),
+    *dict.fromkeys(_NAMES_OF.values()),
 )  # fmt: skip
 """Every map of a snapshot."""
 
@@ -172,11 +173,12 @@ class Draft(OpenMaps):
         if securable.kind == "METASTORE":
             securable = securable._replace(metastore_id=securable.id)
         self._securables[securable.id] = securable
-        names = self.own(f"names of {KINDS[securable.kind].namespace}", securable.parent_id)
-        names[securable.name_key] = securable.id
+        self.own(_NAMES_OF[securable.kind], securable.parent_id)[securable.name_key] = securable.id
         self._noticed(securable)
         if securable.owner_id is not None:
-            self.hold(securable.id, securable.owner_id, f"{securable.kind}:OWNER")
+            owner = self._principals.get(securable.owner_id)
+            # As in `_add_grants`: one string for one id.
+            self.hold(securable.id, owner.id if owner else securable.owner_id, f"{securable.kind}:OWNER")
         if securable.kind == "METASTORE":
             self.hold(securable.id, ACCOUNT_USERS_ID, METASTORE_BROWSE)
         if securable.kind == "WORKSPACE":
@@ -187,7 +189,7 @@ class Draft(OpenMaps):
         known = self._securables.get(securable.id)
         if known is None:
             return
-        namespace = f"names of {KINDS[known.kind].namespace}"
+        namespace = _NAMES_OF[known.kind]
         if self._maps[namespace].get(known.parent_id, {}).get(known.name_key) == known.id:
             names = self.own(namespace, known.parent_id)
             del names[known.name_key]

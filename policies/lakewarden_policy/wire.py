@@ -34,7 +34,8 @@ class Part(NamedTuple):
 
     part: str
     name: str
-    records: list[Any]
+    records: Iterable[Any]
+    """To be read once."""
 
 
 def encode_slice(lists: Mapping[str, Sequence[Any]]) -> bytes:
@@ -110,14 +111,14 @@ def _array(values: list[Any], field: pa.Field) -> pa.Array:
     return pa.array(values, field.type)
 
 
-def _records(part: str, name: str, table: pa.Table) -> list[Any]:
+def _records(part: str, name: str, table: pa.Table) -> Iterable[Any]:
     columns = [_values(table.column(position)) for position in range(table.num_columns)]
     record = RECORDS[name]
     if record is None:
         return columns[0]
-    # All grants may be a million, and are only unpacked: plain tuples of the same order do.
+    # All grants may be a million, and are only unpacked: plain tuples of the same order do, and none of them stays.
     if name == "grants" and part == COMPLETE:
-        return list(zip(*columns, strict=True))
+        return zip(*columns, strict=True)
     return list(map(record._make, zip(*columns, strict=True)))
 
 

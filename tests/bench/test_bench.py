@@ -119,6 +119,8 @@ def test_bars_are_those_of_the_design() -> None:
         "check_p50_with_24_writers_vs_idle": "<= 2",
         "cold_start_s_1m": "<= 5",
         "rss_mb_1m": "<= 1024",
+        "replica_snapshot_s_1m": "<= 1",
+        "replica_check_us": "<= 10",
         "embedded_start_ms": "<= 100",
         "cli_help_ms": "<= 250",
     }

@@ -11,6 +11,8 @@ from bench.decisions import decision_figures
 from bench.figures import Figure
 from bench.plans import plan_figures
 from bench.processes import Callers, Target, bench_server, callers_of
+from bench.replicas import Effort as ReplicaEffort
+from bench.replicas import replica_figures
 from bench.revokes import revoke_figures
 from bench.rpc import BOUNDED, FULL_SQLITE, compare, rpc_figures
 from bench.rpc import Effort as RpcEffort
@@ -93,6 +95,20 @@ def test_checks_are_timed_while_writers_write() -> None:
     figure = writer_figure("check_p50_with_24_writers_vs_idle_sqlite", None, TINY, WRITTEN)
     assert figure.value == figure.raw["busy_p50_us"] / figure.raw["idle_p50_us"]
     assert figure.raw["writes_per_second"] > 0
+
+
+def test_replica_is_timed_on_what_the_server_sends_and_watchers_receive_what_is_written() -> None:
+    few = ReplicaEffort(snapshots=1, rounds=1, questions=100, calls=400)
+    figures = by_key(replica_figures(TINY, few, watchers=3))
+    snapshot = figures["replica_snapshot_s_1m"]
+    # Grants of one principal on one object count once, owners and implicit rows too.
+    assert snapshot.raw["holders"] >= TINY.grants
+    assert snapshot.value > 0
+    assert 0.25 <= figures["replica_check_us"].raw["allowed_share"] <= 0.9
+    watched = figures["check_p50_with_50_watchers_vs_idle"].raw
+    assert watched["writes"] > 0
+    # Each gets the whole state first.
+    assert watched["changes_received"] >= watched["watchers"] == 3
 
 
 def test_start_and_memory_are_those_of_the_served_process() -> None:
