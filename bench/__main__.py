@@ -15,8 +15,9 @@ from bench.figures import Figure
 from bench.filters import filter_figures
 from bench.lists import list_figures
 from bench.plans import plan_figures
+from bench.profiles import profiles
 from bench.replicas import replica_figures
-from bench.reports import results, write, write_reports
+from bench.reports import PROFILES, as_profile, results, write, write_reports
 from bench.revokes import revoke_figures
 from bench.rpc import rpc_figures
 from bench.scale import scale_figures
@@ -40,13 +41,15 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "replica": replica_figures,
     "scale": scale_figures,
 }
+PROFILE = "profile"
+"""The part that makes no figures, but says where the time of missed ones goes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures; a figure below its bar is written down, not a failure."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all when none is named"
+        "parts", nargs="*", metavar="part", help=f"of {', '.join([*PARTS, PROFILE])}; all when none is named"
     )
     parser.add_argument(
         "--output", type=Path, help="where to write the results (all parts: bench/results.json)"
@@ -55,14 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--report", action="store_true", help="measure nothing, make table and curve of bench/results.json"
     )
     wanted = parser.parse_args(arguments)
-    if unknown := set(wanted.parts) - set(PARTS):
+    if unknown := set(wanted.parts) - {*PARTS, PROFILE}:
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
     # A partial run must not replace the results of a whole one.
     output = wanted.output or (RESULTS if wanted.report or not wanted.parts else None)
     if not wanted.report:
-        figures = _measured(wanted.parts or list(PARTS))
+        parts = wanted.parts or [*PARTS, PROFILE]
+        figures = _measured([part for part in parts if part != PROFILE])
+        found = results(figures, profiles() if PROFILE in parts else None)
+        for profile in found.get(PROFILES, {}).values():
+            print("\n".join(as_profile(profile)), flush=True)
         if output is not None:
-            write(output, results(figures))
+            write(output, found)
             print(f"written: {output}")
     if output is not None:
         for path in write_reports(output, CURVE if output == RESULTS else output.with_suffix(".svg")):

@@ -66,4 +66,6 @@ def rounded(value: Any) -> Any:
         return round(value) if abs(value) >= 1_000 else float(f"{value:.3g}")
     if isinstance(value, list):
         return [rounded(each) for each in value]
+    if isinstance(value, dict):
+        return {name: rounded(each) for name, each in value.items()}
     return value

@@ -6,14 +6,14 @@ import json
 import os
 import platform
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from bench.catalogue import DECLARED
-from bench.figures import Figure
+from bench.figures import Figure, rounded
 from bench.growth import growth_svg
 
 PACKAGES = ("lakewarden", "grpcio", "protobuf", "pycasbin", "sqlalchemy", "psycopg")
@@ -21,8 +21,11 @@ CURVE = "decision_growth_1k_to_1m"
 CURVE_BAR = "decision_us_1m"
 
 
-def results(figures: Sequence[Figure]) -> dict[str, Any]:
-    """What results.json holds: where and when it was measured, and every figure under its key."""
+PROFILES = "profiles"
+
+
+def results(figures: Sequence[Figure], profiles: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What results.json holds: where and when it was measured, every figure under its key, and where the time went."""
     return {
         "measured": {
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -34,6 +37,7 @@ def results(figures: Sequence[Figure]) -> dict[str, Any]:
             "versions": {package: version(package) for package in PACKAGES},
         },
         **{figure.key: figure.as_json() for figure in figures},
+        **({PROFILES: rounded(profiles)} if profiles else {}),
     }
 
 
@@ -66,8 +70,31 @@ def as_table(found: Mapping[str, Any]) -> str:
             "|---|---|---:|---:|---|",
             *rows,
             "",
+            *_where_it_goes(found),
         ]
     )
+
+
+def _where_it_goes(found: Mapping[str, Any]) -> Iterator[str]:
+    """The profile of every path a missed figure is of."""
+    for profile in found.get(PROFILES, {}).values():
+        missed = [key for key in profile["figures"] if found.get(key, {}).get("met") is False]
+        if not missed:
+            continue
+        yield f"## Where the time goes: {profile['what']}"
+        yield ""
+        yield f"Of {', '.join(f'`{key}`' for key in missed)}:"
+        yield ""
+        yield from as_profile(profile)
+        yield ""
+
+
+def as_profile(profile: Mapping[str, Any]) -> Iterator[str]:
+    """A Markdown table of the dearest functions of a path."""
+    yield f"{profile['what']}: {profile['us_under_the_profiler']:,g} us under cProfile, without gRPC"
+    yield from ("", "| with callees | by itself | calls | function |", "|---:|---:|---:|---|")
+    for with_callees, by_itself, calls, function in profile["lines"]:
+        yield f"| {with_callees:.0%} | {by_itself:.0%} | {calls:,g} | `{function}` |"
 
 
 def as_curve(found: Mapping[str, Any]) -> str:

@@ -12,7 +12,8 @@ from bench.catalogue import DECLARED
 from bench.decisions import measure
 from bench.figures import Figure, percentile, rounded
 from bench.growth import BOTTOM, HEIGHT
-from bench.reports import as_table, results, write, write_reports
+from bench.profiles import PATHS
+from bench.reports import PROFILES, as_table, results, write, write_reports
 from bench.stock import StockEnforcer
 from bench.worlds import METASTORE, WORKSPACE, Question, Size, World, ask, make_world
 
@@ -129,7 +130,7 @@ def test_bars_are_those_of_the_design() -> None:
 
 def test_checked_in_results_hold_declared_figures_only_and_their_table() -> None:
     written = json.loads((BENCH / "results.json").read_text())
-    figures = {key: figure for key, figure in written.items() if key != "measured"}
+    figures = {key: figure for key, figure in written.items() if key not in {"measured", PROFILES}}
     assert set(figures) <= set(DECLARED)
     for key, figure in figures.items():
         title, unit, bar = DECLARED[key]
@@ -147,6 +148,25 @@ def test_table_tells_missed_bars_and_what_was_not_measured() -> None:
     assert rows["cold_start_s_1m"].endswith("| 6 s | <= 5 | **missed** |")
     assert rows["rss_mb_1m"].endswith("| 500 MB | <= 1024 | met |")
     assert rows["decision_us_1m"].endswith("| not yet | <= 10 |  |")
+
+
+def test_missed_figures_have_the_profile_of_their_path_and_met_ones_none() -> None:
+    assert {key for _, figures in PATHS.values() for key in figures} <= set(DECLARED)
+    profile = {
+        "what": "one plan",
+        "figures": ["authorize_plan_10x250_ms"],
+        "us_under_the_profiler": 4_321.9,
+        "lines": [[0.5, 0.25, 10.0, "services/plan_rules.py: add_rules"]],
+    }
+    missed, met = (
+        as_table(results([Figure("authorize_plan_10x250_ms", value)], {"plan": profile}))
+        for value in (9.0, 1.0)
+    )
+    assert "## Where the time goes: one plan" in missed
+    assert "Of `authorize_plan_10x250_ms`:" in missed
+    assert "4,322 us" in missed
+    assert "| 50% | 25% | 10 | `services/plan_rules.py: add_rules` |" in missed
+    assert "Where the time goes" not in met
 
 
 def test_curve_is_drawn_from_the_results(tmp_path: Path) -> None:

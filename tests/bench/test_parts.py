@@ -11,6 +11,7 @@ from bench.decisions import decision_figures
 from bench.figures import Figure
 from bench.plans import plan_figures
 from bench.processes import Callers, Target, bench_server, callers_of
+from bench.profiles import PATHS, profiles
 from bench.replicas import Effort as ReplicaEffort
 from bench.replicas import replica_figures
 from bench.revokes import revoke_figures
@@ -109,6 +110,19 @@ def test_replica_is_timed_on_what_the_server_sends_and_watchers_receive_what_is_
     assert watched["writes"] > 0
     # Each gets the whole state first.
     assert watched["changes_received"] >= watched["watchers"] == 3
+
+
+def test_profiles_tell_the_functions_of_their_path() -> None:
+    found = profiles(TINY, share_of_calls=0.01)
+    assert set(found) == set(PATHS)
+    told = {name: {line[3] for line in profile["lines"]} for name, profile in found.items()}
+    assert "lakewarden_policy/decide.py: privilege" in told["decision"]
+    assert "storage/snapshot.py: load_snapshot" in told["load"]
+    for name in ("check", "check_bounded", "batch_cold", "batch_warm", "plan"):
+        assert "pipeline/pipeline.py: handle" in told[name]
+    for profile in found.values():
+        assert profile["us_under_the_profiler"] > 0
+        assert all(1.01 >= with_callees >= by_itself >= 0 for with_callees, by_itself, *_ in profile["lines"])
 
 
 def test_start_and_memory_are_those_of_the_served_process() -> None:
