@@ -10,9 +10,11 @@ from pathlib import Path
 from time import perf_counter
 
 from bench.batches import batch_figures
+from bench.cedar import cedar_figures
 from bench.decisions import decision_figures
 from bench.figures import Figure
 from bench.filters import filter_figures
+from bench.heads import head_figures
 from bench.lists import list_figures
 from bench.plans import plan_figures
 from bench.profiles import profiles
@@ -30,9 +32,11 @@ CURVE = RESULTS.parents[1] / "docs" / "growth.svg"
 PARTS: dict[str, Callable[[], list[Figure]]] = {
     "decisions": decision_figures,
     "stock": stock_figures,
+    "cedar": cedar_figures,
     "lists": list_figures,
     "filter": filter_figures,
     "starts": start_figures,
+    "head": head_figures,
     "rpc": rpc_figures,
     "batch": batch_figures,
     "plan": plan_figures,

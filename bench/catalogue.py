@@ -52,6 +52,10 @@ DECLARED: dict[str, Declared] = {
         "x",
         at_least(3_000),
     ),
+    "cedar_vs_ours_at_10k": Declared(
+        "check at 10,000 grants, cedarpy with parsed policies and entities (one atom) / ours (resolve, three atoms), CPU",
+        "x",
+    ),
     "list_10k_owner_on_vs_off": Declared(
         "all pages of a list of 10,000 tables as the owner / the same list without the filter",
         "x",
@@ -86,6 +90,10 @@ DECLARED: dict[str, Declared] = {
     "check_full_sqlite_vs_echo_throughput_32": Declared(
         "throughput of Check, FULL / echo, 32 callers, SQLite", "x", at_least(0.85)
     ),
+    "full_read_vs_raw_driver_sqlite": Declared(
+        "the head row as a FULL call reads it / the same row by sqlite3 alone", "x"
+    ),
+    "full_read_vs_raw_driver_pg": Declared("the same on PostgreSQL / by psycopg alone, prepared", "x"),
     "batch_decisions_per_s_cold": Declared(
         "decisions in BatchCheck of 1,000, each call about another subject", "/s", at_least(60_000)
     ),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import thread_time_ns
+from typing import TypeVar
 
 import casbin
 from casbin.model import Model
@@ -14,6 +15,8 @@ from bench.decisions import decide
 from bench.figures import Figure, median_of
 from bench.worlds import METASTORE, WORKSPACE, Question, Size, ask, make_world
 from lakewarden_policy import Decider, load_policy, policy_texts
+
+Asked = TypeVar("Asked")
 
 LINKS_MAX = 64
 ROUNDS = 7
@@ -55,12 +58,12 @@ def stock_figures() -> list[Figure]:
     for _ in range(ROUNDS):
         questions = list(itertools.islice(denied, STOCK_QUESTIONS + 500))
         stock_rounds.append(
-            _cpu_microseconds(
+            cpu_microseconds(
                 lambda question: _assert_denied(stock, decider, question), questions[:STOCK_QUESTIONS]
             )
         )
         our_rounds.append(
-            _cpu_microseconds(lambda question: decide(decider, question), questions[STOCK_QUESTIONS:])
+            cpu_microseconds(lambda question: decide(decider, question), questions[STOCK_QUESTIONS:])
         )
     figure = Figure(
         "stock_casbin_vs_ours_at_10k",
@@ -75,7 +78,7 @@ def stock_figures() -> list[Figure]:
     return [figure]
 
 
-def _cpu_microseconds(ask_one: Callable[[Question], object], questions: list[Question]) -> float:
+def cpu_microseconds(ask_one: Callable[[Asked], object], questions: Sequence[Asked]) -> float:
     """CPU time per question: a busy machine interrupts a tenth of a second often and a few microseconds hardly ever."""
     started = thread_time_ns()
     for question in questions:

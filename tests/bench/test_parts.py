@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import pytest
 from bench.batches import batch_figures
 from bench.catalogue import DECLARED
+from bench.cedar import CedarEngine, agreed, cedar_figures, deciding_atom
 from bench.decisions import decision_figures
 from bench.figures import Figure
+from bench.heads import head_figures
 from bench.plans import plan_figures
 from bench.processes import Callers, Target, bench_server, callers_of
 from bench.profiles import PATHS, profiles
@@ -18,9 +20,11 @@ from bench.revokes import revoke_figures
 from bench.rpc import BOUNDED, FULL_SQLITE, compare, rpc_figures
 from bench.rpc import Effort as RpcEffort
 from bench.scale import NOTHING, scale_figures, starts
-from bench.worlds import Size
+from bench.worlds import WORKSPACE, Size, ask, make_world
 from bench.writers import Effort as WriterEffort
 from bench.writers import writer_figure, writer_figures
+
+from lakewarden_policy import Decider, load_policy
 
 TINY = Size(users=200, groups=40, catalogs=10, schemas_per_catalog=4, tables_per_schema=20, grants=1_500)
 LITTLE = RpcEffort(rounds=1, calls=20, seconds=0.2)
@@ -112,6 +116,33 @@ def test_replica_is_timed_on_what_the_server_sends_and_watchers_receive_what_is_
     assert watched["changes_received"] >= watched["watchers"] == 3
 
 
+def test_cedar_is_asked_what_ours_answers() -> None:
+    (figure,) = cedar_figures(TINY, rounds=1)
+    assert figure.value == figure.raw["cedar_cpu_us"] / figure.raw["ours_cpu_us"] > 0
+    assert 0.2 <= figure.raw["allowed_share"] <= 0.95
+
+
+def test_cedar_that_has_other_policies_is_found_out() -> None:
+    world = make_world(TINY)
+    decider = Decider(load_policy(), world.snapshot())
+    world.grants.clear()
+    atoms = [deciding_atom(decider, question) for question in ask(world, 50, seed=1)]
+    allowed = next(
+        atom for atom in atoms if decider.atom(atom.subject_id, WORKSPACE, atom.object_id, atom.act)
+    )
+    cedar = CedarEngine(world)
+    with pytest.raises(AssertionError, match="disagree"):
+        agreed(cedar, decider, allowed)
+
+
+def test_head_is_compared_with_the_bare_drivers() -> None:
+    figures = by_key(head_figures(rounds=1, reads=20))
+    assert set(figures) == {"full_read_vs_raw_driver_sqlite", "full_read_vs_raw_driver_pg"}
+    assert all(
+        figure.value == figure.raw["ours_us"] / figure.raw["driver_us"] > 0 for figure in figures.values()
+    )
+
+
 def test_profiles_tell_the_functions_of_their_path() -> None:
     found = profiles(TINY, share_of_calls=0.01)
     assert set(found) == set(PATHS)
@@ -122,7 +153,7 @@ def test_profiles_tell_the_functions_of_their_path() -> None:
         assert "pipeline/pipeline.py: handle" in told[name]
     for profile in found.values():
         assert profile["us_under_the_profiler"] > 0
-        assert all(1.01 >= with_callees >= by_itself >= 0 for with_callees, by_itself, *_ in profile["lines"])
+        assert all(0 <= share <= 1.01 for line in profile["lines"] for share in line[:2])
 
 
 def test_start_and_memory_are_those_of_the_served_process() -> None:
