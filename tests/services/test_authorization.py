@@ -187,3 +187,20 @@ def test_acknowledged_revoke_is_never_followed_by_an_allow(world: EmbeddedServer
         assert not ask()
         admin.grants.grant("SELECT", "table", TABLE, BOB)
         assert ask()
+
+
+@pytest.mark.parametrize(("privilege", "kind", "name"), GATES)
+def test_batch_after_a_revoke_on_a_container_rests_on_nothing_of_the_one_before(
+    world: EmbeddedServer, bob: Client, privilege: str, kind: str, name: str
+) -> None:
+    admin = world.client()
+
+    def answers() -> list[bool]:
+        asked = [_access("SELECT"), _access("USE CATALOG", "main", "CATALOG")]
+        return [bool(verdict) for verdict in bob.authorization.batch_check(asked)]
+
+    for _ in range(3):
+        assert answers() == [True, True]
+        admin.grants.revoke(privilege, kind, name, BOB)
+        assert answers() == [False, kind != "catalog"]
+        admin.grants.grant(privilege, kind, name, BOB)

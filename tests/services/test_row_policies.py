@@ -172,6 +172,22 @@ def test_name_with_a_quote_stays_a_literal() -> None:
     assert shown == "((\"id\") = 'o''neil'' OR ''a'' = ''a')"
 
 
+def test_nobody_is_told_the_text_that_was_written_for_another() -> None:
+    body = "who = current_user() OR is_account_group_member('a') OR is_account_group_member('b')"
+    sessions = [
+        Session(user, frozenset(groups))
+        for user in ("ann", "bob")
+        for groups in ((), ("a",), ("b",), ("a", "b"), ("c",))
+    ]
+    for session in (*sessions, *reversed(sessions)):
+        shown = policy_sql(SqlFunction("f", ("who",), body), ["id"], session)
+        told = " OR ".join("TRUE" if group in session.groups else "FALSE" for group in ("a", "b"))
+        assert shown == f"((\"id\") = '{session.user}' OR {told})"
+    other = policy_sql(SqlFunction("f", ("who",), body), ["other"], sessions[0])
+    assert other.startswith('(("other") =')
+    assert policy_sql(SqlFunction("f", ("who",), "who = 'x'"), ["id"], sessions[0]) == "((\"id\") = 'x')"
+
+
 @pytest.mark.parametrize("missing", ["ROW_FILTER", "COLUMN_MASK"])
 @pytest.mark.parametrize("privilege", ["SELECT", "MODIFY", "ALL PRIVILEGES"])
 def test_engine_that_does_not_apply_them_is_denied(

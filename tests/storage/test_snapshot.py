@@ -51,6 +51,26 @@ def test_a_snapshot_holds_what_was_written(database: Database) -> None:
     assert any(row[:2] == (team.id, orders.id) for row in snapshot.rows())
 
 
+def test_grants_that_last_and_grants_that_end_are_both_read(database: Database) -> None:
+    ann = user("ann@example.com")
+    store = metastore(ann)
+    lasting, ending, ended = (grant(store, ann, name) for name in ("CREATE_CATALOG", "MANAGE", "BROWSE"))
+    with writing(database) as uow:
+        ending.expire_time, ended.expire_time = uow.time + timedelta(days=1), uow.time - timedelta(days=1)
+        uow.session.add_all([ann, store, lasting, ending, ended])
+        uow.commit()
+        end = ending.expire_time.timestamp()
+    with database.read() as reading:
+        snapshot = load_snapshot(reading.connection)
+    granted = {row for row in snapshot.rows() if row.principal_id == ann.id and row.object_id == store.id}
+    assert {row.act.partition(":")[2] for row in granted} == {"OWNER", "CREATE_CATALOG", "MANAGE"}
+    assert {row.act: snapshot.expire_time(row) for row in granted} == {
+        "METASTORE:OWNER": None,
+        "METASTORE:CREATE_CATALOG": None,
+        "METASTORE:MANAGE": end,
+    }
+
+
 def test_a_writer_sees_the_state_before_its_own_revision(database: Database) -> None:
     ann = user("ann@example.com")
     committed(database, ann)
