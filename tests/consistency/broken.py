@@ -6,11 +6,67 @@ import copy
 import threading
 import time
 
-from lakewarden_policy import Decider, Policy
+from lakewarden_policy import Decider, Head, Policy
 from lakewarden_server.authz.follower import Follower, Fresh
-from lakewarden_server.storage import Database, WriteUnit
+from lakewarden_server.storage import Database, WriteUnit, load_snapshot
 
 CACHE_SECONDS = 0.5
+
+
+class NeverRefreshes(Follower):
+    """Has its refresh off: what it loaded once is what it answers from."""
+
+    def __init__(self, database: Database, policy: Policy) -> None:
+        super().__init__(database, policy)
+        self._kept: Fresh | None = None
+
+    def at_head(self) -> Fresh:
+        """The first state there was."""
+        if self._kept is None:
+            self._kept = super().at_head()
+        return self._kept
+
+
+class FillsWithoutVersion(Follower):
+    """A cache whose filler files what it read under the version of when it is done: a change in between is never seen."""
+
+    def __init__(self, database: Database, policy: Policy) -> None:
+        super().__init__(database, policy)
+        self._filled: tuple[Head, Decider] | None = None
+
+    def at_head(self) -> Fresh:
+        """What is filed under the version of now."""
+        head, now = self._database.head()
+        filled = self._filled
+        if filled is None or filled[0] != head:
+            with self._database.read() as uow:
+                snapshot = load_snapshot(uow.connection, head=uow.head, now=uow.time)
+            decider = Decider(self.policy, snapshot)
+            head, now = self._database.head()
+            filled = self._filled = (head, decider)
+        return Fresh(filled[1], now)
+
+
+class ChangesInPlace(Follower):
+    """One mutable state for all threads, as a shared Casbin enforcer is: whoever finds it old loads it anew under the others' eyes."""
+
+    def __init__(self, database: Database, policy: Policy) -> None:
+        super().__init__(database, policy)
+        self._shared: dict[str, dict[str, tuple[str, ...]]] = {}
+        self._loaded: Head | None = None
+
+    def at_head(self) -> Fresh:
+        """The shared grants, which may be half of one state and half of another, beside the objects of now."""
+        fresh = super().at_head()
+        if fresh.head != self._loaded:
+            self._loaded = fresh.head
+            with self._database.read() as uow:
+                loaded = load_snapshot(uow.connection, head=uow.head, now=uow.time).held
+            for object_id in [*loaded, *self._shared.keys() - loaded.keys()]:
+                self._shared[object_id] = dict(loaded.get(object_id, {}))
+        mixed = copy.copy(fresh.snapshot)
+        mixed.held = self._shared
+        return Fresh(Decider(self.policy, mixed), fresh.now)
 
 
 class SkipsHeadRead(Follower):

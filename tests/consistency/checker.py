@@ -2,13 +2,15 @@
 
 Each register is one right: written by one writer, one write after the other, read by anybody. A write takes effect at one moment
 between its first attempt and its acknowledgement; a read is right when the register could have its value at some moment of its own.
-What one read has seen no later read may unsee.
+What one read has seen no later read may unsee. Revisions are judged apart: no reply may carry one older than a change it came after.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from math import inf
 from typing import NamedTuple
 
@@ -20,6 +22,9 @@ class Write(NamedTuple):
     value: bool
     invoked: float
     returned: float
+    where: str = ""
+    revision: int = 0
+    """That of the acknowledgement; 0 where it is not known."""
 
 
 class Read(NamedTuple):
@@ -32,6 +37,8 @@ class Read(NamedTuple):
     where: str
     how: str
     bound: float = 0.0
+    revision: int = 0
+    """That of the reply; 0 for a refusal, which carries none."""
 
 
 class Violation(NamedTuple):
@@ -49,6 +56,16 @@ class Violation(NamedTuple):
         ago = f", written {self.read.invoked - self.write.returned:.3f} s before" if self.write else ""
         answer = "ALLOW" if self.read.value else "DENY"
         return f"{answer} of {self.read.key} by {self.read.how} at {self.read.where}{ago}"
+
+
+class Disorder(NamedTuple):
+    """A reply whose revision is older than one that was acknowledged before the call began."""
+
+    operation: Read | Write
+    newest: int
+
+    def __str__(self) -> str:
+        return f"revision {self.operation.revision} at {self.operation.where} after {self.newest} was acknowledged: {self.operation.key}"
 
 
 class _Span(NamedTuple):
@@ -72,42 +89,49 @@ def violations(writes: Iterable[Write], reads: Iterable[Read], *, initially: boo
     found = []
     for key, answers in asked.items():
         spans = _spans(written[key], answers, initially)
+        begins, ends = [span.begins for span in spans], [span.ends for span in spans]
         for read in answers:
-            if not any(
-                span.value is read.value
-                and span.begins <= read.returned
-                and span.ends >= read.invoked - read.bound
-                for span in spans
-            ):
+            first = bisect_left(ends, read.invoked - read.bound)
+            possible = spans[first : bisect_right(begins, read.returned)]
+            if not any(span.value is read.value for span in possible):
                 before = [write for write in written[key] if write.invoked <= read.returned]
                 found.append(Violation(read, before[-1] if before else None))
     return found
 
 
+def disorders(writes: Sequence[Write], reads: Sequence[Read]) -> list[Disorder]:
+    """Every reply in FULL mode that carries an older revision than a write that had returned before the call."""
+    acknowledged = sorted((write.returned, write.revision) for write in writes if write.revision)
+    times = [returned for returned, _ in acknowledged]
+    newest = list(accumulate((revision for _, revision in acknowledged), max, initial=0))
+    operations = [*writes, *(read for read in reads if read.bound == 0)]
+    return [
+        Disorder(operation, before)
+        for operation in operations
+        if operation.revision
+        and operation.revision < (before := newest[bisect_left(times, operation.invoked)])
+    ]
+
+
 def _spans(writes: list[Write], reads: list[Read], initially: bool) -> list[_Span]:
-    """When the register may have had which value; a write is over, at the latest, when the first read returned that saw it."""
+    """When the register may have had which value, in order; both ends of them ascend.
+
+    A write is over, at the latest, when the first read returned that saw it.
+    """
+    fresh = sorted((read for read in reads if read.bound == 0), key=lambda read: read.invoked)
+    by_value = {value: [read for read in fresh if read.value is value] for value in (False, True)}
+    invoked = {value: [read.invoked for read in found] for value, found in by_value.items()}
     spans, value, begins = [], initially, -inf
     for write in writes:
         if write.value is value:
             continue
-        over = min(
-            (
-                read.returned
-                for read in reads
-                # One that began after the write before was over can have the value from nowhere else.
-                if read.bound == 0
-                and read.value is write.value
-                and read.invoked >= begins
-                and read.returned >= write.invoked
-                and _began_after(read, spans)
-            ),
-            default=inf,
+        # A read that began when the last value but one, the same as this, was surely gone has it from nowhere else.
+        gone = spans[-1].ends if spans else -inf
+        first = bisect_right(invoked[write.value], gone)
+        last = bisect_left(invoked[write.value], write.returned)
+        witnesses = (
+            read.returned for read in by_value[write.value][first:last] if read.returned >= write.invoked
         )
-        spans.append(_Span(value, begins, min(write.returned, over)))
+        spans.append(_Span(value, begins, min(write.returned, min(witnesses, default=inf))))
         value, begins = write.value, write.invoked
     return [*spans, _Span(value, begins, inf)]
-
-
-def _began_after(read: Read, spans: list[_Span]) -> bool:
-    """Whether a read began when the last value but one was surely gone."""
-    return not spans or read.invoked > spans[-1].ends

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from lakewarden_server import app as composition
 from lakewarden_server.app import App
 from lakewarden_server.authz.follower import Follower
 from lakewarden_server.config import Settings
+from lakewarden_server.pipeline.pipeline import Pipeline
 from lakewarden_server.storage import Database, UnitOfWork, WriteUnit
 from lakewarden_server.storage.connections import create_engines
 from lakewarden_server.testing import WORKSPACE, EmbeddedServer, serve
@@ -83,8 +84,14 @@ class Cluster:
         self._stack = stack
         self._clients: dict[tuple[str, str], Client] = {}
 
-    def add(self, *, database: Database | None = None, follower: type[Follower] = Follower) -> App:
-        """Another server in this process; `follower` may be a broken one, put in where production has its own."""
+    def add(
+        self,
+        *,
+        database: Database | None = None,
+        follower: type[Follower] = Follower,
+        pipeline: type[Pipeline] = Pipeline,
+    ) -> App:
+        """Another server in this process; what it is made of may be broken, put in where production has its own."""
         settings = Settings(
             database_url=self.url,
             key_file=self.directory / "lakewarden.key",
@@ -94,6 +101,7 @@ class Cluster:
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(composition, "Follower", follower)
+            patch.setattr(composition, "Pipeline", pipeline)
             app = App(settings, database=database, keys=self.server.app.keys)
         app.start()
         self._stack.callback(app.stop)
@@ -112,10 +120,10 @@ class Cluster:
         self.endpoints.append(process.endpoint)
         return process.endpoint
 
-    def process(self, log_name: str) -> ServerProcess:
-        """The same, for who kills it; it is not among the `endpoints`."""
-        installation = Installation(self.url, self.directory, self.server.admin_token)
-        return self._stack.enter_context(installation.serve(log_name=log_name))
+    def process(self, log_name: str, *, url: str = "", command: Sequence[str] = ()) -> ServerProcess:
+        """The same, for who kills it; it is not among the `endpoints`. `url` leads another way to the database."""
+        installation = Installation(url or self.url, self.directory, self.server.admin_token)
+        return self._stack.enter_context(installation.serve(command=command, log_name=log_name))
 
     def admin(self, endpoint: str = "") -> Client:
         """The admin's client of one replica, by default the first."""

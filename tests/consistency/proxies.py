@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts connections in the middle of a call, so that nobody knows what became of it."""
+"""TCP proxies that get in the way of what they forward, so that nobody knows what became of it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ CHUNK_BYTES = 65_536
 CONNECT_SECONDS = 5.0
 
 
-class CuttingProxy:
-    """Forwards to one server; `cut_after` cuts every connection some time after the client's next bytes."""
+class Proxy:
+    """Forwards each connection over one that `connect` makes; a subclass may get in the way of what is `_forwarding`."""
 
-    def __init__(self, upstream: str) -> None:
-        host, _, port = upstream.rpartition(":")
-        self._upstream = (host, int(port))
+    def __init__(self, connect: Callable[[], socket.socket]) -> None:
+        self._connect_upstream = connect
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self._delay: float | None = None
         self._sockets: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._spawn(self._accept)
 
-    def cut_after(self, seconds: float) -> None:
-        """Arms the proxy: the next bytes of a client start the clock, then every connection ends."""
-        self._delay = seconds
+    def cut_all(self) -> None:
+        """Ends every connection there is."""
+        with self._lock:
+            sockets = list(self._sockets)
+        for each in sockets:
+            _end(each)
 
     def close(self) -> None:
         """Ends everything."""
@@ -36,9 +37,15 @@ class CuttingProxy:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._cut()
+        self.cut_all()
         for thread in list(self._threads):
             thread.join()
+
+    def _forwarding(self, *, from_client: bool) -> None:
+        """Called before each piece of traffic is passed on."""
+
+    def _forwarded(self, *, from_client: bool) -> None:
+        """Called after each piece of traffic was passed on."""
 
     def _accept(self) -> None:
         while True:
@@ -47,7 +54,7 @@ class CuttingProxy:
             except OSError:
                 return
             try:
-                server = socket.create_connection(self._upstream, CONNECT_SECONDS)
+                server = self._connect_upstream()
             except OSError:
                 client.close()
                 continue
@@ -60,26 +67,38 @@ class CuttingProxy:
     def _pump(self, source: socket.socket, target: socket.socket, *, from_client: bool) -> None:
         with suppress(OSError):
             while received := source.recv(CHUNK_BYTES):
+                self._forwarding(from_client=from_client)
                 target.sendall(received)
-                if from_client and self._delay is not None:
-                    delay, self._delay = self._delay, None
-                    time.sleep(delay)
-                    self._cut()
+                self._forwarded(from_client=from_client)
         for ended in (source, target):
             with self._lock:
                 self._sockets.discard(ended)
             _end(ended)
 
-    def _cut(self) -> None:
-        with self._lock:
-            sockets = list(self._sockets)
-        for each in sockets:
-            _end(each)
-
     def _spawn(self, target: Callable[..., None], *arguments: object, **options: object) -> None:
         thread = threading.Thread(target=target, args=arguments, kwargs=options, daemon=True)
+        self._threads = [each for each in self._threads if each.is_alive()]
         self._threads.append(thread)
         thread.start()
+
+
+class CuttingProxy(Proxy):
+    """Forwards to one server; `cut_after` cuts every connection some time after the client's next bytes."""
+
+    def __init__(self, upstream: str) -> None:
+        host, _, port = upstream.rpartition(":")
+        self._delay: float | None = None
+        super().__init__(lambda: socket.create_connection((host, int(port)), CONNECT_SECONDS))
+
+    def cut_after(self, seconds: float) -> None:
+        """Arms the proxy: the next bytes of a client start the clock, then every connection ends."""
+        self._delay = seconds
+
+    def _forwarded(self, *, from_client: bool) -> None:
+        if from_client and self._delay is not None:
+            delay, self._delay = self._delay, None
+            time.sleep(delay)
+            self.cut_all()
 
 
 def _end(connection: socket.socket) -> None:

