@@ -57,6 +57,11 @@ BOUNDED = frozenset(BY_ENGINE)
 """What may be asked with bounded freshness: what is answered from memory alone."""
 
 
+def ways(right: Right) -> list[str]:
+    """How a right can be asked about. Whoever is disabled loses its tokens for good, and has none to ask with when it is enabled."""
+    return [*BY_ENGINE] if right.lever == "principal" else [*BY_ENGINE, *BY_PERSON]
+
+
 def answer(ask: Ask, client: Client, right: Right, name: str, subject: str | None) -> bool:
     """The answer; a refusal of the whole call is a no. Raises what else the call fails with."""
     try:

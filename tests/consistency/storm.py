@@ -16,7 +16,7 @@ from consistency.checker import Read, Write, disorders, violations
 from consistency.cluster import Cluster
 from consistency.faults import Harm, Replica
 from consistency.outcome import Outcome
-from consistency.questions import BOUNDED, BY_ENGINE, BY_PERSON, answer
+from consistency.questions import BOUNDED, BY_ENGINE, BY_PERSON, answer, ways
 from consistency.rights import EXPIRY, LEVERS, TOKEN, Right, make_right, set_up_people
 from durability.mortal import MortalPostgresql
 from lakewarden import LakewardenError
@@ -257,7 +257,7 @@ class Storm:
 
     def _ask(self, session: Session, rng: random.Random, right: Right, endpoint: str, how: str = "") -> bool:
         """Asks once and notes the answer; returns whether there was one."""
-        how = how or rng.choice([*BY_ENGINE, *BY_PERSON])
+        how = how or rng.choice(ways(right))
         key, token, subject = right.key, self._engine_token, right.person or None
         if right.lever == TOKEN:
             (key, token), subject = self._tokens[right], None
@@ -289,7 +289,7 @@ class Storm:
         with Session() as session:
             for endpoint in self.endpoints:
                 for right in self.rights:
-                    for how in (*BY_ENGINE, *BY_PERSON):
+                    for how in ways(right):
                         if self._can_ask(right) and not self._ask(session, rng, right, endpoint, how):
                             self._errors.append(f"{endpoint} does not answer after the storm")
                             return
