@@ -216,7 +216,10 @@ def race_admins(race: Race, *, rounds: int) -> None:
         )
         assert one_winner(outcomes) in {PermissionDenied, Unauthenticated, FailedPrecondition}
         winner = 0 if outcomes[0] is None else 1
-        restore(clients[winner], ADMINS[1 - winner])
+        loser = 1 - winner
+        restore(clients[winner], ADMINS[loser])
+        # Whoever is disabled loses its tokens for good.
+        clients[loser] = cluster.client(cluster.server.issue_token(ADMINS[loser]), race.endpoints[loser])
 
 
 def restore(admin: Client, name: str) -> None:
