@@ -55,7 +55,8 @@ class Violation(NamedTuple):
     def __str__(self) -> str:
         ago = f", written {self.read.invoked - self.write.returned:.3f} s before" if self.write else ""
         answer = "ALLOW" if self.read.value else "DENY"
-        return f"{answer} of {self.read.key} by {self.read.how} at {self.read.where}{ago}"
+        how = f"bounded {self.read.how}" if self.read.bound else self.read.how
+        return f"{answer} of {self.read.key} by {how} at {self.read.where}{ago}"
 
 
 class Disorder(NamedTuple):

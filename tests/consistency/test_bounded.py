@@ -213,3 +213,21 @@ def test_once_it_is_stopped_nothing_reads_the_head_any_more(database: Database) 
     stopping.join(SLOW_SECONDS_MAX)
     assert not stopping.is_alive()
     assert not looking._looking
+
+
+def test_the_time_of_a_bounded_answer_does_not_run_ahead_of_the_database(database: Database) -> None:
+    """However long the head took to come: a grant would end before its time."""
+    follower = Follower(database, load_policy())
+    at_head = follower.at_head
+
+    def late() -> Fresh:
+        time.sleep(BOUND_SECONDS / 2)
+        return at_head()
+
+    follower.at_head = late  # type: ignore[method-assign]
+    looking = Bounded(follower)
+    looking.latest()
+    answered = looking.latest().now
+    looking.stop()
+    # SQLite's clock tells milliseconds.
+    assert answered <= database.head()[1] + timedelta(milliseconds=1)

@@ -29,6 +29,8 @@ class _Confirmed(NamedTuple):
     fresh: Fresh
     sent: float
     """Monotonic seconds at which the read was sent that found this state at the head."""
+    received: float
+    """Monotonic seconds at which its answer was here: the database's clock was read before."""
 
 
 class Bounded:
@@ -49,10 +51,10 @@ class Bounded:
         if not self._looking:
             self._start()
         confirmed = self._confirmed
-        if confirmed is None or (age := now - confirmed.sent) > BOUND_SECONDS:
+        if confirmed is None or now - confirmed.sent > BOUND_SECONDS:
             return self._look()
-        # What ended since must be gone, though nobody changed anything.
-        time = confirmed.fresh.now + timedelta(seconds=age)
+        # What ended since must be gone, though nobody changed anything; counted from `sent`, it would end before its time.
+        time = confirmed.fresh.now + timedelta(seconds=max(0.0, now - confirmed.received))
         return Fresh(self._follower.without_expired(confirmed.fresh.decider, time), time)
 
     def stop(self) -> None:
@@ -68,7 +70,7 @@ class Bounded:
         fresh = self._follower.at_head()
         confirmed = self._confirmed
         if confirmed is None or confirmed.sent < sent:
-            self._confirmed = _Confirmed(fresh, sent)
+            self._confirmed = _Confirmed(fresh, sent, monotonic())
         return fresh
 
     def _start(self) -> None:
