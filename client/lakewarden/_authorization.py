@@ -79,12 +79,11 @@ class PlanFunction:
 
 @dataclass(frozen=True)
 class PlanAnswer:
-    """The answer to a whole plan. `max_age_seconds` is how long an engine may start the plan on it; 0 means at once."""
+    """The answer to a whole plan, which an engine starts at once: it is of `revision`, and nobody promises the next one."""
 
     allowed: bool
     denials: tuple[Denial, ...]
     revision: str
-    max_age_seconds: float = 0.0
     row_filters: Mapping[str, str] = field(default_factory=dict)
     """Full name -> SQL condition. The engine adds each to the rows it reads, or refuses the plan."""
     column_masks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -269,7 +268,6 @@ class Authorization:
             reply.allowed and not denials,
             denials,
             reply.revision,
-            reply.max_age.ToNanoseconds() / 1_000_000_000,
             {asked.full_name: verdict.row_filter for asked, verdict in answers if verdict.row_filter},
             {
                 asked.full_name: dict(verdict.column_masks)

@@ -13,11 +13,11 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from lakewarden._authorization import securable_type
+from lakewarden._authorization import Denial, PlanAccess, PlanAnswer, securable_type
 from lakewarden._client import Client
 from lakewarden._errors import (
     Aborted,
@@ -40,6 +40,8 @@ RETRY_SECONDS_MAX = 2.0
 RESTARTS_MAX = 3
 """How often the fetching of pages begins anew before the attempt counts as failed."""
 _TRANSIENT = (Aborted, DeadlineExceeded, Internal, ResourceExhausted, Unavailable)
+_WITHOUT_TEXT = frozenset({"TABLE", "SCHEMA", "CATALOG"})
+"""Kinds of which an engine needs to be told nothing but yes, unless they are guarded."""
 _Response = authorization_pb2.WatchPolicyResponse
 
 
@@ -133,12 +135,45 @@ class PolicyReplica:
 
         Denies while it is not `ready`. Raises InvalidArgument for what is no privilege of the kind.
         """
-        held = self._held
+        return self._verdict(self._held, privilege, kind, full_name, subject)
+
+    def authorize_plan(
+        self, accesses: Iterable[PlanAccess], *, subject: str | None = None, capabilities: Iterable[str] = ()
+    ) -> PlanAnswer:
+        """Decide a query plan as `Client.authorize_plan` does, without a call where it is a plain yes on one state.
+
+        A plain yes is to tables that nothing filters or masks, and to containers. The rest is the server's: it has the texts of
+        filters, masks, views and functions, and says why not. Denies, without asking it, while this is not `ready`.
+        """
+        held, asked = self._held, list(accesses)
+        name = subject or (held.decider.snapshot.principals[held.engine_id].name if held else "")
+        found = [
+            self._verdict(held, each.privilege, each.securable_type, each.full_name, name) for each in asked
+        ]
+        revision = held.position.revision if held else ""
+        denials = tuple(
+            Denial(each.full_name, each.privilege, verdict.reason, "")
+            for each, verdict in zip(asked, found, strict=True)
+            if not verdict.allowed
+        )
+        if held is None or not self._is_fresh(self._clock() - held.confirmed):
+            return PlanAnswer(False, denials, revision)
+        is_plain = all(
+            verdict.allowed and not verdict.guarded and each.securable_type in _WITHOUT_TEXT
+            for each, verdict in zip(asked, found, strict=True)
+        )
+        if asked and is_plain:
+            return PlanAnswer(True, (), revision)
+        return self._client.authorize_plan(asked, subject=subject, capabilities=capabilities)
+
+    def _verdict(
+        self, held: _Held | None, privilege: str, kind: str, full_name: str, subject: str
+    ) -> ReplicaVerdict:
         if held is None:
             return ReplicaVerdict(False, "the replica holds no whole state", "", float("inf"))
         age = self._clock() - held.confirmed
         revision = held.position.revision
-        if not 0 <= age <= self.max_staleness_seconds:
+        if not self._is_fresh(age):
             return ReplicaVerdict(
                 False,
                 f"the replica is stale: confirmed {age:.1f} s ago, at most {self.max_staleness_seconds:g} s",
@@ -294,6 +329,10 @@ class PolicyReplica:
             if self._held is held:
                 self._held = held._replace(decider=later)
         return later
+
+    def _is_fresh(self, age_seconds: float) -> bool:
+        """A negative age is that of a clock that went back: nobody knows then."""
+        return 0 <= age_seconds <= self.max_staleness_seconds
 
     def _spell(self, kind: str, privilege: str) -> tuple[str, str]:
         """Kind and privilege as they are stored. Raises InvalidArgument."""

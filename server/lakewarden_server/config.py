@@ -66,6 +66,10 @@ def read_settings(
     def text(name: str, setting: str, default: str = "") -> str:
         return str(given[setting]) if setting in given else variables.get(PREFIX + name, default)
 
+    def said(name: str, setting: str) -> str:
+        """What an error calls a setting: the flag, or the variable, by which it was given."""
+        return f"--{setting.replace('_', '-')}" if setting in given else PREFIX + name
+
     directory = Path(text("DATA_DIR", "data_directory", "lakewarden-data")).absolute()
     certificate, key = text("TLS_CERT_FILE", "tls_certificate_file"), text("TLS_KEY_FILE", "tls_key_file")
     if bool(certificate) != bool(key):
@@ -80,16 +84,23 @@ def read_settings(
         listen=listen,
         tls_certificate_file=Path(certificate) if certificate else None,
         tls_key_file=Path(key) if key else None,
-        allow_plaintext=_boolean("ALLOW_PLAINTEXT", text("ALLOW_PLAINTEXT", "allow_plaintext")),
+        allow_plaintext=_boolean(
+            said("ALLOW_PLAINTEXT", "allow_plaintext"), text("ALLOW_PLAINTEXT", "allow_plaintext")
+        ),
         grace_seconds=_number(
-            "GRACE_SECONDS", text("GRACE_SECONDS", "grace_seconds", str(GRACE_SECONDS_DEFAULT)), 0, 300
+            said("GRACE_SECONDS", "grace_seconds"),
+            text("GRACE_SECONDS", "grace_seconds", str(GRACE_SECONDS_DEFAULT)),
+            0,
+            300,
         ),
         read_threads=_count(
-            "READ_THREADS", text("READ_THREADS", "read_threads", str(READ_THREADS_DEFAULT)), READ_THREADS_MAX
+            said("READ_THREADS", "read_threads"),
+            text("READ_THREADS", "read_threads", str(READ_THREADS_DEFAULT)),
+            READ_THREADS_MAX,
         ),
-        workers=_count("WORKERS", text("WORKERS", "workers", "1"), WORKERS_MAX),
-        metrics=_metrics_address(text("METRICS", "metrics")),
-        log_format=_log_format(text("LOG_FORMAT", "log_format", "text")),
+        workers=_count(said("WORKERS", "workers"), text("WORKERS", "workers", "1"), WORKERS_MAX),
+        metrics=_metrics_address(said("METRICS", "metrics"), text("METRICS", "metrics")),
+        log_format=_log_format(said("LOG_FORMAT", "log_format"), text("LOG_FORMAT", "log_format", "text")),
         traces=_wants_traces(variables),
     )
 
@@ -106,19 +117,19 @@ def is_missing(database_url: str) -> bool:
     return scheme.startswith("sqlite") and not Path(path).exists()
 
 
-def _metrics_address(text: str) -> str:
+def _metrics_address(name: str, text: str) -> str:
     """`HOST:PORT`; a port alone is this machine's."""
     host, _, port = text.rpartition(":")
     if not text:
         return ""
     if not port.isdecimal() or int(port) > 65_535:
-        raise SettingsError(f"{PREFIX}METRICS={text!r}: give HOST:PORT, or a port of this machine alone")
+        raise SettingsError(f"{name}={text!r}: give HOST:PORT, or a port of this machine alone")
     return f"{host or '127.0.0.1'}:{port}"
 
 
-def _log_format(text: str) -> str:
+def _log_format(name: str, text: str) -> str:
     if text not in LOG_FORMATS:
-        raise SettingsError(f"{PREFIX}LOG_FORMAT={text!r}: say {' or '.join(LOG_FORMATS)}")
+        raise SettingsError(f"{name}={text!r}: say {' or '.join(LOG_FORMATS)}")
     return text
 
 
@@ -140,13 +151,13 @@ def _wants_traces(variables: Mapping[str, str]) -> bool:
 
 def _boolean(name: str, text: str) -> bool:
     if text.lower() not in _TRUE | _FALSE:
-        raise SettingsError(f"{PREFIX}{name}={text!r}: say true or false")
+        raise SettingsError(f"{name}={text!r}: say true or false")
     return text.lower() in _TRUE
 
 
 def _count(name: str, text: str, high: int) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= high:
-        raise SettingsError(f"{PREFIX}{name}={text!r}: give a whole number from 1 to {high}")
+        raise SettingsError(f"{name}={text!r}: give a whole number from 1 to {high}")
     return int(text)
 
 
@@ -156,5 +167,5 @@ def _number(name: str, text: str, low: float, high: float) -> float:
     except ValueError:
         value = low - 1
     if not low <= value <= high:
-        raise SettingsError(f"{PREFIX}{name}={text!r}: give a number from {low:g} to {high:g}")
+        raise SettingsError(f"{name}={text!r}: give a number from {low:g} to {high:g}")
     return value

@@ -46,6 +46,13 @@ def test_address_that_is_none_says_how_to_write_it(address: str) -> None:
         assert read_settings({"listen": good}, environment={}).listen == good
 
 
+def test_count_that_is_none_is_called_as_it_was_given() -> None:
+    with pytest.raises(SettingsError, match=r"^--workers='0': give a whole number from 1 to 64$"):
+        read_settings({"workers": 0}, environment={"LAKEWARDEN_WORKERS": "2"})
+    with pytest.raises(SettingsError, match=r"^LAKEWARDEN_WORKERS='0'"):
+        read_settings({"workers": None}, environment={"LAKEWARDEN_WORKERS": "0"})
+
+
 def test_write_in_flight_commits_and_is_answered_while_the_server_stops(probe: ProbedServer) -> None:
     before = probe.server.app.follower.at_head().head.revision
     future = probe.call("Write", "wait")

@@ -20,6 +20,7 @@ from storage import random_changes
 from storage.worlds import ACTOR, writing
 
 GIVEN = ("USE_CATALOG", "USE_SCHEMA", "SELECT", "MODIFY", "EXECUTE", "MANAGE", "BROWSE", "READ_VOLUME")
+USES = {"TABLE:SELECT", "TABLE:MODIFY", "VIEW:SELECT", "FUNCTION:EXECUTE"}
 ELSEWHERE = {"ACCOUNT", "METASTORE", "WORKSPACE"}
 """Kinds of which a slice has one object each: of others the replica says no whatever the server says."""
 
@@ -87,6 +88,25 @@ def open_doors(walk: Walk, uow: WriteUnit) -> None:
             _give(walk, uow, place.id, walk.rng.choice(GIVEN))
 
 
+def let_in(walk: Walk, uow: WriteUnit) -> None:
+    """Somebody gets all it takes to use one thing: the assignment, the gates above it, and the privilege itself."""
+    here = uow.session.get_one(Workspace, walk.workspace_id).metastore_id
+    kinds = Securable.kind.in_(("TABLE", "VIEW", "FUNCTION"))
+    found = walk.one(uow, Securable, Securable.deleted_time.is_(None), Securable.metastore_id == here, kinds)
+    principal = walk.one(uow, Principal, Principal.active.is_(True))
+    if found is None or principal is None:
+        return
+    privilege = "EXECUTE" if found.kind == "FUNCTION" else walk.rng.choice(("SELECT", "MODIFY"))
+    schema = uow.session.get_one(Securable, found.parent_id)
+    for place, needed in (
+        (walk.workspace_id, "USER"),
+        (schema.parent_id, "USE_CATALOG"),
+        (schema.id, "USE_SCHEMA"),
+        (found.id, privilege),
+    ):
+        _give(walk, uow, place, needed, principal)
+
+
 def close_doors(walk: Walk, uow: WriteUnit) -> None:
     """Something that counts is taken back."""
     held = walk.one(uow, Grant, Grant.privilege.in_((*GIVEN, "USER", "ADMIN")))
@@ -130,12 +150,12 @@ def add_view(walk: Walk, uow: WriteUnit) -> None:
 
 
 CHANGES: tuple[random_changes.Change, ...] = (
-    assign, assign, open_doors, open_doors, open_doors, open_doors, close_doors, look_through, look_through, add_view,
+    assign, assign, open_doors, open_doors, let_in, let_in, let_in, close_doors, look_through, look_through, add_view,
 )  # type: ignore[assignment]  # fmt: skip
 
 
-def _give(walk: Walk, uow: WriteUnit, place: str, privilege: str) -> None:
-    principal = walk.one(uow, Principal)
+def _give(walk: Walk, uow: WriteUnit, place: str, privilege: str, principal: Principal | None = None) -> None:
+    principal = principal or walk.one(uow, Principal)
     if principal is not None and uow.session.get(Grant, (place, principal.id, privilege)) is None:
         uow.session.add(
             Grant(securable_id=place, principal_id=principal.id, privilege=privilege, granted_by=ACTOR)
@@ -162,6 +182,10 @@ class Watched(NamedTuple):
             for row in snapshot.rows()
             if decider.policy.grantable(snapshot.securables[row.object_id].kind)
         ]
+        here = snapshot.securables[self.walk.workspace_id].metastore_id
+        exact = [
+            row for row in rows if row.act in USES and snapshot.securables[row.object_id].metastore_id == here
+        ]
         asked = []
         for number in range(count):
             found, person = rng.choice(objects), rng.choice(people)
@@ -171,6 +195,11 @@ class Watched(NamedTuple):
                 found, person = _below(snapshot, rng, row.object_id), _within(snapshot, rng, row.principal_id)
                 likely = [name for name in GIVEN if name in decider.policy.grantable(found.kind)]
                 privilege = rng.choice(likely or decider.policy.grantable(found.kind))
+            if number % 4 == 3 and exact:
+                # Just what somebody holds on something that is read or run.
+                row = rng.choice(exact)
+                found, person = snapshot.securables[row.object_id], _within(snapshot, rng, row.principal_id)
+                privilege = row.act.partition(":")[2]
             asked.append(Question(person.name, found.kind, snapshot.full_name(found.id), privilege))
         return asked
 

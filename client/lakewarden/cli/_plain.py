@@ -9,7 +9,6 @@ import base64
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -43,11 +42,9 @@ def _is_repeated(descriptor: FieldDescriptor) -> bool:
 
 
 def _single(value: Any, descriptor: FieldDescriptor) -> Any:
-    """One value; times in RFC 3339, durations in seconds, enums by name, bytes in base64."""
+    """One value; times in RFC 3339, enums by name, bytes in base64."""
     if isinstance(value, Timestamp):
         return value.ToJsonString()
-    if isinstance(value, Duration):
-        return value.ToNanoseconds() / 1_000_000_000
     if isinstance(value, Message):
         return to_plain(value)
     if descriptor.enum_type is not None:

@@ -5,7 +5,6 @@ The questions query engines ask."""
 
 from collections import abc as abc
 from google.protobuf import descriptor as descriptor
-from google.protobuf import duration_pb2 as duration_pb2
 from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
@@ -426,7 +425,6 @@ class AuthorizePlanResponse(message.Message):
     ALLOWED_FIELD_NUMBER: builtins.int
     VERDICTS_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
-    MAX_AGE_FIELD_NUMBER: builtins.int
     allowed: builtins.bool
     """Whether the whole plan is allowed."""
     revision: builtins.str
@@ -435,21 +433,16 @@ class AuthorizePlanResponse(message.Message):
     def verdicts(self) -> containers.RepeatedCompositeFieldContainer[Verdict]:
         """One answer for each access, in the order asked."""
 
-    @builtins.property
-    def max_age(self) -> duration_pb2.Duration:
-        """For how long an engine may start the plan on this answer; 0 means at once only."""
-
     def __init__(
         self,
         *,
         allowed: builtins.bool = ...,
         verdicts: abc.Iterable[Verdict] | None = ...,
         revision: builtins.str = ...,
-        max_age: duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["max_age", b"max_age"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["allowed", b"allowed", "max_age", b"max_age", "revision", b"revision", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["allowed", b"allowed", "revision", b"revision", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
