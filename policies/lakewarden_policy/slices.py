@@ -6,6 +6,7 @@ and groups nobody of this one is assigned through come without a name, catalogs 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -127,6 +128,7 @@ class WorkspaceSlice:
         gone = {securable.id: securable for securable in removed.get("securables", ())}
         try:
             self._require_same_border(gone, removed, added)
+            self._require_all_told(removed, added)
             return SliceDelta(
                 self._filtered(gone, removed),
                 self._filtered(gone, added),
@@ -196,6 +198,42 @@ class WorkspaceSlice:
                     raise _Unclear
         if moved["before"] != moved["after"]:
             raise _Unclear
+
+    def _require_all_told(self, removed: Mapping[str, list[Any]], added: Mapping[str, list[Any]]) -> None:
+        """What comes or goes isolated, or with filters, masks, references or a place that the change does not tell of was, or stays, in the database.
+
+        A dropped table keeps them and comes back with them: without them a replica would call it unguarded.
+        """
+        before, after = (
+            {(found.id, found.kind) for found in lists.get("securables", ())} for lists in (removed, added)
+        )
+        moved = {object_id for object_id, _ in before ^ after}
+        if any(object_id in self._snapshot.maps["isolated"] for object_id in moved):
+            raise _Unclear
+        for name, held in self._hanging(moved).items():
+            told = Counter(_OBJECT_OF[name](record) for record in added.get(name, ()))
+            for object_id, _ in after - before:
+                if held.get(object_id, 0) != told[object_id]:
+                    raise _Unclear
+            if any(object_id in held for object_id, _ in before - after):
+                raise _Unclear
+
+    def _hanging(self, objects: Iterable[str]) -> dict[str, dict[str, int]]:
+        """How many records hang on each of some objects, by the name of their list; only of those on which any do."""
+        snapshot = self._snapshot
+        found: dict[str, dict[str, int]] = {
+            name: {} for name in ("row_filters", "column_masks", "references", "locations")
+        }
+        for key in objects:
+            if key in snapshot.row_filters:
+                found["row_filters"][key] = 1
+            if key in snapshot.column_masks:
+                found["column_masks"][key] = len(snapshot.column_masks[key])
+            if key in snapshot.references:
+                found["references"][key] = len(snapshot.references[key])
+            if key in snapshot.places:
+                found["locations"][key] = 1
+        return found
 
     def _filtered(self, gone: Mapping[str, Securable], lists: Mapping[str, list[Any]]) -> Lists:
         filtered: Lists = {}

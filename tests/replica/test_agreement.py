@@ -95,14 +95,6 @@ def test_a_state_brought_forward_is_the_one_sent_anew(database_url: str) -> None
         follow(found, steps=60)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("seed", range(30, 36))
-def test_a_state_brought_forward_is_the_one_sent_anew_for_long(seed: int, database_url: str) -> None:
-    with watched(seed, database_url) as found:
-        follow(found, steps=150)
-
-
 def test_answers_in_many_pages_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "PAGE_BYTES_MAX", 500)
     with watched(4) as found:

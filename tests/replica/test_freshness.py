@@ -319,6 +319,22 @@ def test_what_has_a_filter_below_is_said_to_be_guarded(server: EmbeddedServer, c
     ] * 2
 
 
+def test_a_restored_table_is_as_guarded_as_before(server: EmbeddedServer, client: Client) -> None:
+    """Its filter stays in the database while it is dropped, and the change that brings it back does not tell of it."""
+    admin, before, between = server.client(), PolicyReplica(client), PolicyReplica(client)
+    admin.functions.create("main.sales.mine", ["x BIGINT"], "BOOLEAN", "x > 1")
+    admin.tables.set_row_filter(TABLE, "main.sales.mine", ["id"])
+    before.refresh()
+    table = admin.tables.get(TABLE)
+    admin.tables.delete(TABLE)
+    between.refresh()
+    admin.tables.undelete(TABLE, table_id=table.id)
+    for replica in (before, between):
+        replica.refresh()
+        verdict = replica.check("SELECT", "table", TABLE, subject=BOB)
+        assert (verdict.allowed, verdict.guarded) == (True, True)
+
+
 def test_an_unreachable_server_is_unavailable(server: EmbeddedServer, client: Client) -> None:
     server.app.rpc.stop(0)
     with pytest.raises(Unavailable):
