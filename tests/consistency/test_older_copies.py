@@ -186,13 +186,6 @@ def test_an_older_sqlite_file_put_in_place_under_live_replicas(
     run_sqlite(make_database_url("sqlite"), tmp_path, rounds=ROUNDS)
 
 
-@pytest.mark.slow
-def test_an_older_sqlite_file_put_in_place_under_live_replicas_over_and_over(
-    make_database_url: Callable[[str], str], tmp_path: Path
-) -> None:
-    run_sqlite(make_database_url("sqlite"), tmp_path, rounds=ROUNDS_LONG)
-
-
 def test_a_postgresql_that_lost_its_tail_under_live_replicas(
     postgresql: MortalPostgresql, tmp_path: Path
 ) -> None:
