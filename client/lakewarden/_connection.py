@@ -10,6 +10,7 @@ import random
 import re
 import time
 import uuid
+from base64 import b64encode
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -62,6 +63,7 @@ class Connection:
     endpoint: str
     confidential: bool
     token: str = field(default="", repr=False)
+    scheme: str = "Bearer"
     workspace: str = ""
     at_least_revision: str = ""
     freshness: str = ""
@@ -97,6 +99,11 @@ class Connection:
         if self.lifetime.closed:
             raise _closed()
         return self.channel
+
+    def with_client_secret(self, client_id: str, client_secret: str) -> Connection:
+        """Return a copy that proves itself with a client secret (RFC 6749 section 2.3.1), from no workspace."""
+        pair = f"{quote(client_id, safe='')}:{quote(client_secret.strip(), safe='')}"
+        return replace(self, token=b64encode(pair.encode()).decode(), scheme="Basic", workspace="")
 
     def close(self) -> None:
         """Close the channel, for all copies."""
@@ -150,7 +157,7 @@ class Connection:
     def _metadata(self, request_id: str) -> tuple[tuple[str, str], ...]:
         """What every call carries besides the request."""
         pairs = (
-            ("authorization", f"Bearer {self.token}" if self.token else ""),
+            ("authorization", f"{self.scheme} {self.token}" if self.token else ""),
             ("lakewarden-workspace", quote(self.workspace, safe=_METADATA_SAFE)),
             ("lakewarden-at-least-revision", self.at_least_revision),
             ("lakewarden-freshness", self.freshness),

@@ -53,6 +53,36 @@ class ServicePrincipals(PrincipalResource[service_principals_pb2.ServicePrincipa
         """Create an active service principal; its `name` is the application id. Account admins only."""
         return self._create({"display_name": display_name, "external_id": external_id, "active": True})
 
+    def create_secret(
+        self, name: str, *, comment: str = "", lifetime_seconds: int = 0
+    ) -> service_principals_pb2.CreateServicePrincipalSecretResponse:
+        """Create a client secret; the reply's `secret_value` is shown only here.
+
+        Raises Unavailable (TOKEN_VALUE_LOST) when it was created but the reply with the secret got lost on the way.
+        """
+        reply: service_principals_pb2.CreateServicePrincipalSecretResponse = self._call(
+            "CreateServicePrincipalSecret", name=name, comment=comment, lifetime_seconds=lifetime_seconds
+        )
+        if not reply.secret_value:
+            raise Unavailable(
+                f"secret {reply.secret.id} was created, but the reply that shows it was lost. Delete it and create another",
+                reason="TOKEN_VALUE_LOST",
+                metadata={"secret_id": reply.secret.id},
+            )
+        return reply
+
+    def secrets(
+        self, name: str, *, page_size: int = 0, limit: int | None = None
+    ) -> Iterator[service_principals_pb2.ServicePrincipalSecret]:
+        """Yield the live client secrets, without what is secret in them."""
+        return self._pages(
+            "ListServicePrincipalSecrets", "secrets", page_size=page_size, limit=limit, name=name
+        )
+
+    def delete_secret(self, name: str, secret_id: str) -> None:
+        """Delete a client secret: the next call with it, or with an access token it was traded for, is refused."""
+        self._call("DeleteServicePrincipalSecret", name=name, id=secret_id)
+
 
 class Groups(Resource[groups_pb2.Group]):
     """Groups of principals, nested at most ten deep."""
@@ -125,7 +155,7 @@ def _source(name: str) -> int:
 
 
 class Tokens(Resource[tokens_pb2.Token]):
-    """Personal access tokens."""
+    """Personal access tokens, and access tokens for client secrets."""
 
     messages: ClassVar[ModuleType] = tokens_pb2
     stub_class = tokens_pb2_grpc.TokenServiceStub
@@ -166,6 +196,19 @@ class Tokens(Resource[tokens_pb2.Token]):
     def delete(self, token_id: str, *, principal: str = "") -> None:
         """Revoke a token: the next call with it is refused."""
         self._delete(token_id, principal=principal)
+
+    def create_access_token(
+        self, client_id: str = "", client_secret: str = ""
+    ) -> tokens_pb2.CreateAccessTokenResponse:
+        """Trade a service principal's application id and client secret for an access token of an hour at most.
+
+        Raises Unavailable (TOKEN_VALUE_LOST) when the reply got lost on the way: ask again.
+        """
+        connection = self._connection.with_client_secret(client_id, client_secret)
+        reply = connection.call(self._stub.CreateAccessToken, tokens_pb2.CreateAccessTokenRequest())
+        if not reply.access_token:
+            raise Unavailable("the reply with the access token was lost: retry", reason="TOKEN_VALUE_LOST")
+        return reply  # type: ignore[no-any-return]
 
 
 class Sessions:

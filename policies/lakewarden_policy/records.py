@@ -123,7 +123,7 @@ class Location(NamedTuple):
 
 
 class Token(NamedTuple):
-    """A credential: kind PAT or BOOTSTRAP, ``expire_time`` in seconds since the epoch."""
+    """A credential: kind PAT, BOOTSTRAP or CLIENT_SECRET, ``expire_time`` in seconds since the epoch."""
 
     id: str
     principal_id: str

@@ -115,7 +115,7 @@ def services(keys: Keys) -> dict[ServiceDescriptor, object]:
         _service(external_metadata_pb2, "ExternalMetadataService"): ExternalMetadataService(),
         _service(users_pb2, "UserService"): UserService(),
         _service(groups_pb2, "GroupService"): GroupService(),
-        _service(service_principals_pb2, "ServicePrincipalService"): ServicePrincipalService(),
+        _service(service_principals_pb2, "ServicePrincipalService"): ServicePrincipalService(keys),
         _service(tokens_pb2, "TokenService"): TokenService(keys),
         _service(sessions_pb2, "SessionService"): SessionService(version("lakewarden")),
         _service(workspace_bindings_pb2, "WorkspaceBindingService"): WorkspaceBindingService(),

@@ -180,6 +180,15 @@ ACTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "engine.get": ("ServicePrincipalService/GetServicePrincipal", {"name": "{engine}"}),
     "engine.disable": _named_update("ServicePrincipal", "servicePrincipal", "{engine}"),
     "engine.delete": ("ServicePrincipalService/DeleteServicePrincipal", {"name": "{engine}", "etag": STALE}),
+    "engine.list-secrets": ("ServicePrincipalService/ListServicePrincipalSecrets", {"name": "{engine}"}),
+    "engine.create-secret": (
+        "ServicePrincipalService/CreateServicePrincipalSecret",
+        {"name": "{engine}", "lifetimeSeconds": -1},
+    ),
+    "engine.delete-secret": (
+        "ServicePrincipalService/DeleteServicePrincipalSecret",
+        {"name": "{engine}", "id": "0" * 22},
+    ),
     "engine.list-tokens": ("TokenService/ListTokens", {"principal": "{engine}"}),
     "engine.mint": ("TokenService/CreateToken", {"principal": "{engine}", "workspace": "unknown workspace"}),
     "engine.revoke-token": ("TokenService/DeleteToken", {"principal": "{engine}", "id": "0" * 22}),

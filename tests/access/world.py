@@ -121,7 +121,10 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "SchemaService/ListSchemas": {"parent": "main"},
     "SchemaService/UpdateSchema": {"schema": {"fullName": "main.sales", "owner": NOBODY}, "updateMask": "owner"},
     "ServicePrincipalService/CreateServicePrincipal": {"servicePrincipal": {"displayName": "mine"}},
+    "ServicePrincipalService/CreateServicePrincipalSecret": {"name": "{engine}"},
     "ServicePrincipalService/DeleteServicePrincipal": {"name": "{engine}"},
+    "ServicePrincipalService/DeleteServicePrincipalSecret": {"name": "{engine}", "id": "0" * 22},
+    "ServicePrincipalService/ListServicePrincipalSecrets": {"name": "{engine}"},
     "ServicePrincipalService/GetServicePrincipal": {"name": "{engine}"},
     "ServicePrincipalService/ListServicePrincipals": {},
     "ServicePrincipalService/UpdateServicePrincipal": {
@@ -137,6 +140,7 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "TableService/UpdateTable": {
         "table": {"fullName": "main.sales.orders", "owner": NOBODY}, "updateMask": "owner",
     },
+    "TokenService/CreateAccessToken": {},
     "TokenService/CreateToken": {"principal": "{engine}"},
     "TokenService/DeleteToken": {"id": "{admin_token_id}", "principal": "admin@example.com"},
     "TokenService/ListTokens": {"principal": "admin@example.com"},

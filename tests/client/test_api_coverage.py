@@ -12,7 +12,7 @@ from client import definitions, places
 from client.wire import NOUNS, WireServer, rpcs
 from lakewarden import Client
 from lakewarden.cli import main
-from lakewarden.v1 import tokens_pb2
+from lakewarden.v1 import service_principals_pb2, tokens_pb2
 
 ACCESS = SimpleNamespace(full_name="main.sales.orders", privilege="SELECT", securable_type="TABLE")
 
@@ -82,6 +82,16 @@ METHODS: dict[str, Callable[[Client], Any]] = {
         "spark"
     ),
     "ServicePrincipalService/DeleteServicePrincipal": lambda client: client.service_principals.delete("id"),
+    "ServicePrincipalService/CreateServicePrincipalSecret": lambda client: (
+        client.service_principals.create_secret("id", comment="c", lifetime_seconds=60)
+    ),
+    "ServicePrincipalService/ListServicePrincipalSecrets": lambda client: list(
+        client.service_principals.secrets("id")
+    ),
+    "ServicePrincipalService/DeleteServicePrincipalSecret": lambda client: (
+        client.service_principals.delete_secret("id", "s")
+    ),
+    "TokenService/CreateAccessToken": lambda client: client.tokens.create_access_token("id", "lwsec_x"),
     "ServicePrincipalService/GetServicePrincipal": lambda client: client.service_principals.get("id"),
     "ServicePrincipalService/ListServicePrincipals": lambda client: list(client.service_principals.list()),
     "ServicePrincipalService/UpdateServicePrincipal": lambda client: client.service_principals.disable("id"),
@@ -197,6 +207,12 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("SchemaService/UpdateSchema", "schema update a.b --comment c"),
     ("ServicePrincipalService/CreateServicePrincipal", "service-principal create spark"),
     ("ServicePrincipalService/DeleteServicePrincipal", "service-principal delete id --yes"),
+    (
+        "ServicePrincipalService/CreateServicePrincipalSecret",
+        "service-principal secret create id --lifetime 9d",
+    ),
+    ("ServicePrincipalService/ListServicePrincipalSecrets", "service-principal secret list id"),
+    ("ServicePrincipalService/DeleteServicePrincipalSecret", "service-principal secret delete id s --yes"),
     ("ServicePrincipalService/GetServicePrincipal", "service-principal get id"),
     ("ServicePrincipalService/ListServicePrincipals", "service-principals list"),
     ("ServicePrincipalService/UpdateServicePrincipal", "service-principal disable id"),
@@ -253,6 +269,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
 WITHOUT_A_COMMAND = {
     "AuthorizationService/BatchCheck": "an engine's call; people ask one question at a time",
     "AuthorizationService/AuthorizePlan": "an engine's call, made with the tables of a parsed query",
+    "TokenService/CreateAccessToken": "made by login, and by every command after one with a client secret",
     "AuthorizationService/WatchPolicy": "what lakewarden.replica reads; bytes say nothing to people",
 }
 
@@ -261,6 +278,12 @@ WITHOUT_A_COMMAND = {
 def _token_reply(wire: WireServer) -> None:
     wire.answers["TokenService/CreateToken"] = lambda *_: tokens_pb2.CreateTokenResponse(
         token_value="lwpat_new"
+    )
+    wire.answers["TokenService/CreateAccessToken"] = lambda *_: tokens_pb2.CreateAccessTokenResponse(
+        access_token="eyJ"
+    )
+    wire.answers["ServicePrincipalService/CreateServicePrincipalSecret"] = lambda *_: (
+        service_principals_pb2.CreateServicePrincipalSecretResponse(secret_value="lwsec_new")
     )
 
 

@@ -8,17 +8,18 @@ import pytest
 
 from lakewarden_policy import Head, Principal, Snapshot, Token
 from lakewarden_server.authn.authenticator import Authenticator
+from lakewarden_server.authn.keys import Keys
 from lakewarden_server.authn.tokens import TokenKind, TokenText, digest, mint
 from lakewarden_server.core.errors import Reason, Unauthenticated
 
-PEPPER = b"pepper of a test, 32 bytes long!"
+KEYS = Keys.derive(b"root key of a test, 32 bytes lon")
 BOB = Principal("bob", "USER", "bob@example.com", "bob@example.com", True)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 END = NOW.timestamp() + 60
 
 
 def stored(text: TokenText) -> Token:
-    return Token(text.id, "bob", digest(PEPPER, text, "bob"), text.kind, END, None)
+    return Token(text.id, "bob", digest(KEYS.pepper, text, "bob"), text.kind, END, None)
 
 
 def state(*, principals: list[Principal], tokens: list[Token]) -> Snapshot:
@@ -35,12 +36,12 @@ def text() -> TokenText:
 @pytest.fixture
 def authenticator(text: TokenText) -> Authenticator:
     """One that has verified the token before."""
-    made = Authenticator(PEPPER)
+    made = Authenticator(KEYS)
     snapshot = state(principals=[BOB], tokens=[stored(text)])
     caller = made.authenticate(snapshot, made.read(f"Bearer {text.render()}"), NOW)
     assert caller.name == "bob@example.com"
     again = made.read(f"Bearer {text.render()}")
-    assert again.text is None, "the token was not remembered"
+    assert again.shown is None, "the token was not remembered"
     assert made.authenticate(snapshot, again, NOW) is caller
     return made
 

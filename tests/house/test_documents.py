@@ -117,7 +117,7 @@ def test_every_command_is_named() -> None:
 
 
 def test_every_command_of_the_server_is_named() -> None:
-    (listed,) = re.findall(r"`lakewarden-server` has `([a-z ]+)`", README)
+    (listed,) = re.findall(r"`lakewarden-server` has `([a-z -]+)`", README)
     assert set(listed.split()) == set(server_command_line.commands)
 
 

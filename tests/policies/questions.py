@@ -11,7 +11,7 @@ from policies.reference_matrix import CREATE, IN_SCHEMA, MATRIX, NOT_IN_ALL, RUN
 from policies.worlds import TIMES, WORKSPACES, World
 
 ASKED = ("check", "plan", "filter", "list_accessible", "watch")
-TOKEN_VERBS = ("create", "list", "delete", "miss")
+TOKEN_VERBS = ("create", "list", "delete", "miss", "exchange")
 LISTED = tuple(
     kind.lower()
     for kind in ("USER", "GROUP", "SERVICE_PRINCIPAL", "METASTORE", "WORKSPACE", *MANAGED, "DELETED_TABLE")
@@ -205,7 +205,8 @@ def _about_identities(rng: random.Random, world: World) -> Question:
     who, other = _perhaps_admin(rng, world), rng.choice(list(world["principals"]))
     subject = who if rng.random() < 0.4 else other
     noun, now = world["principals"][subject]["kind"].lower(), rng.choice(TIMES)
-    verb = rng.choice(("get", "update", "delete", "create", "miss", "members" if noun == "group" else "get"))
+    special = {"group": "members", "service_principal": "secrets"}.get(noun, "get")
+    verb = rng.choice(("get", "update", "delete", "create", "miss", special))
     return rng.choice(
         (
             Question(who, None, f"token.{rng.choice(TOKEN_VERBS)}", "", {"subject": subject}, now),

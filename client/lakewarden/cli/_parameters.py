@@ -138,6 +138,15 @@ def duration_seconds(text: str) -> int:
     return int(matched[1]) * _DURATION_UNITS[matched[2]]
 
 
+def lifetime_option(help_text: str) -> Callable[[Decorated], Decorated]:
+    """`--lifetime DURATION`, as seconds; 0 where it is not given."""
+
+    def seconds(context: click.Context, parameter: click.Parameter, text: str | None) -> int:
+        return duration_seconds(text) if text else 0
+
+    return click.option("--lifetime", callback=seconds, metavar="DURATION", help=help_text)
+
+
 def time_of(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
     """Read a time in ISO 8601, UTC where it names no zone, or so long ago (`7d`). Raises click.BadParameter."""
     if text is None:

@@ -6,16 +6,12 @@ import click
 
 from lakewarden.cli._commands import Group
 from lakewarden.cli._invocation import Invocation, pass_invocation
-from lakewarden.cli._parameters import duration_seconds, limit_option, yes_option
+from lakewarden.cli._parameters import lifetime_option, limit_option, yes_option
 
 
 @click.group("token", cls=Group, example="lakewarden token create --lifetime 30d")
 def token() -> None:
     """Manage personal access tokens."""
-
-
-def _lifetime(context: click.Context, parameter: click.Parameter, text: str | None) -> int:
-    return duration_seconds(text) if text else 0
 
 
 @token.command(
@@ -28,7 +24,7 @@ def _lifetime(context: click.Context, parameter: click.Parameter, text: str | No
     help="For this service principal, or as a one-time token for this user, instead of yourself.",
 )
 @click.option("--comment", default="", metavar="TEXT", help="Free text for people.")
-@click.option("--lifetime", callback=_lifetime, metavar="DURATION", help="E.g. 30d, 12h (90d; at most 365d).")
+@lifetime_option("E.g. 30d, 12h (90d; at most 365d).")
 @click.option("--only-workspace", default="", metavar="NAME", help="It shall work in this workspace only.")
 @pass_invocation
 def create(invocation: Invocation, principal: str, comment: str, lifetime: int, only_workspace: str) -> None:

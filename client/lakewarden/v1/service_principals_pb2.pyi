@@ -229,3 +229,171 @@ class ServicePrincipal(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["active", b"active", "create_time", b"create_time", "created_by", b"created_by", "display_name", b"display_name", "etag", b"etag", "external_id", b"external_id", "id", b"id", "name", b"name", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ServicePrincipalSecret(message.Message):
+    """A client secret of a service principal (OAuth 2.0, RFC 6749), without the secret itself."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    COMMENT_FIELD_NUMBER: builtins.int
+    CREATE_TIME_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """Identifier: the 22 characters in the secret's text before what is secret in it."""
+    comment: builtins.str
+    """Free text for people. At most 4,096 bytes."""
+    @builtins.property
+    def create_time(self) -> timestamp_pb2.Timestamp:
+        """When it was created."""
+
+    @builtins.property
+    def expire_time(self) -> timestamp_pb2.Timestamp:
+        """When it ends, by the database's clock."""
+
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        comment: builtins.str = ...,
+        create_time: timestamp_pb2.Timestamp | None = ...,
+        expire_time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["comment", b"comment", "create_time", b"create_time", "expire_time", b"expire_time", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CreateServicePrincipalSecretRequest(message.Message):
+    """Request of CreateServicePrincipalSecret."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    COMMENT_FIELD_NUMBER: builtins.int
+    LIFETIME_SECONDS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Application id (UUID)."""
+    comment: builtins.str
+    """Free text for people. At most 4,096 bytes."""
+    lifetime_seconds: builtins.int
+    """How long it lives, in seconds; 0 means 365 days. At most 730 days, and never longer than the credential of the call."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        comment: builtins.str = ...,
+        lifetime_seconds: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["comment", b"comment", "lifetime_seconds", b"lifetime_seconds", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CreateServicePrincipalSecretResponse(message.Message):
+    """Response of CreateServicePrincipalSecret."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SECRET_FIELD_NUMBER: builtins.int
+    SECRET_VALUE_FIELD_NUMBER: builtins.int
+    secret_value: builtins.str
+    """The secret's text. Not stored and never shown again: a repeated call with the same request id leaves it empty."""
+    @builtins.property
+    def secret(self) -> ServicePrincipalSecret:
+        """What was created."""
+
+    def __init__(
+        self,
+        *,
+        secret: ServicePrincipalSecret | None = ...,
+        secret_value: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["secret", b"secret"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["secret", b"secret", "secret_value", b"secret_value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListServicePrincipalSecretsRequest(message.Message):
+    """Request of ListServicePrincipalSecrets."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Application id (UUID)."""
+    page_size: builtins.int
+    """At most this many; 0 means 100, and more than 1,000 means 1,000."""
+    page_token: builtins.str
+    """`next_page_token` of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListServicePrincipalSecretsResponse(message.Message):
+    """Response of ListServicePrincipalSecrets."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SECRETS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Set while there is more: hand it back as `page_token`."""
+    @builtins.property
+    def secrets(self) -> containers.RepeatedCompositeFieldContainer[ServicePrincipalSecret]:
+        """The secrets, in the order of their ids."""
+
+    def __init__(
+        self,
+        *,
+        secrets: abc.Iterable[ServicePrincipalSecret] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "secrets", b"secrets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DeleteServicePrincipalSecretRequest(message.Message):
+    """Request of DeleteServicePrincipalSecret."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ID_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Application id (UUID)."""
+    id: builtins.str
+    """Identifier of the secret."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["id", b"id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...

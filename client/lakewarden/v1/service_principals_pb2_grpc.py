@@ -61,6 +61,21 @@ class ServicePrincipalServiceStub(object):
                 request_serializer=lakewarden_dot_v1_dot_service__principals__pb2.DeleteServicePrincipalRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.CreateServicePrincipalSecret = channel.unary_unary(
+                '/lakewarden.v1.ServicePrincipalService/CreateServicePrincipalSecret',
+                request_serializer=lakewarden_dot_v1_dot_service__principals__pb2.CreateServicePrincipalSecretRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_service__principals__pb2.CreateServicePrincipalSecretResponse.FromString,
+                _registered_method=True)
+        self.ListServicePrincipalSecrets = channel.unary_unary(
+                '/lakewarden.v1.ServicePrincipalService/ListServicePrincipalSecrets',
+                request_serializer=lakewarden_dot_v1_dot_service__principals__pb2.ListServicePrincipalSecretsRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_service__principals__pb2.ListServicePrincipalSecretsResponse.FromString,
+                _registered_method=True)
+        self.DeleteServicePrincipalSecret = channel.unary_unary(
+                '/lakewarden.v1.ServicePrincipalService/DeleteServicePrincipalSecret',
+                request_serializer=lakewarden_dot_v1_dot_service__principals__pb2.DeleteServicePrincipalSecretRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
 
 
 class ServicePrincipalServiceServicer(object):
@@ -107,6 +122,31 @@ class ServicePrincipalServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateServicePrincipalSecret(self, request, context):
+        """Creates a client secret, with which the service principal gets itself access tokens (`CreateAccessToken`). Several may live at once, so that one can be
+        replaced before it ends. The secret is shown only here.
+        Fails with INVALID_ARGUMENT (FIELD_INVALID), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED), PERMISSION_DENIED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListServicePrincipalSecrets(self, request, context):
+        """Lists the live client secrets of a service principal, without the secrets themselves, in the order of their ids.
+        Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteServicePrincipalSecret(self, request, context):
+        """Deletes a client secret: the next call with it, or with an access token it was traded for, is refused on every replica.
+        Fails with NOT_FOUND, PERMISSION_DENIED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ServicePrincipalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -133,6 +173,21 @@ def add_ServicePrincipalServiceServicer_to_server(servicer, server):
             'DeleteServicePrincipal': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteServicePrincipal,
                     request_deserializer=lakewarden_dot_v1_dot_service__principals__pb2.DeleteServicePrincipalRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'CreateServicePrincipalSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateServicePrincipalSecret,
+                    request_deserializer=lakewarden_dot_v1_dot_service__principals__pb2.CreateServicePrincipalSecretRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_service__principals__pb2.CreateServicePrincipalSecretResponse.SerializeToString,
+            ),
+            'ListServicePrincipalSecrets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListServicePrincipalSecrets,
+                    request_deserializer=lakewarden_dot_v1_dot_service__principals__pb2.ListServicePrincipalSecretsRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_service__principals__pb2.ListServicePrincipalSecretsResponse.SerializeToString,
+            ),
+            'DeleteServicePrincipalSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteServicePrincipalSecret,
+                    request_deserializer=lakewarden_dot_v1_dot_service__principals__pb2.DeleteServicePrincipalSecretRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
@@ -271,6 +326,87 @@ class ServicePrincipalService(object):
             target,
             '/lakewarden.v1.ServicePrincipalService/DeleteServicePrincipal',
             lakewarden_dot_v1_dot_service__principals__pb2.DeleteServicePrincipalRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateServicePrincipalSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.ServicePrincipalService/CreateServicePrincipalSecret',
+            lakewarden_dot_v1_dot_service__principals__pb2.CreateServicePrincipalSecretRequest.SerializeToString,
+            lakewarden_dot_v1_dot_service__principals__pb2.CreateServicePrincipalSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListServicePrincipalSecrets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.ServicePrincipalService/ListServicePrincipalSecrets',
+            lakewarden_dot_v1_dot_service__principals__pb2.ListServicePrincipalSecretsRequest.SerializeToString,
+            lakewarden_dot_v1_dot_service__principals__pb2.ListServicePrincipalSecretsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteServicePrincipalSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.ServicePrincipalService/DeleteServicePrincipalSecret',
+            lakewarden_dot_v1_dot_service__principals__pb2.DeleteServicePrincipalSecretRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,

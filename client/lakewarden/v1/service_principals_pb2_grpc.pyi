@@ -53,6 +53,19 @@ class ServicePrincipalServiceStub:
     and for nobody: a new service principal of that name is another principal. Fails with FAILED_PRECONDITION (LAST_ADMIN).
     Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
     """
+    CreateServicePrincipalSecret: grpc.UnaryUnaryMultiCallable[service_principals_pb2.CreateServicePrincipalSecretRequest, service_principals_pb2.CreateServicePrincipalSecretResponse]
+    """Creates a client secret, with which the service principal gets itself access tokens (`CreateAccessToken`). Several may live at once, so that one can be
+    replaced before it ends. The secret is shown only here.
+    Fails with INVALID_ARGUMENT (FIELD_INVALID), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED), PERMISSION_DENIED.
+    """
+    ListServicePrincipalSecrets: grpc.UnaryUnaryMultiCallable[service_principals_pb2.ListServicePrincipalSecretsRequest, service_principals_pb2.ListServicePrincipalSecretsResponse]
+    """Lists the live client secrets of a service principal, without the secrets themselves, in the order of their ids.
+    Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+    """
+    DeleteServicePrincipalSecret: grpc.UnaryUnaryMultiCallable[service_principals_pb2.DeleteServicePrincipalSecretRequest, empty_pb2.Empty]
+    """Deletes a client secret: the next call with it, or with an access token it was traded for, is refused on every replica.
+    Fails with NOT_FOUND, PERMISSION_DENIED.
+    """
 
 @typing.type_check_only
 class ServicePrincipalServiceAsyncStub(ServicePrincipalServiceStub):
@@ -77,6 +90,19 @@ class ServicePrincipalServiceAsyncStub(ServicePrincipalServiceStub):
     """Deletes a service principal. Its tokens, memberships and roles end in the same transaction. What it owned and what it was granted stays, under its id
     and for nobody: a new service principal of that name is another principal. Fails with FAILED_PRECONDITION (LAST_ADMIN).
     Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
+    """
+    CreateServicePrincipalSecret: aio.UnaryUnaryMultiCallable[service_principals_pb2.CreateServicePrincipalSecretRequest, service_principals_pb2.CreateServicePrincipalSecretResponse]  # type: ignore[assignment]
+    """Creates a client secret, with which the service principal gets itself access tokens (`CreateAccessToken`). Several may live at once, so that one can be
+    replaced before it ends. The secret is shown only here.
+    Fails with INVALID_ARGUMENT (FIELD_INVALID), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED), PERMISSION_DENIED.
+    """
+    ListServicePrincipalSecrets: aio.UnaryUnaryMultiCallable[service_principals_pb2.ListServicePrincipalSecretsRequest, service_principals_pb2.ListServicePrincipalSecretsResponse]  # type: ignore[assignment]
+    """Lists the live client secrets of a service principal, without the secrets themselves, in the order of their ids.
+    Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+    """
+    DeleteServicePrincipalSecret: aio.UnaryUnaryMultiCallable[service_principals_pb2.DeleteServicePrincipalSecretRequest, empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes a client secret: the next call with it, or with an access token it was traded for, is refused on every replica.
+    Fails with NOT_FOUND, PERMISSION_DENIED.
     """
 
 class ServicePrincipalServiceServicer(metaclass=abc_1.ABCMeta):
@@ -129,6 +155,37 @@ class ServicePrincipalServiceServicer(metaclass=abc_1.ABCMeta):
         """Deletes a service principal. Its tokens, memberships and roles end in the same transaction. What it owned and what it was granted stays, under its id
         and for nobody: a new service principal of that name is another principal. Fails with FAILED_PRECONDITION (LAST_ADMIN).
         Fails with ABORTED (ETAG_MISMATCH), PERMISSION_DENIED.
+        """
+
+    @abc_1.abstractmethod
+    def CreateServicePrincipalSecret(
+        self,
+        request: service_principals_pb2.CreateServicePrincipalSecretRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[service_principals_pb2.CreateServicePrincipalSecretResponse, abc.Awaitable[service_principals_pb2.CreateServicePrincipalSecretResponse]]:
+        """Creates a client secret, with which the service principal gets itself access tokens (`CreateAccessToken`). Several may live at once, so that one can be
+        replaced before it ends. The secret is shown only here.
+        Fails with INVALID_ARGUMENT (FIELD_INVALID), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED), PERMISSION_DENIED.
+        """
+
+    @abc_1.abstractmethod
+    def ListServicePrincipalSecrets(
+        self,
+        request: service_principals_pb2.ListServicePrincipalSecretsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[service_principals_pb2.ListServicePrincipalSecretsResponse, abc.Awaitable[service_principals_pb2.ListServicePrincipalSecretsResponse]]:
+        """Lists the live client secrets of a service principal, without the secrets themselves, in the order of their ids.
+        Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+        """
+
+    @abc_1.abstractmethod
+    def DeleteServicePrincipalSecret(
+        self,
+        request: service_principals_pb2.DeleteServicePrincipalSecretRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[empty_pb2.Empty, abc.Awaitable[empty_pb2.Empty]]:
+        """Deletes a client secret: the next call with it, or with an access token it was traded for, is refused on every replica.
+        Fails with NOT_FOUND, PERMISSION_DENIED.
         """
 
 def add_ServicePrincipalServiceServicer_to_server(servicer: ServicePrincipalServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
+from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from lakewarden.v1 import groups_pb2 as groups_pb2
 import builtins as builtins
 import sys
@@ -19,6 +20,29 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: descriptor.FileDescriptor
+
+class _CredentialKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CredentialKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_CredentialKind.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    CREDENTIAL_KIND_UNSPECIFIED: _CredentialKind.ValueType  # 0
+    """Not set."""
+    PERSONAL_ACCESS_TOKEN: _CredentialKind.ValueType  # 1
+    """A personal access token."""
+    CLIENT_CREDENTIALS: _CredentialKind.ValueType  # 2
+    """An access token that a client secret was traded for."""
+
+class CredentialKind(_CredentialKind, metaclass=_CredentialKindEnumTypeWrapper):
+    """What a caller proved with who it is."""
+
+CREDENTIAL_KIND_UNSPECIFIED: CredentialKind.ValueType  # 0
+"""Not set."""
+PERSONAL_ACCESS_TOKEN: CredentialKind.ValueType  # 1
+"""A personal access token."""
+CLIENT_CREDENTIALS: CredentialKind.ValueType  # 2
+"""An access token that a client secret was traded for."""
 
 @typing.final
 class GetSessionRequest(message.Message):
@@ -51,6 +75,7 @@ class Session(message.Message):
     TOKEN_EXPIRE_TIME_FIELD_NUMBER: builtins.int
     SERVER_VERSION_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    CREDENTIAL_KIND_FIELD_NUMBER: builtins.int
     principal: builtins.str
     """The caller's own name: email or application id."""
     kind: groups_pb2.PrincipalKind.ValueType
@@ -62,11 +87,13 @@ class Session(message.Message):
     metastore: builtins.str
     """Name of the metastore the workspace is attached to."""
     token_id: builtins.str
-    """Identifier of the token the call was made with."""
+    """Identifier of the token the call was made with; of an access token that of the client secret it was traded for."""
     server_version: builtins.str
     """The server's version."""
     revision: builtins.str
     """The revision this was answered at, as `<epoch>:<number>`."""
+    credential_kind: CredentialKind.ValueType
+    """What the call was made with."""
     @builtins.property
     def groups(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Every group the caller is in, directly or through others, by name."""
@@ -88,9 +115,10 @@ class Session(message.Message):
         token_expire_time: timestamp_pb2.Timestamp | None = ...,
         server_version: builtins.str = ...,
         revision: builtins.str = ...,
+        credential_kind: CredentialKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["token_expire_time", b"token_expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["display_name", b"display_name", "groups", b"groups", "kind", b"kind", "metastore", b"metastore", "principal", b"principal", "revision", b"revision", "server_version", b"server_version", "token_expire_time", b"token_expire_time", "token_id", b"token_id", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["credential_kind", b"credential_kind", "display_name", b"display_name", "groups", b"groups", "kind", b"kind", "metastore", b"metastore", "principal", b"principal", "revision", b"revision", "server_version", b"server_version", "token_expire_time", b"token_expire_time", "token_id", b"token_id", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

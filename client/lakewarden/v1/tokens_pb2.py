@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alakewarden/v1/tokens.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"\xd0\x01\n\x05Token\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tprincipal\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x17\n\tworkspace\x18\x11 \x01(\tB\x04\xe2\x41\x01\x01\"}\n\x12\x43reateTokenRequest\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63omment\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1e\n\x10lifetime_seconds\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x17\n\tworkspace\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"[\n\x13\x43reateTokenResponse\x12)\n\x05token\x18\x01 \x01(\x0b\x32\x14.lakewarden.v1.TokenB\x04\xe2\x41\x01\x03\x12\x19\n\x0btoken_value\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"_\n\x11ListTokensRequest\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"_\n\x12ListTokensResponse\x12*\n\x06tokens\x18\x01 \x03(\x0b\x32\x14.lakewarden.v1.TokenB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"?\n\x12\x44\x65leteTokenRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprincipal\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x32\xe2\x02\n\x0cTokenService\x12u\n\x0b\x43reateToken\x12!.lakewarden.v1.CreateTokenRequest\x1a\".lakewarden.v1.CreateTokenResponse\"\x1f\xfa\xd4\x18\x1b\n\x0ctoken.create\"\tprincipal@\x01\x12n\n\nListTokens\x12 .lakewarden.v1.ListTokensRequest\x1a!.lakewarden.v1.ListTokensResponse\"\x1b\xfa\xd4\x18\x17\n\ntoken.list\"\tprincipal\x12k\n\x0b\x44\x65leteToken\x12!.lakewarden.v1.DeleteTokenRequest\x1a\x16.google.protobuf.Empty\"!\xfa\xd4\x18\x1d\n\x0ctoken.delete\"\tprincipal@\x01x\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alakewarden/v1/tokens.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"\xd0\x01\n\x05Token\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tprincipal\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x17\n\tworkspace\x18\x11 \x01(\tB\x04\xe2\x41\x01\x01\"}\n\x12\x43reateTokenRequest\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63omment\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1e\n\x10lifetime_seconds\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x17\n\tworkspace\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"[\n\x13\x43reateTokenResponse\x12)\n\x05token\x18\x01 \x01(\x0b\x32\x14.lakewarden.v1.TokenB\x04\xe2\x41\x01\x03\x12\x19\n\x0btoken_value\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"_\n\x11ListTokensRequest\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"_\n\x12ListTokensResponse\x12*\n\x06tokens\x18\x01 \x03(\x0b\x32\x14.lakewarden.v1.TokenB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"?\n\x12\x44\x65leteTokenRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprincipal\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x1a\n\x18\x43reateAccessTokenRequest\"\x88\x01\n\x19\x43reateAccessTokenResponse\x12\x1a\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nexpires_in\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x32\xe2\x03\n\x0cTokenService\x12u\n\x0b\x43reateToken\x12!.lakewarden.v1.CreateTokenRequest\x1a\".lakewarden.v1.CreateTokenResponse\"\x1f\xfa\xd4\x18\x1b\n\x0ctoken.create\"\tprincipal@\x01\x12n\n\nListTokens\x12 .lakewarden.v1.ListTokensRequest\x1a!.lakewarden.v1.ListTokensResponse\"\x1b\xfa\xd4\x18\x17\n\ntoken.list\"\tprincipal\x12k\n\x0b\x44\x65leteToken\x12!.lakewarden.v1.DeleteTokenRequest\x1a\x16.google.protobuf.Empty\"!\xfa\xd4\x18\x1d\n\x0ctoken.delete\"\tprincipal@\x01x\x01\x12~\n\x11\x43reateAccessToken\x12\'.lakewarden.v1.CreateAccessTokenRequest\x1a(.lakewarden.v1.CreateAccessTokenResponse\"\x16\xfa\xd4\x18\x12\n\x0etoken.exchange@\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -73,12 +73,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETETOKENREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\002'
   _globals['_DELETETOKENREQUEST'].fields_by_name['principal']._loaded_options = None
   _globals['_DELETETOKENREQUEST'].fields_by_name['principal']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEACCESSTOKENRESPONSE'].fields_by_name['access_token']._loaded_options = None
+  _globals['_CREATEACCESSTOKENRESPONSE'].fields_by_name['access_token']._serialized_options = b'\342A\001\003'
+  _globals['_CREATEACCESSTOKENRESPONSE'].fields_by_name['expire_time']._loaded_options = None
+  _globals['_CREATEACCESSTOKENRESPONSE'].fields_by_name['expire_time']._serialized_options = b'\342A\001\003'
+  _globals['_CREATEACCESSTOKENRESPONSE'].fields_by_name['expires_in']._loaded_options = None
+  _globals['_CREATEACCESSTOKENRESPONSE'].fields_by_name['expires_in']._serialized_options = b'\342A\001\003'
   _globals['_TOKENSERVICE'].methods_by_name['CreateToken']._loaded_options = None
   _globals['_TOKENSERVICE'].methods_by_name['CreateToken']._serialized_options = b'\372\324\030\033\n\014token.create\"\tprincipal@\001'
   _globals['_TOKENSERVICE'].methods_by_name['ListTokens']._loaded_options = None
   _globals['_TOKENSERVICE'].methods_by_name['ListTokens']._serialized_options = b'\372\324\030\027\n\ntoken.list\"\tprincipal'
   _globals['_TOKENSERVICE'].methods_by_name['DeleteToken']._loaded_options = None
   _globals['_TOKENSERVICE'].methods_by_name['DeleteToken']._serialized_options = b'\372\324\030\035\n\014token.delete\"\tprincipal@\001x\001'
+  _globals['_TOKENSERVICE'].methods_by_name['CreateAccessToken']._loaded_options = None
+  _globals['_TOKENSERVICE'].methods_by_name['CreateAccessToken']._serialized_options = b'\372\324\030\022\n\016token.exchange@\001'
   _globals['_TOKEN']._serialized_start=168
   _globals['_TOKEN']._serialized_end=376
   _globals['_CREATETOKENREQUEST']._serialized_start=378
@@ -91,6 +99,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTTOKENSRESPONSE']._serialized_end=790
   _globals['_DELETETOKENREQUEST']._serialized_start=792
   _globals['_DELETETOKENREQUEST']._serialized_end=855
-  _globals['_TOKENSERVICE']._serialized_start=858
-  _globals['_TOKENSERVICE']._serialized_end=1212
+  _globals['_CREATEACCESSTOKENREQUEST']._serialized_start=857
+  _globals['_CREATEACCESSTOKENREQUEST']._serialized_end=883
+  _globals['_CREATEACCESSTOKENRESPONSE']._serialized_start=886
+  _globals['_CREATEACCESSTOKENRESPONSE']._serialized_end=1022
+  _globals['_TOKENSERVICE']._serialized_start=1025
+  _globals['_TOKENSERVICE']._serialized_end=1507
 # @@protoc_insertion_point(module_scope)

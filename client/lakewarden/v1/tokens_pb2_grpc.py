@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class TokenServiceStub(object):
-    """Creates, lists and revokes personal access tokens.
+    """Creates, lists and revokes personal access tokens, and trades what programs keep for short-lived access tokens.
     """
 
     def __init__(self, channel):
@@ -51,10 +51,15 @@ class TokenServiceStub(object):
                 request_serializer=lakewarden_dot_v1_dot_tokens__pb2.DeleteTokenRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.CreateAccessToken = channel.unary_unary(
+                '/lakewarden.v1.TokenService/CreateAccessToken',
+                request_serializer=lakewarden_dot_v1_dot_tokens__pb2.CreateAccessTokenRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_tokens__pb2.CreateAccessTokenResponse.FromString,
+                _registered_method=True)
 
 
 class TokenServiceServicer(object):
-    """Creates, lists and revokes personal access tokens.
+    """Creates, lists and revokes personal access tokens, and trades what programs keep for short-lived access tokens.
     """
 
     def CreateToken(self, request, context):
@@ -81,6 +86,15 @@ class TokenServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateAccessToken(self, request, context):
+        """Trades the call's credential for an access token that lives an hour at most (OAuth 2.0 client credentials, RFC 6749 section 4.4).
+        The credential is a service principal's application id and client secret, as `authorization: Basic <base64 of id:secret>`; no other is traded.
+        Fails with UNAUTHENTICATED, PERMISSION_DENIED (CREDENTIAL_UNSUITABLE).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TokenServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -99,6 +113,11 @@ def add_TokenServiceServicer_to_server(servicer, server):
                     request_deserializer=lakewarden_dot_v1_dot_tokens__pb2.DeleteTokenRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
+            'CreateAccessToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateAccessToken,
+                    request_deserializer=lakewarden_dot_v1_dot_tokens__pb2.CreateAccessTokenRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_tokens__pb2.CreateAccessTokenResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'lakewarden.v1.TokenService', rpc_method_handlers)
@@ -108,7 +127,7 @@ def add_TokenServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TokenService(object):
-    """Creates, lists and revokes personal access tokens.
+    """Creates, lists and revokes personal access tokens, and trades what programs keep for short-lived access tokens.
     """
 
     @staticmethod
@@ -182,6 +201,33 @@ class TokenService(object):
             '/lakewarden.v1.TokenService/DeleteToken',
             lakewarden_dot_v1_dot_tokens__pb2.DeleteTokenRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateAccessToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.TokenService/CreateAccessToken',
+            lakewarden_dot_v1_dot_tokens__pb2.CreateAccessTokenRequest.SerializeToString,
+            lakewarden_dot_v1_dot_tokens__pb2.CreateAccessTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

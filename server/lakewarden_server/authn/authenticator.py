@@ -9,10 +9,13 @@ from datetime import datetime
 from typing import NamedTuple
 
 from lakewarden_policy import Principal, Snapshot, Token
-from lakewarden_server.authn.tokens import TokenKind, TokenText, digest, parse
+from lakewarden_server.authn import presented
+from lakewarden_server.authn.access_tokens import AccessToken, AccessTokens
+from lakewarden_server.authn.keys import Keys
+from lakewarden_server.authn.presented import ClientSecret, Presented
+from lakewarden_server.authn.tokens import TokenKind, TokenText, digest
 from lakewarden_server.core.errors import Reason, Unauthenticated
 
-SCHEME = "bearer "
 KNOWN_MAX = 10_000
 """How many verified tokens a process remembers."""
 _NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -26,6 +29,7 @@ class Caller(NamedTuple):
     name: str
     kind: str
     token_id: str
+    """Id of the row its credential rests on."""
     token_kind: TokenKind
     token_expire_time: float
     """Epoch seconds, by the database's clock."""
@@ -38,11 +42,11 @@ class Credential(NamedTuple):
     authorization: str
     mark: bytes
     """Tells equal texts by a hash under a key of this process, so that what is remembered holds no secret."""
-    text: TokenText | None
+    shown: Presented | None
     """None where the mark is remembered: such a text was taken apart before."""
 
     def __repr__(self) -> str:
-        return f"Credential(text={self.text!r})"
+        return f"Credential(shown={self.shown!r})"
 
 
 class _Known(NamedTuple):
@@ -54,23 +58,24 @@ class _Known(NamedTuple):
 
 
 class Authenticator:
-    """Holds the pepper, and what it verified before; everything else it needs is in the snapshot."""
+    """Holds keys, and what it verified before; everything else it needs is in the snapshot."""
 
-    def __init__(self, pepper: bytes) -> None:
-        self._pepper = pepper
+    def __init__(self, keys: Keys) -> None:
+        self._pepper = keys.pepper
+        self._access_tokens = AccessTokens(keys)
         self._mark_key = secrets.token_bytes(32)
         self._known: dict[bytes, _Known] = {}
 
     def read(self, authorization: str) -> Credential:
-        """The credential of an `authorization` value, without any lookup: garbage costs the database nothing.
+        """The credential of an `authorization` value, without any lookup: garbage and forgeries cost the database nothing.
 
-        Raises `Unauthenticated`: TOKEN_MISSING, TOKEN_MALFORMED, TOKEN_CHECKSUM_WRONG.
+        Raises `Unauthenticated`: TOKEN_MISSING, TOKEN_MALFORMED, TOKEN_CHECKSUM_WRONG; TOKEN_INVALID for a forged access token.
         """
         mark = hashlib.blake2b(
             authorization.encode(errors="replace"), key=self._mark_key, digest_size=_MARK_BYTES
         ).digest()
-        text = None if mark in self._known else _read_bearer(authorization)
-        return Credential(authorization, mark, text)
+        shown = None if mark in self._known else presented.read(authorization, self._access_tokens)
+        return Credential(authorization, mark, shown)
 
     def authenticate(self, snapshot: Snapshot, credential: Credential, now: datetime) -> Caller:
         """The caller a credential belongs to.
@@ -86,15 +91,23 @@ class Authenticator:
             and known.caller.token_expire_time > now.timestamp()
         ):
             return known.caller
-        text = credential.text or _read_bearer(credential.authorization)
-        token, principal = self._verified(snapshot, text, now)
+        shown = credential.shown or presented.read(credential.authorization, self._access_tokens)
+        if isinstance(shown, AccessToken):
+            token, principal = _rests_on(snapshot, shown, now)
+            kind, expire_time = TokenKind.ACCESS, min(shown.expire_time, token.expire_time)
+        else:
+            text = shown.secret if isinstance(shown, ClientSecret) else shown
+            token, principal = self._verified(snapshot, text, now)
+            if isinstance(shown, ClientSecret) and shown.client_id != principal.name_key:
+                raise _invalid()
+            kind, expire_time = text.kind, token.expire_time
         caller = Caller(
             id=principal.id,
             name=principal.name,
             kind=principal.kind,
             token_id=token.id,
-            token_kind=text.kind,
-            token_expire_time=token.expire_time,
+            token_kind=kind,
+            token_expire_time=expire_time,
             token_workspace_id=token.workspace_id,
         )
         if len(self._known) >= KNOWN_MAX:
@@ -108,25 +121,34 @@ class Authenticator:
         computed = digest(self._pepper, text, token.principal_id if token else _NOBODY)
         stored = token.digest if token else bytes(len(computed))
         if not hmac.compare_digest(computed, stored) or token is None or token.kind != text.kind:
-            raise Unauthenticated(
-                Reason.TOKEN_INVALID,
-                "the token is not valid: it was revoked, used up (a one-time token works once), or never made here",
-            )
-        if token.expire_time <= now.timestamp():
-            raise Unauthenticated(Reason.TOKEN_EXPIRED, "the token has expired: create a new one")
-        principal = snapshot.principals.get(token.principal_id)
-        if principal is None or not principal.active:
-            raise Unauthenticated(
-                Reason.PRINCIPAL_DISABLED, "the token's principal is disabled: ask an account admin"
-            )
-        return token, principal
+            raise _invalid()
+        return token, _live(snapshot, token, now)
 
 
-def _read_bearer(authorization: str) -> TokenText:
-    if not authorization:
+def _rests_on(snapshot: Snapshot, shown: AccessToken, now: datetime) -> tuple[Token, Principal]:
+    """The client secret that an access token was traded for, and its principal: the token ends with either."""
+    if shown.expire_time <= now.timestamp():
+        raise Unauthenticated(Reason.TOKEN_EXPIRED, "the access token has expired: get a new one")
+    token = snapshot.tokens.get(shown.credential_id)
+    if token is None or token.kind != TokenKind.CLIENT_SECRET or token.principal_id != shown.principal_id:
+        raise _invalid()
+    return token, _live(snapshot, token, now)
+
+
+def _live(snapshot: Snapshot, token: Token, now: datetime) -> Principal:
+    """The principal of a row that has not ended. Raises TOKEN_EXPIRED, PRINCIPAL_DISABLED."""
+    if token.expire_time <= now.timestamp():
+        raise Unauthenticated(Reason.TOKEN_EXPIRED, "the token has expired: create a new one")
+    principal = snapshot.principals.get(token.principal_id)
+    if principal is None or not principal.active:
         raise Unauthenticated(
-            Reason.TOKEN_MISSING, "no credential: send the metadata `authorization: Bearer <token>`"
+            Reason.PRINCIPAL_DISABLED, "the token's principal is disabled: ask an account admin"
         )
-    if not authorization.lower().startswith(SCHEME):
-        raise Unauthenticated(Reason.TOKEN_MALFORMED, "the credential must read `Bearer <token>`")
-    return parse(authorization[len(SCHEME) :].strip())
+    return principal
+
+
+def _invalid() -> Unauthenticated:
+    return Unauthenticated(
+        Reason.TOKEN_INVALID,
+        "the token is not valid: it was revoked, used up (a one-time token works once), or never made here",
+    )

@@ -1,4 +1,4 @@
-"""The text of a personal access token: made here, taken apart here, digested here.
+"""The text of a personal access token or a client secret: made here, taken apart here, digested here.
 
 `lw<type>_<id: 22 base62>_<secret: 43 base62><CRC32 of all before it: 6 base62>`. The typed prefix and the checksum let a
 scanner find leaked tokens and let the server refuse a typo without any lookup; neither is a secret.
@@ -27,9 +27,15 @@ class TokenKind(StrEnum):
 
     PAT = "PAT"
     BOOTSTRAP = "BOOTSTRAP"
+    CLIENT_SECRET = "CLIENT_SECRET"
+    """Only traded for an access token."""
+    ACCESS = "ACCESS"
+    """An access token that a client secret was traded for; it has no row and another form (`access_tokens`)."""
 
 
-PREFIXES = {TokenKind.PAT: "lwpat", TokenKind.BOOTSTRAP: "lwboot"}
+PREFIXES = {TokenKind.PAT: "lwpat", TokenKind.BOOTSTRAP: "lwboot", TokenKind.CLIENT_SECRET: "lwsec"}
+PERSONAL = (TokenKind.PAT, TokenKind.BOOTSTRAP)
+"""What a principal makes and revokes itself."""
 _PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 _KINDS = {prefix: kind for kind, prefix in PREFIXES.items()}
 

@@ -1,4 +1,4 @@
-"""Personal access tokens and the bootstrap token: only a keyed digest of the secret is stored."""
+"""Personal access tokens, bootstrap tokens and client secrets: only a keyed digest of the secret is stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Token(ChangeLogged, Base):
 
     __tablename__ = "tokens"
     __table_args__ = (
-        CheckConstraint("kind IN ('PAT', 'BOOTSTRAP')", name="kind"),
+        CheckConstraint("kind IN ('PAT', 'BOOTSTRAP', 'CLIENT_SECRET')", name="kind"),
         CheckConstraint("length(id) = 22", name="id"),
     )
 

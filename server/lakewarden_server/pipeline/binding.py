@@ -24,6 +24,7 @@ from lakewarden_server.core.urls import InvalidUrl, canonical_url
 from lakewarden_server.pipeline.rules import AS_OF, Binding, Method
 
 BOOTSTRAP_OPERATION = "token.create"
+EXCHANGE_OPERATION = "token.exchange"
 _ACCOUNT_LEVEL = frozenset(kind.name for kind in KINDS.values() if kind.parents in {(), ("ACCOUNT",)})
 """Kinds that are found without a workspace."""
 _OF_THE_ACCOUNT = _ACCOUNT_LEVEL | {"AUDIT"}
@@ -133,8 +134,9 @@ def bind(
 def check_token(bound: Bound, caller: Caller) -> None:
     """What the token itself forbids, whatever its principal may do.
 
-    A bootstrap token creates one token, for its own principal. A token limited to a workspace does no account-level work, or its thief could make
-    himself an unlimited one. Raises BOOTSTRAP_TOKEN_RESTRICTED or WORKSPACE_DENIED.
+    A bootstrap token creates one token, for its own principal. A client secret is traded for an access token and does nothing else, and nothing else is
+    traded, or an access token could be renewed without the secret. A token limited to a workspace does no account-level work, or its thief could make
+    himself an unlimited one. Raises BOOTSTRAP_TOKEN_RESTRICTED, CREDENTIAL_UNSUITABLE or WORKSPACE_DENIED.
     """
     operation = bound.operations[0][0]
     for_another = bound.noun == "token" and bound.objects.get("subject") != caller.id
@@ -142,6 +144,11 @@ def check_token(bound: Bound, caller: Caller) -> None:
         raise PermissionDenied(
             Reason.BOOTSTRAP_TOKEN_RESTRICTED,
             "a one-time token only creates a token for its own principal: run `lakewarden login` with it",
+        )
+    if (caller.token_kind is TokenKind.CLIENT_SECRET) != (operation == EXCHANGE_OPERATION):
+        raise PermissionDenied(
+            Reason.CREDENTIAL_UNSUITABLE,
+            "a client secret is traded for an access token, with which everything else is done, and nothing but a client secret is traded",
         )
     if caller.token_workspace_id and (
         for_another or bound.noun.upper() in _OF_THE_ACCOUNT or bound.is_of_the_past

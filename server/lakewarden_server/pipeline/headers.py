@@ -45,7 +45,7 @@ UNKNOWN_WORKSPACE_ID = "unknown"
 REVISION_DIGITS_MAX = 19
 """Digits of the largest revision a database can hold; Python reads no integer of thousands."""
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-SECRET_FIELDS = ("token_value",)
+SECRET_FIELDS = ("token_value", "secret_value", "access_token")
 """Fields that are shown once and never stored, not even to answer a repeated request."""
 
 

@@ -85,7 +85,7 @@ class Pipeline:
         self._database = database
         self._follower = follower
         self._bounded = bounded
-        self._authenticator = Authenticator(keys.pepper)
+        self._authenticator = Authenticator(keys)
         self._page_key = keys.page_token
         self._payload_key = keys.payload
         self._decisions = decisions

@@ -7,8 +7,9 @@ import uuid
 from google.protobuf.empty_pb2 import Empty
 
 from lakewarden.v1 import service_principals_pb2 as pb
+from lakewarden_server.authn.keys import Keys
 from lakewarden_server.entities import Principal
-from lakewarden_server.services import principals
+from lakewarden_server.services import client_secrets, principals
 from lakewarden_server.services.call import Call
 
 KIND = "SERVICE_PRINCIPAL"
@@ -16,6 +17,9 @@ KIND = "SERVICE_PRINCIPAL"
 
 class ServicePrincipalService:
     """Implements `lakewarden.v1.ServicePrincipalService`."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
 
     def create_service_principal(
         self, request: pb.CreateServicePrincipalRequest, call: Call
@@ -58,6 +62,24 @@ class ServicePrincipalService:
     def delete_service_principal(self, request: pb.DeleteServicePrincipalRequest, call: Call) -> Empty:
         """Deletes a service principal; what it owned and was granted stays under its id."""
         return principals.delete(call, request.etag)
+
+    def create_service_principal_secret(
+        self, request: pb.CreateServicePrincipalSecretRequest, call: Call
+    ) -> pb.CreateServicePrincipalSecretResponse:
+        """Creates a client secret and shows it, once."""
+        return client_secrets.create(self._keys, request, call)
+
+    def list_service_principal_secrets(
+        self, request: pb.ListServicePrincipalSecretsRequest, call: Call
+    ) -> pb.ListServicePrincipalSecretsResponse:
+        """Lists the live client secrets."""
+        return client_secrets.page(request, call)
+
+    def delete_service_principal_secret(
+        self, request: pb.DeleteServicePrincipalSecretRequest, call: Call
+    ) -> Empty:
+        """Deletes a client secret."""
+        return client_secrets.delete(request, call)
 
 
 def to_message(principal: Principal, call: Call) -> pb.ServicePrincipal:

@@ -6,7 +6,14 @@ from datetime import UTC, datetime
 
 from lakewarden.v1 import groups_pb2
 from lakewarden.v1 import sessions_pb2 as pb
+from lakewarden_server.authn.tokens import TokenKind
 from lakewarden_server.services.call import Call
+
+_KINDS = {
+    TokenKind.PAT: pb.PERSONAL_ACCESS_TOKEN,
+    TokenKind.ACCESS: pb.CLIENT_CREDENTIALS,
+}
+"""How the kinds of credentials that reach a service are told; the others do one thing only, which is not this."""
 
 
 class SessionService:
@@ -26,6 +33,7 @@ class SessionService:
             token_id=caller.token_id,
             server_version=self._server_version,
             revision=f"{snapshot.head.epoch}:{snapshot.head.revision}",
+            credential_kind=_KINDS[caller.token_kind],
         )
         message.token_expire_time.FromDatetime(datetime.fromtimestamp(caller.token_expire_time, UTC))
         if call.workspace_id and call.decider.atom(

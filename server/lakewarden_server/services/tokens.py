@@ -1,4 +1,4 @@
-"""Personal access tokens."""
+"""Personal access tokens, and access tokens for client secrets."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from google.protobuf.empty_pb2 import Empty
 
 from lakewarden.v1 import tokens_pb2 as pb
 from lakewarden_policy import ACCOUNT_ADMIN, ACCOUNT_ID, name_key
+from lakewarden_server.authn.access_tokens import LIFETIME_MAX as ACCESS_LIFETIME_MAX
+from lakewarden_server.authn.access_tokens import AccessTokens
 from lakewarden_server.authn.keys import Keys
-from lakewarden_server.authn.tokens import TokenKind, TokenText, digest, mint
+from lakewarden_server.authn.tokens import PERSONAL, TokenKind, TokenText, digest, mint
 from lakewarden_server.core.errors import (
     InvalidArgument,
     NotFound,
@@ -20,6 +22,7 @@ from lakewarden_server.core.errors import (
 from lakewarden_server.entities import Token
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
+from lakewarden_server.services.lifetimes import lifetime
 from lakewarden_server.storage.repositories import tokens
 
 LIFETIME_DEFAULT = timedelta(days=90)
@@ -33,13 +36,14 @@ class TokenService:
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
+        self._access_tokens = AccessTokens(keys)
 
     def create_token(self, request: pb.CreateTokenRequest, call: Call) -> pb.CreateTokenResponse:
         """Creates a token; a bootstrap token that asked is used up in the same transaction."""
         principal_id = call.objects["subject"]
         live = [
             token
-            for token in tokens.of_principal(call.uow.session, principal_id)
+            for token in tokens.of_principal(call.uow.session, principal_id, PERSONAL)
             if token.expire_time > call.now
         ]
         if len(live) >= TOKENS_PER_PRINCIPAL_MAX:
@@ -56,7 +60,9 @@ class TokenService:
             text,
             principal_id=principal_id,
             now=call.now,
-            lifetime=_lifetime(request, call, kind=kind),
+            lifetime=lifetime(
+                request.lifetime_seconds, call, default=LIFETIME_DEFAULT, longest=_longest(kind)
+            ),
             comment=validation.comment(request.comment),
             workspace_id=_workspace_id(request, call),
         )
@@ -72,7 +78,9 @@ class TokenService:
         """Lists the live tokens of the caller or of the named principal."""
         principal_id = call.objects["subject"]
         rows = [
-            row for row in tokens.of_principal(call.uow.session, principal_id) if _within_limit(row, call)
+            row
+            for row in tokens.of_principal(call.uow.session, principal_id, PERSONAL)
+            if _within_limit(row, call)
         ]
         page, token = call.pager.page(
             sorted((row for row in rows if row.expire_time > call.now), key=lambda row: row.id),
@@ -86,11 +94,34 @@ class TokenService:
     def delete_token(self, request: pb.DeleteTokenRequest, call: Call) -> Empty:
         """Revokes a token by deleting its row."""
         token = call.uow.session.get(Token, request.id)
-        if token is None or token.principal_id != call.objects["subject"] or not _within_limit(token, call):
+        of_subject = token is not None and token.principal_id == call.objects["subject"]
+        if token is None or not of_subject or token.kind not in PERSONAL or not _within_limit(token, call):
             raise NotFound(Reason.OBJECT_NOT_FOUND, f"there is no token {request.id!r} of that principal")
         call.uow.session.delete(token)
         call.detail["token_id"] = token.id
         return Empty()
+
+    def create_access_token(
+        self, request: pb.CreateAccessTokenRequest, call: Call
+    ) -> pb.CreateAccessTokenResponse:
+        """Signs a token that rests on the client secret of the call and ends no later than it."""
+        expire_time = min(
+            datetime.fromtimestamp(call.caller.token_expire_time, UTC),
+            (call.now + ACCESS_LIFETIME_MAX),
+        ).replace(microsecond=0)
+        text = self._access_tokens.issue(
+            principal_id=call.caller.id,
+            client_id=call.caller.name,
+            credential_id=call.caller.token_id,
+            now=call.now,
+            expire_time=expire_time,
+        )
+        call.detail.update(secret_id=call.caller.token_id, expire_time=expire_time.isoformat())
+        reply = pb.CreateAccessTokenResponse(
+            access_token=text, expires_in=int((expire_time - call.now).total_seconds())
+        )
+        reply.expire_time.FromDatetime(expire_time)
+        return reply
 
 
 def _within_limit(token: Token, call: Call) -> bool:
@@ -143,6 +174,10 @@ def _kind(principal_id: str, call: Call) -> TokenKind:
     return TokenKind.BOOTSTRAP if for_another else TokenKind.PAT
 
 
+def _longest(kind: TokenKind) -> timedelta:
+    return ONE_TIME_LIFETIME if kind is TokenKind.BOOTSTRAP else LIFETIME_MAX
+
+
 def _check_may_hand_out(principal_id: str, call: Call) -> None:
     """A one-time token outlives itself by what it is traded for, so a short-lived token makes none, and none is for an admin.
 
@@ -159,26 +194,6 @@ def _check_may_hand_out(principal_id: str, call: Call) -> None:
             Reason.ACCESS_DENIED,
             "it is an account admin: only `lakewarden-server recover` makes a one-time token for one",
         )
-
-
-def _lifetime(request: pb.CreateTokenRequest, call: Call, *, kind: TokenKind) -> timedelta:
-    """The lifetime asked for; a token never makes one that outlives it (a bootstrap token exists to do just that)."""
-    seconds = request.lifetime_seconds
-    longest = ONE_TIME_LIFETIME if kind is TokenKind.BOOTSTRAP else LIFETIME_MAX
-    if seconds < 0 or seconds > longest.total_seconds():
-        raise validation.invalid(
-            "lifetime_seconds", f"{seconds} is not between 1 and {int(longest.total_seconds())}"
-        )
-    wanted = timedelta(seconds=seconds) if seconds else min(LIFETIME_DEFAULT, longest)
-    if call.caller.token_kind is TokenKind.BOOTSTRAP:
-        return wanted
-    left = datetime.fromtimestamp(call.caller.token_expire_time, UTC) - call.now
-    if seconds and wanted > left:
-        raise validation.invalid(
-            "lifetime_seconds",
-            f"longer than the token of this call lives ({int(left.total_seconds())} seconds)",
-        )
-    return min(wanted, left)
 
 
 def _workspace_id(request: pb.CreateTokenRequest, call: Call) -> str | None:

@@ -1,8 +1,8 @@
-"""Rows of live tokens. Authentication reads the snapshot instead; these serve management."""
+"""Rows of live tokens and client secrets. Authentication reads the snapshot instead; these serve management."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -20,9 +20,11 @@ def every(session: Session) -> Sequence[Token]:
     return session.scalars(select(Token).order_by(Token.create_time, Token.id)).all()
 
 
-def of_principal(session: Session, principal_id: str) -> Sequence[Token]:
-    """Tokens of a principal, oldest first."""
+def of_principal(session: Session, principal_id: str, kinds: Collection[str] = ()) -> Sequence[Token]:
+    """Tokens of a principal, of all kinds or of those named, oldest first."""
     statement = select(Token).where(Token.principal_id == principal_id)
+    if kinds:
+        statement = statement.where(Token.kind.in_(kinds))
     return session.scalars(statement.order_by(Token.create_time, Token.id)).all()
 
 

@@ -1,0 +1,71 @@
+"""What a caller shows in the `authorization` metadata, taken apart without any lookup."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final, NamedTuple
+from urllib.parse import unquote_plus
+
+from lakewarden_policy import name_key
+from lakewarden_server.authn.access_tokens import AccessToken, AccessTokens
+from lakewarden_server.authn.jwts import looks_like_jwt, take_apart
+from lakewarden_server.authn.tokens import TokenKind, TokenText, parse
+from lakewarden_server.core.errors import Reason, Unauthenticated
+
+BEARER: Final = "bearer "
+BASIC: Final = "basic "
+BASIC_CHARACTERS_MAX: Final = 512
+
+
+class ClientSecret(NamedTuple):
+    """A client secret beside the id of the client that says it is its own."""
+
+    client_id: str
+    """As a name key."""
+    secret: TokenText
+
+
+Presented = TokenText | ClientSecret | AccessToken
+
+
+def read(authorization: str, access_tokens: AccessTokens) -> Presented:
+    """Raises `Unauthenticated`: TOKEN_MISSING, TOKEN_MALFORMED, TOKEN_CHECKSUM_WRONG; TOKEN_INVALID for a forged access token."""
+    if not authorization:
+        raise Unauthenticated(
+            Reason.TOKEN_MISSING, "no credential: send the metadata `authorization: Bearer <token>`"
+        )
+    scheme = authorization[: len(BEARER)].lower()
+    if scheme == BEARER:
+        return _bearer(authorization[len(BEARER) :].strip(), access_tokens)
+    if scheme.startswith(BASIC):
+        return _basic(authorization[len(BASIC) :].strip())
+    raise _malformed("the credential must read `Bearer <token>`")
+
+
+def _bearer(text: str, access_tokens: AccessTokens) -> Presented:
+    if looks_like_jwt(text):
+        return access_tokens.verify(take_apart(text))
+    found = parse(text)
+    if found.kind is TokenKind.CLIENT_SECRET:
+        raise _malformed("a client secret is no bearer token: trade it for an access token")
+    return found
+
+
+def _basic(text: str) -> ClientSecret:
+    """`base64(client id:client secret)`, both form-encoded (RFC 6749 section 2.3.1)."""
+    try:
+        pair = base64.b64decode(text, validate=True).decode() if len(text) <= BASIC_CHARACTERS_MAX else ""
+    except (binascii.Error, UnicodeDecodeError):
+        pair = ""
+    client_id, colon, secret = pair.partition(":")
+    if not colon:
+        raise _malformed("the credential must read `Basic <base64 of client id:client secret>`")
+    found = parse(unquote_plus(secret))
+    if found.kind is not TokenKind.CLIENT_SECRET:
+        raise _malformed("what stands behind the client id is no client secret: those start with lwsec_")
+    return ClientSecret(name_key(unquote_plus(client_id)), found)
+
+
+def _malformed(message: str) -> Unauthenticated:
+    return Unauthenticated(Reason.TOKEN_MALFORMED, message)

@@ -1,0 +1,36 @@
+"""How long a credential lives that somebody makes with another one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from lakewarden_server.authn.tokens import TokenKind
+from lakewarden_server.core.errors import PermissionDenied, Reason
+from lakewarden_server.services import validation
+from lakewarden_server.services.call import Call
+
+
+def lifetime(seconds: int, call: Call, *, default: timedelta, longest: timedelta) -> timedelta:
+    """The lifetime asked for, 0 for the default: none outlives the credential of the call, but what a bootstrap token is there to make.
+
+    An access token makes none, so that nothing of what a client secret led to outlives that. Raises FIELD_INVALID, CREDENTIAL_UNSUITABLE.
+    """
+    if call.caller.token_kind is TokenKind.ACCESS:
+        raise PermissionDenied(
+            Reason.CREDENTIAL_UNSUITABLE,
+            "an access token makes no other credentials: use a personal access token for this",
+        )
+    if seconds < 0 or seconds > longest.total_seconds():
+        raise validation.invalid(
+            "lifetime_seconds", f"{seconds} is not between 1 and {int(longest.total_seconds())}"
+        )
+    wanted = timedelta(seconds=seconds) if seconds else min(default, longest)
+    if call.caller.token_kind is TokenKind.BOOTSTRAP:
+        return wanted
+    left = datetime.fromtimestamp(call.caller.token_expire_time, UTC) - call.now
+    if seconds and wanted > left:
+        raise validation.invalid(
+            "lifetime_seconds",
+            f"longer than the token of this call lives ({int(left.total_seconds())} seconds)",
+        )
+    return min(wanted, left)

@@ -1,0 +1,49 @@
+"""The commands and programs of docs/identity.md are run as they stand there, by a shell against a server."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from house.repository import ROOT
+from lakewarden_server.testing import serve
+
+DOCUMENT = (ROOT / "docs/identity.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of the document in a language, in order."""
+    return re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
+
+
+def test_shell_commands_work_as_shown(tmp_path: Path) -> None:
+    with serve(directory=tmp_path) as server:
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "LAKEWARDEN_ENDPOINT": server.endpoint,
+            "LAKEWARDEN_TOKEN": server.issue_token("admin@example.com", lifetime=timedelta(days=365)),
+            "LAKEWARDEN_DATA_DIR": str(tmp_path),
+            "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        }
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", "\n".join(blocks("sh"))],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "deleted client secret" in done.stderr
+        assert "1 signing key, the first one signs" in done.stdout
+
+
+@pytest.mark.parametrize("program", blocks("python"))
+def test_python_programs_work_as_shown(program: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
