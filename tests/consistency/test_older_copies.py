@@ -148,9 +148,10 @@ def run_sqlite(url: str, directory: Path, *, rounds: int) -> None:
     older = file.with_name("older.db")
 
     def put() -> None:
-        os.replace(older, file)
+        # First: whoever opens the file of now must not meet the log of the one before.
         for end in ("-wal", "-shm"):
             file.with_name(file.name + end).unlink(missing_ok=True)
+        os.replace(older, file)
 
     with cluster_on(url, directory) as cluster:
         world(cluster)
