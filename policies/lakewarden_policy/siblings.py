@@ -51,6 +51,7 @@ class Access:
         self._as_owner = act in policy.as_owner
         self._gates: dict[tuple[str, str], bool] = {}
         self._shared: dict[str, Siblings] = {}
+        self._places: dict[tuple[str | None, str], _Place | None] = {}
 
     def allows(self, object_id: str) -> bool:
         """The whole decision about one object, as `Check` makes it."""
@@ -94,6 +95,16 @@ class Access:
         if self._differ or parent_id in self._apart:
             return Siblings(self, parent_id, None)
         return Siblings(self, parent_id, children[0])
+
+    def place(self, metastore_id: str | None, prefix: str) -> _Place | None:
+        """The container of that full name; None where there is none or the answer is no for everything in it."""
+        try:
+            return self._places[metastore_id, prefix]
+        except KeyError:
+            if len(self._places) >= CONTAINERS_KEPT_MAX:
+                self._places = {}
+            found = self._places[metastore_id, prefix] = _place(self, metastore_id, prefix)
+            return found
 
     def gate(self, object_id: str | None, act: str) -> bool:
         """Whether the subject holds an act on a container, decided once."""
@@ -206,6 +217,7 @@ def filter_names(access: Access, metastore_id: str | None, names: Iterable[str])
     if KINDS[access.asked.kind].name_parts == 1:
         return _filter_one_by_one(access, metastore_id, names)
     places: dict[str, _Place | None] = {}
+    """Of this call alone, so that a name costs one look-up by one string."""
     held, closure = access.decider.snapshot.held, access.decider.snapshot.closure(access.asked.subject_id)
     found = []
     for index, name in enumerate(names):
@@ -213,7 +225,7 @@ def filter_names(access: Access, metastore_id: str | None, names: Iterable[str])
         if prefix in places:
             place = places[prefix]
         else:
-            place = places[prefix] = _place(access, metastore_id, prefix)
+            place = places[prefix] = access.place(metastore_id, prefix)
         if place is None:
             continue
         child = place.children.get(leaf.lower() if leaf.isascii() else name_key(leaf))
@@ -248,7 +260,6 @@ class _Place:
 
 
 def _place(access: Access, metastore_id: str | None, prefix: str) -> _Place | None:
-    """The container of that full name; None where there is none or the answer is no for everything in it."""
     snapshot, kind = access.decider.snapshot, access.asked.kind
     try:
         container = snapshot.resolve(name_steps(kind)[-2], prefix, metastore_id)

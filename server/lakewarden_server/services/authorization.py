@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from lakewarden.v1 import authorization_pb2 as pb
 from lakewarden.v1 import grants_pb2
@@ -15,6 +15,7 @@ from lakewarden_policy import (
     InvalidName,
     Securable,
     explain_privilege,
+    filter_names,
     show_privilege,
 )
 from lakewarden_server.services import (
@@ -100,6 +101,8 @@ class AuthorizationService:
         kept = self._kept
         if kept is None or kept.decider is not call.decider:
             kept = self._kept = _Kept(call.decider)
+        if not explain and engine is None:
+            return _yes_or_no(accesses, call, kept)
         asking = _Asking(call, engine, kept)
         return [asking.verdict(access, explain=explain) for access in accesses]
 
@@ -122,6 +125,43 @@ class _Kept:
                 self._questions = {}
             found = self._questions[asked] = Access(self.decider, asked)
         return found
+
+
+def _yes_or_no(accesses: Sequence[pb.Access], call: Call, kept: _Kept) -> list[pb.Verdict]:
+    """What `_Asking` answers where nothing but yes or no is wanted: the names of a kind are looked up container by container.
+
+    Raises the same INVALID_ARGUMENT errors, about the first access that has one.
+    """
+    alike: dict[tuple[int, str], _Alike] = {}
+    for index, access in enumerate(accesses):
+        key = (access.securable_type, access.privilege)
+        found = alike.get(key)
+        if found is None:
+            kind = _kind(access)
+            found = alike[key] = _Alike(kind, parse_privilege(call, kind, access.privilege), [], [])
+        elif access.columns:
+            _kind(access)
+        if not access.full_name:
+            raise validation.invalid("full_name", "it is empty")
+        found.positions.append(index)
+        found.names.append(access.full_name)
+    verdicts, subject = [_NO] * len(accesses), call.subject
+    if subject is None:
+        return verdicts
+    for kind, privilege, positions, names in alike.values():
+        question = kept.question(Asked(subject, call.workspace_id, kind, privilege))
+        for allowed in filter_names(question, call.metastore_id, names):
+            verdicts[positions[allowed]] = _YES
+    return verdicts
+
+
+class _Alike(NamedTuple):
+    """Accesses of one batch that differ in their names alone, and where in the batch they stand."""
+
+    kind: str
+    privilege: str
+    positions: list[int]
+    names: list[str]
 
 
 def verdict(
@@ -229,5 +269,6 @@ def securable_kinds(values: Iterable[tuple[str, int]]) -> dict[int, str]:
     return {number: name for name, number in values if number}
 
 
+_YES, _NO = pb.Verdict(allowed=True), pb.Verdict()
 _UNSURE_KINDS: Final = frozenset({"TABLE", "VIEW"})
 _KINDS = securable_kinds(grants_pb2.SecurableType.items())
