@@ -111,7 +111,7 @@ user.create             +   .   .   .   .   .   .   .   .   .   .   .   .   .   
 user.get                +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 user.disable            +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 user.delete             +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
-group.create            +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+group.create            +   .   .   .   .   .   .   .   .   .   .   .   +   .   .
 group.get               +   .   .   .   .   .   .   .   .   .   .   +   .   .   .
 group.list-members      +   .   .   .   .   .   .   .   .   .   .   +   .   .   .
 group.rename            +   .   .   .   .   .   .   .   .   .   .   .   .   .   .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -31,6 +32,8 @@ ROUNDS_LONG = 200
 BOOTSTRAP_ROUNDS = 4
 BARRIER_SECONDS = 10.0
 ADMINS = ("ann@example.com", "ben@example.com")
+OWNERS = "owners"
+"""A group that holds the role of the account admin."""
 
 Act = Callable[[], object]
 
@@ -145,10 +148,26 @@ def test_a_restored_table_meets_neither_its_name_taken_nor_its_schema_gone(clust
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 def test_two_bootstraps_have_one_winner(
-    dialect: str, make_database_url: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+    dialect: str, make_database_url: Callable[[str], str], tmp_path: Path
 ) -> None:
-    keys = create_key_file(tmp_path_factory.mktemp("keys") / "lakewarden.key")
-    for _ in range(BOOTSTRAP_ROUNDS):
+    race_bootstraps(dialect, make_database_url, tmp_path, rounds=BOOTSTRAP_ROUNDS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_two_bootstraps_have_one_winner_for_long(
+    dialect: str, make_database_url: Callable[[str], str], tmp_path: Path
+) -> None:
+    race_bootstraps(dialect, make_database_url, tmp_path, rounds=ROUNDS_LONG)
+
+
+def race_bootstraps(
+    dialect: str, make_database_url: Callable[[str], str], directory: Path, *, rounds: int
+) -> None:
+    """Two processes claim a new database at once: one admin, one refusal."""
+    keys = create_key_file(directory / "lakewarden.key")
+    for _ in range(rounds):
         url = make_database_url(dialect)
         barrier = threading.Barrier(2, timeout=BARRIER_SECONDS)
 
@@ -194,9 +213,11 @@ def oppose(race: Race, red: str, blue: str) -> list[LakewardenError | None]:
 
 
 def race_admins(race: Race, *, rounds: int) -> None:
-    """The only two account admins remove each other, in turn by revoke and by disabling."""
+    """The only two account admins remove each other: by revoke, by disabling, by deletion, from the group that holds the role."""
     cluster = race.cluster
     admin = cluster.admin()
+    admin.groups.create(OWNERS)
+    admin.grants.grant("ADMIN", "account", "account", OWNERS)
     for name in ADMINS:
         cluster.server.token_of(name)
         admin.grants.grant("ADMIN", "account", "account", name)
@@ -207,25 +228,37 @@ def race_admins(race: Race, *, rounds: int) -> None:
     removals = (
         lambda client, name: client.grants.revoke("ADMIN", "account", "account", name),
         lambda client, name: client.users.disable(name),
+        lambda client, name: client.users.delete(name),
+        lambda client, name: client.groups.update_members(OWNERS, remove=[name]),
     )
     for number in range(rounds):
         remove = removals[number % len(removals)]
+        by_group = remove is removals[-1]
+        if by_group:
+            clients[0].groups.update_members(OWNERS, add=ADMINS)
+            for name in ADMINS:
+                clients[0].grants.revoke("ADMIN", "account", "account", name)
         outcomes = race.run(
             lambda remove=remove: remove(clients[0], ADMINS[1]),
             lambda remove=remove: remove(clients[1], ADMINS[0]),
         )
         assert one_winner(outcomes) in {PermissionDenied, Unauthenticated, FailedPrecondition}
         winner = 0 if outcomes[0] is None else 1
-        loser = 1 - winner
-        restore(clients[winner], ADMINS[loser])
-        # Whoever is disabled loses its tokens for good.
-        clients[loser] = cluster.client(cluster.server.issue_token(ADMINS[loser]), race.endpoints[loser])
+        if by_group:
+            clients[winner].grants.grant("ADMIN", "account", "account", ADMINS[winner])
+            clients[winner].groups.update_members(OWNERS, remove=[ADMINS[winner]])
+        token = restore(cluster, clients[winner], ADMINS[1 - winner])
+        clients[1 - winner] = cluster.client(token, race.endpoints[1 - winner])
 
 
-def restore(admin: Client, name: str) -> None:
-    """Makes the loser an admin again, which only works when the winner still is one."""
+def restore(cluster: Cluster, admin: Client, name: str) -> str:
+    """Makes the loser an admin again, which only works when the winner still is one; returns a new token of it."""
+    if name not in {user.name for user in admin.users.list()}:
+        admin.users.create(name)
+        admin.grants.grant("USER", "workspace", "workspace", name)
     admin.users.enable(name)
     admin.grants.grant("ADMIN", "account", "account", name)
+    return cluster.server.issue_token(name)
 
 
 def one_winner(outcomes: list[LakewardenError | None]) -> type[LakewardenError]:

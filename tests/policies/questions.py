@@ -46,7 +46,11 @@ def _right(
 ) -> tuple[str, str, str]:
     """An object, a holder and a privilege: a grant or an ownership; of a deleted object, what stands there now."""
     rights = [
-        *((o, holder, privilege) for o, holder, privilege, _ in world["grants"]),
+        *(
+            (o, holder, privilege)
+            for o, holder, privilege, _ in world["grants"]
+            if o not in world["principals"]
+        ),
         *((o, thing["owner"], "OWNER") for o, thing in world["objects"].items() if thing["owner"]),
     ]
     place, holder, privilege = rng.choice([right for right in rights if wanted(right)] or rights)
@@ -217,6 +221,37 @@ def _about_identities(rng: random.Random, world: World) -> Question:
     )
 
 
+def _about_roles(rng: random.Random, world: World) -> Question:
+    """Somebody with a role on a group or a program, or one who runs a workspace, does what that may be good for."""
+    roles = [grant for grant in world["grants"] if grant[0] in world["principals"]]
+    place, holder, *_ = rng.choice(roles)
+    who = _member_of(rng, world, holder) if rng.random() < 0.75 else _perhaps_admin(rng, world)
+    noun, now = world["principals"][place]["kind"].lower(), rng.choice(TIMES)
+    names = sorted(MATRIX[noun.upper()])
+    workspace = rng.choice(WORKSPACES)
+    verbs = ["get", "delete", "grants_all", "members" if noun == "group" else "get"]
+    of_token = f"token.{rng.choice(TOKEN_VERBS)}"
+    asked = [
+        (f"{noun}.{rng.choice(verbs)}", "", {"self": place}),
+        (f"{noun}.update", rng.choice(("", "display_name") if noun != "group" else ("",)), {"self": place}),
+        (f"{noun}.grant", rng.choice(names), {"self": place}),
+        (f"{noun}.use", rng.choice(names), {"self": place}),
+        (f"{noun}.{rng.choice(TOLD)}", "", {"self": place, **about(rng, world, who)}),
+        (f"{noun}.create", "", {"workspace": workspace}),
+        (of_token, "", {"subject": place}),
+    ]
+    return Question(who, None, *rng.choice(asked), now)
+
+
+def _about_entitlements(rng: random.Random, world: World) -> Question:
+    """Somebody who may do something in a workspace does it."""
+    held = [grant for grant in world["grants"] if grant[0] in WORKSPACES]
+    place, holder, privilege, _ = rng.choice(held)
+    asked = privilege if rng.random() < 0.7 else rng.choice(sorted(MATRIX["WORKSPACE"]))
+    who = _member_of(rng, world, holder) if rng.random() < 0.8 else _anybody(rng, world)
+    return Question(who, None, "workspace.use", asked, {"self": place}, rng.choice(TIMES))
+
+
 def _about_the_account(rng: random.Random, world: World) -> Question:
     """What concerns no object of a metastore: mostly the account admin's, some of it everybody's."""
     who = _perhaps_admin(rng, world)
@@ -292,7 +327,7 @@ def _below(rng: random.Random, world: World, place: str) -> str:
 # How often each kind of question is asked, so that every kind of rule decides often enough.
 MAKERS: dict[Callable[[random.Random, World], Question | None], float] = {
     _about_a_right: 0.35,
-    _about_running: 0.43,
+    _about_running: 0.55,
     _about_an_ending: 0.05,
     _about_all_privileges: 0.18,
     _about_browsing: 0.06,
@@ -304,6 +339,8 @@ MAKERS: dict[Callable[[random.Random, World], Question | None], float] = {
     _about_tables_by_credential: 0.04,
     _about_a_former: 0.05,
     _about_identities: 0.07,
+    _about_roles: 0.09,
+    _about_entitlements: 0.04,
     _about_the_account: 0.04,
     _about_the_audit: 0.02,
 }

@@ -251,19 +251,17 @@ class Reference(Rights):
         if (noun, verb) == ("audit", "list"):
             place = self.objects.get(objects.get("workspace", ""), {}).get("metastore")
             return admin or (place is not None and self.owns(seat.who, place) and self.attached(seat, place))
+        if verb == "create" and noun in ("group", "service_principal"):
+            # A workspace admin may add programs and groups, to manage those from then on (5.1, 5.2).
+            return admin or self.runs(seat.who, objects.get("workspace", ""))
         if noun in ("account", "audit") or (verb in ("create", "miss") and noun != "token"):
             return admin
         if noun == "metastore":
             return self.metastore_operation(seat, verb, selector, obj)
         if noun == "workspace":
-            if verb == "delete" or selector in ("name", "metastore", "QUERY_ENGINE"):
-                return admin
-            seen = verb == "get" and (
-                self.works_in(seat.who, obj) or self.granted(seat.who, obj, "QUERY_ENGINE")
-            )
-            return admin or self.runs(seat.who, obj) or seen
+            return self.workspace_operation(seat.who, verb, selector, obj)
         if noun in PRINCIPALS:
-            return admin or (verb == "get" and obj in self.everyone(seat.who))
+            return self.principal_operation(seat.who, noun, verb, selector, obj)
         if (noun, verb) == ("authorization", "as_of"):
             # The past shows what was revoked since, so it is the account admin's to ask about.
             return admin
@@ -274,8 +272,40 @@ class Reference(Rights):
             return program and engine and objects["subject"] == seat.who
         if noun == "authorization":
             return self.asks_about(seat.who, objects, by_engine=True)
-        people = self.principals[objects["subject"]]["kind"] != "GROUP"
-        return self.asks_about(seat.who, objects) or (admin and people)
+        return self.token_operation(seat.who, verb, objects)
+
+    def token_operation(self, who: str, verb: str, objects: dict[str, Any]) -> bool:
+        """One's own tokens, those of a program one may run as, and for an account admin everybody's (5.2, 5.4)."""
+        subject = objects["subject"]
+        kind = self.principals[subject]["kind"]
+        # The managers of a program may only look and end.
+        roles = ("USER",) if verb == "create" else ("USER", "MANAGER")
+        for_it = kind == "SERVICE_PRINCIPAL" and any(self.granted(who, subject, role) for role in roles)
+        return self.asks_about(who, objects) or for_it or (self.account_admin(who) and kind != "GROUP")
+
+    def workspace_operation(self, who: str, verb: str, selector: str, obj: str) -> bool:
+        admin = self.account_admin(who)
+        if verb == "use":
+            return self.entitled(who, obj, selector)
+        if verb == "delete" or selector in ("name", "metastore", "QUERY_ENGINE"):
+            return admin
+        seen = verb == "get" and (self.works_in(who, obj) or self.granted(who, obj, "QUERY_ENGINE"))
+        return admin or self.runs(who, obj) or seen
+
+    def principal_operation(self, who: str, noun: str, verb: str, selector: str, obj: str) -> bool:
+        """What roles on a group or a program allow beside the account admin (5.2), and what everybody sees of themselves."""
+        admin, manager = self.account_admin(who), self.granted(who, obj, "MANAGER")
+        if verb == "use":
+            # To manage a program is not to run as it (11, 28).
+            return self.granted(who, obj, selector) or (admin and selector == "MANAGER")
+        if admin:
+            return True
+        if verb == "get":
+            runs_as_it = noun == "service_principal" and self.granted(who, obj, "USER")
+            return manager or runs_as_it or obj in self.everyone(who)
+        if verb == "update":
+            return noun == "service_principal" and selector == "display_name" and manager
+        return manager and verb in ("members", "grant", "grants_all")
 
     def asks_about(self, who: str, objects: dict[str, Any], *, by_engine: bool = False) -> bool:
         """Everybody is told about themselves, and the query engine of a workspace about others."""

@@ -40,7 +40,12 @@ MATRIX: dict[str, frozenset[str]] = {
     "RECIPIENT": frozenset(),
     "PROVIDER": frozenset(),
     "DELETED_TABLE": frozenset(),
-    "WORKSPACE": _names("ADMIN QUERY_ENGINE USER"),
+    "WORKSPACE": _names(
+        "ADMIN QUERY_ENGINE USER ALLOW_CLUSTER_CREATE ALLOW_INSTANCE_POOL_CREATE DATABRICKS_SQL_ACCESS "
+        "WORKSPACE_ACCESS WORKSPACE_CONSUME"
+    ),
+    "GROUP": _names("MANAGER"),
+    "SERVICE_PRINCIPAL": _names("MANAGER USER"),
     "ACCOUNT": _names("ADMIN"),
 }
 

@@ -73,6 +73,22 @@ class People:
     def runs(self, who: str | None, workspace: str) -> bool:
         return f"{workspace}:admins" in self.everyone(who)
 
+    def entitled(self, who: str, workspace: str, entitlement: str) -> bool:
+        """Whoever runs the workspace may do everything there but ask for others; the rest takes the entitlement and working there (5.3)."""
+        if not self.alive(who):
+            return False
+        if entitlement == "USER":
+            return self.works_in(who, workspace)
+        if entitlement in ("ADMIN", "QUERY_ENGINE"):
+            return (
+                self.runs(who, workspace)
+                if entitlement == "ADMIN"
+                else self.granted(who, workspace, entitlement)
+            )
+        return self.runs(who, workspace) or (
+            self.granted(who, workspace, entitlement) and self.works_in(who, workspace)
+        )
+
     def works_in(self, who: str | None, workspace: str) -> bool:
         return f"{workspace}:users" in self.everyone(who)
 

@@ -179,7 +179,7 @@ def _tombstones(world: World) -> dict[str, Any]:
 
 
 def _grants(world: World, made: dict[str, Any], grantor: str, now: float) -> Rows:
-    stored = {ACCOUNT_ID, *world["objects"], *_tombstones(world)}
+    stored = {ACCOUNT_ID, *world["objects"], *world["principals"], *_tombstones(world)}
     yield entities.Grant, [
         {
             "securable_id": obj, "principal_id": holder, "privilege": privilege, "granted_by": grantor, "reason": "",

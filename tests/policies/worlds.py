@@ -58,6 +58,7 @@ def make_world(rng: random.Random) -> World:
     _add_references(rng, world)
     _move_names(rng, world)
     _add_read_only(rng, world)
+    _add_roles(rng, world)
     # A privilege is granted once, with or without an end.
     once = {grant[:3]: grant for grant in world["grants"]}
     world["grants"] = sorted(once.values(), key=repr)
@@ -201,6 +202,14 @@ def _add_grants(rng: random.Random, world: World) -> None:
             )
             grants.append((identity, holder, gate, _until(rng)))
     grants.append(("account", rng.choice(people), "ADMIN", None))
+
+
+def _add_roles(rng: random.Random, world: World) -> None:
+    """Managers of groups, managers and users of programs: grants on principals."""
+    for identity, principal in list(world["principals"].items())[: USERS + SERVICES + GROUPS]:
+        roles = sorted(MATRIX.get(principal["kind"], ()))
+        for _ in range(rng.choice((0, 1, 2)) if roles else 0):
+            world["grants"].append((identity, _somebody(rng, world), rng.choice(roles), _until(rng)))
 
 
 def _until(rng: random.Random) -> int | None:

@@ -34,6 +34,10 @@ class _SecurableTypeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Securabl
     """A metastore."""
     WORKSPACE: _SecurableType.ValueType  # 3
     """A workspace."""
+    GROUP: _SecurableType.ValueType  # 10
+    """A group, on which MANAGER is granted."""
+    SERVICE_PRINCIPAL: _SecurableType.ValueType  # 11
+    """A service principal, on which USER and MANAGER are granted."""
     CATALOG: _SecurableType.ValueType  # 4
     """A catalog."""
     SCHEMA: _SecurableType.ValueType  # 5
@@ -80,6 +84,10 @@ METASTORE: SecurableType.ValueType  # 2
 """A metastore."""
 WORKSPACE: SecurableType.ValueType  # 3
 """A workspace."""
+GROUP: SecurableType.ValueType  # 10
+"""A group, on which MANAGER is granted."""
+SERVICE_PRINCIPAL: SecurableType.ValueType  # 11
+"""A service principal, on which USER and MANAGER are granted."""
 CATALOG: SecurableType.ValueType  # 4
 """A catalog."""
 SCHEMA: SecurableType.ValueType  # 5

@@ -21,33 +21,6 @@ else:
 
 DESCRIPTOR: descriptor.FileDescriptor
 
-class _PrincipalKind:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _PrincipalKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_PrincipalKind.ValueType], builtins.type):
-    DESCRIPTOR: descriptor.EnumDescriptor
-    PRINCIPAL_KIND_UNSPECIFIED: _PrincipalKind.ValueType  # 0
-    """Not said."""
-    USER: _PrincipalKind.ValueType  # 1
-    """A person."""
-    GROUP: _PrincipalKind.ValueType  # 2
-    """A group of principals."""
-    SERVICE_PRINCIPAL: _PrincipalKind.ValueType  # 3
-    """A program or an engine."""
-
-class PrincipalKind(_PrincipalKind, metaclass=_PrincipalKindEnumTypeWrapper):
-    """What a principal is."""
-
-PRINCIPAL_KIND_UNSPECIFIED: PrincipalKind.ValueType  # 0
-"""Not said."""
-USER: PrincipalKind.ValueType  # 1
-"""A person."""
-GROUP: PrincipalKind.ValueType  # 2
-"""A group of principals."""
-SERVICE_PRINCIPAL: PrincipalKind.ValueType  # 3
-"""A program or an engine."""
-
 class _MembershipSource:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -289,13 +262,40 @@ class PrincipalReference(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
+    class _Kind:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[PrincipalReference._Kind.ValueType], builtins.type):
+        DESCRIPTOR: descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: PrincipalReference._Kind.ValueType  # 0
+        """Not said."""
+        USER: PrincipalReference._Kind.ValueType  # 1
+        """A person."""
+        GROUP: PrincipalReference._Kind.ValueType  # 2
+        """A group of principals."""
+        SERVICE_PRINCIPAL: PrincipalReference._Kind.ValueType  # 3
+        """A program or an engine."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """What a principal is."""
+
+    KIND_UNSPECIFIED: PrincipalReference.Kind.ValueType  # 0
+    """Not said."""
+    USER: PrincipalReference.Kind.ValueType  # 1
+    """A person."""
+    GROUP: PrincipalReference.Kind.ValueType  # 2
+    """A group of principals."""
+    SERVICE_PRINCIPAL: PrincipalReference.Kind.ValueType  # 3
+    """A program or an engine."""
+
     NAME_FIELD_NUMBER: builtins.int
     KIND_FIELD_NUMBER: builtins.int
     DISPLAY_NAME_FIELD_NUMBER: builtins.int
     SOURCES_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Email, group name or application id."""
-    kind: PrincipalKind.ValueType
+    kind: PrincipalReference.Kind.ValueType
     """What it is."""
     display_name: builtins.str
     """Name for people, where it has one."""
@@ -307,7 +307,7 @@ class PrincipalReference(message.Message):
         self,
         *,
         name: builtins.str = ...,
-        kind: PrincipalKind.ValueType = ...,
+        kind: PrincipalReference.Kind.ValueType = ...,
         display_name: builtins.str = ...,
         sources: abc.Iterable[MembershipSource.ValueType] | None = ...,
     ) -> None: ...

@@ -78,7 +78,7 @@ class Session(message.Message):
     CREDENTIAL_KIND_FIELD_NUMBER: builtins.int
     principal: builtins.str
     """The caller's own name: email or application id."""
-    kind: groups_pb2.PrincipalKind.ValueType
+    kind: groups_pb2.PrincipalReference.Kind.ValueType
     """What the caller is."""
     display_name: builtins.str
     """Name for people, where it has one."""
@@ -106,7 +106,7 @@ class Session(message.Message):
         self,
         *,
         principal: builtins.str = ...,
-        kind: groups_pb2.PrincipalKind.ValueType = ...,
+        kind: groups_pb2.PrincipalReference.Kind.ValueType = ...,
         display_name: builtins.str = ...,
         groups: abc.Iterable[builtins.str] | None = ...,
         workspace: builtins.str = ...,

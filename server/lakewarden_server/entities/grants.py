@@ -11,11 +11,14 @@ from lakewarden_server.entities.base import DEFERRED, Base, ChangeLogged, KeyTex
 
 
 class Grant(ChangeLogged, Base):
-    """One privilege, one principal, one securable; `granted_by` may outlive the grantor, so it is no foreign key."""
+    """One privilege, one principal, one object; `granted_by` may outlive the grantor, so it is no foreign key.
+
+    The object is a securable or, for a role, a group or service principal, so `securable_id` is none either.
+    """
 
     __tablename__ = "grants"
 
-    securable_id: Mapped[str] = mapped_column(ForeignKey("securables.id", **DEFERRED), primary_key=True)
+    securable_id: Mapped[str] = mapped_column(primary_key=True)
     principal_id: Mapped[str] = mapped_column(
         ForeignKey("principals.id", **DEFERRED), primary_key=True, index=True
     )

@@ -30,6 +30,7 @@ class GroupService:
         """Creates an empty group."""
         name = validation.named(validate_group_name, request.group.name)
         group = principals.create(call, kind="GROUP", name=name, external_id=request.group.external_id)
+        principals.appoint_creator(call, group)
         return to_message(group, call)
 
     def get_group(self, request: pb.GetGroupRequest, call: Call) -> pb.Group:
@@ -150,7 +151,7 @@ def _take_source(call: Call, edge: GroupMember | None, source: str) -> bool:
 def _reference(member: Principal, sources: Iterable[str]) -> pb.PrincipalReference:
     return pb.PrincipalReference(
         name=member.name,
-        kind=pb.PrincipalKind.Value(member.kind),
+        kind=pb.PrincipalReference.Kind.Value(member.kind),
         display_name=member.display_name,
         sources=[pb.MembershipSource.Value(source) for source in sources],
     )

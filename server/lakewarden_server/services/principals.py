@@ -46,6 +46,14 @@ def create(call: Call, *, kind: str, name: str, display_name: str = "", external
     return principal
 
 
+def appoint_creator(call: Call, principal: Principal) -> None:
+    """Makes the creator a manager of it, but for an account admin, who is one of all (semantics 5.2)."""
+    if not call.decider.atom(call.caller.id, None, ACCOUNT_ID, ACCOUNT_ADMIN):
+        grants.give(
+            call.uow.session, principal.id, call.caller.id, ("MANAGER",), by=call.caller.id, time=call.now
+        )
+
+
 def page(call: Call, kind: str, request: Any) -> tuple[Sequence[Principal], str]:
     """One page of the principals of a kind that the caller may see: of all, or of the one with an external id."""
     visible = call.decider.visible_children(call.caller.id, call.workspace_id, ACCOUNT_ID, kind)

@@ -33,6 +33,7 @@ class ServicePrincipalService:
             display_name=message.display_name,
             external_id=message.external_id,
         )
+        principals.appoint_creator(call, principal)
         return to_message(principal, call)
 
     def get_service_principal(

@@ -28,7 +28,7 @@ class SessionService:
         groups = snapshot.closure(caller.id) - {caller.id}
         message = pb.Session(
             principal=caller.name,
-            kind=groups_pb2.PrincipalKind.Value(caller.kind),
+            kind=groups_pb2.PrincipalReference.Kind.Value(caller.kind),
             groups=sorted(snapshot.principals[group].name for group in groups),
             token_id=caller.token_id,
             server_version=self._server_version,

@@ -23,6 +23,8 @@ SCHEMA_GRANTS = (
     "CREATE_MATERIALIZED_VIEW",
 )
 """What the users of a workspace hold on its catalog and on the `default` schema in it (semantics 3.2)."""
+ENTITLEMENTS = ("DATABRICKS_SQL_ACCESS", "WORKSPACE_ACCESS")
+"""What the users of a workspace hold on it until that is revoked (semantics 5.3)."""
 
 
 def create(call: Call, workspace: Workspace) -> None:
@@ -39,6 +41,8 @@ def create(call: Call, workspace: Workspace) -> None:
                 system=True,
             )
         )
+    users = workspace_group_id(workspace.id, "users")
+    grants.give(call.uow.session, workspace.id, users, ENTITLEMENTS, by=call.caller.id, time=call.now)
     call.uow.session.flush()
 
 
