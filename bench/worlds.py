@@ -171,6 +171,7 @@ def _add_group_grants(world: World, rng: random.Random, workspace: str) -> None:
     """Up to 100 grants a group: one catalog, a tenth of them schemas, the rest tables in those schemas."""
     size = world.size
     world.grants.append(Grant(workspace, "account-users", "USER"))
+    world.grants.append(Grant(workspace, "account-users", "USE_TOKENS"))
     share = min(100, max(10, size.grants // size.groups))
     for number in range(min(size.groups, size.grants // share)):
         group, catalog = _group(number), f"catalog_{rng.randrange(size.catalogs)}"

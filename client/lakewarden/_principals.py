@@ -179,12 +179,24 @@ class Tokens(Resource[tokens_pb2.Token]):
             lifetime_seconds=lifetime_seconds,
             workspace=workspace,
         )
-        if not reply.token_value:
-            raise Unavailable(
-                f"token {reply.token.id} was created, but the reply with its secret was lost. Revoke it and create another",
-                reason="TOKEN_VALUE_LOST",
-                metadata={"token_id": reply.token.id},
-            )
+        _require_value(reply)
+        return reply
+
+    def rotate(
+        self, token_id: str, *, principal: str = "", lifetime_seconds: int = 0, overlap_seconds: int = 0
+    ) -> tokens_pb2.RotateTokenResponse:
+        """Replace a token by a new one with its comment and workspace; the old one works on for `overlap_seconds`.
+
+        Raises Unavailable (TOKEN_VALUE_LOST) as `create`.
+        """
+        reply: tokens_pb2.RotateTokenResponse = self._call(
+            "RotateToken",
+            id=token_id,
+            principal=principal,
+            lifetime_seconds=lifetime_seconds,
+            overlap_seconds=overlap_seconds,
+        )
+        _require_value(reply)
         return reply
 
     def list(
@@ -209,6 +221,27 @@ class Tokens(Resource[tokens_pb2.Token]):
         if not reply.access_token:
             raise Unavailable("the reply with the access token was lost: retry", reason="TOKEN_VALUE_LOST")
         return reply  # type: ignore[no-any-return]
+
+    def list_of_workspace(
+        self, workspace: str, *, page_size: int = 0, limit: int | None = None
+    ) -> Iterator[tokens_pb2.Token]:
+        """Yield the live tokens that are limited to a workspace, whosever they are. Its admins only."""
+        return self._pages(
+            "ListWorkspaceTokens", "tokens", page_size=page_size, limit=limit, workspace=workspace
+        )
+
+    def delete_of_workspace(self, workspace: str, token_id: str) -> None:
+        """Revoke a token that is limited to a workspace, whosever it is. Its admins only."""
+        self._call("DeleteWorkspaceToken", workspace=workspace, id=token_id)
+
+
+def _require_value(reply: tokens_pb2.CreateTokenResponse | tokens_pb2.RotateTokenResponse) -> None:
+    if not reply.token_value:
+        raise Unavailable(
+            f"token {reply.token.id} was created, but the reply with its secret was lost. Revoke it and create another",
+            reason="TOKEN_VALUE_LOST",
+            metadata={"token_id": reply.token.id},
+        )
 
 
 class Sessions:

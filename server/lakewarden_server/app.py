@@ -50,6 +50,7 @@ from lakewarden_server.observability.assembly import Observability
 from lakewarden_server.pipeline.decisions import DecisionLog
 from lakewarden_server.pipeline.pipeline import Pipeline
 from lakewarden_server.pipeline.rules import collect_methods
+from lakewarden_server.pipeline.token_uses import TokenUses
 from lakewarden_server.rpc.lanes import URGENT_THREADS, WATCH_THREADS, WRITE_THREADS
 from lakewarden_server.rpc.server import RpcServer, TlsFiles
 from lakewarden_server.services.audit import AuditService
@@ -79,7 +80,7 @@ from lakewarden_server.services.views import ViewService
 from lakewarden_server.services.volumes import VolumeService
 from lakewarden_server.services.workspace_bindings import WorkspaceBindingService
 from lakewarden_server.services.workspaces import WorkspaceService
-from lakewarden_server.storage import Database, create_database, history, idempotency, retention
+from lakewarden_server.storage import Database, create_database, history, idempotency, retention, token_uses
 
 READINESS_SECONDS = 0.5
 START_SECONDS = 10.0
@@ -150,6 +151,7 @@ class App:
         offered = services(self.keys)
         self._bounded = Bounded(self.follower)
         self._decisions = DecisionLog(self.database)
+        self._uses = TokenUses(self.database)
         self.pipeline = Pipeline(
             collect_methods(offered, self.follower.policy),
             self.database,
@@ -157,6 +159,7 @@ class App:
             self._bounded,
             self.keys,
             self._decisions,
+            self._uses,
         )
         self.observability = Observability(
             settings,
@@ -189,6 +192,11 @@ class App:
         """The decision log, so that a test can wait for it."""
         return self._decisions
 
+    @property
+    def uses(self) -> TokenUses:
+        """The uses of tokens not yet written, so that a test can have them written."""
+        return self._uses
+
     def start(self) -> None:
         """Loads the whole state, then listens: before that nobody can ask. Raises `AddressUnavailable`, `Unavailable`."""
         self._keep_policy()
@@ -205,6 +213,7 @@ class App:
         self.rpc.stop(self.settings.grace_seconds)
         self._bounded.stop()
         self._decisions.stop()
+        self._uses.flush()
         if self._readiness.is_alive():
             self._readiness.join()
         self.observability.stop()
@@ -232,6 +241,7 @@ class App:
         while not self._stopping.wait(READINESS_SECONDS):
             try:
                 self.follower.at_head()
+                self._uses.flush_when_due()
                 if monotonic() - purged > PURGE_SECONDS:
                     purged = monotonic()
                     self._purge()
@@ -245,12 +255,13 @@ class App:
                 self.rpc.set_serving(ready)
 
     def _purge(self) -> None:
-        """Forgets answers of requests older than a day and what deleted objects left behind; if it fails now, the next hour will do."""
+        """Forgets answers of requests older than a day and what deleted objects left behind, revokes idle tokens; if it fails now, the next hour will do."""
         try:
             with self.database.transaction(deadline=monotonic() + PURGE_SECONDS_MAX) as connection:
                 idempotency.purge(connection, time=self.follower.at_head().now)
                 connection.commit()
             retention.purge(self.database, policy_digest=self.follower.policy.digest)
+            token_uses.retire(self.database, policy_digest=self.follower.policy.digest)
         except LakewardenError as error:
             logger.warning("what is out of date was not purged: %s", error.message)
 

@@ -40,7 +40,7 @@ def test_rpc_has_a_rule_of_the_policy(name: str) -> None:
 
 
 def test_rpc_writes_exactly_when_its_name_says_so() -> None:
-    verbs = ("Create", "Update", "Delete", "Set", "Undelete", "Drop", "Refresh")
+    verbs = ("Create", "Update", "Delete", "Set", "Undelete", "Drop", "Refresh", "Rotate")
     wrong = [
         name
         for name, method in offered().items()
@@ -129,6 +129,7 @@ def _spelling(rpc: str) -> str:
         "CreateShareRecipient": "add_recipient", "DeleteShareRecipient": "remove_recipient",
         "CreateModelVersion": "create_version", "GetModelVersion": "get_version", "ListModelVersions": "versions",
         "UpdateModelVersion": "update_version", "DeleteModelVersion": "delete_version",
+        "RotateToken": "rotate", "ListWorkspaceTokens": "list_of_workspace", "DeleteWorkspaceToken": "delete_of_workspace",
         "ListDeletedTables": "list_deleted", "UndeleteTable": "undelete",
         "SetModelAlias": "set_alias", "DeleteModelAlias": "delete_alias",
         "SetRowFilter": "set_row_filter", "DropRowFilter": "drop_row_filter",

@@ -163,6 +163,8 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "VolumeService/ListVolumes": {"parent": NAME},
     "VolumeService/UpdateVolume": {"volume": {"fullName": NAME}, "updateMask": "comment,owner"},
     "WorkspaceService/DeleteWorkspace": {"fullName": NAME},
+    "TokenService/DeleteWorkspaceToken": {"workspace": NAME, "id": "0" * 22},
+    "TokenService/ListWorkspaceTokens": {"workspace": NAME},
     "WorkspaceService/GetWorkspace": {"fullName": NAME},
     "WorkspaceService/UpdateWorkspace": {"workspace": {"fullName": NAME}, "updateMask": "comment"},
     **places.naming(NAME),
@@ -191,6 +193,7 @@ SUBJECTS: Mapping[str, Mapping[str, Any]] = {
     "TokenService/CreateToken": {"principal": NAME},
     "TokenService/DeleteToken": {"principal": NAME, "id": "0" * 22},
     "TokenService/ListTokens": {"principal": NAME},
+    "TokenService/RotateToken": {"principal": NAME, "id": "0" * 22},
 }  # fmt: skip
 
 

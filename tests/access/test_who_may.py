@@ -35,6 +35,8 @@ workspace.rename        +   .   .   .   .   .   .   .   .   .   .   .   .   .   
 workspace.attach        +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 workspace.delete        +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 workspace.assign        +   .   .   .   .   .   .   .   .   .   .   .   +   .   .
+workspace.tokens        +   .   .   .   .   .   .   .   .   .   .   .   +   .   .
+workspace.end-token     +   .   .   .   .   .   .   .   .   .   .   .   +   .   .
 workspace.entitle       +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 catalog.create          .   +   .   .   .   .   .   .   .   .   .   .   .   .   .
 catalog.get             .   +   +   +   +   +   +   +   +   +   +   +   .   .   .
@@ -125,6 +127,7 @@ engine.create-secret    +   .   .   .   .   .   .   .   .   .   .   .   .   .   
 engine.delete-secret    +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 engine.list-tokens      +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 engine.mint             +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+engine.rotate           +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 engine.revoke-token     +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 session.get             +   +   +   +   +   +   +   +   +   +   +   +   +   +   +
 """

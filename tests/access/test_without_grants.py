@@ -21,6 +21,7 @@ OF_ONESELF = {
     "lakewarden.v1.TokenService/CreateToken",
     "lakewarden.v1.TokenService/DeleteToken",
     "lakewarden.v1.TokenService/ListTokens",
+    "lakewarden.v1.TokenService/RotateToken",
 }
 """Without a principal these are about the caller's own tokens."""
 

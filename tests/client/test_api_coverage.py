@@ -107,7 +107,10 @@ METHODS: dict[str, Callable[[Client], Any]] = {
     "TableService/UpdateTable": lambda client: client.tables.update("a.b.c", columns=[]),
     "TokenService/CreateToken": lambda client: client.tokens.create(lifetime_seconds=60),
     "TokenService/DeleteToken": lambda client: client.tokens.delete("t"),
+    "TokenService/DeleteWorkspaceToken": lambda client: client.tokens.delete_of_workspace("w", "t"),
     "TokenService/ListTokens": lambda client: list(client.tokens.list(principal="id")),
+    "TokenService/ListWorkspaceTokens": lambda client: list(client.tokens.list_of_workspace("w")),
+    "TokenService/RotateToken": lambda client: client.tokens.rotate("t", overlap_seconds=60),
     "UserService/CreateUser": lambda client: client.users.create("bob@x.io", display_name="Bob"),
     "UserService/DeleteUser": lambda client: client.users.delete("bob@x.io"),
     "UserService/GetUser": lambda client: client.users.get("bob@x.io"),
@@ -233,6 +236,9 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("TokenService/CreateToken", "token create --lifetime 30d"),
     ("TokenService/DeleteToken", "token revoke t --yes"),
     ("TokenService/ListTokens", "token list"),
+    ("TokenService/ListWorkspaceTokens", "token list --of-workspace w"),
+    ("TokenService/RotateToken", "token rotate t --overlap 1h"),
+    ("TokenService/DeleteWorkspaceToken", "token revoke t --of-workspace w --yes"),
     ("UserService/CreateUser", "user create bob@x.io"),
     ("UserService/DeleteUser", "user delete bob@x.io --yes"),
     ("UserService/GetUser", "user get bob@x.io"),
@@ -276,6 +282,9 @@ WITHOUT_A_COMMAND = {
 
 @pytest.fixture(autouse=True)
 def _token_reply(wire: WireServer) -> None:
+    wire.answers["TokenService/RotateToken"] = lambda *_: tokens_pb2.RotateTokenResponse(
+        token_value="lwpat_newer"
+    )
     wire.answers["TokenService/CreateToken"] = lambda *_: tokens_pb2.CreateTokenResponse(
         token_value="lwpat_new"
     )

@@ -174,7 +174,7 @@ def test_foreign_and_newer_archives_are_refused(
         assert "is no backup of Lakewarden" in refused("restore", tmp_path / foreign, url=target, home=home)
     assert f"no file {tmp_path / 'none'}" in refused("restore", tmp_path / "none", url=target, home=home)
     assert "newer release" in reason(lambda told, _: told.update(format=2))
-    assert "newer than 0011" in reason(lambda told, _: told.update(schema="0999", release="9.9"))
+    assert "newer than 0012" in reason(lambda told, _: told.update(schema="0999", release="9.9"))
     assert "another schema" in reason(lambda told, _: told.update(schema="0007"))
     assert "same revision" in reason(lambda told, _: told.update(revision=told["revision"] - 1))
     assert "is damaged" in reason(lambda told, _: told.update(sha256="0" * 64))

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from governance.conftest import Run
 from lakewarden import FailedPrecondition
 from lakewarden.governance.definitions import in_order
 from lakewarden.governance.documents import Document, Row
 from lakewarden.governance.planning import plan
 from lakewarden.governance.secrets import placeholder, resolve, resolved
+from lakewarden_server.testing import serve
 
 
 def view(name: str, definition: str) -> Row:
@@ -70,3 +72,20 @@ def test_a_secret_that_is_not_there_is_not_guessed(monkeypatch: pytest.MonkeyPat
             resolve({"env": name})
     with pytest.raises(FailedPrecondition, match="cannot read the secret"):
         resolve({"file": str(tmp_path / "absent")})
+
+
+def test_deleted_owner_and_its_grants_are_in_no_file(run: Run) -> None:
+    with serve() as server:
+        admin = server.client()
+        server.token_of("gone@example.com")
+        admin.catalogs.create("left")
+        admin.grants.grant("BROWSE", "catalog", "left", "gone@example.com")
+        admin.catalogs.set_owner("left", "gone@example.com")
+        identity = admin.users.get("gone@example.com").id
+        assert "gone@example.com" in run(server, "export").out
+        admin.users.delete("gone@example.com")
+        run(server, "export --output governance.toml")
+        text = Path("governance.toml").read_text()
+        assert identity not in text
+        assert "gone@example.com" not in text
+        assert run(server, "diff governance.toml --prune").out == "nothing to do\n"

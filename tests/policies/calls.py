@@ -30,6 +30,7 @@ RARE = dict.fromkeys(BINDABLE, ("bind", "bind")) | {
     "MATERIALIZED_VIEW": ("refresh",),
     "REGISTERED_MODEL": ("create_version", "update_version"),
     "SHARE": ("grant_recipient",) * 2,
+    "WORKSPACE": ("tokens",),
 }
 MANAGED = ("CATALOG", "SCHEMA", *IN_SCHEMA, *IN_METASTORE)
 CONTAINED = {"METASTORE": IN_METASTORE, "CATALOG": ("SCHEMA",), "SCHEMA": IN_SCHEMA}

@@ -11,7 +11,7 @@ from policies.reference_matrix import CREATE, IN_SCHEMA, MATRIX, NOT_IN_ALL, RUN
 from policies.worlds import TIMES, WORKSPACES, World
 
 ASKED = ("check", "plan", "filter", "list_accessible", "watch")
-TOKEN_VERBS = ("create", "list", "delete", "miss", "exchange")
+TOKEN_VERBS = ("create", "rotate", "list", "delete", "miss", "exchange")
 LISTED = tuple(
     kind.lower()
     for kind in ("USER", "GROUP", "SERVICE_PRINCIPAL", "METASTORE", "WORKSPACE", *MANAGED, "DELETED_TABLE")
@@ -249,6 +249,8 @@ def _about_entitlements(rng: random.Random, world: World) -> Question:
     place, holder, privilege, _ = rng.choice(held)
     asked = privilege if rng.random() < 0.7 else rng.choice(sorted(MATRIX["WORKSPACE"]))
     who = _member_of(rng, world, holder) if rng.random() < 0.8 else _anybody(rng, world)
+    if asked == "USE_TOKENS" and rng.random() < 0.5:
+        return Question(who, None, "token.present", "", {"workspace": place}, rng.choice(TIMES))
     return Question(who, None, "workspace.use", asked, {"self": place}, rng.choice(TIMES))
 
 
@@ -327,7 +329,7 @@ def _below(rng: random.Random, world: World, place: str) -> str:
 # How often each kind of question is asked, so that every kind of rule decides often enough.
 MAKERS: dict[Callable[[random.Random, World], Question | None], float] = {
     _about_a_right: 0.35,
-    _about_running: 0.55,
+    _about_running: 0.6,
     _about_an_ending: 0.05,
     _about_all_privileges: 0.18,
     _about_browsing: 0.06,
@@ -341,6 +343,6 @@ MAKERS: dict[Callable[[random.Random, World], Question | None], float] = {
     _about_identities: 0.07,
     _about_roles: 0.09,
     _about_entitlements: 0.04,
-    _about_the_account: 0.04,
+    _about_the_account: 0.06,
     _about_the_audit: 0.02,
 }

@@ -272,6 +272,9 @@ class Reference(Rights):
             return program and engine and objects["subject"] == seat.who
         if noun == "authorization":
             return self.asks_about(seat.who, objects, by_engine=True)
+        if (noun, verb) == ("token", "present"):
+            place = objects["workspace"]
+            return self.runs(seat.who, place) or self.granted(seat.who, place, "USE_TOKENS")
         return self.token_operation(seat.who, verb, objects)
 
     def token_operation(self, who: str, verb: str, objects: dict[str, Any]) -> bool:
@@ -279,9 +282,11 @@ class Reference(Rights):
         subject = objects["subject"]
         kind = self.principals[subject]["kind"]
         # The managers of a program may only look and end.
-        roles = ("USER",) if verb == "create" else ("USER", "MANAGER")
+        roles = ("USER",) if verb in ("create", "rotate") else ("USER", "MANAGER")
         for_it = kind == "SERVICE_PRINCIPAL" and any(self.granted(who, subject, role) for role in roles)
-        return self.asks_about(who, objects) or for_it or (self.account_admin(who) and kind != "GROUP")
+        # Of a person an account admin gets no lasting token, and a new one in an old one's place is one.
+        suits = ("SERVICE_PRINCIPAL",) if verb == "rotate" else ("SERVICE_PRINCIPAL", "USER")
+        return self.asks_about(who, objects) or for_it or (self.account_admin(who) and kind in suits)
 
     def workspace_operation(self, who: str, verb: str, selector: str, obj: str) -> bool:
         admin = self.account_admin(who)

@@ -202,6 +202,8 @@ def _add_grants(rng: random.Random, world: World) -> None:
             )
             grants.append((identity, holder, gate, _until(rng)))
     grants.append(("account", rng.choice(people), "ADMIN", None))
+    # Every question that is put to a server travels with a token.
+    grants += [(workspace, "account-users", "USE_TOKENS", None) for workspace in WORKSPACES]
 
 
 def _add_roles(rng: random.Random, world: World) -> None:

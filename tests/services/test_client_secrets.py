@@ -53,7 +53,7 @@ def test_secret_is_traded_for_an_access_token_that_ends_with_it(both: EmbeddedSe
     assert secret.expire_time.ToSeconds() - secret.create_time.ToSeconds() <= 365 * DAY
     caller = program.client()
     session = caller.session.get()
-    assert (session.principal, session.kind) == (program.id, groups_pb2.SERVICE_PRINCIPAL)
+    assert (session.principal, session.kind) == (program.id, groups_pb2.PrincipalReference.SERVICE_PRINCIPAL)
     assert (session.token_id, session.credential_kind) == (secret.id, sessions_pb2.CLIENT_CREDENTIALS)
     left = session.token_expire_time.ToSeconds() - datetime.now(UTC).timestamp()
     assert HOUR - 60 < left <= HOUR

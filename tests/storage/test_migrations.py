@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Text, inspect, text
 
 from lakewarden_policy import ACCOUNT_ID, ACCOUNT_USERS_ID, ACCOUNT_USERS_NAME
-from lakewarden_server.entities import Base, Principal, Securable
+from lakewarden_server.core.ids import new_id
+from lakewarden_server.entities import Base, GroupMember, Principal, Securable, Token, TokenUse, Workspace
 from lakewarden_server.storage import Database, audit, create_database, migrations
 from lakewarden_server.storage.migrations import current_revision, downgrade, latest_revision, migrate
-from storage.worlds import catalog, committed, dump, metastore, user
+from storage.worlds import catalog, committed, dump, grant, metastore, user, writing
 
 ROWS = 500
 
@@ -101,6 +103,35 @@ def test_a_migration_that_fails_leaves_nothing(empty: Database, monkeypatch: pyt
         assert inspect(connection).get_table_names() == []
     migrate(empty)
     assert current_revision(empty) == latest_revision()
+
+
+def test_identities_of_an_older_database_keep_what_they_hold(database: Database) -> None:
+    """From 0008, the release before external ids, roles and the permission to use tokens."""
+    ann, team = user("ann@example.com"), user("team", kind="GROUP")
+    store = metastore(ann)
+    place = Workspace(id=new_id(), parent_id=ACCOUNT_ID, name="lab", name_key="lab", owner_id=ann.id)
+    users = user("lab users", id=f"{place.id}:users", kind="GROUP", system=True)
+    with writing(database) as uow:
+        now = uow.time
+    member = GroupMember(group_id=team.id, member_id=ann.id)
+    token = Token(
+        id="t" * 22, principal_id=ann.id, kind="PAT", digest=b"d", pepper_id="k", expire_time=now + timedelta(days=1)
+    )  # fmt: skip
+    held = [grant(store, team, "CREATE_CATALOG"), grant(place, ann, "ADMIN")]
+    held[1].expire_time, held[1].reason = now + timedelta(days=1), "on call"
+    committed(database, ann, team, store, place, users, member, token, *held)
+    before = dump(database)["grants"]
+    downgrade(database, "0008")
+    migrate(database)
+    found = dump(database)
+    given = [row for row in found["grants"] if "USE_TOKENS" in row]
+    assert [row for row in found["grants"] if row not in given] == before
+    assert [row[:3] for row in given] == [(place.id, users.id, "USE_TOKENS")]
+    with database.read() as view:
+        assert view.session.get_one(GroupMember, (team.id, ann.id)).sources == ["ADMIN"]
+        assert view.session.get_one(Principal, ann.id).external_id == ""
+        assert view.session.get_one(TokenUse, token.id).last_used_time >= now
+    assert differences(database) == []
 
 
 def test_the_seed_is_what_the_policy_engine_expects(database: Database) -> None:

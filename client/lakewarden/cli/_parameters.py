@@ -138,13 +138,13 @@ def duration_seconds(text: str) -> int:
     return int(matched[1]) * _DURATION_UNITS[matched[2]]
 
 
-def lifetime_option(help_text: str) -> Callable[[Decorated], Decorated]:
-    """`--lifetime DURATION`, as seconds; 0 where it is not given."""
+def lifetime_option(help_text: str, *, name: str = "--lifetime") -> Callable[[Decorated], Decorated]:
+    """`--lifetime DURATION`, or another option of that kind, as seconds; 0 where it is not given."""
 
     def seconds(context: click.Context, parameter: click.Parameter, text: str | None) -> int:
         return duration_seconds(text) if text else 0
 
-    return click.option("--lifetime", callback=seconds, metavar="DURATION", help=help_text)
+    return click.option(name, callback=seconds, metavar="DURATION", help=help_text)
 
 
 def time_of(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:

@@ -26,7 +26,7 @@ from lakewarden.governance.documents import (
 from lakewarden.governance.fields import ISOLATION, Noun, values_of
 from lakewarden.governance.nouns import NOUNS
 from lakewarden.governance.reading import READ_WRITE, same_name
-from lakewarden_policy import name_key
+from lakewarden_policy import InvalidName, name_key, validate_application_id
 
 if TYPE_CHECKING:
     from lakewarden._client import Client
@@ -137,6 +137,9 @@ class ServerReader:
         values = values_of(noun, message)
         if "owner" in values:
             values["owner"] = self.principals.in_files(values["owner"])
+            if _is_id(values["owner"]):
+                # It was deleted: no file can give it back what it owned.
+                del values["owner"]
         for field in noun.fields:
             if field.collection is not None:
                 names = field.collection.read(self.client_for(noun.name, name), name)
@@ -258,6 +261,15 @@ def _terms(held: Any) -> Terms:
 
 def _partial(what: str, who: str) -> PermissionDenied:
     return PermissionDenied(f"you would see only part of {what}: ask {who} to do this")
+
+
+def _is_id(name: str) -> bool:
+    """Whether it is the id of a principal, which stands where one has no name any more; a group's name may have no such form."""
+    try:
+        validate_application_id(name)
+    except InvalidName:
+        return False
+    return True
 
 
 def whole_scope(client: Client, catalogs: tuple[str, ...]) -> Scope:

@@ -31,6 +31,7 @@ class Token(message.Message):
     CREATE_TIME_FIELD_NUMBER: builtins.int
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
     WORKSPACE_FIELD_NUMBER: builtins.int
+    LAST_USED_TIME_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Identifier: the 22 characters in the token's text before the secret."""
     principal: builtins.str
@@ -47,6 +48,10 @@ class Token(message.Message):
     def expire_time(self) -> timestamp_pb2.Timestamp:
         """When it ends, by the database's clock."""
 
+    @builtins.property
+    def last_used_time(self) -> timestamp_pb2.Timestamp:
+        """When it was last used, to about a minute; absent for one that never was. Unused for 90 days it is revoked."""
+
     def __init__(
         self,
         *,
@@ -56,10 +61,11 @@ class Token(message.Message):
         create_time: timestamp_pb2.Timestamp | None = ...,
         expire_time: timestamp_pb2.Timestamp | None = ...,
         workspace: builtins.str = ...,
+        last_used_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_used_time", b"last_used_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["comment", b"comment", "create_time", b"create_time", "expire_time", b"expire_time", "id", b"id", "principal", b"principal", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["comment", b"comment", "create_time", b"create_time", "expire_time", b"expire_time", "id", b"id", "last_used_time", b"last_used_time", "principal", b"principal", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -118,6 +124,142 @@ class CreateTokenResponse(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["token", b"token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["token", b"token", "token_value", b"token_value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RotateTokenRequest(message.Message):
+    """Request of RotateToken."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    PRINCIPAL_FIELD_NUMBER: builtins.int
+    LIFETIME_SECONDS_FIELD_NUMBER: builtins.int
+    OVERLAP_SECONDS_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """Identifier of the token to replace."""
+    principal: builtins.str
+    """Whose token it is: the caller's when empty, else a service principal's application id."""
+    lifetime_seconds: builtins.int
+    """How long the new one lives, in seconds, as in CreateToken."""
+    overlap_seconds: builtins.int
+    """How long the old one works on, in seconds; 0 ends it at once. At most 24 hours, and never longer than it would have lived."""
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        principal: builtins.str = ...,
+        lifetime_seconds: builtins.int = ...,
+        overlap_seconds: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["id", b"id", "lifetime_seconds", b"lifetime_seconds", "overlap_seconds", b"overlap_seconds", "principal", b"principal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RotateTokenResponse(message.Message):
+    """Response of RotateToken."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: builtins.int
+    TOKEN_VALUE_FIELD_NUMBER: builtins.int
+    token_value: builtins.str
+    """The new token's text. Not stored and never shown again: a repeated call with the same request id leaves it empty."""
+    @builtins.property
+    def token(self) -> Token:
+        """What was created."""
+
+    def __init__(
+        self,
+        *,
+        token: Token | None = ...,
+        token_value: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["token", b"token"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["token", b"token", "token_value", b"token_value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListWorkspaceTokensRequest(message.Message):
+    """Request of ListWorkspaceTokens."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    workspace: builtins.str
+    """Name of the workspace."""
+    page_size: builtins.int
+    """At most this many; 0 means 100, and more than 1,000 means 1,000."""
+    page_token: builtins.str
+    """`next_page_token` of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        workspace: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListWorkspaceTokensResponse(message.Message):
+    """Response of ListWorkspaceTokens."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Set while there is more: hand it back as `page_token`."""
+    @builtins.property
+    def tokens(self) -> containers.RepeatedCompositeFieldContainer[Token]:
+        """The tokens, in the order of their ids."""
+
+    def __init__(
+        self,
+        *,
+        tokens: abc.Iterable[Token] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DeleteWorkspaceTokenRequest(message.Message):
+    """Request of DeleteWorkspaceToken."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: builtins.int
+    ID_FIELD_NUMBER: builtins.int
+    workspace: builtins.str
+    """Name of the workspace."""
+    id: builtins.str
+    """Identifier of the token."""
+    def __init__(
+        self,
+        *,
+        workspace: builtins.str = ...,
+        id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["id", b"id", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -46,6 +46,21 @@ class TokenServiceStub(object):
                 request_serializer=lakewarden_dot_v1_dot_tokens__pb2.ListTokensRequest.SerializeToString,
                 response_deserializer=lakewarden_dot_v1_dot_tokens__pb2.ListTokensResponse.FromString,
                 _registered_method=True)
+        self.RotateToken = channel.unary_unary(
+                '/lakewarden.v1.TokenService/RotateToken',
+                request_serializer=lakewarden_dot_v1_dot_tokens__pb2.RotateTokenRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_tokens__pb2.RotateTokenResponse.FromString,
+                _registered_method=True)
+        self.ListWorkspaceTokens = channel.unary_unary(
+                '/lakewarden.v1.TokenService/ListWorkspaceTokens',
+                request_serializer=lakewarden_dot_v1_dot_tokens__pb2.ListWorkspaceTokensRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_tokens__pb2.ListWorkspaceTokensResponse.FromString,
+                _registered_method=True)
+        self.DeleteWorkspaceToken = channel.unary_unary(
+                '/lakewarden.v1.TokenService/DeleteWorkspaceToken',
+                request_serializer=lakewarden_dot_v1_dot_tokens__pb2.DeleteWorkspaceTokenRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
         self.DeleteToken = channel.unary_unary(
                 '/lakewarden.v1.TokenService/DeleteToken',
                 request_serializer=lakewarden_dot_v1_dot_tokens__pb2.DeleteTokenRequest.SerializeToString,
@@ -79,6 +94,29 @@ class TokenServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateToken(self, request, context):
+        """Makes a token that takes another one's place, with its comment and workspace: the old one works on for the overlap and then ends. The secret
+        is shown only here. Fails with NOT_FOUND, INVALID_ARGUMENT (FIELD_INVALID), PERMISSION_DENIED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListWorkspaceTokens(self, request, context):
+        """Lists the live tokens that are limited to a workspace, whosever they are, in the order of their ids. Admins of the workspace.
+        Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteWorkspaceToken(self, request, context):
+        """Revokes a token that is limited to a workspace, whosever it is. Admins of the workspace. Fails with NOT_FOUND, PERMISSION_DENIED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteToken(self, request, context):
         """Revokes a token: the next call with it is refused on every replica. Fails with PERMISSION_DENIED.
         """
@@ -107,6 +145,21 @@ def add_TokenServiceServicer_to_server(servicer, server):
                     servicer.ListTokens,
                     request_deserializer=lakewarden_dot_v1_dot_tokens__pb2.ListTokensRequest.FromString,
                     response_serializer=lakewarden_dot_v1_dot_tokens__pb2.ListTokensResponse.SerializeToString,
+            ),
+            'RotateToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateToken,
+                    request_deserializer=lakewarden_dot_v1_dot_tokens__pb2.RotateTokenRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_tokens__pb2.RotateTokenResponse.SerializeToString,
+            ),
+            'ListWorkspaceTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWorkspaceTokens,
+                    request_deserializer=lakewarden_dot_v1_dot_tokens__pb2.ListWorkspaceTokensRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_tokens__pb2.ListWorkspaceTokensResponse.SerializeToString,
+            ),
+            'DeleteWorkspaceToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteWorkspaceToken,
+                    request_deserializer=lakewarden_dot_v1_dot_tokens__pb2.DeleteWorkspaceTokenRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'DeleteToken': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteToken,
@@ -174,6 +227,87 @@ class TokenService(object):
             '/lakewarden.v1.TokenService/ListTokens',
             lakewarden_dot_v1_dot_tokens__pb2.ListTokensRequest.SerializeToString,
             lakewarden_dot_v1_dot_tokens__pb2.ListTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.TokenService/RotateToken',
+            lakewarden_dot_v1_dot_tokens__pb2.RotateTokenRequest.SerializeToString,
+            lakewarden_dot_v1_dot_tokens__pb2.RotateTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWorkspaceTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.TokenService/ListWorkspaceTokens',
+            lakewarden_dot_v1_dot_tokens__pb2.ListWorkspaceTokensRequest.SerializeToString,
+            lakewarden_dot_v1_dot_tokens__pb2.ListWorkspaceTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteWorkspaceToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.TokenService/DeleteWorkspaceToken',
+            lakewarden_dot_v1_dot_tokens__pb2.DeleteWorkspaceTokenRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

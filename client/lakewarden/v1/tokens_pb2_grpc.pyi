@@ -43,6 +43,16 @@ class TokenServiceStub:
     """Lists live tokens without their secrets, in the order of their ids: the caller's own, or another principal's by an account admin.
     Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
     """
+    RotateToken: grpc.UnaryUnaryMultiCallable[tokens_pb2.RotateTokenRequest, tokens_pb2.RotateTokenResponse]
+    """Makes a token that takes another one's place, with its comment and workspace: the old one works on for the overlap and then ends. The secret
+    is shown only here. Fails with NOT_FOUND, INVALID_ARGUMENT (FIELD_INVALID), PERMISSION_DENIED.
+    """
+    ListWorkspaceTokens: grpc.UnaryUnaryMultiCallable[tokens_pb2.ListWorkspaceTokensRequest, tokens_pb2.ListWorkspaceTokensResponse]
+    """Lists the live tokens that are limited to a workspace, whosever they are, in the order of their ids. Admins of the workspace.
+    Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+    """
+    DeleteWorkspaceToken: grpc.UnaryUnaryMultiCallable[tokens_pb2.DeleteWorkspaceTokenRequest, empty_pb2.Empty]
+    """Revokes a token that is limited to a workspace, whosever it is. Admins of the workspace. Fails with NOT_FOUND, PERMISSION_DENIED."""
     DeleteToken: grpc.UnaryUnaryMultiCallable[tokens_pb2.DeleteTokenRequest, empty_pb2.Empty]
     """Revokes a token: the next call with it is refused on every replica. Fails with PERMISSION_DENIED."""
     CreateAccessToken: grpc.UnaryUnaryMultiCallable[tokens_pb2.CreateAccessTokenRequest, tokens_pb2.CreateAccessTokenResponse]
@@ -65,6 +75,16 @@ class TokenServiceAsyncStub(TokenServiceStub):
     """Lists live tokens without their secrets, in the order of their ids: the caller's own, or another principal's by an account admin.
     Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
     """
+    RotateToken: aio.UnaryUnaryMultiCallable[tokens_pb2.RotateTokenRequest, tokens_pb2.RotateTokenResponse]  # type: ignore[assignment]
+    """Makes a token that takes another one's place, with its comment and workspace: the old one works on for the overlap and then ends. The secret
+    is shown only here. Fails with NOT_FOUND, INVALID_ARGUMENT (FIELD_INVALID), PERMISSION_DENIED.
+    """
+    ListWorkspaceTokens: aio.UnaryUnaryMultiCallable[tokens_pb2.ListWorkspaceTokensRequest, tokens_pb2.ListWorkspaceTokensResponse]  # type: ignore[assignment]
+    """Lists the live tokens that are limited to a workspace, whosever they are, in the order of their ids. Admins of the workspace.
+    Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+    """
+    DeleteWorkspaceToken: aio.UnaryUnaryMultiCallable[tokens_pb2.DeleteWorkspaceTokenRequest, empty_pb2.Empty]  # type: ignore[assignment]
+    """Revokes a token that is limited to a workspace, whosever it is. Admins of the workspace. Fails with NOT_FOUND, PERMISSION_DENIED."""
     DeleteToken: aio.UnaryUnaryMultiCallable[tokens_pb2.DeleteTokenRequest, empty_pb2.Empty]  # type: ignore[assignment]
     """Revokes a token: the next call with it is refused on every replica. Fails with PERMISSION_DENIED."""
     CreateAccessToken: aio.UnaryUnaryMultiCallable[tokens_pb2.CreateAccessTokenRequest, tokens_pb2.CreateAccessTokenResponse]  # type: ignore[assignment]
@@ -96,6 +116,34 @@ class TokenServiceServicer(metaclass=abc_1.ABCMeta):
         """Lists live tokens without their secrets, in the order of their ids: the caller's own, or another principal's by an account admin.
         Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
         """
+
+    @abc_1.abstractmethod
+    def RotateToken(
+        self,
+        request: tokens_pb2.RotateTokenRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tokens_pb2.RotateTokenResponse, abc.Awaitable[tokens_pb2.RotateTokenResponse]]:
+        """Makes a token that takes another one's place, with its comment and workspace: the old one works on for the overlap and then ends. The secret
+        is shown only here. Fails with NOT_FOUND, INVALID_ARGUMENT (FIELD_INVALID), PERMISSION_DENIED.
+        """
+
+    @abc_1.abstractmethod
+    def ListWorkspaceTokens(
+        self,
+        request: tokens_pb2.ListWorkspaceTokensRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[tokens_pb2.ListWorkspaceTokensResponse, abc.Awaitable[tokens_pb2.ListWorkspaceTokensResponse]]:
+        """Lists the live tokens that are limited to a workspace, whosever they are, in the order of their ids. Admins of the workspace.
+        Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+        """
+
+    @abc_1.abstractmethod
+    def DeleteWorkspaceToken(
+        self,
+        request: tokens_pb2.DeleteWorkspaceTokenRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[empty_pb2.Empty, abc.Awaitable[empty_pb2.Empty]]:
+        """Revokes a token that is limited to a workspace, whosever it is. Admins of the workspace. Fails with NOT_FOUND, PERMISSION_DENIED."""
 
     @abc_1.abstractmethod
     def DeleteToken(

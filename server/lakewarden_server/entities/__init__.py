@@ -34,7 +34,7 @@ from lakewarden_server.entities.shares import Provider, Recipient, Share, ShareO
 from lakewarden_server.entities.storage_paths import StoragePath
 from lakewarden_server.entities.table_policies import ColumnMask, RowFilter
 from lakewarden_server.entities.tables import Table
-from lakewarden_server.entities.tokens import Token
+from lakewarden_server.entities.tokens import Token, TokenUse
 from lakewarden_server.entities.volumes import Volume
 from lakewarden_server.entities.workspace_bindings import WorkspaceBinding
 from lakewarden_server.entities.workspaces import Workspace
@@ -84,6 +84,7 @@ __all__ = [
     "StreamingTable",
     "Table",
     "Token",
+    "TokenUse",
     "UtcDateTime",
     "View",
     "Volume",

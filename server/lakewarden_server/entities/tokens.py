@@ -32,3 +32,12 @@ class Token(ChangeLogged, Base):
     def change_kind(self) -> str:
         """Always `TOKEN`."""
         return "TOKEN"
+
+
+class TokenUse(Base):
+    """When a token was last used, beside the change log: a use changes no decision, so nobody follows it."""
+
+    __tablename__ = "token_uses"
+
+    token_id: Mapped[str] = mapped_column(primary_key=True)
+    last_used_time: Mapped[datetime]

@@ -13,6 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from lakewarden_policy import ACCOUNT_ID, Decider, Head, name_key
 from lakewarden_server.authn.authenticator import Caller, Credential
+from lakewarden_server.authn.tokens import TokenKind
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import (
     DeadlineExceeded,
@@ -137,12 +138,14 @@ def place(headers: Headers, decider: Decider, caller: Caller) -> Place:
 
     A workspace that does not exist is answered like one the caller is not assigned to, which is the policy's `reachable`
     rule and not decided here: only who would be shown every workspace learns that there is none. Raises WORKSPACE_DENIED
-    for that one, and for a token that is limited to another workspace.
+    for that one, and for a token that is limited to another workspace, and TOKENS_DENIED.
     """
     limit = caller.token_workspace_id
     snapshot = decider.snapshot
     if not headers.workspace:
         named = snapshot.securables.get(limit or "")
+        if named is not None:
+            _require_tokens_allowed(decider, caller, named.id)
         return Place(limit, named.metastore_id if named else None)
     workspace = snapshot.child(ACCOUNT_ID, "WORKSPACE", name_key(headers.workspace))
     found = workspace.id if workspace else UNKNOWN_WORKSPACE_ID
@@ -155,7 +158,25 @@ def place(headers: Headers, decider: Decider, caller: Caller) -> Place:
             Reason.WORKSPACE_DENIED,
             f"workspace {headers.workspace!r} does not exist, or is not the one this token is limited to",
         )
+    if workspace is not None:
+        _require_tokens_allowed(decider, caller, workspace.id)
     return Place(found, workspace.metastore_id if workspace else None)
+
+
+def _require_tokens_allowed(decider: Decider, caller: Caller, workspace_id: str) -> None:
+    """Raises TOKENS_DENIED where somebody who works in the workspace may not do so with a personal access token.
+
+    Whoever does not work there is told nothing of it: to them it is a workspace like one that does not exist.
+    """
+    if caller.token_kind is not TokenKind.PAT:
+        return
+    allowed = decider.operation(caller.id, None, "token.present", {"workspace": workspace_id}).allowed
+    if not allowed and decider.reach.is_assigned(caller.id, workspace_id):
+        name = decider.snapshot.full_name(workspace_id)
+        raise PermissionDenied(
+            Reason.TOKENS_DENIED,
+            f"{caller.name} may not use personal access tokens in workspace {name}: ask an admin of it for USE TOKENS",
+        )
 
 
 def without_secrets(message: Message) -> Message:

@@ -32,6 +32,7 @@ from lakewarden_server.pipeline.errors import fail
 from lakewarden_server.pipeline.headers import Headers
 from lakewarden_server.pipeline.refusals import authorize
 from lakewarden_server.pipeline.rules import Method
+from lakewarden_server.pipeline.token_uses import TokenUses
 from lakewarden_server.services.call import Call, SnapshotBehind
 from lakewarden_server.storage import idempotency
 from lakewarden_server.storage.engine import Database
@@ -80,6 +81,7 @@ class Pipeline:
         bounded: Bounded,
         keys: Keys,
         decisions: DecisionLog,
+        uses: TokenUses,
     ) -> None:
         self._methods = methods
         self._database = database
@@ -89,6 +91,7 @@ class Pipeline:
         self._page_key = keys.page_token
         self._payload_key = keys.payload
         self._decisions = decisions
+        self._uses = uses
 
     @property
     def methods(self) -> Mapping[str, Method]:
@@ -207,6 +210,7 @@ class Pipeline:
     ) -> Admitted:
         """Authenticates, resolves and authorizes on one state; a denial goes to the decision log."""
         caller = self._authenticator.authenticate(fresh.snapshot, arrived.credential, fresh.now)
+        self._uses.note(caller.token_id, fresh.now)
         place, bound = Place(None, None), Bound(method.noun, {}, (), None, None, "")
         try:
             place = headers.place(arrived, fresh.decider, caller)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 
@@ -23,11 +25,14 @@ from lakewarden_server.entities import Token
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.lifetimes import lifetime
+from lakewarden_server.storage import token_uses
 from lakewarden_server.storage.repositories import tokens
 
 LIFETIME_DEFAULT = timedelta(days=90)
 LIFETIME_MAX = timedelta(days=365)
 ONE_TIME_LIFETIME = timedelta(hours=24)
+OVERLAP_MAX = timedelta(hours=24)
+"""How long a token that was rotated works on beside the new one (reliability 3)."""
 TOKENS_PER_PRINCIPAL_MAX = 20
 
 
@@ -41,16 +46,7 @@ class TokenService:
     def create_token(self, request: pb.CreateTokenRequest, call: Call) -> pb.CreateTokenResponse:
         """Creates a token; a bootstrap token that asked is used up in the same transaction."""
         principal_id = call.objects["subject"]
-        live = [
-            token
-            for token in tokens.of_principal(call.uow.session, principal_id, PERSONAL)
-            if token.expire_time > call.now
-        ]
-        if len(live) >= TOKENS_PER_PRINCIPAL_MAX:
-            raise ResourceExhausted(
-                Reason.QUOTA_EXCEEDED,
-                f"{len(live)} live tokens; at most {TOKENS_PER_PRINCIPAL_MAX}: revoke one first",
-            )
+        _check_quota(principal_id, call)
         kind = _kind(principal_id, call)
         if kind is TokenKind.BOOTSTRAP:
             _check_may_hand_out(principal_id, call)
@@ -74,6 +70,32 @@ class TokenService:
         call.detail.update(token_id=token.id, expire_time=token.expire_time.isoformat())
         return pb.CreateTokenResponse(token=to_message(token, call), token_value=text.render())
 
+    def rotate_token(self, request: pb.RotateTokenRequest, call: Call) -> pb.RotateTokenResponse:
+        """Makes a token with the other one's comment and workspace, which ends after the overlap."""
+        old = _of_subject(request.id, call)
+        if old.kind != TokenKind.PAT or old.expire_time <= call.now:
+            raise _no_token(request.id)
+        overlap = _overlap(request)
+        _check_quota(old.principal_id, call, besides=old.id)
+        text = mint(TokenKind.PAT)
+        token = token_row(
+            self._keys,
+            text,
+            principal_id=old.principal_id,
+            now=call.now,
+            lifetime=lifetime(request.lifetime_seconds, call, default=LIFETIME_DEFAULT, longest=LIFETIME_MAX),
+            comment=old.comment,
+            workspace_id=old.workspace_id,
+        )
+        call.uow.session.add(token)
+        if overlap:
+            old.expire_time = min(old.expire_time, call.now + overlap)
+        else:
+            call.uow.session.delete(old)
+        call.uow.session.flush()
+        call.detail.update(token_id=token.id, replaced_token_id=old.id)
+        return pb.RotateTokenResponse(token=to_message(token, call), token_value=text.render())
+
     def list_tokens(self, request: pb.ListTokensRequest, call: Call) -> pb.ListTokensResponse:
         """Lists the live tokens of the caller or of the named principal."""
         principal_id = call.objects["subject"]
@@ -82,24 +104,12 @@ class TokenService:
             for row in tokens.of_principal(call.uow.session, principal_id, PERSONAL)
             if _within_limit(row, call)
         ]
-        page, token = call.pager.page(
-            sorted((row for row in rows if row.expire_time > call.now), key=lambda row: row.id),
-            lambda row: row.id,
-            list_name=f"tokens/{principal_id}",
-            page_size=request.page_size,
-            page_token=request.page_token,
-        )
-        return pb.ListTokensResponse(tokens=[to_message(row, call) for row in page], next_page_token=token)
+        page, token = _page(rows, f"tokens/{principal_id}", request, call)
+        return pb.ListTokensResponse(tokens=page, next_page_token=token)
 
     def delete_token(self, request: pb.DeleteTokenRequest, call: Call) -> Empty:
         """Revokes a token by deleting its row."""
-        token = call.uow.session.get(Token, request.id)
-        of_subject = token is not None and token.principal_id == call.objects["subject"]
-        if token is None or not of_subject or token.kind not in PERSONAL or not _within_limit(token, call):
-            raise NotFound(Reason.OBJECT_NOT_FOUND, f"there is no token {request.id!r} of that principal")
-        call.uow.session.delete(token)
-        call.detail["token_id"] = token.id
-        return Empty()
+        return _delete(_of_subject(request.id, call), call)
 
     def create_access_token(
         self, request: pb.CreateAccessTokenRequest, call: Call
@@ -122,6 +132,73 @@ class TokenService:
         )
         reply.expire_time.FromDatetime(expire_time)
         return reply
+
+    def list_workspace_tokens(
+        self, request: pb.ListWorkspaceTokensRequest, call: Call
+    ) -> pb.ListWorkspaceTokensResponse:
+        """Lists the live tokens limited to the bound workspace."""
+        rows = tokens.of_workspace(call.uow.session, call.self_id)
+        page, token = _page(rows, f"tokens of {call.self_id}", request, call)
+        return pb.ListWorkspaceTokensResponse(tokens=page, next_page_token=token)
+
+    def delete_workspace_token(self, request: pb.DeleteWorkspaceTokenRequest, call: Call) -> Empty:
+        """Revokes a token limited to the bound workspace."""
+        token = call.uow.session.get(Token, request.id)
+        if token is None or token.workspace_id != call.self_id:
+            raise _no_token(request.id)
+        return _delete(token, call)
+
+
+def _of_subject(token_id: str, call: Call) -> Token:
+    """The bound principal's token of that id. Raises OBJECT_NOT_FOUND."""
+    token = call.uow.session.get(Token, token_id)
+    of_subject = token is not None and token.principal_id == call.objects["subject"]
+    if token is None or not of_subject or token.kind not in PERSONAL or not _within_limit(token, call):
+        raise _no_token(token_id)
+    return token
+
+
+def _no_token(token_id: str) -> NotFound:
+    return NotFound(Reason.OBJECT_NOT_FOUND, f"there is no token {token_id[:100]!r} there")
+
+
+def _delete(token: Token, call: Call) -> Empty:
+    call.uow.session.delete(token)
+    call.detail["token_id"] = token.id
+    return Empty()
+
+
+def _page(rows: Iterable[Token], list_name: str, request: Any, call: Call) -> tuple[list[pb.Token], str]:
+    """One page of those that did not end, in the order of their ids."""
+    page, token = call.pager.page(
+        sorted((row for row in rows if row.expire_time > call.now), key=lambda row: row.id),
+        lambda row: row.id,
+        list_name=list_name,
+        page_size=request.page_size,
+        page_token=request.page_token,
+    )
+    used = token_uses.last_used(call.uow.session, [row.id for row in page])
+    return [to_message(row, call, last_used=used.get(row.id)) for row in page], token
+
+
+def _check_quota(principal_id: str, call: Call, *, besides: str = "") -> None:
+    """Raises QUOTA_EXCEEDED where the principal has all the live tokens it may have."""
+    rows = tokens.of_principal(call.uow.session, principal_id, PERSONAL)
+    live = [row for row in rows if row.expire_time > call.now and row.id != besides]
+    if len(live) >= TOKENS_PER_PRINCIPAL_MAX:
+        raise ResourceExhausted(
+            Reason.QUOTA_EXCEEDED,
+            f"{len(live)} live tokens; at most {TOKENS_PER_PRINCIPAL_MAX}: revoke one first",
+        )
+
+
+def _overlap(request: pb.RotateTokenRequest) -> timedelta:
+    longest = int(OVERLAP_MAX.total_seconds())
+    if not 0 <= request.overlap_seconds <= longest:
+        raise validation.invalid(
+            "overlap_seconds", f"{request.overlap_seconds} is not between 0 and {longest}"
+        )
+    return timedelta(seconds=request.overlap_seconds)
 
 
 def _within_limit(token: Token, call: Call) -> bool:
@@ -154,7 +231,7 @@ def token_row(
     )
 
 
-def to_message(token: Token, call: Call) -> pb.Token:
+def to_message(token: Token, call: Call, *, last_used: datetime | None = None) -> pb.Token:
     """The message of a token's row."""
     workspace = call.snapshot.securables.get(token.workspace_id or "")
     message = pb.Token(
@@ -165,6 +242,8 @@ def to_message(token: Token, call: Call) -> pb.Token:
     )
     message.create_time.FromDatetime(token.create_time)
     message.expire_time.FromDatetime(token.expire_time)
+    if last_used is not None:
+        message.last_used_time.FromDatetime(last_used)
     return message
 
 

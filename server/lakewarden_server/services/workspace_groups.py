@@ -23,7 +23,7 @@ SCHEMA_GRANTS = (
     "CREATE_MATERIALIZED_VIEW",
 )
 """What the users of a workspace hold on its catalog and on the `default` schema in it (semantics 3.2)."""
-ENTITLEMENTS = ("DATABRICKS_SQL_ACCESS", "WORKSPACE_ACCESS")
+ENTITLEMENTS = ("DATABRICKS_SQL_ACCESS", "USE_TOKENS", "WORKSPACE_ACCESS")
 """What the users of a workspace hold on it until that is revoked (semantics 5.3)."""
 
 
