@@ -7,7 +7,8 @@ and groups nobody of this one is assigned through come without a name, catalogs 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from math import inf
 from typing import Any, Final, NamedTuple
 
 from lakewarden_policy.kinds import (
@@ -15,6 +16,7 @@ from lakewarden_policy.kinds import (
     ACCOUNT_USERS_ID,
     BINDABLE,
     IMPLICIT_PRIVILEGES,
+    KINDS,
     workspace_group_id,
 )
 from lakewarden_policy.records import (
@@ -39,6 +41,9 @@ RECORDS: Final[Mapping[str, type[Any] | None]] = {
 HIDDEN_NAME: Final = "?.?.?"
 """Stands for a reference into a catalog the workspace does not have; no catalog can have such a name."""
 Lists = dict[str, list[Any]]
+_SPACES = {kind.namespace: kind.name for kind in KINDS.values() if "ACCOUNT" not in kind.parents}
+CONTAINED_KINDS: Final = tuple(_SPACES.values())
+"""One kind of each namespace below the account."""
 
 
 class SliceDelta(NamedTuple):
@@ -47,10 +52,6 @@ class SliceDelta(NamedTuple):
     removed: Lists
     added: Lists
     principals: list[Principal] | None
-
-
-class _Unclear(Exception):
-    """The change cannot be told as one of the slice: it has to be cut anew."""
 
 
 class WorkspaceSlice:
@@ -63,45 +64,50 @@ class WorkspaceSlice:
         self._hidden = frozenset(
             object_id
             for object_id, bound in snapshot.bindings.items()
-            if workspace_id not in bound and _is_bindable(snapshot.securables.get(object_id))
+            if workspace_id not in bound and self._is_bindable(snapshot.securables.get(object_id))
         )
 
     def lists(self) -> Lists:
         """All of it, by the names of `RECORDS`."""
-        snapshot, maps = self._snapshot, self._snapshot.maps
-        shown = [found for found in map(self._shown, snapshot.securables.values()) if found is not None]
-        ids = {securable.id for securable in shown}
-        isolated = [object_id for object_id in snapshot.bindings if object_id in ids]
-        bound = ((object_id, snapshot.bindings[object_id].get(self._workspace_id)) for object_id in isolated)
-        # Two rows may say the same, and one of them may go: each is sent.
-        references = [
-            self._masked(found)
-            for key, listed in snapshot.references.items()
-            if key in ids
-            for found in listed
-        ]
+        maps = self._snapshot.maps
         return {
+            **self._of(self._snapshot.securables),
             "principals": self.principals(),
             "memberships": [
                 Membership(group_id, member_id)
                 for member_id, group_ids in maps["group_ids"].items()
                 for group_id in group_ids
             ],
+            "read_only_credentials": list(maps["read_only_credentials"]),
+        }
+
+    def _of(self, objects: Collection[str]) -> Lists:
+        """What the slice has of some objects."""
+        snapshot, held = self._snapshot, self._snapshot.securables
+        shown = [found for key in objects if key in held and (found := self._shown(held[key])) is not None]
+        ids = {securable.id for securable in shown}
+        isolated = list(_among(snapshot.bindings, ids))
+        bound = ((object_id, snapshot.bindings[object_id].get(self._workspace_id)) for object_id in isolated)
+        # Two rows may say the same, and one of them may go: each is sent.
+        references = [
+            self._masked(found)
+            for key in _among(snapshot.references, ids)
+            for found in snapshot.references[key]
+        ]
+        places = (ACCOUNT_ID, *ids) if ACCOUNT_ID in objects else tuple(ids)
+        return {
             "securables": shown,
-            "grants": list(self._grants(ids)),
+            "grants": list(self._grants(places)),
             "isolated": isolated,
             "bindings": [
                 Binding(object_id, self._workspace_id, type_) for object_id, type_ in bound if type_
             ],
             "references": sorted(references),
-            "row_filters": [found for found in snapshot.row_filters.values() if found.table_id in ids],
+            "row_filters": [snapshot.row_filters[key] for key in _among(snapshot.row_filters, ids)],
             "column_masks": [
-                found for key, listed in snapshot.column_masks.items() if key in ids for found in listed
+                found for key in _among(snapshot.column_masks, ids) for found in snapshot.column_masks[key]
             ],
-            "locations": [
-                _without_url(found) for found in snapshot.places.values() if found.securable_id in ids
-            ],
-            "read_only_credentials": list(maps["read_only_credentials"]),
+            "locations": [_without_url(snapshot.places[key]) for key in _among(snapshot.places, ids)],
         }
 
     def principals(self) -> list[Principal]:
@@ -123,19 +129,32 @@ class WorkspaceSlice:
     def delta(self, removed: Mapping[str, list[Any]], added: Mapping[str, list[Any]]) -> SliceDelta | None:
         """What a change that led to this snapshot means for the slice; None when it has to be cut anew.
 
-        That is so when the border moved (attachment, isolation, bindings, the catalogs there are), and in every case of doubt.
+        The difference of two slices in all that the change touches, so that what hangs on an object comes and goes with it, whether
+        the change tells of it or not. To be cut anew when the border moved: attachment, isolation, bindings, the catalogs there are.
         """
-        gone = {securable.id: securable for securable in removed.get("securables", ())}
-        try:
-            self._require_same_border(gone, removed, added)
-            self._require_all_told(removed, added)
-            return SliceDelta(
-                self._filtered(gone, removed),
-                self._filtered(gone, added),
-                self.principals() if self._people_moved(gone, removed, added) else None,
-            )
-        except _Unclear:
+        later, touched = self._snapshot, _touched(removed, added)
+        earlier = later.changed(later.head, added, removed, now=-inf)
+        if self._workspace_id not in earlier.securables:
             return None
+        before = WorkspaceSlice(earlier, self._workspace_id)
+        if before._border() != self._border():
+            return None
+        if self._hidden:
+            touched.update(*(_moved_along(key, earlier, later) for key in touched))
+        was, now = before._of(touched), self._of(touched)
+        for lists, change in ((was, removed), (now, added)):
+            for name in ("memberships", "read_only_credentials"):
+                lists[name] = list(change.get(name, ()))
+        return SliceDelta(
+            _left_over(was, now),
+            _left_over(now, was),
+            self.principals() if _people_moved(earlier, later, removed, added) else None,
+        )
+
+    def _border(self) -> tuple[object, ...]:
+        """What decides of objects that a change does not touch whether and how the slice has them."""
+        catalogs = self._snapshot.child_ids(self._metastore_id or "", "CATALOG")
+        return self._metastore_id, self._hidden, catalogs
 
     def _shown(self, securable: Securable) -> Securable | None:
         """A securable as the workspace knows it, None for what it does not know."""
@@ -153,11 +172,11 @@ class WorkspaceSlice:
         catalog_id = self._snapshot.kin[securable.parent_id].get("CATALOG")
         return securable.id in self._hidden or catalog_id in self._hidden
 
-    def _grants(self, ids: Iterable[str]) -> Iterator[Any]:
+    def _grants(self, places: Iterable[str]) -> Iterator[Any]:
         """Rows of `Grant` as plain tuples: there may be a million."""
         held, expiring = self._snapshot.held, self._snapshot.maps["expiring"]
         privileges: dict[str, str] = {}
-        for object_id in (ACCOUNT_ID, *ids):
+        for object_id in places:
             for principal_id, acts in held.get(object_id, {}).items():
                 for act in acts:
                     privilege = privileges.get(act) or privileges.setdefault(act, act.partition(":")[2])
@@ -172,130 +191,61 @@ class WorkspaceSlice:
             return reference._replace(full_name=HIDDEN_NAME)
         return reference
 
-    def _require_same_border(
-        self, gone: Mapping[str, Securable], removed: Mapping[str, list[Any]], added: Mapping[str, list[Any]]
-    ) -> None:
-        moved: dict[str, set[Any]] = {}
-        for side, lists in (("before", removed), ("after", added)):
-            moved[side] = {
-                (record.id, record.kind, record.name_key if record.kind == "CATALOG" else record.metastore_id)
-                for record in lists.get("securables", ())
-                if record.id == self._workspace_id
-                or (record.kind == "CATALOG" and record.metastore_id == self._metastore_id)
-            }
-            touched = [
-                *lists.get("isolated", ()),
-                *(
-                    found.securable_id
-                    for found in lists.get("bindings", ())
-                    if found.workspace_id == self._workspace_id
-                ),
-            ]
-            if any(self._metastore_of(gone, object_id) == self._metastore_id for object_id in touched):
-                raise _Unclear
-            for reference in lists.get("references", ()):
-                if self._is_known(gone, reference.object_id) and self._masked(reference) != reference:
-                    raise _Unclear
-        if moved["before"] != moved["after"]:
-            raise _Unclear
-
-    def _require_all_told(self, removed: Mapping[str, list[Any]], added: Mapping[str, list[Any]]) -> None:
-        """What comes or goes isolated, or with filters, masks, references or a place that the change does not tell of was, or stays, in the database.
-
-        A dropped table keeps them and comes back with them: without them a replica would call it unguarded.
-        """
-        before, after = (
-            {(found.id, found.kind) for found in lists.get("securables", ())} for lists in (removed, added)
+    def _is_bindable(self, securable: Securable | None) -> bool:
+        return (
+            securable is not None
+            and securable.kind in BINDABLE
+            and securable.metastore_id == self._metastore_id
         )
-        moved = {object_id for object_id, _ in before ^ after}
-        if any(object_id in self._snapshot.maps["isolated"] for object_id in moved):
-            raise _Unclear
-        for name, held in self._hanging(moved).items():
-            told = Counter(_OBJECT_OF[name](record) for record in added.get(name, ()))
-            for object_id, _ in after - before:
-                if held.get(object_id, 0) != told[object_id]:
-                    raise _Unclear
-            if any(object_id in held for object_id, _ in before - after):
-                raise _Unclear
 
-    def _hanging(self, objects: Iterable[str]) -> dict[str, dict[str, int]]:
-        """How many records hang on each of some objects, by the name of their list; only of those on which any do."""
-        snapshot = self._snapshot
-        found: dict[str, dict[str, int]] = {
-            name: {} for name in ("row_filters", "column_masks", "references", "locations")
-        }
-        for key in objects:
-            if key in snapshot.row_filters:
-                found["row_filters"][key] = 1
-            if key in snapshot.column_masks:
-                found["column_masks"][key] = len(snapshot.column_masks[key])
-            if key in snapshot.references:
-                found["references"][key] = len(snapshot.references[key])
-            if key in snapshot.places:
-                found["locations"][key] = 1
-        return found
 
-    def _filtered(self, gone: Mapping[str, Securable], lists: Mapping[str, list[Any]]) -> Lists:
-        filtered: Lists = {}
-        for name, key in _OBJECT_OF.items():
-            found = [record for record in lists.get(name, ()) if self._is_known(gone, key(record))]
-            if name == "securables":
-                found = [shown for record in found if (shown := self._shown_then(gone, record)) is not None]
-            elif name == "locations":
-                found = [_without_url(record) for record in found]
-            filtered[name] = found
-        filtered["memberships"] = list(lists.get("memberships", ()))
-        filtered["read_only_credentials"] = list(lists.get("read_only_credentials", ()))
-        return {name: found for name, found in filtered.items() if found}
+def _among(records: Mapping[str, Any], ids: Collection[str]) -> Iterator[str]:
+    """The keys that are ids, at the price of the fewer of the two."""
+    if len(records) < len(ids):
+        return (key for key in records if key in ids)
+    return (key for key in ids if key in records)
 
-    def _shown_then(self, gone: Mapping[str, Securable], securable: Securable) -> Securable | None:
-        """As `_shown`, for one that may be gone, with containers that may be."""
-        if securable.kind == "WORKSPACE":
-            return self._shown(securable)
-        if securable.metastore_id != self._metastore_id or self._metastore_id is None:
-            return None
-        current: Securable | None = securable
-        while current is not None and current.kind not in {"CATALOG", "METASTORE"}:
-            if current.id in self._hidden:
-                return None
-            parent_id = current.parent_id or ""
-            current = self._snapshot.securables.get(parent_id) or gone.get(parent_id)
-        if current is None:
-            raise _Unclear
-        return None if current.id in self._hidden else securable
 
-    def _is_known(self, gone: Mapping[str, Securable], object_id: str) -> bool:
-        """Whether the slice has the object, or had it before the change."""
-        if object_id == ACCOUNT_ID:
+def _touched(*changes: Mapping[str, list[Any]]) -> set[str]:
+    """Ids of all objects a change tells of."""
+    return {
+        key(record) for lists in changes for name, key in _OBJECT_OF.items() for record in lists.get(name, ())
+    }
+
+
+def _moved_along(object_id: str, earlier: Snapshot, later: Snapshot) -> Iterator[str]:
+    """All that lies in a container that came, went or moved: an isolated catalog hides what lies in it."""
+    was, now = earlier.securables.get(object_id), later.securables.get(object_id)
+    if (was and was.parent_id) == (now and now.parent_id) and (was and was.kind) == (now and now.kind):
+        return
+    for snapshot in (earlier, later):
+        waiting = [object_id]
+        while waiting:
+            container = waiting.pop()
+            inside = [key for kind in CONTAINED_KINDS for key in snapshot.child_ids(container, kind).values()]
+            yield from inside
+            waiting.extend(inside)
+
+
+def _left_over(lists: Lists, others: Lists) -> Lists:
+    """What is in one and not in the other, as often as it is there more often."""
+    left = {name: list((Counter(found) - Counter(others[name])).elements()) for name, found in lists.items()}
+    return {name: found for name, found in left.items() if found}
+
+
+def _people_moved(
+    earlier: Snapshot, later: Snapshot, removed: Mapping[str, list[Any]], added: Mapping[str, list[Any]]
+) -> bool:
+    for snapshot, lists in ((earlier, removed), (later, added)):
+        if lists.get("principals") or lists.get("memberships"):
             return True
-        securable = self._snapshot.securables.get(object_id)
-        if securable is None or securable.kind == "DELETED_TABLE":
-            securable = gone.get(object_id)
-        return securable is not None and self._shown_then(gone, securable) is not None
-
-    def _metastore_of(self, gone: Mapping[str, Securable], object_id: str) -> str | None:
-        securable = self._snapshot.securables.get(object_id) or gone.get(object_id)
-        if securable is None:
-            raise _Unclear
-        return securable.metastore_id
-
-    def _people_moved(
-        self, gone: Mapping[str, Securable], removed: Mapping[str, list[Any]], added: Mapping[str, list[Any]]
-    ) -> bool:
-        for lists in (removed, added):
-            if lists.get("principals") or lists.get("memberships"):
+        if any(record.kind == "WORKSPACE" for record in lists.get("securables", ())):
+            return True
+        for grant in lists.get("grants", ()):
+            securable = snapshot.securables.get(grant.securable_id)
+            if securable is None or securable.kind == "WORKSPACE":
                 return True
-            if any(record.kind == "WORKSPACE" for record in lists.get("securables", ())):
-                return True
-            for grant in lists.get("grants", ()):
-                securable = self._snapshot.securables.get(grant.securable_id) or gone.get(grant.securable_id)
-                if securable is None or securable.kind == "WORKSPACE":
-                    return True
-        return False
-
-
-def _is_bindable(securable: Securable | None) -> bool:
-    return securable is not None and securable.kind in BINDABLE
+    return False
 
 
 def _nameless(securable: Securable) -> Securable:
@@ -314,5 +264,8 @@ _OBJECT_OF: Final[Mapping[str, Callable[[Any], str]]] = {
     "row_filters": lambda record: record.table_id,
     "column_masks": lambda record: record.table_id,
     "locations": lambda record: record.securable_id,
+    "deleted": lambda record: record.securable.id,
+    "isolated": lambda record: record,
+    "bindings": lambda record: record.securable_id,
 }
 """The object each record of a list is about."""

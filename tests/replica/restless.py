@@ -171,6 +171,19 @@ class Watched(NamedTuple):
     replica: PolicyReplica
     rng: random.Random
 
+    @property
+    def metastore_id(self) -> str:
+        """A metastore that the workspace can be attached to."""
+        securables = self.server.app.follower.at_head().snapshot.securables
+        return next(found.id for found in securables.values() if found.kind == "METASTORE")
+
+    def attach(self, metastore_id: str | None) -> None:
+        """Attaches the workspace; None detaches it."""
+        with writing(self.walk.database) as uow:
+            workspace = uow.session.get_one(Workspace, self.walk.workspace_id)
+            workspace.metastore_id = metastore_id
+            uow.commit()
+
     def questions(self, count: int) -> list[Question]:
         """About what there is, half of them about what somebody holds."""
         decider = self.server.app.follower.at_head().decider

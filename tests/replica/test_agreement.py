@@ -56,7 +56,20 @@ def test_decisions_are_the_servers_under_continual_change(
         assert asked >= 5_000
         assert allowed >= 100, "a run in which hardly anything is allowed shows nothing"
         assert told[authorization_pb2.WatchPolicyResponse.DELTA] >= 20, told
-        assert told[authorization_pb2.WatchPolicyResponse.SNAPSHOT] >= 2, told
+
+
+def test_a_border_that_moves_is_sent_anew(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a workspace knows at all hangs on its metastore: detached it knows nothing, attached again all of it."""
+    with watched(2, database_url) as found:
+        told = count_changes(found, monkeypatch)
+        drift(found, steps=5, per_step=20)
+        found.attach(found.metastore_id)
+        found.compare(20)
+        sent = told[authorization_pb2.WatchPolicyResponse.SNAPSHOT]
+        for number, metastore_id in enumerate((None, found.metastore_id, None), start=1):
+            found.attach(metastore_id)
+            found.compare(80)
+            assert told[authorization_pb2.WatchPolicyResponse.SNAPSHOT] == sent + number
 
 
 @pytest.mark.slow
@@ -93,6 +106,17 @@ def follow(found: Watched, *, steps: int) -> None:
 def test_a_state_brought_forward_is_the_one_sent_anew(database_url: str) -> None:
     with watched(3, database_url) as found:
         follow(found, steps=60)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(30, 36))
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_a_state_brought_forward_for_long_is_the_one_sent_anew(
+    dialect: str, seed: int, make_database_url: Callable[[str], str]
+) -> None:
+    with watched(seed, make_database_url(dialect)) as found:
+        follow(found, steps=150)
 
 
 def test_answers_in_many_pages_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
