@@ -21,8 +21,8 @@ from storage.worlds import ACTOR, writing
 
 GIVEN = ("USE_CATALOG", "USE_SCHEMA", "SELECT", "MODIFY", "EXECUTE", "MANAGE", "BROWSE", "READ_VOLUME")
 USES = {"TABLE:SELECT", "TABLE:MODIFY", "VIEW:SELECT", "FUNCTION:EXECUTE"}
-ELSEWHERE = {"ACCOUNT", "METASTORE", "WORKSPACE"}
-"""Kinds of which a slice has one object each: of others the replica says no whatever the server says."""
+ELSEWHERE = {"ACCOUNT", "METASTORE", "WORKSPACE", "GROUP", "SERVICE_PRINCIPAL", "USER"}
+"""Kinds of which a slice has one object each or none: of others the replica says no whatever the server says."""
 
 
 class Question(NamedTuple):
