@@ -12,6 +12,9 @@ ACCOUNT_USERS_ID: Final = "account-users"
 
 ACCOUNT_USERS_NAME: Final = "account users"
 
+ID_PREFIX: Final = "id/"
+"""Begins a principal's id where a name is asked for; no email, group name or application id reads so."""
+
 
 class Kind(NamedTuple):
     """One kind: where its objects live, which names they compete for, and how many parts a full name has."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Self
 
 from lakewarden_policy.draft import LISTS, Draft
-from lakewarden_policy.kinds import ACCOUNT_ID, KINDS, RELATIONS, name_steps
+from lakewarden_policy.kinds import ACCOUNT_ID, ID_PREFIX, KINDS, RELATIONS, name_steps
 from lakewarden_policy.lookups import Chains, Closures, Containers, Groups, Kin, ReadOnly, Upward
 from lakewarden_policy.names import name_key, principal_key, split_full_name
 from lakewarden_policy.records import (
@@ -167,7 +167,9 @@ class Snapshot:
         return found
 
     def principal_named(self, name: str) -> Principal | None:
-        """The principal with this email, group name or application id."""
+        """The principal with this email, group name or application id; or, of `id/` and an id, the one with that."""
+        if name.startswith(ID_PREFIX):
+            return self.principals.get(name.removeprefix(ID_PREFIX))
         return self.principals.get(self._principal_ids.get(principal_key(name), ""))
 
     def child(self, parent_id: str | None, kind: str, key: str) -> Securable | None:

@@ -55,18 +55,28 @@ class CreateGroupRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     GROUP_FIELD_NUMBER: builtins.int
+    MEMBERS_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
+    source: MembershipSource.ValueType
+    """On whose behalf the members are added; ADMIN when not said."""
     @builtins.property
     def group(self) -> Group:
         """The group to create."""
+
+    @builtins.property
+    def members(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Its first members, by name or `id/` and their id. At most 10,000."""
 
     def __init__(
         self,
         *,
         group: Group | None = ...,
+        members: abc.Iterable[builtins.str] | None = ...,
+        source: MembershipSource.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["group", b"group"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["group", b"group"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["group", b"group", "members", b"members", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -78,7 +88,7 @@ class GetGroupRequest(message.Message):
 
     NAME_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """Name, e.g. `analysts`."""
+    """Name, e.g. `analysts`; or `id/` and its id."""
     def __init__(
         self,
         *,
@@ -99,22 +109,30 @@ class ListGroupsRequest(message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     EXTERNAL_ID_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    SKIP_FIELD_NUMBER: builtins.int
     page_size: builtins.int
     """At most this many; 0 means 100, and more than 1,000 means 1,000."""
     page_token: builtins.str
     """`next_page_token` of the page before; empty for the first."""
     external_id: builtins.str
     """Only the one that bears this identifier at an identity provider."""
+    name: builtins.str
+    """Only the one of this name, or, of `id/` and an id, the one with that."""
+    skip: builtins.int
+    """How many to leave out at the beginning of the page."""
     def __init__(
         self,
         *,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
         external_id: builtins.str = ...,
+        name: builtins.str = ...,
+        skip: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["external_id", b"external_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["external_id", b"external_id", "name", b"name", "page_size", b"page_size", "page_token", b"page_token", "skip", b"skip"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -126,8 +144,11 @@ class ListGroupsResponse(message.Message):
 
     GROUPS_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
     """Set while there is more: hand it back as `page_token`."""
+    total_size: builtins.int
+    """How many groups the whole list has."""
     @builtins.property
     def groups(self) -> containers.RepeatedCompositeFieldContainer[Group]:
         """The groups, in the order of their names."""
@@ -137,10 +158,11 @@ class ListGroupsResponse(message.Message):
         *,
         groups: abc.Iterable[Group] | None = ...,
         next_page_token: builtins.str = ...,
+        total_size: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["groups", b"groups", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["groups", b"groups", "next_page_token", b"next_page_token", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -153,15 +175,28 @@ class UpdateGroupRequest(message.Message):
     NAME_FIELD_NUMBER: builtins.int
     GROUP_FIELD_NUMBER: builtins.int
     UPDATE_MASK_FIELD_NUMBER: builtins.int
+    ADD_MEMBERS_FIELD_NUMBER: builtins.int
+    REMOVE_MEMBERS_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Name of the group before the change."""
+    source: MembershipSource.ValueType
+    """On whose behalf the members change; ADMIN when not said."""
     @builtins.property
     def group(self) -> Group:
         """The new values."""
 
     @builtins.property
     def update_mask(self) -> field_mask_pb2.FieldMask:
-        """Which fields change: `name`, `external_id`."""
+        """What changes: `name`, `external_id`, `members`."""
+
+    @builtins.property
+    def add_members(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Principals to add where the mask names `members`, by name or `id/` and their id. At most 10,000."""
+
+    @builtins.property
+    def remove_members(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Principals to remove where the mask names `members`. At most 10,000."""
 
     def __init__(
         self,
@@ -169,10 +204,13 @@ class UpdateGroupRequest(message.Message):
         name: builtins.str = ...,
         group: Group | None = ...,
         update_mask: field_mask_pb2.FieldMask | None = ...,
+        add_members: abc.Iterable[builtins.str] | None = ...,
+        remove_members: abc.Iterable[builtins.str] | None = ...,
+        source: MembershipSource.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["group", b"group", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["group", b"group", "name", b"name", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["add_members", b"add_members", "group", b"group", "name", b"name", "remove_members", b"remove_members", "source", b"source", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -185,7 +223,7 @@ class DeleteGroupRequest(message.Message):
     NAME_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """Name, e.g. `analysts`."""
+    """Name, e.g. `analysts`; or `id/` and its id."""
     etag: builtins.str
     """When set, the group is deleted only if its etag still is this one."""
     def __init__(
@@ -215,6 +253,7 @@ class Group(message.Message):
     CREATED_BY_FIELD_NUMBER: builtins.int
     UPDATE_TIME_FIELD_NUMBER: builtins.int
     UPDATED_BY_FIELD_NUMBER: builtins.int
+    GROUPS_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Identifier that never changes and is never reused (UUID)."""
     name: builtins.str
@@ -224,7 +263,7 @@ class Group(message.Message):
     external_id: builtins.str
     """Its identifier at the identity provider that keeps it. Unique among live groups. At most 255 bytes."""
     etag: builtins.str
-    """Changes with every change; send it back with an update or delete to refuse a lost update."""
+    """Changes with every change of it or its members; send it back with an update or delete to refuse a lost update."""
     created_by: builtins.str
     """Who created it."""
     updated_by: builtins.str
@@ -236,6 +275,10 @@ class Group(message.Message):
     @builtins.property
     def update_time(self) -> timestamp_pb2.Timestamp:
         """When it last changed."""
+
+    @builtins.property
+    def groups(self) -> containers.RepeatedCompositeFieldContainer[PrincipalReference]:
+        """The groups it is a direct member of, those the caller may see."""
 
     def __init__(
         self,
@@ -249,10 +292,11 @@ class Group(message.Message):
         created_by: builtins.str = ...,
         update_time: timestamp_pb2.Timestamp | None = ...,
         updated_by: builtins.str = ...,
+        groups: abc.Iterable[PrincipalReference] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "created_by", b"created_by", "etag", b"etag", "external_id", b"external_id", "id", b"id", "name", b"name", "system", b"system", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "created_by", b"created_by", "etag", b"etag", "external_id", b"external_id", "groups", b"groups", "id", b"id", "name", b"name", "system", b"system", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -293,15 +337,18 @@ class PrincipalReference(message.Message):
     KIND_FIELD_NUMBER: builtins.int
     DISPLAY_NAME_FIELD_NUMBER: builtins.int
     SOURCES_FIELD_NUMBER: builtins.int
+    ID_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Email, group name or application id."""
     kind: PrincipalReference.Kind.ValueType
     """What it is."""
     display_name: builtins.str
     """Name for people, where it has one."""
+    id: builtins.str
+    """Its identifier, which never changes (UUID)."""
     @builtins.property
     def sources(self) -> containers.RepeatedScalarFieldContainer[MembershipSource.ValueType]:
-        """Where the membership comes from, at least one, in the order of their numbers."""
+        """Where the membership comes from, at least one, in the order of their numbers; not told of the groups of a principal."""
 
     def __init__(
         self,
@@ -310,10 +357,11 @@ class PrincipalReference(message.Message):
         kind: PrincipalReference.Kind.ValueType = ...,
         display_name: builtins.str = ...,
         sources: abc.Iterable[MembershipSource.ValueType] | None = ...,
+        id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["display_name", b"display_name", "kind", b"kind", "name", b"name", "sources", b"sources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["display_name", b"display_name", "id", b"id", "kind", b"kind", "name", b"name", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

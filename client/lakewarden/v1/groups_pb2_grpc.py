@@ -78,8 +78,9 @@ class GroupServiceServicer(object):
     """
 
     def CreateGroup(self, request, context):
-        """Creates a group. Account admins only.
-        Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+        """Creates a group, with members where some are named. Account admins only.
+        Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID, PRINCIPAL_UNKNOWN),
+        FAILED_PRECONDITION (GROUP_TOO_DEEP, SYSTEM_OBJECT), PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,8 +102,9 @@ class GroupServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateGroup(self, request, context):
-        """Changes the fields named in the update mask: `name`, `external_id`.
-        Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
+        """Changes what the update mask names, in one transaction: `name`, `external_id`, and with `members` the members as UpdateGroupMembers does.
+        Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID, PRINCIPAL_UNKNOWN), ALREADY_EXISTS,
+        FAILED_PRECONDITION (GROUP_CYCLE, GROUP_TOO_DEEP, SYSTEM_OBJECT), PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,8 +35,9 @@ class GroupServiceStub:
     @typing.overload
     def __new__(cls, channel: aio.Channel) -> GroupServiceAsyncStub: ...
     CreateGroup: grpc.UnaryUnaryMultiCallable[groups_pb2.CreateGroupRequest, groups_pb2.Group]
-    """Creates a group. Account admins only.
-    Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+    """Creates a group, with members where some are named. Account admins only.
+    Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID, PRINCIPAL_UNKNOWN),
+    FAILED_PRECONDITION (GROUP_TOO_DEEP, SYSTEM_OBJECT), PERMISSION_DENIED.
     """
     GetGroup: grpc.UnaryUnaryMultiCallable[groups_pb2.GetGroupRequest, groups_pb2.Group]
     """Returns one group. Fails with PERMISSION_DENIED, or NOT_FOUND for a caller to whom the list would show it."""
@@ -45,8 +46,9 @@ class GroupServiceStub:
     Fails with INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
     """
     UpdateGroup: grpc.UnaryUnaryMultiCallable[groups_pb2.UpdateGroupRequest, groups_pb2.Group]
-    """Changes the fields named in the update mask: `name`, `external_id`.
-    Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
+    """Changes what the update mask names, in one transaction: `name`, `external_id`, and with `members` the members as UpdateGroupMembers does.
+    Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID, PRINCIPAL_UNKNOWN), ALREADY_EXISTS,
+    FAILED_PRECONDITION (GROUP_CYCLE, GROUP_TOO_DEEP, SYSTEM_OBJECT), PERMISSION_DENIED.
     """
     DeleteGroup: grpc.UnaryUnaryMultiCallable[groups_pb2.DeleteGroupRequest, empty_pb2.Empty]
     """Deletes a group. Its memberships and roles end in the same transaction. What it owned and what it was granted stays, under its id and for
@@ -67,8 +69,9 @@ class GroupServiceAsyncStub(GroupServiceStub):
 
     def __init__(self, channel: aio.Channel) -> None: ...
     CreateGroup: aio.UnaryUnaryMultiCallable[groups_pb2.CreateGroupRequest, groups_pb2.Group]  # type: ignore[assignment]
-    """Creates a group. Account admins only.
-    Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+    """Creates a group, with members where some are named. Account admins only.
+    Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID, PRINCIPAL_UNKNOWN),
+    FAILED_PRECONDITION (GROUP_TOO_DEEP, SYSTEM_OBJECT), PERMISSION_DENIED.
     """
     GetGroup: aio.UnaryUnaryMultiCallable[groups_pb2.GetGroupRequest, groups_pb2.Group]  # type: ignore[assignment]
     """Returns one group. Fails with PERMISSION_DENIED, or NOT_FOUND for a caller to whom the list would show it."""
@@ -77,8 +80,9 @@ class GroupServiceAsyncStub(GroupServiceStub):
     Fails with INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
     """
     UpdateGroup: aio.UnaryUnaryMultiCallable[groups_pb2.UpdateGroupRequest, groups_pb2.Group]  # type: ignore[assignment]
-    """Changes the fields named in the update mask: `name`, `external_id`.
-    Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
+    """Changes what the update mask names, in one transaction: `name`, `external_id`, and with `members` the members as UpdateGroupMembers does.
+    Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID, PRINCIPAL_UNKNOWN), ALREADY_EXISTS,
+    FAILED_PRECONDITION (GROUP_CYCLE, GROUP_TOO_DEEP, SYSTEM_OBJECT), PERMISSION_DENIED.
     """
     DeleteGroup: aio.UnaryUnaryMultiCallable[groups_pb2.DeleteGroupRequest, empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a group. Its memberships and roles end in the same transaction. What it owned and what it was granted stays, under its id and for
@@ -102,8 +106,9 @@ class GroupServiceServicer(metaclass=abc_1.ABCMeta):
         request: groups_pb2.CreateGroupRequest,
         context: _ServicerContext,
     ) -> typing.Union[groups_pb2.Group, abc.Awaitable[groups_pb2.Group]]:
-        """Creates a group. Account admins only.
-        Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID), PERMISSION_DENIED.
+        """Creates a group, with members where some are named. Account admins only.
+        Fails with ALREADY_EXISTS (NAME_TAKEN, EXTERNAL_ID_TAKEN), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID, PRINCIPAL_UNKNOWN),
+        FAILED_PRECONDITION (GROUP_TOO_DEEP, SYSTEM_OBJECT), PERMISSION_DENIED.
         """
 
     @abc_1.abstractmethod
@@ -130,8 +135,9 @@ class GroupServiceServicer(metaclass=abc_1.ABCMeta):
         request: groups_pb2.UpdateGroupRequest,
         context: _ServicerContext,
     ) -> typing.Union[groups_pb2.Group, abc.Awaitable[groups_pb2.Group]]:
-        """Changes the fields named in the update mask: `name`, `external_id`.
-        Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID), ALREADY_EXISTS, PERMISSION_DENIED.
+        """Changes what the update mask names, in one transaction: `name`, `external_id`, and with `members` the members as UpdateGroupMembers does.
+        Fails with ABORTED (ETAG_MISMATCH), INVALID_ARGUMENT (UPDATE_MASK_INVALID, PRINCIPAL_UNKNOWN), ALREADY_EXISTS,
+        FAILED_PRECONDITION (GROUP_CYCLE, GROUP_TOO_DEEP, SYSTEM_OBJECT), PERMISSION_DENIED.
         """
 
     @abc_1.abstractmethod

@@ -26,10 +26,11 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from lakewarden.v1 import groups_pb2 as lakewarden_dot_v1_dot_groups__pb2
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&lakewarden/v1/service_principals.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"a\n\x1d\x43reateServicePrincipalRequest\x12@\n\x11service_principal\x18\x01 \x01(\x0b\x32\x1f.lakewarden.v1.ServicePrincipalB\x04\xe2\x41\x01\x02\"0\n\x1aGetServicePrincipalRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"l\n\x1cListServicePrincipalsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65xternal_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x81\x01\n\x1dListServicePrincipalsResponse\x12\x41\n\x12service_principals\x18\x01 \x03(\x0b\x32\x1f.lakewarden.v1.ServicePrincipalB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x98\x01\n\x1dUpdateServicePrincipalRequest\x12@\n\x11service_principal\x18\x01 \x01(\x0b\x32\x1f.lakewarden.v1.ServicePrincipalB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\"G\n\x1d\x44\x65leteServicePrincipalRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\xbb\x02\n\x10ServicePrincipal\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x61\x63tive\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65xternal_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\"\xaf\x01\n\x16ServicePrincipalSecret\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"p\n#CreateServicePrincipalSecretRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63omment\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1e\n\x10lifetime_seconds\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x01\"\x7f\n$CreateServicePrincipalSecretResponse\x12;\n\x06secret\x18\x01 \x01(\x0b\x32%.lakewarden.v1.ServicePrincipalSecretB\x04\xe2\x41\x01\x03\x12\x1a\n\x0csecret_value\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"k\n\"ListServicePrincipalSecretsRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x82\x01\n#ListServicePrincipalSecretsResponse\x12<\n\x07secrets\x18\x01 \x03(\x0b\x32%.lakewarden.v1.ServicePrincipalSecretB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"K\n#DeleteServicePrincipalSecretRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x02id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x32\xf4\t\n\x17ServicePrincipalService\x12\x89\x01\n\x16\x43reateServicePrincipal\x12,.lakewarden.v1.CreateServicePrincipalRequest\x1a\x1f.lakewarden.v1.ServicePrincipal\" \xfa\xd4\x18\x1c\n\x18service_principal.create@\x01\x12\x84\x01\n\x13GetServicePrincipal\x12).lakewarden.v1.GetServicePrincipalRequest\x1a\x1f.lakewarden.v1.ServicePrincipal\"!\xfa\xd4\x18\x1d\n\x15service_principal.get\x12\x04name\x12\x90\x01\n\x15ListServicePrincipals\x12+.lakewarden.v1.ListServicePrincipalsRequest\x1a,.lakewarden.v1.ListServicePrincipalsResponse\"\x1c\xfa\xd4\x18\x18\n\x16service_principal.list\x12\xb0\x01\n\x16UpdateServicePrincipal\x12,.lakewarden.v1.UpdateServicePrincipalRequest\x1a\x1f.lakewarden.v1.ServicePrincipal\"G\xfa\xd4\x18\x43\n\x18service_principal.update\x12\x16service_principal.name2\x0bupdate_mask@\x01x\x01\x12\x86\x01\n\x16\x44\x65leteServicePrincipal\x12,.lakewarden.v1.DeleteServicePrincipalRequest\x1a\x16.google.protobuf.Empty\"&\xfa\xd4\x18\"\n\x18service_principal.delete\x12\x04name@\x01\x12\xb0\x01\n\x1c\x43reateServicePrincipalSecret\x12\x32.lakewarden.v1.CreateServicePrincipalSecretRequest\x1a\x33.lakewarden.v1.CreateServicePrincipalSecretResponse\"\'\xfa\xd4\x18#\n\x19service_principal.secrets\x12\x04name@\x01\x12\xab\x01\n\x1bListServicePrincipalSecrets\x12\x31.lakewarden.v1.ListServicePrincipalSecretsRequest\x1a\x32.lakewarden.v1.ListServicePrincipalSecretsResponse\"%\xfa\xd4\x18!\n\x19service_principal.secrets\x12\x04name\x12\x95\x01\n\x1c\x44\x65leteServicePrincipalSecret\x12\x32.lakewarden.v1.DeleteServicePrincipalSecretRequest\x1a\x16.google.protobuf.Empty\")\xfa\xd4\x18%\n\x19service_principal.secrets\x12\x04name@\x01x\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&lakewarden/v1/service_principals.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1alakewarden/v1/groups.proto\x1a\x19lakewarden/v1/rules.proto\"y\n\x1d\x43reateServicePrincipalRequest\x12@\n\x11service_principal\x18\x01 \x01(\x0b\x32\x1f.lakewarden.v1.ServicePrincipalB\x04\xe2\x41\x01\x02\x12\x16\n\x08inactive\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"0\n\x1aGetServicePrincipalRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x94\x01\n\x1cListServicePrincipalsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65xternal_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04skip\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\x9b\x01\n\x1dListServicePrincipalsResponse\x12\x41\n\x12service_principals\x18\x01 \x03(\x0b\x32\x1f.lakewarden.v1.ServicePrincipalB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntotal_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\"\x98\x01\n\x1dUpdateServicePrincipalRequest\x12@\n\x11service_principal\x18\x01 \x01(\x0b\x32\x1f.lakewarden.v1.ServicePrincipalB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\"G\n\x1d\x44\x65leteServicePrincipalRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\xf4\x02\n\x10ServicePrincipal\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x61\x63tive\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65xternal_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x12\x37\n\x06groups\x18\x0c \x03(\x0b\x32!.lakewarden.v1.PrincipalReferenceB\x04\xe2\x41\x01\x03\"\xaf\x01\n\x16ServicePrincipalSecret\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"p\n#CreateServicePrincipalSecretRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63omment\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1e\n\x10lifetime_seconds\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x01\"\x7f\n$CreateServicePrincipalSecretResponse\x12;\n\x06secret\x18\x01 \x01(\x0b\x32%.lakewarden.v1.ServicePrincipalSecretB\x04\xe2\x41\x01\x03\x12\x1a\n\x0csecret_value\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"k\n\"ListServicePrincipalSecretsRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x82\x01\n#ListServicePrincipalSecretsResponse\x12<\n\x07secrets\x18\x01 \x03(\x0b\x32%.lakewarden.v1.ServicePrincipalSecretB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"K\n#DeleteServicePrincipalSecretRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x02id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x32\xf4\t\n\x17ServicePrincipalService\x12\x89\x01\n\x16\x43reateServicePrincipal\x12,.lakewarden.v1.CreateServicePrincipalRequest\x1a\x1f.lakewarden.v1.ServicePrincipal\" \xfa\xd4\x18\x1c\n\x18service_principal.create@\x01\x12\x84\x01\n\x13GetServicePrincipal\x12).lakewarden.v1.GetServicePrincipalRequest\x1a\x1f.lakewarden.v1.ServicePrincipal\"!\xfa\xd4\x18\x1d\n\x15service_principal.get\x12\x04name\x12\x90\x01\n\x15ListServicePrincipals\x12+.lakewarden.v1.ListServicePrincipalsRequest\x1a,.lakewarden.v1.ListServicePrincipalsResponse\"\x1c\xfa\xd4\x18\x18\n\x16service_principal.list\x12\xb0\x01\n\x16UpdateServicePrincipal\x12,.lakewarden.v1.UpdateServicePrincipalRequest\x1a\x1f.lakewarden.v1.ServicePrincipal\"G\xfa\xd4\x18\x43\n\x18service_principal.update\x12\x16service_principal.name2\x0bupdate_mask@\x01x\x01\x12\x86\x01\n\x16\x44\x65leteServicePrincipal\x12,.lakewarden.v1.DeleteServicePrincipalRequest\x1a\x16.google.protobuf.Empty\"&\xfa\xd4\x18\"\n\x18service_principal.delete\x12\x04name@\x01\x12\xb0\x01\n\x1c\x43reateServicePrincipalSecret\x12\x32.lakewarden.v1.CreateServicePrincipalSecretRequest\x1a\x33.lakewarden.v1.CreateServicePrincipalSecretResponse\"\'\xfa\xd4\x18#\n\x19service_principal.secrets\x12\x04name@\x01\x12\xab\x01\n\x1bListServicePrincipalSecrets\x12\x31.lakewarden.v1.ListServicePrincipalSecretsRequest\x1a\x32.lakewarden.v1.ListServicePrincipalSecretsResponse\"%\xfa\xd4\x18!\n\x19service_principal.secrets\x12\x04name\x12\x95\x01\n\x1c\x44\x65leteServicePrincipalSecret\x12\x32.lakewarden.v1.DeleteServicePrincipalSecretRequest\x1a\x16.google.protobuf.Empty\")\xfa\xd4\x18%\n\x19service_principal.secrets\x12\x04name@\x01x\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATESERVICEPRINCIPALREQUEST'].fields_by_name['service_principal']._loaded_options = None
   _globals['_CREATESERVICEPRINCIPALREQUEST'].fields_by_name['service_principal']._serialized_options = b'\342A\001\002'
+  _globals['_CREATESERVICEPRINCIPALREQUEST'].fields_by_name['inactive']._loaded_options = None
+  _globals['_CREATESERVICEPRINCIPALREQUEST'].fields_by_name['inactive']._serialized_options = b'\342A\001\001'
   _globals['_GETSERVICEPRINCIPALREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETSERVICEPRINCIPALREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_LISTSERVICEPRINCIPALSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -46,10 +49,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSERVICEPRINCIPALSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_LISTSERVICEPRINCIPALSREQUEST'].fields_by_name['external_id']._loaded_options = None
   _globals['_LISTSERVICEPRINCIPALSREQUEST'].fields_by_name['external_id']._serialized_options = b'\342A\001\001'
+  _globals['_LISTSERVICEPRINCIPALSREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_LISTSERVICEPRINCIPALSREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\001'
+  _globals['_LISTSERVICEPRINCIPALSREQUEST'].fields_by_name['skip']._loaded_options = None
+  _globals['_LISTSERVICEPRINCIPALSREQUEST'].fields_by_name['skip']._serialized_options = b'\342A\001\001'
   _globals['_LISTSERVICEPRINCIPALSRESPONSE'].fields_by_name['service_principals']._loaded_options = None
   _globals['_LISTSERVICEPRINCIPALSRESPONSE'].fields_by_name['service_principals']._serialized_options = b'\342A\001\003'
   _globals['_LISTSERVICEPRINCIPALSRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
   _globals['_LISTSERVICEPRINCIPALSRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\342A\001\003'
+  _globals['_LISTSERVICEPRINCIPALSRESPONSE'].fields_by_name['total_size']._loaded_options = None
+  _globals['_LISTSERVICEPRINCIPALSRESPONSE'].fields_by_name['total_size']._serialized_options = b'\342A\001\003'
   _globals['_UPDATESERVICEPRINCIPALREQUEST'].fields_by_name['service_principal']._loaded_options = None
   _globals['_UPDATESERVICEPRINCIPALREQUEST'].fields_by_name['service_principal']._serialized_options = b'\342A\001\002'
   _globals['_UPDATESERVICEPRINCIPALREQUEST'].fields_by_name['update_mask']._loaded_options = None
@@ -78,6 +87,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERVICEPRINCIPAL'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
   _globals['_SERVICEPRINCIPAL'].fields_by_name['updated_by']._loaded_options = None
   _globals['_SERVICEPRINCIPAL'].fields_by_name['updated_by']._serialized_options = b'\342A\001\003'
+  _globals['_SERVICEPRINCIPAL'].fields_by_name['groups']._loaded_options = None
+  _globals['_SERVICEPRINCIPAL'].fields_by_name['groups']._serialized_options = b'\342A\001\003'
   _globals['_SERVICEPRINCIPALSECRET'].fields_by_name['id']._loaded_options = None
   _globals['_SERVICEPRINCIPALSECRET'].fields_by_name['id']._serialized_options = b'\342A\001\003'
   _globals['_SERVICEPRINCIPALSECRET'].fields_by_name['comment']._loaded_options = None
@@ -126,32 +137,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERVICEPRINCIPALSERVICE'].methods_by_name['ListServicePrincipalSecrets']._serialized_options = b'\372\324\030!\n\031service_principal.secrets\022\004name'
   _globals['_SERVICEPRINCIPALSERVICE'].methods_by_name['DeleteServicePrincipalSecret']._loaded_options = None
   _globals['_SERVICEPRINCIPALSERVICE'].methods_by_name['DeleteServicePrincipalSecret']._serialized_options = b'\372\324\030%\n\031service_principal.secrets\022\004name@\001x\001'
-  _globals['_CREATESERVICEPRINCIPALREQUEST']._serialized_start=213
-  _globals['_CREATESERVICEPRINCIPALREQUEST']._serialized_end=310
-  _globals['_GETSERVICEPRINCIPALREQUEST']._serialized_start=312
-  _globals['_GETSERVICEPRINCIPALREQUEST']._serialized_end=360
-  _globals['_LISTSERVICEPRINCIPALSREQUEST']._serialized_start=362
-  _globals['_LISTSERVICEPRINCIPALSREQUEST']._serialized_end=470
-  _globals['_LISTSERVICEPRINCIPALSRESPONSE']._serialized_start=473
-  _globals['_LISTSERVICEPRINCIPALSRESPONSE']._serialized_end=602
-  _globals['_UPDATESERVICEPRINCIPALREQUEST']._serialized_start=605
-  _globals['_UPDATESERVICEPRINCIPALREQUEST']._serialized_end=757
-  _globals['_DELETESERVICEPRINCIPALREQUEST']._serialized_start=759
-  _globals['_DELETESERVICEPRINCIPALREQUEST']._serialized_end=830
-  _globals['_SERVICEPRINCIPAL']._serialized_start=833
-  _globals['_SERVICEPRINCIPAL']._serialized_end=1148
-  _globals['_SERVICEPRINCIPALSECRET']._serialized_start=1151
-  _globals['_SERVICEPRINCIPALSECRET']._serialized_end=1326
-  _globals['_CREATESERVICEPRINCIPALSECRETREQUEST']._serialized_start=1328
-  _globals['_CREATESERVICEPRINCIPALSECRETREQUEST']._serialized_end=1440
-  _globals['_CREATESERVICEPRINCIPALSECRETRESPONSE']._serialized_start=1442
-  _globals['_CREATESERVICEPRINCIPALSECRETRESPONSE']._serialized_end=1569
-  _globals['_LISTSERVICEPRINCIPALSECRETSREQUEST']._serialized_start=1571
-  _globals['_LISTSERVICEPRINCIPALSECRETSREQUEST']._serialized_end=1678
-  _globals['_LISTSERVICEPRINCIPALSECRETSRESPONSE']._serialized_start=1681
-  _globals['_LISTSERVICEPRINCIPALSECRETSRESPONSE']._serialized_end=1811
-  _globals['_DELETESERVICEPRINCIPALSECRETREQUEST']._serialized_start=1813
-  _globals['_DELETESERVICEPRINCIPALSECRETREQUEST']._serialized_end=1888
-  _globals['_SERVICEPRINCIPALSERVICE']._serialized_start=1891
-  _globals['_SERVICEPRINCIPALSERVICE']._serialized_end=3159
+  _globals['_CREATESERVICEPRINCIPALREQUEST']._serialized_start=241
+  _globals['_CREATESERVICEPRINCIPALREQUEST']._serialized_end=362
+  _globals['_GETSERVICEPRINCIPALREQUEST']._serialized_start=364
+  _globals['_GETSERVICEPRINCIPALREQUEST']._serialized_end=412
+  _globals['_LISTSERVICEPRINCIPALSREQUEST']._serialized_start=415
+  _globals['_LISTSERVICEPRINCIPALSREQUEST']._serialized_end=563
+  _globals['_LISTSERVICEPRINCIPALSRESPONSE']._serialized_start=566
+  _globals['_LISTSERVICEPRINCIPALSRESPONSE']._serialized_end=721
+  _globals['_UPDATESERVICEPRINCIPALREQUEST']._serialized_start=724
+  _globals['_UPDATESERVICEPRINCIPALREQUEST']._serialized_end=876
+  _globals['_DELETESERVICEPRINCIPALREQUEST']._serialized_start=878
+  _globals['_DELETESERVICEPRINCIPALREQUEST']._serialized_end=949
+  _globals['_SERVICEPRINCIPAL']._serialized_start=952
+  _globals['_SERVICEPRINCIPAL']._serialized_end=1324
+  _globals['_SERVICEPRINCIPALSECRET']._serialized_start=1327
+  _globals['_SERVICEPRINCIPALSECRET']._serialized_end=1502
+  _globals['_CREATESERVICEPRINCIPALSECRETREQUEST']._serialized_start=1504
+  _globals['_CREATESERVICEPRINCIPALSECRETREQUEST']._serialized_end=1616
+  _globals['_CREATESERVICEPRINCIPALSECRETRESPONSE']._serialized_start=1618
+  _globals['_CREATESERVICEPRINCIPALSECRETRESPONSE']._serialized_end=1745
+  _globals['_LISTSERVICEPRINCIPALSECRETSREQUEST']._serialized_start=1747
+  _globals['_LISTSERVICEPRINCIPALSECRETSREQUEST']._serialized_end=1854
+  _globals['_LISTSERVICEPRINCIPALSECRETSRESPONSE']._serialized_start=1857
+  _globals['_LISTSERVICEPRINCIPALSECRETSRESPONSE']._serialized_end=1987
+  _globals['_DELETESERVICEPRINCIPALSECRETREQUEST']._serialized_start=1989
+  _globals['_DELETESERVICEPRINCIPALSECRETREQUEST']._serialized_end=2064
+  _globals['_SERVICEPRINCIPALSERVICE']._serialized_start=2067
+  _globals['_SERVICEPRINCIPALSERVICE']._serialized_end=3335
 # @@protoc_insertion_point(module_scope)

@@ -76,6 +76,7 @@ class Session(message.Message):
     SERVER_VERSION_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
     CREDENTIAL_KIND_FIELD_NUMBER: builtins.int
+    PRINCIPAL_ID_FIELD_NUMBER: builtins.int
     principal: builtins.str
     """The caller's own name: email or application id."""
     kind: groups_pb2.PrincipalReference.Kind.ValueType
@@ -94,6 +95,8 @@ class Session(message.Message):
     """The revision this was answered at, as `<epoch>:<number>`."""
     credential_kind: CredentialKind.ValueType
     """What the call was made with."""
+    principal_id: builtins.str
+    """The caller's own identifier, which never changes (UUID)."""
     @builtins.property
     def groups(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Every group the caller is in, directly or through others, by name."""
@@ -116,9 +119,10 @@ class Session(message.Message):
         server_version: builtins.str = ...,
         revision: builtins.str = ...,
         credential_kind: CredentialKind.ValueType = ...,
+        principal_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["token_expire_time", b"token_expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["credential_kind", b"credential_kind", "display_name", b"display_name", "groups", b"groups", "kind", b"kind", "metastore", b"metastore", "principal", b"principal", "revision", b"revision", "server_version", b"server_version", "token_expire_time", b"token_expire_time", "token_id", b"token_id", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["credential_kind", b"credential_kind", "display_name", b"display_name", "groups", b"groups", "kind", b"kind", "metastore", b"metastore", "principal", b"principal", "principal_id", b"principal_id", "revision", b"revision", "server_version", b"server_version", "token_expire_time", b"token_expire_time", "token_id", b"token_id", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -26,10 +26,11 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from lakewarden.v1 import groups_pb2 as lakewarden_dot_v1_dot_groups__pb2
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19lakewarden/v1/users.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"<\n\x11\x43reateUserRequest\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x13.lakewarden.v1.UserB\x04\xe2\x41\x01\x02\"$\n\x0eGetUserRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"`\n\x10ListUsersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65xternal_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\\\n\x11ListUsersResponse\x12(\n\x05users\x18\x01 \x03(\x0b\x32\x13.lakewarden.v1.UserB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"s\n\x11UpdateUserRequest\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x13.lakewarden.v1.UserB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\";\n\x11\x44\x65leteUserRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\xaf\x02\n\x04User\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x61\x63tive\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65xternal_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x32\xf4\x03\n\x0bUserService\x12X\n\nCreateUser\x12 .lakewarden.v1.CreateUserRequest\x1a\x13.lakewarden.v1.User\"\x13\xfa\xd4\x18\x0f\n\x0buser.create@\x01\x12S\n\x07GetUser\x12\x1d.lakewarden.v1.GetUserRequest\x1a\x13.lakewarden.v1.User\"\x14\xfa\xd4\x18\x10\n\x08user.get\x12\x04name\x12_\n\tListUsers\x12\x1f.lakewarden.v1.ListUsersRequest\x1a .lakewarden.v1.ListUsersResponse\"\x0f\xfa\xd4\x18\x0b\n\tuser.list\x12r\n\nUpdateUser\x12 .lakewarden.v1.UpdateUserRequest\x1a\x13.lakewarden.v1.User\"-\xfa\xd4\x18)\n\x0buser.update\x12\tuser.name2\x0bupdate_mask@\x01x\x01\x12\x61\n\nDeleteUser\x12 .lakewarden.v1.DeleteUserRequest\x1a\x16.google.protobuf.Empty\"\x19\xfa\xd4\x18\x15\n\x0buser.delete\x12\x04name@\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19lakewarden/v1/users.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1alakewarden/v1/groups.proto\x1a\x19lakewarden/v1/rules.proto\"T\n\x11\x43reateUserRequest\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x13.lakewarden.v1.UserB\x04\xe2\x41\x01\x02\x12\x16\n\x08inactive\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"$\n\x0eGetUserRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x88\x01\n\x10ListUsersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65xternal_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04skip\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\"v\n\x11ListUsersResponse\x12(\n\x05users\x18\x01 \x03(\x0b\x32\x13.lakewarden.v1.UserB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntotal_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\"s\n\x11UpdateUserRequest\x12\'\n\x04user\x18\x01 \x01(\x0b\x32\x13.lakewarden.v1.UserB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\";\n\x11\x44\x65leteUserRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\xe8\x02\n\x04User\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x61\x63tive\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65xternal_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x12\x37\n\x06groups\x18\x0c \x03(\x0b\x32!.lakewarden.v1.PrincipalReferenceB\x04\xe2\x41\x01\x03\x32\xf4\x03\n\x0bUserService\x12X\n\nCreateUser\x12 .lakewarden.v1.CreateUserRequest\x1a\x13.lakewarden.v1.User\"\x13\xfa\xd4\x18\x0f\n\x0buser.create@\x01\x12S\n\x07GetUser\x12\x1d.lakewarden.v1.GetUserRequest\x1a\x13.lakewarden.v1.User\"\x14\xfa\xd4\x18\x10\n\x08user.get\x12\x04name\x12_\n\tListUsers\x12\x1f.lakewarden.v1.ListUsersRequest\x1a .lakewarden.v1.ListUsersResponse\"\x0f\xfa\xd4\x18\x0b\n\tuser.list\x12r\n\nUpdateUser\x12 .lakewarden.v1.UpdateUserRequest\x1a\x13.lakewarden.v1.User\"-\xfa\xd4\x18)\n\x0buser.update\x12\tuser.name2\x0bupdate_mask@\x01x\x01\x12\x61\n\nDeleteUser\x12 .lakewarden.v1.DeleteUserRequest\x1a\x16.google.protobuf.Empty\"\x19\xfa\xd4\x18\x15\n\x0buser.delete\x12\x04name@\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATEUSERREQUEST'].fields_by_name['user']._loaded_options = None
   _globals['_CREATEUSERREQUEST'].fields_by_name['user']._serialized_options = b'\342A\001\002'
+  _globals['_CREATEUSERREQUEST'].fields_by_name['inactive']._loaded_options = None
+  _globals['_CREATEUSERREQUEST'].fields_by_name['inactive']._serialized_options = b'\342A\001\001'
   _globals['_GETUSERREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETUSERREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_LISTUSERSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -46,10 +49,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_LISTUSERSREQUEST'].fields_by_name['external_id']._loaded_options = None
   _globals['_LISTUSERSREQUEST'].fields_by_name['external_id']._serialized_options = b'\342A\001\001'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\001'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['skip']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['skip']._serialized_options = b'\342A\001\001'
   _globals['_LISTUSERSRESPONSE'].fields_by_name['users']._loaded_options = None
   _globals['_LISTUSERSRESPONSE'].fields_by_name['users']._serialized_options = b'\342A\001\003'
   _globals['_LISTUSERSRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
   _globals['_LISTUSERSRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\342A\001\003'
+  _globals['_LISTUSERSRESPONSE'].fields_by_name['total_size']._loaded_options = None
+  _globals['_LISTUSERSRESPONSE'].fields_by_name['total_size']._serialized_options = b'\342A\001\003'
   _globals['_UPDATEUSERREQUEST'].fields_by_name['user']._loaded_options = None
   _globals['_UPDATEUSERREQUEST'].fields_by_name['user']._serialized_options = b'\342A\001\002'
   _globals['_UPDATEUSERREQUEST'].fields_by_name['update_mask']._loaded_options = None
@@ -78,6 +87,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USER'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
   _globals['_USER'].fields_by_name['updated_by']._loaded_options = None
   _globals['_USER'].fields_by_name['updated_by']._serialized_options = b'\342A\001\003'
+  _globals['_USER'].fields_by_name['groups']._loaded_options = None
+  _globals['_USER'].fields_by_name['groups']._serialized_options = b'\342A\001\003'
   _globals['_USERSERVICE'].methods_by_name['CreateUser']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['CreateUser']._serialized_options = b'\372\324\030\017\n\013user.create@\001'
   _globals['_USERSERVICE'].methods_by_name['GetUser']._loaded_options = None
@@ -88,20 +99,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERSERVICE'].methods_by_name['UpdateUser']._serialized_options = b'\372\324\030)\n\013user.update\022\tuser.name2\013update_mask@\001x\001'
   _globals['_USERSERVICE'].methods_by_name['DeleteUser']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['DeleteUser']._serialized_options = b'\372\324\030\025\n\013user.delete\022\004name@\001'
-  _globals['_CREATEUSERREQUEST']._serialized_start=200
-  _globals['_CREATEUSERREQUEST']._serialized_end=260
-  _globals['_GETUSERREQUEST']._serialized_start=262
-  _globals['_GETUSERREQUEST']._serialized_end=298
-  _globals['_LISTUSERSREQUEST']._serialized_start=300
-  _globals['_LISTUSERSREQUEST']._serialized_end=396
-  _globals['_LISTUSERSRESPONSE']._serialized_start=398
-  _globals['_LISTUSERSRESPONSE']._serialized_end=490
-  _globals['_UPDATEUSERREQUEST']._serialized_start=492
-  _globals['_UPDATEUSERREQUEST']._serialized_end=607
-  _globals['_DELETEUSERREQUEST']._serialized_start=609
-  _globals['_DELETEUSERREQUEST']._serialized_end=668
-  _globals['_USER']._serialized_start=671
-  _globals['_USER']._serialized_end=974
-  _globals['_USERSERVICE']._serialized_start=977
-  _globals['_USERSERVICE']._serialized_end=1477
+  _globals['_CREATEUSERREQUEST']._serialized_start=228
+  _globals['_CREATEUSERREQUEST']._serialized_end=312
+  _globals['_GETUSERREQUEST']._serialized_start=314
+  _globals['_GETUSERREQUEST']._serialized_end=350
+  _globals['_LISTUSERSREQUEST']._serialized_start=353
+  _globals['_LISTUSERSREQUEST']._serialized_end=489
+  _globals['_LISTUSERSRESPONSE']._serialized_start=491
+  _globals['_LISTUSERSRESPONSE']._serialized_end=609
+  _globals['_UPDATEUSERREQUEST']._serialized_start=611
+  _globals['_UPDATEUSERREQUEST']._serialized_end=726
+  _globals['_DELETEUSERREQUEST']._serialized_start=728
+  _globals['_DELETEUSERREQUEST']._serialized_end=787
+  _globals['_USER']._serialized_start=790
+  _globals['_USER']._serialized_end=1150
+  _globals['_USERSERVICE']._serialized_start=1153
+  _globals['_USERSERVICE']._serialized_end=1653
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import field_mask_pb2 as field_mask_pb2
 from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
+from lakewarden.v1 import groups_pb2 as groups_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -27,6 +28,9 @@ class CreateUserRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     USER_FIELD_NUMBER: builtins.int
+    INACTIVE_FIELD_NUMBER: builtins.int
+    inactive: builtins.bool
+    """Creates it deactivated."""
     @builtins.property
     def user(self) -> User:
         """The user to create."""
@@ -35,10 +39,11 @@ class CreateUserRequest(message.Message):
         self,
         *,
         user: User | None = ...,
+        inactive: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["inactive", b"inactive", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -50,7 +55,7 @@ class GetUserRequest(message.Message):
 
     NAME_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """Email address, e.g. `ada@example.com`."""
+    """Email address, e.g. `ada@example.com`; or `id/` and its id."""
     def __init__(
         self,
         *,
@@ -71,22 +76,30 @@ class ListUsersRequest(message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     EXTERNAL_ID_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    SKIP_FIELD_NUMBER: builtins.int
     page_size: builtins.int
     """At most this many; 0 means 100, and more than 1,000 means 1,000."""
     page_token: builtins.str
     """`next_page_token` of the page before; empty for the first."""
     external_id: builtins.str
     """Only the one that bears this identifier at an identity provider."""
+    name: builtins.str
+    """Only the one of this name, or, of `id/` and an id, the one with that."""
+    skip: builtins.int
+    """How many to leave out at the beginning of the page."""
     def __init__(
         self,
         *,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
         external_id: builtins.str = ...,
+        name: builtins.str = ...,
+        skip: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["external_id", b"external_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["external_id", b"external_id", "name", b"name", "page_size", b"page_size", "page_token", b"page_token", "skip", b"skip"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -98,8 +111,11 @@ class ListUsersResponse(message.Message):
 
     USERS_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
     """Set while there is more: hand it back as `page_token`."""
+    total_size: builtins.int
+    """How many users the whole list has."""
     @builtins.property
     def users(self) -> containers.RepeatedCompositeFieldContainer[User]:
         """The users, in the order of their names."""
@@ -109,10 +125,11 @@ class ListUsersResponse(message.Message):
         *,
         users: abc.Iterable[User] | None = ...,
         next_page_token: builtins.str = ...,
+        total_size: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "users", b"users"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "total_size", b"total_size", "users", b"users"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -153,7 +170,7 @@ class DeleteUserRequest(message.Message):
     NAME_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """Email address, e.g. `ada@example.com`."""
+    """Email address, e.g. `ada@example.com`; or `id/` and its id."""
     etag: builtins.str
     """When set, the user is deleted only if its etag still is this one."""
     def __init__(
@@ -184,6 +201,7 @@ class User(message.Message):
     CREATED_BY_FIELD_NUMBER: builtins.int
     UPDATE_TIME_FIELD_NUMBER: builtins.int
     UPDATED_BY_FIELD_NUMBER: builtins.int
+    GROUPS_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Identifier that never changes and is never reused (UUID)."""
     name: builtins.str
@@ -210,6 +228,10 @@ class User(message.Message):
     def update_time(self) -> timestamp_pb2.Timestamp:
         """When it last changed."""
 
+    @builtins.property
+    def groups(self) -> containers.RepeatedCompositeFieldContainer[groups_pb2.PrincipalReference]:
+        """The groups it is a direct member of, those the caller may see."""
+
     def __init__(
         self,
         *,
@@ -223,9 +245,10 @@ class User(message.Message):
         created_by: builtins.str = ...,
         update_time: timestamp_pb2.Timestamp | None = ...,
         updated_by: builtins.str = ...,
+        groups: abc.Iterable[groups_pb2.PrincipalReference] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["active", b"active", "create_time", b"create_time", "created_by", b"created_by", "display_name", b"display_name", "etag", b"etag", "external_id", b"external_id", "id", b"id", "name", b"name", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["active", b"active", "create_time", b"create_time", "created_by", b"created_by", "display_name", b"display_name", "etag", b"etag", "external_id", b"external_id", "groups", b"groups", "id", b"id", "name", b"name", "update_time", b"update_time", "updated_by", b"updated_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.empty_pb2 import Empty
 
@@ -12,6 +12,7 @@ from lakewarden.v1 import groups_pb2 as pb
 from lakewarden_policy import name_key, validate_group_name
 from lakewarden_server.core.errors import AlreadyExists, FailedPrecondition, Reason
 from lakewarden_server.entities import GroupMember, Principal
+from lakewarden_server.entities.base import touch
 from lakewarden_server.services import principals, validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.securables import Setter, principal_id
@@ -19,6 +20,8 @@ from lakewarden_server.storage.repositories import principals as principal_rows
 
 GROUP_DEPTH_MAX = 10
 """Groups on the longest chain of memberships (semantics 5.1)."""
+MEMBERS_MAX = 10_000
+"""Members that come or go with a group's creation or update."""
 SOURCES = ("ADMIN", "SCIM", "IDP")
 """Where a membership can come from, in the order in which they are stored and shown."""
 
@@ -27,10 +30,13 @@ class GroupService:
     """Implements `lakewarden.v1.GroupService`."""
 
     def create_group(self, request: pb.CreateGroupRequest, call: Call) -> pb.Group:
-        """Creates an empty group."""
+        """Creates a group, with members where some are named."""
+        validation.repeated(request.members, "members", count_max=MEMBERS_MAX)
         name = validation.named(validate_group_name, request.group.name)
         group = principals.create(call, kind="GROUP", name=name, external_id=request.group.external_id)
         principals.appoint_creator(call, group)
+        if request.members:
+            _change_members(call, group, _Change("members", request.members, "", (), _source(request)))
         return to_message(group, call)
 
     def get_group(self, request: pb.GetGroupRequest, call: Call) -> pb.Group:
@@ -39,14 +45,26 @@ class GroupService:
 
     def list_groups(self, request: pb.ListGroupsRequest, call: Call) -> pb.ListGroupsResponse:
         """Lists the groups the caller may see."""
-        page, token = principals.page(call, "GROUP", request)
+        page = principals.page(call, "GROUP", request)
         return pb.ListGroupsResponse(
-            groups=[to_message(group, call) for group in page], next_page_token=token
+            groups=[to_message(group, call) for group in page.rows],
+            next_page_token=page.next_page_token,
+            total_size=page.total_size,
         )
 
     def update_group(self, request: pb.UpdateGroupRequest, call: Call) -> pb.Group:
-        """Changes what the mask names; memberships and grants stay."""
-        return to_message(principals.update(call, request.group, request.update_mask.paths, _SETTERS), call)
+        """Changes what the mask names; grants stay, and so do memberships unless it names `members`."""
+        for field in ("add_members", "remove_members"):
+            validation.repeated(getattr(request, field), field, count_max=MEMBERS_MAX)
+        change = _Change(
+            "add_members", request.add_members, "remove_members", request.remove_members, _source(request)
+        )
+
+        def set_members(group: Any, _message: Any, call: Call) -> None:
+            _change_members(call, group, change)
+
+        setters: Mapping[str, Setter] = {**_SETTERS, "members": set_members}
+        return to_message(principals.update(call, request.group, request.update_mask.paths, setters), call)
 
     def delete_group(self, request: pb.DeleteGroupRequest, call: Call) -> Empty:
         """Deletes a group; what it owned and was granted stays under its id."""
@@ -60,20 +78,9 @@ class GroupService:
         validation.repeated(request.remove, "remove")
         group = call.row(Principal, call.self_id)
         principals.refuse_system(group)
-        source = _source(request)
-        adding = {principal_id(call, name, field="add") for name in request.add}
-        removing = {principal_id(call, name, field="remove") for name in request.remove}
-        present = principal_rows.members_among(call.uow.session, group.id, sorted(adding | removing))
-        joining = adding - present.keys()
-        _check_nesting(call, group.id, joining)
-        for member in sorted(adding):
-            _add_source(call, group.id, member, present.get(member), source)
-        leaving = [member for member in sorted(removing) if _take_source(call, present.get(member), source)]
-        call.uow.session.flush()
-        if leaving:
-            principals.assert_admin_remains(call)
-        call.detail.update(add=list(request.add), remove=list(request.remove), source=source)
-        return pb.UpdateGroupMembersResponse(added=len(joining), removed=len(leaving))
+        change = _Change("add", request.add, "remove", request.remove, _source(request))
+        added, removed = _change_members(call, group, change)
+        return pb.UpdateGroupMembersResponse(added=added, removed=removed)
 
     def list_group_members(
         self, request: pb.ListGroupMembersRequest, call: Call
@@ -103,6 +110,40 @@ def to_message(group: Principal, call: Call) -> pb.Group:
     return message
 
 
+class _Change(NamedTuple):
+    """Which members come and go on whose behalf, and the fields of the request that say so."""
+
+    add_field: str
+    add: Collection[str]
+    remove_field: str
+    remove: Collection[str]
+    source: str
+
+
+def _change_members(call: Call, group: Principal, change: _Change) -> tuple[int, int]:
+    """Adds and removes direct members, all or nothing; returns how many really joined and left.
+
+    Raises PRINCIPAL_UNKNOWN, GROUP_CYCLE, GROUP_TOO_DEEP, SYSTEM_OBJECT, LAST_ADMIN.
+    """
+    adding = {principal_id(call, name, field=change.add_field) for name in change.add}
+    removing = {principal_id(call, name, field=change.remove_field) for name in change.remove}
+    present = principal_rows.members_among(call.uow.session, group.id, sorted(adding | removing))
+    joining = adding - present.keys()
+    _check_nesting(call, group.id, joining)
+    for member in sorted(adding):
+        _add_source(call, group.id, member, present.get(member), change.source)
+    leaving = [
+        member for member in sorted(removing) if _take_source(call, present.get(member), change.source)
+    ]
+    if joining or leaving:
+        touch(group)
+    call.uow.session.flush()
+    if leaving:
+        principals.assert_admin_remains(call)
+    call.detail.update(add=list(change.add), remove=list(change.remove), source=change.source)
+    return len(joining), len(leaving)
+
+
 def _set_name(group: Any, message: Any, call: Call) -> None:
     name = validation.named(validate_group_name, message.name)
     taken = call.snapshot.principal_named(name)
@@ -118,7 +159,9 @@ def _set_name(group: Any, message: Any, call: Call) -> None:
 _SETTERS: Mapping[str, Setter] = {"name": _set_name, "external_id": principals.set_external_id}
 
 
-def _source(request: pb.UpdateGroupMembersRequest) -> str:
+def _source(
+    request: pb.CreateGroupRequest | pb.UpdateGroupRequest | pb.UpdateGroupMembersRequest,
+) -> str:
     """The name of the source. Raises FIELD_INVALID for a number that has none."""
     if request.source not in pb.MembershipSource.values():
         raise validation.invalid("source", f"say one of {', '.join(SOURCES)}")
@@ -150,6 +193,7 @@ def _take_source(call: Call, edge: GroupMember | None, source: str) -> bool:
 
 def _reference(member: Principal, sources: Iterable[str]) -> pb.PrincipalReference:
     return pb.PrincipalReference(
+        id=member.id,
         name=member.name,
         kind=pb.PrincipalReference.Kind.Value(member.kind),
         display_name=member.display_name,

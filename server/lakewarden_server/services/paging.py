@@ -36,16 +36,20 @@ class Pager:
         list_name: str,
         page_size: int,
         page_token: str,
+        skip: int = 0,
     ) -> tuple[Sequence[Row], str]:
-        """The rows after the token's key and the token of the next page, empty at the end. `rows` are in the order of `sort_key`.
+        """The rows after the token's key but for the first `skip`, and the token of the next page, empty at the end.
 
-        Raises `InvalidArgument` for a negative page size or a token that is not of this list.
+        `rows` are in the order of `sort_key`. Raises `InvalidArgument` for a negative number or a token that is not of this list.
         """
+        if skip < 0:
+            raise InvalidArgument(Reason.FIELD_INVALID, "skip is negative", field="skip")
         size = page_size_of(page_size)
         start = 0
         if page_token:
             last = self.read(list_name, page_token)
             start = _after(rows, sort_key, last)
+        start += skip
         page = rows[start : start + size]
         more = start + size < len(rows)
         return page, self.write(list_name, sort_key(page[-1])) if more and page else ""

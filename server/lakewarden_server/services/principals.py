@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.empty_pb2 import Empty
 
+from lakewarden.v1 import groups_pb2
 from lakewarden_policy import ACCOUNT_ADMIN, ACCOUNT_ID, name_key
 from lakewarden_server.core.errors import AlreadyExists, FailedPrecondition, Reason
 from lakewarden_server.core.ids import new_id
@@ -27,9 +28,15 @@ def fill(message: Any, principal: Principal, call: Call) -> None:
     message.created_by = call.principal_name(principal.created_by)
     message.update_time.FromDatetime(principal.update_time)
     message.updated_by = call.principal_name(principal.updated_by)
+    for group_id in call.snapshot.groups_of(principal.id):
+        group = call.snapshot.principals[group_id]
+        if call.decider.visible(call.caller.id, call.workspace_id, group_id):
+            message.groups.add(id=group.id, name=group.name, kind=groups_pb2.PrincipalReference.GROUP)
 
 
-def create(call: Call, *, kind: str, name: str, display_name: str = "", external_id: str = "") -> Principal:
+def create(
+    call: Call, *, kind: str, name: str, display_name: str = "", external_id: str = "", active: bool = True
+) -> Principal:
     """Adds a principal. Raises EXTERNAL_ID_TAKEN and NAME_TAKEN: emails, group names and application ids share one namespace."""
     if call.snapshot.principal_named(name) is not None:
         raise AlreadyExists(Reason.NAME_TAKEN, f"there is a principal {name!r} already", name=name, kind=kind)
@@ -40,6 +47,7 @@ def create(call: Call, *, kind: str, name: str, display_name: str = "", external
         name_key=name_key(name),
         display_name=validation.display_name(display_name),
         external_id=_free_external_id(call, kind, external_id),
+        active=active,
     )
     call.uow.session.add(principal)
     call.uow.session.flush()
@@ -54,20 +62,33 @@ def appoint_creator(call: Call, principal: Principal) -> None:
         )
 
 
-def page(call: Call, kind: str, request: Any) -> tuple[Sequence[Principal], str]:
-    """One page of the principals of a kind that the caller may see: of all, or of the one with an external id."""
+class Page(NamedTuple):
+    """One page of a list: its rows, the token of the next one, and how many the whole list has."""
+
+    rows: Sequence[Principal]
+    next_page_token: str
+    total_size: int
+
+
+def page(call: Call, kind: str, request: Any) -> Page:
+    """One page of the principals of a kind that the caller may see: of all, or of the one with a name or an external id."""
     visible = call.decider.visible_children(call.caller.id, call.workspace_id, ACCOUNT_ID, kind)
     if request.external_id:
         found = principals.by_external_id(call.uow.session, kind, request.external_id)
         visible = (found.id,) if found is not None and found.id in visible else ()
+    if request.name:
+        named = call.snapshot.principal_named(request.name)
+        visible = (named.id,) if named is not None and named.id in visible else ()
     ids, token = call.pager.page(
         visible,
         lambda child: call.snapshot.securables[child].name_key,
-        list_name=f"{kind}/{request.external_id}",
+        list_name=f"{kind}/{request.external_id}/{request.name}",
         page_size=request.page_size,
         page_token=request.page_token,
+        skip=request.skip,
     )
-    return call.rows(principals.by_ids(call.uow.session, ids), expected=len(ids)), token
+    rows = call.rows(principals.by_ids(call.uow.session, ids), expected=len(ids))
+    return Page(rows, token, len(visible))
 
 
 def update(call: Call, message: Any, paths: Sequence[str], setters: Mapping[str, Setter]) -> Principal:

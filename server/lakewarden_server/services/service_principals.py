@@ -24,7 +24,7 @@ class ServicePrincipalService:
     def create_service_principal(
         self, request: pb.CreateServicePrincipalRequest, call: Call
     ) -> pb.ServicePrincipal:
-        """Creates an active service principal with a new application id."""
+        """Creates a service principal with a new application id."""
         message = request.service_principal
         principal = principals.create(
             call,
@@ -32,6 +32,7 @@ class ServicePrincipalService:
             name=str(uuid.uuid4()),
             display_name=message.display_name,
             external_id=message.external_id,
+            active=not request.inactive,
         )
         principals.appoint_creator(call, principal)
         return to_message(principal, call)
@@ -46,9 +47,11 @@ class ServicePrincipalService:
         self, request: pb.ListServicePrincipalsRequest, call: Call
     ) -> pb.ListServicePrincipalsResponse:
         """Lists the service principals the caller may see."""
-        page, token = principals.page(call, KIND, request)
+        page = principals.page(call, KIND, request)
         return pb.ListServicePrincipalsResponse(
-            service_principals=[to_message(principal, call) for principal in page], next_page_token=token
+            service_principals=[to_message(principal, call) for principal in page.rows],
+            next_page_token=page.next_page_token,
+            total_size=page.total_size,
         )
 
     def update_service_principal(

@@ -28,6 +28,7 @@ class SessionService:
         groups = snapshot.closure(caller.id) - {caller.id}
         message = pb.Session(
             principal=caller.name,
+            principal_id=caller.id,
             kind=groups_pb2.PrincipalReference.Kind.Value(caller.kind),
             groups=sorted(snapshot.principals[group].name for group in groups),
             token_id=caller.token_id,

@@ -15,7 +15,7 @@ class UserService:
     """Implements `lakewarden.v1.UserService`."""
 
     def create_user(self, request: pb.CreateUserRequest, call: Call) -> pb.User:
-        """Creates an active user."""
+        """Creates a user."""
         name = validation.named(validate_email, request.user.name)
         user = principals.create(
             call,
@@ -23,6 +23,7 @@ class UserService:
             name=name,
             display_name=request.user.display_name,
             external_id=request.user.external_id,
+            active=not request.inactive,
         )
         return to_message(user, call)
 
@@ -32,8 +33,12 @@ class UserService:
 
     def list_users(self, request: pb.ListUsersRequest, call: Call) -> pb.ListUsersResponse:
         """Lists the users the caller may see."""
-        page, token = principals.page(call, "USER", request)
-        return pb.ListUsersResponse(users=[to_message(user, call) for user in page], next_page_token=token)
+        page = principals.page(call, "USER", request)
+        return pb.ListUsersResponse(
+            users=[to_message(user, call) for user in page.rows],
+            next_page_token=page.next_page_token,
+            total_size=page.total_size,
+        )
 
     def update_user(self, request: pb.UpdateUserRequest, call: Call) -> pb.User:
         """Changes what the mask names."""

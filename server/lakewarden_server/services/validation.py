@@ -47,10 +47,12 @@ def properties(pairs: Mapping[str, str], *, field: str = "properties") -> dict[s
     return dict(sorted(pairs.items()))
 
 
-def repeated(values: Collection[Any], field: str, *, required: bool = False) -> None:
-    """A list within `REPEATED_MAX`; not empty when `required`."""
-    if len(values) > REPEATED_MAX:
-        raise invalid(field, f"{len(values)} values; send at most {REPEATED_MAX} in one call")
+def repeated(
+    values: Collection[Any], field: str, *, required: bool = False, count_max: int = REPEATED_MAX
+) -> None:
+    """A list of at most `count_max`; not empty when `required`."""
+    if len(values) > count_max:
+        raise invalid(field, f"{len(values)} values; send at most {count_max} in one call")
     if required and not values:
         raise invalid(field, "it is empty")
 
