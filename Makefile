@@ -49,5 +49,5 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[server,postgres,metrics,otel,demo]' --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[server,postgres,metrics,otel,scim,demo]' --group dev
 	@touch $(READY)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from importlib.metadata import version
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from google.protobuf.descriptor import ServiceDescriptor
 
@@ -43,12 +45,12 @@ from lakewarden_server.authn.keys import Keys, load_key_file
 from lakewarden_server.authz.bounded import Bounded
 from lakewarden_server.authz.follower import Follower
 from lakewarden_server.bootstrap import note_policy
-from lakewarden_server.config import Settings
+from lakewarden_server.config import Settings, SettingsError
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.observability.assembly import Observability
 from lakewarden_server.pipeline.decisions import DecisionLog
-from lakewarden_server.pipeline.pipeline import Pipeline
+from lakewarden_server.pipeline.pipeline import Handler, Pipeline
 from lakewarden_server.pipeline.rules import collect_methods
 from lakewarden_server.pipeline.token_uses import TokenUses
 from lakewarden_server.rpc.lanes import URGENT_THREADS, WATCH_THREADS, WRITE_THREADS
@@ -82,10 +84,15 @@ from lakewarden_server.services.workspace_bindings import WorkspaceBindingServic
 from lakewarden_server.services.workspaces import WorkspaceService
 from lakewarden_server.storage import Database, create_database, history, idempotency, retention, token_uses
 
+if TYPE_CHECKING:
+    from lakewarden_server.http.edge import HttpEdge
+
 READINESS_SECONDS = 0.5
 START_SECONDS = 10.0
 SPARE_READERS = 4
 """Connections for the rebuild of the snapshot and the watch of readiness, whatever the calls hold."""
+HTTP_THREADS = 4
+"""Answer HTTP requests, where it is served."""
 PURGE_SECONDS = 3_600.0
 PURGE_SECONDS_MAX = 10.0
 logger = logging.getLogger("lakewarden")
@@ -145,7 +152,12 @@ class App:
         self.keys = keys or load_key_file(settings.key_file)
         self.database = database or create_database(
             settings.database_url,
-            pool_size=settings.read_threads + WRITE_THREADS + URGENT_THREADS + WATCH_THREADS + SPARE_READERS,
+            pool_size=settings.read_threads
+            + WRITE_THREADS
+            + URGENT_THREADS
+            + WATCH_THREADS
+            + SPARE_READERS
+            + (HTTP_THREADS if settings.http else 0),
         )
         self.follower = Follower(self.database, load_policy())
         offered = services(self.keys)
@@ -168,8 +180,10 @@ class App:
             database=self.database,
             queued=lambda: self.rpc.queued(),
         )
+        watched = self.observability.watched(self.pipeline)
+        self._http = _http_edge(settings, watched, shared_port=shared_port)
         self.rpc = RpcServer(
-            self.observability.watched(self.pipeline),
+            watched,
             list(offered),
             address=settings.listen,
             shared_port=shared_port,
@@ -188,6 +202,11 @@ class App:
         return self.rpc.port
 
     @property
+    def http_address(self) -> str:
+        """`host:port` HTTP is served on; empty where it is not, and before the start."""
+        return self._http.address if self._http else ""
+
+    @property
     def decisions(self) -> DecisionLog:
         """The decision log, so that a test can wait for it."""
         return self._decisions
@@ -202,6 +221,8 @@ class App:
         self._keep_policy()
         self.follower.at_head()
         self.observability.start()
+        if self._http:
+            self._http.start()
         self.rpc.start()
         self._decisions.start()
         self.rpc.set_serving(True)
@@ -210,6 +231,8 @@ class App:
     def stop(self) -> None:
         """Drains running calls within the grace period, writes what is queued, closes the database."""
         self._stopping.set()
+        if self._http:
+            self._http.stop(self.settings.grace_seconds)
         self.rpc.stop(self.settings.grace_seconds)
         self._bounded.stop()
         self._decisions.stop()
@@ -275,3 +298,22 @@ def _tls(settings: Settings) -> TlsFiles | None:
     if settings.tls_key_file is None or settings.tls_certificate_file is None:
         return None
     return TlsFiles(settings.tls_key_file.read_bytes(), settings.tls_certificate_file.read_bytes())
+
+
+def _http_edge(settings: Settings, pipeline: Handler, *, shared_port: bool) -> HttpEdge | None:
+    """What serves HTTP where that is asked for; its packages are loaded only then. Raises `SettingsError`, `InsecureAddress`."""
+    if not settings.http:
+        return None
+    if find_spec("scim2_server") is None or find_spec("uvicorn") is None:
+        raise SettingsError("HTTP needs more packages: pip install 'lakewarden[server,scim]'")
+    from lakewarden_server.http.edge import HttpEdge
+
+    return HttpEdge(
+        pipeline,
+        threads=HTTP_THREADS,
+        address=settings.http,
+        shared_port=shared_port,
+        certificate_file=settings.tls_certificate_file,
+        key_file=settings.tls_key_file,
+        allow_plaintext=settings.allow_plaintext,
+    )

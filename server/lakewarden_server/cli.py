@@ -160,6 +160,11 @@ def migrate_command(**options: object) -> None:
     help="Address to listen on, 127.0.0.1:50051 by default.  [LAKEWARDEN_LISTEN]",
 )
 @click.option(
+    "--http",
+    metavar="HOST:PORT",
+    help="Serve SCIM over HTTP there, over HTTPS where there is a certificate.  [LAKEWARDEN_HTTP]",
+)
+@click.option(
     "--tls-cert",
     "tls_certificate_file",
     type=click.Path(path_type=Path),
@@ -267,6 +272,8 @@ def _tell(text: str) -> None:
 
 def _tell_address(settings: Settings, app: App) -> None:
     _tell(f"lakewarden-server listens on {settings.listen.rpartition(':')[0]}:{app.port}")
+    if app.http_address:
+        _tell(f"SCIM over HTTP on {app.http_address}")
 
 
 def _check_schema(settings: Settings) -> None:

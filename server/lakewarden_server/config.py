@@ -10,6 +10,7 @@ from pathlib import Path
 
 PREFIX = "LAKEWARDEN_"
 LISTEN_DEFAULT = "127.0.0.1:50051"
+HTTP_EXAMPLE = "127.0.0.1:8443"
 DATABASE_FILE = "lakewarden.db"
 KEY_FILE = "lakewarden.key"
 BOOTSTRAP_TOKEN_FILE = "bootstrap-token"
@@ -43,6 +44,8 @@ class Settings:
     workers: int = 1
     metrics: str = ""
     """Address Prometheus metrics are served on; none if empty."""
+    http: str = ""
+    """Address HTTP (SCIM) is served on; none if empty."""
     log_format: str = "text"
     traces: bool = False
 
@@ -58,7 +61,7 @@ def read_settings(
     """Settings from LAKEWARDEN_* variables; `overrides` that are not None win. Raises `SettingsError`.
 
     Variables: DATA_DIR, DATABASE_URL, KEY_FILE, LISTEN, TLS_CERT_FILE, TLS_KEY_FILE, ALLOW_PLAINTEXT, GRACE_SECONDS,
-    READ_THREADS, WORKERS, METRICS, LOG_FORMAT; and OpenTelemetry's own for traces.
+    READ_THREADS, WORKERS, HTTP, METRICS, LOG_FORMAT; and OpenTelemetry's own for traces.
     """
     variables = os.environ if environment is None else environment
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
@@ -75,8 +78,11 @@ def read_settings(
     if bool(certificate) != bool(key):
         raise SettingsError("TLS needs both LAKEWARDEN_TLS_CERT_FILE and LAKEWARDEN_TLS_KEY_FILE")
     listen = text("LISTEN", "listen", LISTEN_DEFAULT)
+    http = text("HTTP", "http")
     if not _ADDRESS.fullmatch(listen):
         raise SettingsError(f"cannot listen on {listen!r}: write HOST:PORT, for example {LISTEN_DEFAULT}")
+    if http and (http.startswith("unix:") or not _ADDRESS.fullmatch(http)):
+        raise SettingsError(f"cannot serve HTTP on {http!r}: write HOST:PORT, for example {HTTP_EXAMPLE}")
     return Settings(
         database_url=text("DATABASE_URL", "database_url") or f"sqlite:///{directory / DATABASE_FILE}",
         key_file=Path(text("KEY_FILE", "key_file") or directory / KEY_FILE),
@@ -101,6 +107,7 @@ def read_settings(
         workers=_count(said("WORKERS", "workers"), text("WORKERS", "workers", "1"), WORKERS_MAX),
         metrics=_metrics_address(said("METRICS", "metrics"), text("METRICS", "metrics")),
         log_format=_log_format(said("LOG_FORMAT", "log_format"), text("LOG_FORMAT", "log_format", "text")),
+        http=http,
         traces=_wants_traces(variables),
     )
 

@@ -11,8 +11,8 @@ from google.protobuf.internal import api_implementation
 from lakewarden_policy import ACCOUNT_ADMIN, ACCOUNT_ID, Decider, PolicyError, load_policy
 from lakewarden_server.authn.keys import KeyFileError, load_key_file
 from lakewarden_server.config import Settings, is_missing
+from lakewarden_server.core.addresses import is_loopback
 from lakewarden_server.core.errors import LakewardenError
-from lakewarden_server.rpc.server import is_loopback
 from lakewarden_server.storage import audit, create_database, load_snapshot
 from lakewarden_server.storage.migrations import current_revision, latest_revision
 

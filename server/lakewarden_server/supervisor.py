@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from lakewarden_server.config import Settings, SettingsError
-from lakewarden_server.rpc.server import AddressUnavailable
+from lakewarden_server.core.addresses import AddressUnavailable
 from lakewarden_server.worker import EXIT_FAILED, READY, Task, cores
 
 BACKOFF_SECONDS = 0.2
@@ -126,6 +126,7 @@ class Supervisor:
         self._verbose = verbose
         self._tell = tell
         self._listen = settings.listen
+        self._http = settings.http
         self._patience = settings.grace_seconds + STOP_SECONDS_MARGIN
         self._slots = [Slot(number) for number in range(settings.workers)]
         self._leaving: dict[Worker, float] = {}
@@ -140,6 +141,9 @@ class Supervisor:
         """
         with ExitStack() as stack:
             self._listen, held = reserve(self._listen)
+            if self._http:
+                self._http, more = reserve(self._http)
+                held += more
             for one in (*held, self._wake, self._woken):
                 stack.callback(one.close)
             stack.callback(self._kill)
@@ -147,6 +151,8 @@ class Supervisor:
             if not self._start():
                 return EXIT_FAILED
             self._tell(f"lakewarden-server listens on {self._listen}")
+            if self._http:
+                self._tell(f"SCIM over HTTP on {self._http}")
             while True:
                 signals = self._wait()
                 if signals & {signal.SIGTERM, signal.SIGINT}:
@@ -249,7 +255,8 @@ class Supervisor:
         )
         # The next group of workers on this machine begins at another core.
         core = self._allowed[(os.getpid() + slot.number) % len(self._allowed)] if self._allowed else None
-        task = Task({**self._options, "listen": self._listen}, self._verbose, core)
+        addresses = {"listen": self._listen, **({"http": self._http} if self._http else {})}
+        task = Task({**self._options, **addresses}, self._verbose, core)
         assert process.stdin is not None
         try:
             process.stdin.write(task.line())

@@ -53,6 +53,11 @@ class EmbeddedServer:
         """Host and port of the running server."""
         return f"127.0.0.1:{self.app.port}"
 
+    @property
+    def http_url(self) -> str:
+        """Where HTTP is served, of a server started with `http=True`."""
+        return f"http://{self.app.http_address}"
+
     def restart(self) -> None:
         """Stops the server and starts another one on its database and key file; clients from before are closed."""
         self.close_clients()
@@ -127,12 +132,16 @@ class EmbeddedServer:
 
 @contextmanager
 def serve(
-    *, database_url: str | None = None, workspace: bool = True, directory: Path | None = None
+    *,
+    database_url: str | None = None,
+    workspace: bool = True,
+    directory: Path | None = None,
+    http: bool = False,
 ) -> Iterator[EmbeddedServer]:
     """Starts a server on a free loopback port and stops it at the end of the block.
 
     Without `database_url` (a fresh database, which it migrates) it works on a SQLite file of its own in a temporary directory.
-    `workspace=False` leaves the account empty but for its admin.
+    `workspace=False` leaves the account empty but for its admin. `http=True` serves SCIM too (extra `scim`).
     """
     with ExitStack() as stack:
         home = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lakewarden-")))
@@ -142,6 +151,7 @@ def serve(
             data_directory=home,
             listen="127.0.0.1:0",
             grace_seconds=1.0,
+            http="127.0.0.1:0" if http else "",
         )
         keys = create_key_file(settings.key_file)
         database = _open(database_url, home)

@@ -20,10 +20,10 @@ from types import FrameType
 from lakewarden_server.app import App
 from lakewarden_server.authn.keys import KeyFileError
 from lakewarden_server.config import Settings, SettingsError, read_settings
+from lakewarden_server.core.addresses import AddressUnavailable, InsecureAddress
 from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.observability.logs import configure_logging
 from lakewarden_server.pipeline.rules import RuleError
-from lakewarden_server.rpc.server import AddressUnavailable, InsecureAddress
 
 READY = b"ready\n"
 SWITCH_SECONDS = 0.0005

@@ -74,7 +74,7 @@ def test_image_has_two_stages_and_ends_as_a_numbered_user_that_is_not_root() -> 
 def test_installed_extras_exist() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     named = re.findall(r'lakewarden-\*\.whl\)\[([a-z,]+)\]"', (DOCKER / "Dockerfile").read_text())
-    assert named == ["server,postgres,metrics,otel"]
+    assert named == ["server,postgres,metrics,otel,scim"]
     assert set(named[0].split(",")) <= set(extras)
 
 

@@ -16,7 +16,7 @@ from lakewarden_server.authn.keys import create_key_file, load_key_file
 from lakewarden_server.authn.tokens import TokenKind
 from lakewarden_server.bootstrap import bootstrap
 from lakewarden_server.config import Settings, SettingsError, read_settings
-from lakewarden_server.rpc.server import InsecureAddress, is_loopback
+from lakewarden_server.core.addresses import InsecureAddress, is_loopback
 from lakewarden_server.storage import create_database
 from pipeline.probe import ProbedServer, failure
 

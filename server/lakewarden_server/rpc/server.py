@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from lakewarden_server.core.addresses import AddressUnavailable, refuse_plaintext
 from lakewarden_server.pipeline.pipeline import Handler
 from lakewarden_server.rpc.lanes import Lanes, in_pool
 from lakewarden_server.rpc.servicers import add_servicers, servicer_class
@@ -28,22 +28,6 @@ OPTIONS = (
     ("grpc.max_metadata_size", METADATA_BYTES_MAX),
     ("grpc.max_concurrent_streams", CONNECTION_STREAMS_MAX),
 )
-
-
-class AddressUnavailable(Exception):
-    """The address cannot be bound."""
-
-    @classmethod
-    def at(cls, address: str) -> AddressUnavailable:
-        """The error with what to do."""
-        return cls(
-            f"cannot listen on {address}: another server has it, or it is no address of this machine; "
-            "stop the other one or choose another with --listen"
-        )
-
-
-class InsecureAddress(Exception):
-    """Plaintext was asked for on an address that other machines reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +53,7 @@ class RpcServer:
         read_threads: int = READ_THREADS,
     ) -> None:
         """A server for `address` (`host:port`, port 0 for any), not bound yet. Raises `InsecureAddress`."""
-        if tls is None and not allow_plaintext and not is_loopback(address):
-            raise InsecureAddress(
-                f"plaintext on {address} would show tokens to the network: give a TLS certificate and key, "
-                "listen on 127.0.0.1, or allow plaintext explicitly"
-            )
+        refuse_plaintext(address, tls=tls is not None, allowed=allow_plaintext)
         self._lanes = Lanes.of(read_threads=read_threads)
         self._server = grpc.server(
             self._lanes.reads,
@@ -135,14 +115,3 @@ class RpcServer:
             return int(self._server.add_secure_port(address, credentials))
         except RuntimeError:
             raise AddressUnavailable.at(address) from None
-
-
-def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches `host:port`."""
-    host = address.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return address.startswith("unix:")

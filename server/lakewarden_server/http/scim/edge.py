@@ -1,0 +1,93 @@
+"""From an HTTP request to a SCIM request and back: authenticated first, tried again when it lost a race it did not ask about."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from scim2_models import SCIMException
+from scim2_server.handler import ScimHandler
+from scim2_server.requests import ScimRequest
+from scim2_server.responses import ScimResponse
+from scim2_server.routing import Operation
+from scim2_server.service import ScimService
+
+from lakewarden.v1 import sessions_pb2
+from lakewarden_server.http.calls import Calls
+from lakewarden_server.http.scim.errors import CallRefused
+from lakewarden_server.http.scim.resources import provider
+from lakewarden_server.http.scim.service import Exchange
+from lakewarden_server.http.scim.storage import RpcStorage
+from lakewarden_server.pipeline.errors import CallFailed
+from lakewarden_server.pipeline.pipeline import Handler
+
+TRIES_MAX = 5
+"""Of a change without If-Match that meets another one between its read and its write."""
+_PUBLIC = frozenset(
+    {
+        Operation.service_provider_config,
+        Operation.resource_types,
+        Operation.resource_type,
+        Operation.schemas,
+        Operation.schema,
+    }
+)
+"""What describes the service and not its data: answered without a token (RFC 7644, section 4)."""
+logger = logging.getLogger("lakewarden.scim")
+
+
+class Answer(NamedTuple):
+    """Status, headers and body of a response."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class ScimEdge:
+    """Answers SCIM requests; shared by all threads, holds no state of a request."""
+
+    def __init__(self, pipeline: Handler) -> None:
+        self._pipeline = pipeline
+        self._provider = provider()
+        self._service = ScimService(self._provider)
+
+    def answer(self, request: ScimRequest, metadata: Mapping[str, str]) -> Answer:
+        """The answer to one request, whatever it is. `metadata` is that of the RPCs it becomes."""
+        calls = Calls(self._pipeline, metadata)
+        try:
+            response = self._handle(request, calls)
+        except CallFailed as failure:
+            response = self._service.error_response(CallRefused(failure.status))
+        except SCIMException as error:
+            response = self._service.error_response(error)
+        except Exception:
+            logger.exception("a SCIM request failed: %s %s", request.method, request.path)
+            response = self._service.error_response(RuntimeError())
+        return _answer(response, calls)
+
+    def refuse(self, error: SCIMException) -> Answer:
+        """The answer to a request that is not looked at."""
+        return _answer(self._service.error_response(error))
+
+    def _handle(self, request: ScimRequest, calls: Calls) -> ScimResponse:
+        if self._service.match(request).operation not in _PUBLIC:
+            # Before the body is read as anything: who is nobody learns nothing of how it is read.
+            calls("SessionService/GetSession", sessions_pb2.GetSessionRequest())
+        tries = 1 if request.header("If-Match") or request.header("If-None-Match") else TRIES_MAX
+        while True:
+            tries -= 1
+            storage = RpcStorage(calls)
+            try:
+                return ScimHandler(Exchange(self._provider, calls, storage), storage).handle(request)
+            except CallFailed as failure:
+                if tries <= 0 or CallRefused(failure.status).reason != "ETAG_MISMATCH":
+                    raise
+
+
+def _answer(response: ScimResponse, calls: Calls | None = None) -> Answer:
+    headers = {"Cache-Control": "no-store", **response.headers, **dict(calls.reply_metadata if calls else ())}
+    body = b"" if response.body is None else json.dumps(response.body).encode()
+    return Answer(int(response.status), headers, body)

@@ -1,0 +1,113 @@
+"""The HTTP server: a socket of its own and uvicorn in a thread beside gRPC, under the same rule for plaintext."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from lakewarden_server.core.addresses import AddressUnavailable, refuse_plaintext
+
+BACKLOG = 128
+CONCURRENT_REQUESTS_MAX = 200
+"""Above the requests that may wait for a thread, so that a full server answers in the form of its protocol."""
+HEADER_BYTES_MAX = 32 << 10
+IDLE_SECONDS = 15
+START_SECONDS = 10.0
+POLL_SECONDS = 0.005
+
+
+class HttpServer:
+    """A started or stoppable HTTP server for one ASGI application."""
+
+    def __init__(
+        self,
+        application: ASGIApp,
+        *,
+        address: str,
+        shared_port: bool = False,
+        certificate_file: Path | None = None,
+        key_file: Path | None = None,
+        allow_plaintext: bool = False,
+    ) -> None:
+        """A server for `address` (`host:port`, port 0 for any), not bound yet. Raises `InsecureAddress`."""
+        refuse_plaintext(address, tls=certificate_file is not None, allowed=allow_plaintext)
+        self._address = address
+        self._shared = shared_port
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                application,
+                ssl_certfile=certificate_file,
+                ssl_keyfile=key_file,
+                lifespan="off",
+                ws="none",
+                http="h11",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                # Who calls is in the token; what a proxy says of it is nobody's proof.
+                proxy_headers=False,
+                limit_concurrency=CONCURRENT_REQUESTS_MAX,
+                timeout_keep_alive=IDLE_SECONDS,
+                h11_max_incomplete_event_size=HEADER_BYTES_MAX,
+            )
+        )
+        self._thread = threading.Thread(target=self._run, name="lakewarden-http", daemon=True)
+        self._socket: socket.socket | None = None
+
+    @property
+    def address(self) -> str:
+        """`host:port` it listens on; empty before the start."""
+        if self._socket is None:
+            return ""
+        host = self._address.rpartition(":")[0]
+        return f"{host}:{self._socket.getsockname()[1]}"
+
+    def start(self) -> None:
+        """Binds the address and answers requests. Raises `AddressUnavailable`."""
+        self._socket = _bind(self._address, shared=self._shared)
+        self._thread.start()
+        waited = threading.Event()
+        for _ in range(round(START_SECONDS / POLL_SECONDS)):
+            if self._server.started:
+                return
+            if not self._thread.is_alive():
+                break
+            waited.wait(POLL_SECONDS)
+        raise AddressUnavailable.at(self._address)
+
+    def stop(self, grace_seconds: float) -> None:
+        """Refuses new requests, lets running ones end for at most `grace_seconds`."""
+        if not self._thread.is_alive():
+            return
+        self._server.config.timeout_graceful_shutdown = max(1, round(grace_seconds))
+        self._server.should_exit = True
+        self._thread.join()
+
+    def _run(self) -> None:
+        assert self._socket is not None
+        self._server.run(sockets=[self._socket])
+
+
+def _bind(address: str, *, shared: bool) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    try:
+        family, kind, protocol, _, target = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            bound.bind(target)
+            bound.listen(BACKLOG)
+        except OSError:
+            bound.close()
+            raise
+    except OSError:
+        raise AddressUnavailable.at(address) from None
+    return bound
