@@ -15,6 +15,7 @@ from lakewarden._config import DEFAULT_TIMEOUT_SECONDS, resolve
 from lakewarden._connection import TRIES_MAX, Connection, open_connection
 from lakewarden._definitions import Functions, MaterializedViews, StreamingTables, Views
 from lakewarden._models import Models
+from lakewarden._objects import Permissions, WorkspaceObjects
 from lakewarden._places import Connections, ExternalLocations, ServiceCredentials, StorageCredentials
 from lakewarden._principals import Groups, ServicePrincipals, Sessions, Tokens, Users
 from lakewarden._questions import Questions
@@ -80,6 +81,16 @@ class Client:
     def workspace_bindings(self) -> WorkspaceBindings:
         """Isolation, and the workspaces that isolated securables are bound to."""
         return WorkspaceBindings(self._connection)
+
+    @cached_property
+    def workspace_objects(self) -> WorkspaceObjects:
+        """Jobs, clusters, notebooks, folders and other objects of the workspace."""
+        return WorkspaceObjects(self._connection)
+
+    @cached_property
+    def permissions(self) -> Permissions:
+        """Levels on the objects of the workspace."""
+        return Permissions(self._connection)
 
     @cached_property
     def catalogs(self) -> Catalogs:

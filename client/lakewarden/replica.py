@@ -31,7 +31,15 @@ from lakewarden._errors import (
 )
 from lakewarden._replica_state import Position, changed_state, read_state
 from lakewarden.v1 import authorization_pb2, grants_pb2
-from lakewarden_policy import RELATIONS, Decider, InvalidName, Snapshot, UnknownPrivilege, load_policy
+from lakewarden_policy import (
+    IN_WORKSPACE,
+    RELATIONS,
+    Decider,
+    InvalidName,
+    Snapshot,
+    UnknownPrivilege,
+    load_policy,
+)
 from lakewarden_policy.wire import Unreadable
 
 MAX_STALENESS_SECONDS = 5.0
@@ -133,7 +141,7 @@ class PolicyReplica:
     def check(self, privilege: str, kind: str, full_name: str, *, subject: str) -> ReplicaVerdict:
         """May the subject (email or application id) use the privilege on the securable, every gate included?
 
-        Denies while it is not `ready`. Raises InvalidArgument for what is no privilege of the kind.
+        Denies while it is not `ready`, and all about objects of the workspace, which only the server knows. Raises InvalidArgument for what is no privilege of the kind.
         """
         return self._verdict(self._held, privilege, kind, full_name, subject)
 
@@ -184,6 +192,9 @@ class PolicyReplica:
         if held.read_time + age >= decider.snapshot.next_expiry:
             decider = self._without_expired(held, held.read_time + age)
         stored_kind, stored = self._spelled.get((kind, privilege)) or self._spell(kind, privilege)
+        if stored_kind in IN_WORKSPACE:
+            reason = "objects of a workspace are not in the replica's slice: ask the server"
+            return ReplicaVerdict(False, reason, revision, age)
         allowed, guarded = _decide(decider, held, stored_kind, stored, full_name, subject)
         return ReplicaVerdict(allowed, "" if allowed else "denied", revision, age, guarded)
 
@@ -338,7 +349,7 @@ class PolicyReplica:
         """Kind and privilege as they are stored. Raises InvalidArgument."""
         stored_kind = grants_pb2.SecurableType.Name(securable_type(kind))
         try:
-            stored = self._policy.parse_privilege(stored_kind, privilege)
+            stored = self._policy.parse_privilege(stored_kind, privilege, to_grant=False)
         except UnknownPrivilege as error:
             raise InvalidArgument(str(error), reason="PRIVILEGE_UNKNOWN") from None
         if len(self._spelled) < 1_000:

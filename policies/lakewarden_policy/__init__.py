@@ -18,6 +18,8 @@ from lakewarden_policy.kinds import (
     ACCOUNT_USERS_ID,
     ACCOUNT_USERS_NAME,
     BINDABLE,
+    FOLDERS,
+    IN_WORKSPACE,
     KINDS,
     RELATIONS,
     WORKSPACE_GROUPS,
@@ -76,7 +78,15 @@ from lakewarden_policy.records import (
     ViewDefinition,
 )
 from lakewarden_policy.remedies import Action, Obstacle, Remedy
-from lakewarden_policy.siblings import Access, Asked, accessible, filter_names, root_of, steps_below
+from lakewarden_policy.siblings import (
+    Access,
+    Asked,
+    accessible,
+    containers_below,
+    filter_names,
+    root_of,
+    steps_below,
+)
 from lakewarden_policy.snapshot import Snapshot
 from lakewarden_policy.whatif import Changes, changed_snapshot
 
@@ -89,6 +99,8 @@ __all__ = [
     "BINDING_TYPES",
     "BOUND_KINDS",
     "FILTERED",
+    "FOLDERS",
+    "IN_WORKSPACE",
     "KINDS",
     "NAME_BYTES_MAX",
     "PUBLIC",
@@ -141,6 +153,7 @@ __all__ = [
     "ViewDefinition",
     "accessible",
     "changed_snapshot",
+    "containers_below",
     "display_name",
     "effective_privileges",
     "email_key",

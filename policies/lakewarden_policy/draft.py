@@ -40,7 +40,7 @@ _NAMES_OF: Final = {name: f"names of {kind.namespace}" for name, kind in KINDS.i
 MAPS: Final = (
     "principals", "securables", "tokens", "held", "bindings", "references", "row_filters", "column_masks", "functions",
     "views", "locations", "places", "read_only_credentials", "bound", "isolated", "expiring", "purging", "assigned", "changes", "group_ids", "principal_ids",
-    *dict.fromkeys(_NAMES_OF.values()),
+    "workspace_objects", *dict.fromkeys(_NAMES_OF.values()),
 )  # fmt: skip
 """Every map of a snapshot."""
 
@@ -174,6 +174,8 @@ class Draft(OpenMaps):
             securable = securable._replace(metastore_id=securable.id)
         self._securables[securable.id] = securable
         self.own(_NAMES_OF[securable.kind], securable.parent_id)[securable.name_key] = securable.id
+        if securable.workspace_id is not None:
+            self._maps["workspace_objects"][_place_of(securable)] = securable.id
         self._noticed(securable)
         if securable.owner_id is not None:
             owner = self._principals.get(securable.owner_id)
@@ -195,6 +197,8 @@ class Draft(OpenMaps):
             del names[known.name_key]
             if not names:
                 self.put(namespace, known.parent_id, None)
+        if self._maps["workspace_objects"].get(_place_of(known)) == known.id:
+            self.put("workspace_objects", _place_of(known), None)
         if known.owner_id is not None:
             self.release(known.id, known.owner_id, f"{known.kind}:OWNER")
         self._noticed(known)
@@ -319,6 +323,11 @@ class Draft(OpenMaps):
         self.put("places", location.securable_id, None)
         if self._maps["locations"].get(location.url) == location.securable_id:
             del self._maps["locations"][location.url]
+
+
+def _place_of(securable: Securable) -> tuple[str | None, str, str]:
+    """What tells an object of a workspace from all others."""
+    return securable.workspace_id, KINDS[securable.kind].namespace, securable.name_key
 
 
 def _kept(name: str, key: str) -> _Pair:

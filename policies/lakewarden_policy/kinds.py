@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final, NamedTuple
 
 ACCOUNT_ID: Final = "account"
@@ -58,7 +59,19 @@ _TABLE: Final = (
     Kind("RECIPIENT", ("METASTORE",), "recipient", 1),
     Kind("PROVIDER", ("METASTORE",), "provider", 1),
     Kind("EXTERNAL_METADATA", ("METASTORE",), "external metadata", 1),
-)
+    # Objects of a workspace are named by the ids their engine gave them, unique in the workspace whatever folder they lie in.
+    *(Kind(name, ("WORKSPACE",), name.lower(), 1) for name in (
+        "CLUSTER", "CLUSTER_POLICY", "INSTANCE_POOL", "JOB", "PIPELINE", "WAREHOUSE", "LEGACY_DASHBOARD", "LEGACY_ALERT",
+        "WORKSPACE_MODEL", "SERVING_ENDPOINT", "VECTOR_SEARCH_ENDPOINT", "APP", "DATABASE_INSTANCE", "DATABASE_PROJECT",
+        "KNOWLEDGE_ASSISTANT", "SUPERVISOR_AGENT", "SECRET_SCOPE", "PASSWORDS",
+    )),
+    # One namespace, so that a parent is named by its id alone.
+    Kind("DIRECTORY", ("WORKSPACE", "DIRECTORY", "REPO"), "folder", 1),
+    Kind("REPO", ("WORKSPACE", "DIRECTORY"), "folder", 1),
+    *(Kind(name, ("WORKSPACE", "DIRECTORY", "REPO"), name.lower(), 1) for name in (
+        "NOTEBOOK", "FILE", "DASHBOARD", "QUERY", "ALERT", "GENIE_SPACE", "EXPERIMENT",
+    )),
+)  # fmt: skip
 
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _TABLE}
 
@@ -89,6 +102,7 @@ def name_steps(kind: str) -> tuple[str, ...]:
     return (*above, kind)
 
 
+@cache
 def ancestor_kinds(kind: str) -> frozenset[str]:
     """Every kind a container of ``kind`` may have, at any level."""
     found: set[str] = set()
@@ -101,8 +115,21 @@ def ancestor_kinds(kind: str) -> frozenset[str]:
     return frozenset(found)
 
 
+IN_WORKSPACE: Final = frozenset(kind for kind in KINDS if "WORKSPACE" in ancestor_kinds(kind))
+"""The kinds of objects that belong to one workspace and whose permission levels are in `permission_levels.csv`."""
+
+FOLDERS: Final = frozenset(kind for kind in KINDS if kind in ancestor_kinds(kind))
+"""What can lie in its own kind, at any depth."""
+
+CONTAINERS_MAX: Final = 64
+"""Containers of one object, the account included; below, nothing is passed down, so that no chain is endless."""
+
+
+@cache
 def levels_above(kind: str, container: str) -> int:
     """The most levels an object of kind ``container`` can stand above one of ``kind``; 0 for the kind itself."""
+    if not FOLDERS.isdisjoint(ancestor_kinds(kind)):
+        return CONTAINERS_MAX
     if kind == container:
         return 0
     paths = [parent for parent in KINDS[kind].parents if container in ancestor_kinds(parent) | {parent}]

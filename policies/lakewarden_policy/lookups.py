@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from lakewarden_policy.kinds import ACCOUNT_USERS_ID
+from lakewarden_policy.kinds import ACCOUNT_USERS_ID, CONTAINERS_MAX
 
 if TYPE_CHECKING:
     from lakewarden_policy.records import Location, Principal, Securable
     from lakewarden_policy.snapshot import Snapshot
 
 _NOBODY: Final[frozenset[str]] = frozenset()
-_DEPTH_MAX: Final = 16
 # The kinds whose objects every user and service principal belongs to `account users` with.
 _ACCOUNT_USER_KINDS: Final = frozenset({"USER", "SERVICE_PRINCIPAL"})
 
@@ -75,7 +74,7 @@ class Chains(dict[str | None, tuple[str, ...]]):
         securables = self._securables
         found: list[str] = []
         current = parent_id
-        while current is not None and current in securables and len(found) < _DEPTH_MAX:
+        while current is not None and current in securables and len(found) < CONTAINERS_MAX:
             found.append(current)
             current = securables[current].parent_id
         containers = self[parent_id] = tuple(found)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from lakewarden_policy.kinds import KINDS, PRINCIPAL_KINDS, RELATIONS, ancestor_kinds
+from lakewarden_policy.levels import EVERY_KIND
 from lakewarden_policy.privileges import AS_OWNER, Privilege, read_rows
 
 OPERATIONS_FILE: Final = "operations.csv"
@@ -81,28 +82,55 @@ class Operation(NamedTuple):
         return any(atom.name in REFERENCED_KINDS for alternative in self.alternatives for atom in alternative)
 
 
-def parse_operations(text: str, privileges: Mapping[str, Privilege]) -> dict[str, Operation]:
-    """All operations by name. Raises ValueError naming file and line."""
+def parse_operations(
+    text: str, privileges: Mapping[str, Privilege], object_kinds: Iterable[str] = ()
+) -> dict[str, Operation]:
+    """All operations by name; a row about every kind of object is one for each of ``object_kinds``.
+
+    Raises ValueError naming file and line.
+    """
     operations: dict[str, Operation] = {}
     for line, row in read_rows(text, OPERATIONS_FILE, _COLUMNS):
-        name, requires = row["operation"], row["requires"]
-        known = operations.get(name, Operation(name, (), None, (), ()))
-        if requires in known.requires:
-            raise _error(line, f"{name} repeats the alternative {requires!r}")
         if not row["source"]:
-            raise _error(line, f"{name} does not say where its rule comes from")
-        opens, alternatives = known.opens, known.alternatives
-        if requires in (PUBLIC, FILTERED):
-            opens = requires
-        else:
-            alternatives = (*alternatives, _parse_alternative(line, row, privileges))
-        if opens and (alternatives or known.opens):
-            raise _error(line, f"{name} is {opens} and cannot have another alternative")
-        operations[name] = Operation(
-            name, alternatives, opens, (*known.requires, requires), (*known.sources, row["source"])
-        )
-        _check_selector(line, name, operations, privileges)
+            raise _error(line, f"{row['operation']} does not say where its rule comes from")
+        for spelled in _spelled_out(row, object_kinds):
+            _add_row(line, spelled, row["requires"], operations, privileges)
+            _check_selector(line, spelled["operation"], operations, privileges)
     return operations
+
+
+def _spelled_out(row: dict[str, str], object_kinds: Iterable[str]) -> Iterator[dict[str, str]]:
+    """The row itself, or ``*.get,self has *:SEE`` for each kind of object: ``job.get,self has JOB:SEE``."""
+    name, requires = row["operation"], row["requires"]
+    if not name.startswith(EVERY_KIND):
+        yield row
+        return
+    for kind in sorted(object_kinds):
+        yield {
+            "operation": name.replace(EVERY_KIND, kind.lower(), 1),
+            "requires": requires.replace(f"{EVERY_KIND}:", f"{kind}:"),
+            "source": row["source"],
+        }
+
+
+def _add_row(
+    line: int, row: dict[str, str], written: str, operations: dict[str, Operation], privileges: Mapping[str, Privilege]
+) -> None:  # fmt: skip
+    """Adds a row to its operation, which is told as it was ``written``."""
+    name, requires = row["operation"], row["requires"]
+    known = operations.get(name, Operation(name, (), None, (), ()))
+    if written in known.requires:
+        raise _error(line, f"{name} repeats the alternative {requires!r}")
+    opens, alternatives = known.opens, known.alternatives
+    if requires in (PUBLIC, FILTERED):
+        opens = requires
+    else:
+        alternatives = (*alternatives, _parse_alternative(line, row, privileges))
+    if opens and (alternatives or known.opens):
+        raise _error(line, f"{name} is {opens} and cannot have another alternative")
+    operations[name] = Operation(
+        name, alternatives, opens, (*known.requires, written), (*known.sources, row["source"])
+    )
 
 
 def atoms_of_privilege(privilege: Privilege, name: str, kind: str | None) -> tuple[Atom, ...]:

@@ -7,7 +7,8 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
-from lakewarden_policy.kinds import KINDS, ancestor_kinds, levels_above
+from lakewarden_policy.kinds import IN_WORKSPACE, KINDS, ancestor_kinds, levels_above
+from lakewarden_policy.levels import LEVELS_FILE, Levels
 from lakewarden_policy.matcher import Matcher
 from lakewarden_policy.operations import (
     OPERATIONS_FILE,
@@ -37,23 +38,33 @@ class UnknownOperation(LookupError):
 
 
 class Policy:
-    """The three policy files, checked and closed; immutable after construction."""
+    """The four policy files, checked and closed; immutable after construction."""
 
-    def __init__(self, model_text: str, privileges_text: str, operations_text: str) -> None:
-        """Parse the files' texts. Raises ValueError naming file and line, or PolicyError for the model."""
-        self.privileges: dict[str, Privilege] = parse_privileges(privileges_text)
+    def __init__(
+        self, model_text: str, privileges_text: str, operations_text: str, levels_text: str = ""
+    ) -> None:
+        """Parse the files' texts; a policy of before there were levels governs no objects of workspaces.
+
+        Raises ValueError naming file and line, or PolicyError for the model.
+        """
+        self.levels = Levels(levels_text)
+        self.privileges: dict[str, Privilege] = parse_privileges(
+            privileges_text, self.levels.privileges(), self.levels.conferred()
+        )
         conferral = close_conferral(self.privileges)
         check_obtainable(self.privileges, conferral)
         self.here = conferral.here
         self.inside = conferral.inside
-        self.operations: dict[str, Operation] = parse_operations(operations_text, self.privileges)
+        self.operations: dict[str, Operation] = parse_operations(
+            operations_text, self.privileges, self.levels.kinds
+        )
         self.matcher = Matcher(model_text)
-        self.digest = _digest(model_text, privileges_text, operations_text)
+        self.digest = _digest(model_text, privileges_text, operations_text, *filter(None, (levels_text,)))
         self.scopes = {act: row.scope for act, row in self.privileges.items()}
         self.writes = frozenset(act for act, row in self.privileges.items() if row.writes)
         self.writes_files = frozenset(act for act, row in self.privileges.items() if row.writes_files)
         self.as_owner = frozenset(act for act, row in self.privileges.items() if row.as_owner)
-        self.sources = {act: self._sources(act) for act in self.privileges}
+        self.sources = self._sources()
         self.heights = {act: self._height(act) for act in self.privileges}
         self.gated = {act: atoms_of_privilege(row, "self", None) for act, row in self.privileges.items()}
         self.steps = {act: self._steps(atoms) for act, atoms in self.gated.items()}
@@ -79,23 +90,29 @@ class Policy:
         """The privileges a grant on ``kind`` accepts, with underscores, in the order of `privileges.csv`."""
         return list(self._grantable.get(kind, ()))
 
-    def parse_privilege(self, kind: str, text: str) -> str:
-        """The stored spelling of a grantable privilege, from spaces or underscores in any case.
+    def parse_privilege(self, kind: str, text: str, *, to_grant: bool = True) -> str:
+        """The stored spelling of a privilege that can be granted, from spaces or underscores in any case.
 
+        Not ``to_grant``: also a level that is only held otherwise, as IS_OWNER, which can be asked about.
         Raises UnknownPrivilege with the list of those that suit ``kind``.
         """
         name = spell_privilege(text) if text.isascii() else text
         suitable = self._grantable.get(kind, ())
+        if not to_grant and kind in self.levels.kinds:
+            suitable = [level.name for level in self.levels.listed(kind)]
         if name not in suitable:
             shown = ", ".join(map(show_privilege, suitable)) or "none"
             label = KINDS[kind].label if kind in KINDS else kind
             raise UnknownPrivilege(f"{text!r} is not a privilege on a {label}. Those that are: {shown}.")
         return name
 
-    def _sources(self, act: str) -> frozenset[str]:
-        """The stored acts that may confer ``act``, here or from above: what the index proposes."""
-        here = {source for source, conferred in self.here.items() if act in conferred}
-        return frozenset(here | {source for source, conferred in self.inside.items() if act in conferred})
+    def _sources(self) -> dict[str, frozenset[str]]:
+        """For each act the stored ones that may confer it, here or from above: what the index proposes."""
+        found: dict[str, set[str]] = {act: set() for act in self.privileges}
+        for source in self.privileges:
+            for act in self.here[source] | self.inside[source]:
+                found[act].add(source)
+        return {act: frozenset(sources) for act, sources in found.items()}
 
     def _height(self, act: str) -> int:
         """How many levels above the object a row may stand and still confer ``act``."""
@@ -110,7 +127,7 @@ class Policy:
 
     def _check_getters(self) -> None:
         """Lists share one decision between siblings, which holds only while ``get`` asks self and its containers."""
-        for kind in KINDS:
+        for kind in KINDS.keys() - IN_WORKSPACE | self.levels.kinds:
             operation = self.operations.get(f"{kind.lower()}.get")
             if operation is None:
                 raise ValueError(f"{OPERATIONS_FILE}: {kind.lower()}.get is missing")
@@ -142,12 +159,12 @@ def show_privilege(privilege: str) -> str:
 
 
 @cache
-def policy_texts() -> tuple[str, str, str]:
-    """The shipped model.conf, privileges.csv and operations.csv."""
+def policy_texts() -> tuple[str, str, str, str]:
+    """The shipped model.conf, privileges.csv, operations.csv and permission_levels.csv."""
     folder = resources.files("lakewarden_policy")
-    names = (MODEL_FILE, PRIVILEGES_FILE, OPERATIONS_FILE)
-    model, privileges, operations = ((folder / name).read_text(encoding="utf-8") for name in names)
-    return model, privileges, operations
+    names = (MODEL_FILE, PRIVILEGES_FILE, OPERATIONS_FILE, LEVELS_FILE)
+    model, privileges, operations, levels = ((folder / name).read_text(encoding="utf-8") for name in names)
+    return model, privileges, operations, levels
 
 
 @cache
@@ -157,7 +174,7 @@ def load_policy() -> Policy:
 
 
 def _digest(*texts: str) -> str:
-    """One hash over the three files; lengths go in, so that text moved from one file to the next changes it."""
+    """One hash over the files; lengths go in, so that text moved from one file to the next changes it."""
     digest = hashlib.sha256()
     for text in texts:
         encoded = text.encode()

@@ -22,6 +22,8 @@ _COLUMNS: Final = [
     "description",
 ]
 _SCOPES: Final = frozenset({"ACCOUNT", "METASTORE", "WORKSPACE"})
+OWN_WORKSPACE: Final = "OWN_WORKSPACE"
+"""The scope of acts on what belongs to a workspace: assignment to it, and calling from it."""
 AS_OWNER: Final = "references as owner"
 """The gate of what runs with its owner's rights: the owner must be allowed to use everything it references."""
 
@@ -37,7 +39,7 @@ class Privilege(NamedTuple):
     """One row of the matrix; ``here`` and ``inside`` are acts, not yet closed.
 
     ``scope`` says which part of the workspace rule applies: none of it (ACCOUNT), assignment and attachment
-    (METASTORE), or bindings too (WORKSPACE). ``writes_files`` means that files come to lie in cloud storage by it, so that
+    (METASTORE), bindings too (WORKSPACE), or that the object belongs to the workspace (OWN_WORKSPACE). ``writes_files`` means that files come to lie in cloud storage by it, so that
     a place which is read-only refuses it, while a grant there, which writes too, is still possible.
     """
 
@@ -54,6 +56,7 @@ class Privilege(NamedTuple):
     writes_files: bool
     description: str
     line: int
+    file: str = PRIVILEGES_FILE
 
 
 class Conferral(NamedTuple):
@@ -76,14 +79,21 @@ def read_rows(text: str, file: str, columns: list[str]) -> Iterator[tuple[int, d
         yield reader.line_num, dict(zip(columns, (value.strip() for value in values), strict=True))
 
 
-def parse_privileges(text: str) -> dict[str, Privilege]:
-    """All privileges by act, in file order. Raises ValueError naming file and line."""
+def parse_privileges(
+    text: str, levels: Iterable[Privilege] = (), conferred: Mapping[str, Iterable[str]] | None = None
+) -> dict[str, Privilege]:
+    """All privileges by act, in file order, those of the levels last. Raises ValueError naming file and line.
+
+    ``conferred`` says what acts confer inside beside what their rows say.
+    """
     privileges: dict[str, Privilege] = {}
     for line, row in read_rows(text, PRIVILEGES_FILE, _COLUMNS):
         privilege = _parse_row(line, row)
         if privilege.act in privileges:
-            raise _error(line, f"{privilege.act} is defined twice")
-        privileges[privilege.act] = privilege
+            raise _error(privilege, f"{privilege.act} is defined twice")
+        further = (conferred or {}).get(privilege.act, ())
+        privileges[privilege.act] = privilege._replace(inside=(*privilege.inside, *further))
+    privileges |= {privilege.act: privilege for privilege in levels}
     for privilege in privileges.values():
         _check_references(privilege, privileges)
     return privileges
@@ -95,18 +105,17 @@ def close_conferral(privileges: Mapping[str, Privilege]) -> Conferral:
     OWNER is the exception: its holder has everything here, but inside only what its own row says, because ownership
     does not flow down (semantics 3.1); carried through, an owner of a catalog would read every table in it.
     """
-    here = {act: _reach(act, lambda step: privileges[step].here) for act in privileges}
-    inside: dict[str, frozenset[str]] = {}
+    here = {act: _reach((act,), lambda step: privileges[step].here) for act in privileges}
 
-    def passed_down(act: str) -> frozenset[str]:
-        if act not in inside:
-            carriers: Iterable[str] = (act,) if privileges[act].name == "OWNER" else here[act]
-            direct = {below for carrier in carriers for below in privileges[carrier].inside}
-            inside[act] = frozenset().union(*(here[below] | passed_down(below) for below in direct))
-        return inside[act]
+    def passed_down(act: str) -> set[str]:
+        carriers: Iterable[str] = (act,) if privileges[act].name == "OWNER" else here[act]
+        return {below for carrier in carriers for below in privileges[carrier].inside}
 
-    for act in privileges:
-        passed_down(act)
+    # Folders lie in folders, so what an act passes down may come back to it.
+    inside = {
+        act: frozenset().union(*(here[below] for below in _reach(passed_down(act), passed_down)))
+        for act in privileges
+    }
     return Conferral(here, inside)
 
 
@@ -118,9 +127,12 @@ def check_obtainable(privileges: Mapping[str, Privilege], conferral: Conferral) 
             obtainable |= conferral.here[act] | conferral.inside[act]
     for act, privilege in privileges.items():
         if act not in obtainable:
-            raise _error(
-                privilege.line, f"nothing confers {act}, so no gate or operation on it can be reached"
-            )
+            raise _error(privilege, f"nothing confers {act}, so no gate or operation on it can be reached")
+
+
+def is_privilege_name(name: str) -> bool:
+    """Whether it is spelled as a privilege or level is stored: upper case letters and underscores."""
+    return name.isascii() and name.replace("_", "").isalpha() and name == name.upper()
 
 
 def parse_gates(text: str, kind: str, line: int) -> tuple[tuple[Gate, ...], bool]:
@@ -146,7 +158,7 @@ def _parse_row(line: int, row: dict[str, str]) -> Privilege:
     kind, name = row["kind"], row["privilege"]
     if kind not in KINDS:
         raise _error(line, f"unknown kind {kind!r}")
-    if not name.isascii() or not name.replace("_", "").isalpha() or name != name.upper():
+    if not is_privilege_name(name):
         raise _error(line, f"{name!r} is not a privilege name such as USE_CATALOG")
     if row["scope"] not in _SCOPES:
         raise _error(line, f"scope {row['scope']!r} is not one of {', '.join(sorted(_SCOPES))}")
@@ -177,27 +189,30 @@ def _parse_flag(line: int, column: str, value: str) -> bool:
 
 
 def _check_references(privilege: Privilege, privileges: Mapping[str, Privilege]) -> None:
-    line, kind = privilege.line, privilege.kind
+    kind = privilege.kind
     for act in (*privilege.here, *privilege.inside, *(gate.act for gate in privilege.gates)):
         if act not in privileges:
-            raise _error(line, f"{privilege.act} names the unknown act {act!r}")
+            raise _error(privilege, f"{privilege.act} names the unknown act {act!r}")
     for act in (*privilege.here, *privilege.inside):
         if privileges[act].name in IMPLICIT_PRIVILEGES:
-            raise _error(line, f"{privilege.act} confers {act}: what somebody is cannot be conferred")
+            raise _error(privilege, f"{privilege.act} confers {act}: what somebody is cannot be conferred")
     for act in privilege.inside:
         if kind not in ancestor_kinds(privileges[act].kind):
             raise _error(
-                line, f"{privilege.act} confers {act} inside, but a {kind} holds no {privileges[act].kind}"
+                privilege,
+                f"{privilege.act} confers {act} inside, but a {kind} holds no {privileges[act].kind}",
             )
     for column in (privilege.here, privilege.inside, privilege.gates):
         if len(set(column)) != len(column):
-            raise _error(line, f"{privilege.act} repeats itself")
+            raise _error(privilege, f"{privilege.act} repeats itself")
     if privilege.is_grantable and privilege.name in IMPLICIT_PRIVILEGES:
-        raise _error(line, f"{privilege.act} is held because of what somebody is and cannot be granted")
+        raise _error(privilege, f"{privilege.act} is held because of what somebody is and cannot be granted")
 
 
-def _reach(start: str, steps: Callable[[str], Iterable[str]]) -> frozenset[str]:
-    found, waiting = {start}, [start]
+def _reach(starts: Iterable[str], steps: Callable[[str], Iterable[str]]) -> frozenset[str]:
+    """The starts, and all that steps lead to from them."""
+    found = set(starts)
+    waiting = list(found)
     while waiting:
         for following in steps(waiting.pop()):
             if following not in found:
@@ -206,5 +221,8 @@ def _reach(start: str, steps: Callable[[str], Iterable[str]]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _error(line: int, problem: str) -> ValueError:
-    return ValueError(f"{PRIVILEGES_FILE}:{line}: {problem}")
+def _error(where: int | Privilege, problem: str) -> ValueError:
+    """A problem in a line of `privileges.csv`, or in the row a privilege is from."""
+    if isinstance(where, int):
+        return ValueError(f"{PRIVILEGES_FILE}:{where}: {problem}")
+    return ValueError(f"{where.file}:{where.line}: {problem}")

@@ -1,7 +1,7 @@
 """The workspace rule: may this act be asked of this object from this workspace at all (DESIGN 5.1, `reachable`)?
 
 The scope of an act says how much of it applies: ACCOUNT nothing, METASTORE assignment and attachment, WORKSPACE the
-bindings of isolated objects too (semantics 4). What is read-only lets no files be written, from whatever workspace.
+bindings of isolated objects too (semantics 4). Objects of a workspace are reached from it alone (OWN_WORKSPACE). What is read-only lets no files be written, from whatever workspace.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 
 from lakewarden_policy.kinds import workspace_group_id
 from lakewarden_policy.policy import Policy
+from lakewarden_policy.privileges import OWN_WORKSPACE
 from lakewarden_policy.records import READ_ONLY
 from lakewarden_policy.snapshot import Snapshot
 
@@ -31,6 +32,7 @@ class Unreached(Enum):
     NOT_ATTACHED = "the workspace is not attached to the object's metastore"
     NOT_BOUND = "the object is isolated and not bound to the workspace"
     READ_ONLY = "the object is bound to the workspace for reading only"
+    OTHER_WORKSPACE = "the object belongs to another workspace"
     READ_ONLY_PLACE = "the object itself, or the storage credential it is reached with, is read-only"
 
 
@@ -91,6 +93,8 @@ class Reach:
         scope = self._scopes[act]
         if scope == "ACCOUNT":
             return None
+        if scope == OWN_WORKSPACE:
+            return self._away(subject_id, workspace_id, securable.workspace_id)
         blocked = self._blocked(subject_id, workspace_id, securable.metastore_id)
         if blocked is not None or scope == "METASTORE" or not workspace_id:
             return blocked
@@ -123,6 +127,14 @@ class Reach:
         if home is None or workspace.metastore_id != home:
             return Unreached.NOT_ATTACHED
         return None
+
+    def _away(self, subject_id: str, workspace_id: str | None, home: str | None) -> Unreached | None:
+        """What stands between the workspace and an object that belongs to ``home``."""
+        if not workspace_id:
+            return Unreached.NO_WORKSPACE
+        if workspace_id != home:
+            return Unreached.OTHER_WORKSPACE
+        return None if self.is_assigned(subject_id, workspace_id) else Unreached.NOT_ASSIGNED
 
     def _restricted(self, workspace_id: str, object_id: str, act: str) -> Unreached | None:
         """What the bindings say, and whether files may be written there at all."""

@@ -35,7 +35,10 @@ class Membership(NamedTuple):
 
 
 class Securable(NamedTuple):
-    """A governed object; for a WORKSPACE ``metastore_id`` is the attached metastore or None."""
+    """A governed object; for a WORKSPACE ``metastore_id`` is the attached metastore or None.
+
+    ``workspace_id`` is that of an object of a workspace, whatever folder it lies in; None for all other kinds.
+    """
 
     id: str
     kind: str
@@ -45,6 +48,7 @@ class Securable(NamedTuple):
     name_key: str
     owner_id: str | None
     revision: int
+    workspace_id: str | None = None
 
 
 class Deleted(NamedTuple):

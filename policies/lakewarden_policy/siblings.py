@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from lakewarden_policy.kinds import ACCOUNT_ID, BINDABLE, KINDS, name_steps
+from lakewarden_policy.kinds import ACCOUNT_ID, BINDABLE, FOLDERS, KINDS, name_steps
 from lakewarden_policy.names import InvalidName, name_key
 from lakewarden_policy.operations import Atom
 
 if TYPE_CHECKING:
     from lakewarden_policy.decide import Decider
     from lakewarden_policy.records import Securable
+    from lakewarden_policy.snapshot import Snapshot
 
 CONTAINERS_KEPT_MAX: Final = 2_000
 """Of how many containers one question remembers what their children share."""
@@ -168,6 +169,14 @@ class Siblings:
                 )
 
 
+def containers_below(snapshot: Snapshot, place_id: str) -> Iterator[str]:
+    """The container itself and every folder below it, at any depth."""
+    yield place_id
+    for kind in sorted(FOLDERS):
+        for child in snapshot.children(place_id, kind):
+            yield from containers_below(snapshot, child)
+
+
 def accessible(
     access: Access, root_id: str, steps: tuple[str, ...], *, after: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -278,7 +287,7 @@ def _filter_one_by_one(access: Access, metastore_id: str | None, names: Iterable
     for index, name in enumerate(names):
         if name not in known:
             try:
-                securable = snapshot.resolve(access.asked.kind, name, metastore_id)
+                securable = snapshot.resolve(access.asked.kind, name, metastore_id, access.asked.workspace_id)
             except InvalidName:
                 securable = None
             known[name] = securable is not None and access.allows(securable.id)

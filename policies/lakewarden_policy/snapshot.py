@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Self
 
 from lakewarden_policy.draft import LISTS, Draft
-from lakewarden_policy.kinds import ACCOUNT_ID, ID_PREFIX, KINDS, RELATIONS, name_steps
+from lakewarden_policy.kinds import ACCOUNT_ID, ID_PREFIX, IN_WORKSPACE, KINDS, RELATIONS, name_steps
 from lakewarden_policy.lookups import Chains, Closures, Containers, Groups, Kin, ReadOnly, Upward
 from lakewarden_policy.names import name_key, principal_key, split_full_name
 from lakewarden_policy.records import (
@@ -65,6 +65,7 @@ class Snapshot:
         self.next_expiry = draft.next_expiry
         self._principal_ids: Mapping[str, str] = maps["principal_ids"]
         self._group_ids: Mapping[str, tuple[str, ...]] = maps["group_ids"]
+        self._workspace_objects: Mapping[tuple[str | None, str, str], str] = maps["workspace_objects"]
         self.groups_above = Groups(self._group_ids, maps["assigned"])
         self._changes: Mapping[str | None, object] = maps["changes"]
         self._names: dict[str, Mapping[str | None, Mapping[str, str]]] = {
@@ -236,9 +237,14 @@ class Snapshot:
             self._members_of = members
         return tuple(self._members_of.get(group_id, ()))
 
-    def locate(self, kind: str, full_name: str, metastore_id: str | None) -> Located:
-        """Follow a full name from the metastore (or the account). Raises InvalidName on a malformed one."""
+    def locate(
+        self, kind: str, full_name: str, metastore_id: str | None, workspace_id: str | None = None
+    ) -> Located:
+        """Follow a full name from the metastore, the workspace or the account. Raises InvalidName on a malformed one."""
         parts = split_full_name(kind, full_name)
+        if kind in IN_WORKSPACE:
+            named = self.object_named(workspace_id, kind, full_name)
+            return Located(named, self.securables.get(workspace_id or ""), None if named else kind)
         if kind == "ACCOUNT":
             return Located(self.securables[ACCOUNT_ID] if full_name == ACCOUNT_ID else None, None, None)
         if KINDS[kind].is_principal:
@@ -255,13 +261,21 @@ class Snapshot:
             container = found
         return Located(container, self.securables.get(container.parent_id or "") if container else None, None)
 
-    def resolve(self, kind: str, full_name: str, metastore_id: str | None) -> Securable | None:
+    def object_named(self, workspace_id: str | None, kind: str, name: str) -> Securable | None:
+        """The object of a workspace that has this id in its engine, whatever folder it lies in."""
+        key = (workspace_id, KINDS[kind].namespace, name)
+        securable = self.securables.get(self._workspace_objects.get(key, ""))
+        return securable if securable is not None and securable.kind == kind else None
+
+    def resolve(
+        self, kind: str, full_name: str, metastore_id: str | None, workspace_id: str | None = None
+    ) -> Securable | None:
         """The object with this full name, None where there is none. Raises InvalidName on a malformed name.
 
         `locate` in the few look-ups a hot path can afford: most decisions begin with a table's name.
         """
         if KINDS[kind].name_parts == 1:
-            return self.locate(kind, full_name, metastore_id).securable
+            return self.locate(kind, full_name, metastore_id, workspace_id).securable
         found: str | None = metastore_id
         path = _PATHS[kind]
         # One call for all parts where it gives the same keys: beyond ASCII, folding first could make new dots.

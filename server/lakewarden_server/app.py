@@ -22,6 +22,7 @@ from lakewarden.v1 import (
     groups_pb2,
     materialized_views_pb2,
     metastores_pb2,
+    permissions_pb2,
     providers_pb2,
     recipients_pb2,
     registered_models_pb2,
@@ -38,6 +39,7 @@ from lakewarden.v1 import (
     views_pb2,
     volumes_pb2,
     workspace_bindings_pb2,
+    workspace_objects_pb2,
     workspaces_pb2,
 )
 from lakewarden_policy import load_policy, policy_texts
@@ -68,6 +70,7 @@ from lakewarden_server.services.locations import ExternalLocationService
 from lakewarden_server.services.materialized_views import MaterializedViewService
 from lakewarden_server.services.metastores import MetastoreService
 from lakewarden_server.services.parsing import Parsing
+from lakewarden_server.services.permissions import PermissionService
 from lakewarden_server.services.registered_models import RegisteredModelService
 from lakewarden_server.services.schemas import SchemaService
 from lakewarden_server.services.service_principals import ServicePrincipalService
@@ -81,6 +84,7 @@ from lakewarden_server.services.users import UserService
 from lakewarden_server.services.views import ViewService
 from lakewarden_server.services.volumes import VolumeService
 from lakewarden_server.services.workspace_bindings import WorkspaceBindingService
+from lakewarden_server.services.workspace_objects import WorkspaceObjectService
 from lakewarden_server.services.workspaces import WorkspaceService
 from lakewarden_server.storage import Database, create_database, history, idempotency, retention, token_uses
 
@@ -127,7 +131,9 @@ def services(keys: Keys) -> dict[ServiceDescriptor, object]:
         _service(tokens_pb2, "TokenService"): TokenService(keys),
         _service(sessions_pb2, "SessionService"): SessionService(version("lakewarden")),
         _service(workspace_bindings_pb2, "WorkspaceBindingService"): WorkspaceBindingService(),
+        _service(workspace_objects_pb2, "WorkspaceObjectService"): WorkspaceObjectService(),
         _service(grants_pb2, "GrantService"): GrantService(),
+        _service(permissions_pb2, "PermissionService"): PermissionService(),
         _service(authorization_pb2, "AuthorizationService"): AuthorizationService(),
         _service(audit_pb2, "AuditService"): AuditService(),
     }

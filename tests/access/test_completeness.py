@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from access import places, test_existence_oracle, test_who_may
+from access import objects, places, test_existence_oracle, test_who_may
 from access.rpcs import offered
 from access.world import REQUESTS
 from client.test_api_coverage import COMMANDS, METHODS, WITHOUT_A_COMMAND
@@ -61,6 +61,7 @@ def test_every_rpc_is_asked_who_may_call_it_and_what_it_gives_away() -> None:
         *test_existence_oracle.GRANTS,
         *test_existence_oracle.BINDINGS,
         *test_existence_oracle.SUBJECTS,
+        *objects.BODIES,
     }
     assert asked == set(REQUESTS) == _names()
     assert hiding <= _names()
@@ -112,6 +113,7 @@ def _spelling(rpc: str) -> str:
         "WorkspaceBinding": "workspace_bindings",
         "MaterializedView": "materialized_views", "StreamingTable": "streaming_tables",
         "StorageCredential": "storage_credentials", "ServiceCredential": "service_credentials",
+        "WorkspaceObject": "workspace_objects", "Permission": "permissions",
         "ExternalLocation": "external_locations", "ExternalMetadata": "external_metadata",
     }.get(service, f"{service.lower()}s")  # fmt: skip
     verbs = {
@@ -122,6 +124,7 @@ def _spelling(rpc: str) -> str:
         "CreateServicePrincipalSecret": "create_secret", "ListServicePrincipalSecrets": "secrets",
         "DeleteServicePrincipalSecret": "delete_secret",
         "ListEffectivePrivileges": "effective",
+        "GetPermissions": "get", "SetPermissions": "set", "ListPermissionLevels": "levels",
         "ListGrants": "list", "UpdateGrants": "(grant|revoke|update)", "ListGroupMembers": "members",
         "UpdateGroupMembers": "update_members", "UpdateGroup": "rename",
         "GetAuditHead": "head", "VerifyAuditLog": "verify", "ReplayDecisions": "replay",

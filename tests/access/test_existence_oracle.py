@@ -10,7 +10,7 @@ import grpc
 import pytest
 from google.protobuf.json_format import ParseDict
 
-from access import definitions, places
+from access import definitions, objects, places
 from access.rpcs import Answer, call, offered, request_class
 from lakewarden_policy import KINDS
 from lakewarden_server.testing import EmbeddedServer, serve
@@ -47,6 +47,8 @@ def house() -> Iterator[House]:
         server.client(workspace="remote").catalogs.create("foreign")
         places.build_places(admin)
         places.build_afar(server.client(workspace="remote"))
+        objects.build_objects(admin)
+        server.client(workspace="remote").workspace_objects.create("job", "900")
         for catalog in ("main", "vault"):
             admin.catalogs.create(catalog)
             for schema in ("open", "room"):
@@ -95,6 +97,7 @@ HIDDEN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "GROUP": {"secret": ("secrat",)},
     "SERVICE_PRINCIPAL": {"{engine}": ("00000000-0000-4000-8000-000000000000",)},
     **places.HIDDEN,
+    **objects.HIDDEN,
 }
 IN_SCHEMAS = ("TABLE", "VOLUME", "REGISTERED_MODEL")
 HIDDEN = {**HIDDEN, **dict.fromkeys(IN_SCHEMAS, HIDDEN["TABLE"])}
@@ -215,6 +218,10 @@ def _pairs(*kinds: str) -> Iterator[tuple[str, str, str]]:
 
 def _bodies(rpc: str, kind: str) -> Iterator[dict[str, Any]]:
     """The requests of an RPC to compare; a list also with a page nobody can have."""
+    if rpc in objects.BODIES:
+        named, more = {"type": kind, "fullName": NAME}, objects.BODIES[rpc]
+        yield {"workspaceObject": named, **more} if "/Update" in rpc else {**named, **more}
+        return
     if rpc in GRANTS or rpc in BINDINGS:
         yield {"securableType": kind, "fullName": NAME, **{**GRANTS, **BINDINGS}[rpc]}
         return
@@ -228,8 +235,10 @@ def _bodies(rpc: str, kind: str) -> Iterator[dict[str, Any]]:
 def _cases() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     kinds = {rpc: (_kind(rpc),) for rpc in BODIES}
     inside = (*IN_SCHEMAS, *map(str.upper, definitions.NAMES))
-    kinds |= dict.fromkeys(GRANTS, ("METASTORE", "WORKSPACE", "CATALOG", "SCHEMA", *inside, *places.HIDDEN))
-    kinds |= dict.fromkeys(BINDINGS, ("CATALOG",))
+    kinds |= dict.fromkeys(
+        GRANTS, ("METASTORE", "WORKSPACE", "CATALOG", "SCHEMA", *inside, *places.HIDDEN, *objects.HIDDEN)
+    )
+    kinds |= dict.fromkeys(BINDINGS, ("CATALOG",)) | dict.fromkeys(objects.BODIES, tuple(objects.HIDDEN))
     kinds |= dict.fromkeys(SUBJECTS, ("USER", "SERVICE_PRINCIPAL", "GROUP"))
     for rpc, wanted in kinds.items():
         for kind, hidden, missing in _pairs(*wanted):
@@ -243,7 +252,7 @@ CONTROLS = [
     for case in CASES
     # Reads only, of what this workspace reaches; subjects of checks and a list of bogus page are answered alike for all.
     if not offered()[f"lakewarden.v1.{case[0]}"].rule.write
-    and case[1] not in {"foreign", "elsewhere"}
+    and case[1] not in {"foreign", "elsewhere", "900"}
     and not case[1].startswith("afar")
     and case[0] not in SUBJECTS
     and not {"pageToken", "pageSize"} & set(case[3])
@@ -277,7 +286,7 @@ def test_every_rpc_that_names_something_is_asked() -> None:
         for name, method in offered().items()
         if method.rule.self or method.rule.parent or method.rule.subject
     }
-    assert naming == {*BODIES, *GRANTS, *BINDINGS, *SUBJECTS}
+    assert naming == {*BODIES, *GRANTS, *BINDINGS, *SUBJECTS, *objects.BODIES}
 
 
 def _ask(

@@ -18,6 +18,7 @@ from lakewarden_server.rules_document import (
     REFUSED,
     SAYS_NO,
     document,
+    told_as,
     without_grants,
 )
 
@@ -35,7 +36,13 @@ def test_stored_document_is_a_fresh_one() -> None:
 
 def test_every_operation_of_the_policy_stands_in_it() -> None:
     text = _stored()
-    assert [name for name in load_policy().operations if f"`{name}`" not in text] == []
+    told = {name: f"`{told_as(name)}`" for name in load_policy().operations}
+    assert [name for name, spelled in told.items() if spelled not in text] == []
+    # What is told once is one rule: the same for every kind of object, as it was written.
+    written: dict[str, set[tuple[str, ...]]] = {}
+    for name, operation in load_policy().operations.items():
+        written.setdefault(told_as(name), set()).add(operation.requires)
+    assert {told for told, requires in written.items() if len(requires) > 1} == set()
 
 
 def test_a_changed_rule_changes_the_document() -> None:

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from google.protobuf.json_format import ParseDict
 
-from access import definitions, places
+from access import definitions, objects, places
 from access.acts import ACTS, SALES
 from access.roles import ROLES, WORKSPACE_OF, cast
 from access.rpcs import Answer, call, offered, request_class
@@ -158,6 +158,7 @@ ASKED_ELSEWHERE = {
     "UserService/ListUsers": "filtered, never refused; test_lists.py",
     "WorkspaceService/ListWorkspaces": "filtered, never refused; test_lists.py",
     **dict.fromkeys(places.requests(""), "other roles decide; test_who_may_places.py"),
+    **dict.fromkeys(objects.requests(""), "other roles decide; test_who_may_objects.py"),
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf.json_format import ParseDict
 
-from access import definitions, places
+from access import definitions, objects, places
 from access.rpcs import names, request_class
 from lakewarden_server.testing import EmbeddedServer
 
@@ -42,6 +42,7 @@ def build(server: EmbeddedServer) -> World:
     admin.models.create_version("main.sales.churn")
     definitions.create_all(admin)
     places.build_places(admin)
+    objects.build_objects(admin)
     admin.groups.create("analysts")
     admin.users.create(NOBODY)
     engine = admin.service_principals.create("engine").name
@@ -171,6 +172,7 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
         "workspace": {"fullName": "workspace", "owner": NOBODY}, "updateMask": "owner",
     },
     **places.requests(NOBODY),
+    **objects.requests(NOBODY),
 }  # fmt: skip
 """For every RPC, a request that would succeed for the admin; about others, where an RPC may be about oneself."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from client import definitions, places
+from client import definitions, objects, places
 from client.wire import NOUNS, WireServer, rpcs
 from lakewarden import Client
 from lakewarden.cli import main
@@ -133,11 +133,13 @@ METHODS: dict[str, Callable[[Client], Any]] = {
     "WorkspaceService/ListWorkspaces": lambda client: list(client.workspaces.list()),
     "WorkspaceService/UpdateWorkspace": lambda client: client.workspaces.detach("w"),
     **places.METHODS,
+    **objects.METHODS,
 }
 
 # Several commands may use one RPC; each line is one command, so that this is also the list of all verbs.
 COMMANDS: tuple[tuple[str, str], ...] = (
     *definitions.COMMANDS,
+    *objects.COMMANDS,
     ("AuditService/GetAuditHead", "audit head"),
     ("AuditService/ListAuditRecords", "audit list --since 7d --outcome denied"),
     ("AuditService/ReplayDecisions", "audit replay --since 7d"),

@@ -28,6 +28,7 @@ NOUNS = (
     "groups",
     "materialized_views",
     "metastores",
+    "permissions",
     "registered_models",
     "providers",
     "recipients",
@@ -43,6 +44,7 @@ NOUNS = (
     "users",
     "volumes",
     "workspace_bindings",
+    "workspace_objects",
     "views",
     "workspaces",
 )

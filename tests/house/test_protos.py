@@ -34,6 +34,7 @@ from lakewarden.v1 import (
     tables_pb2,
     views_pb2,
     volumes_pb2,
+    workspace_objects_pb2,
     workspaces_pb2,
 )
 
@@ -58,6 +59,7 @@ SECURABLES = (
     recipients_pb2.Recipient,
     providers_pb2.Provider,
     external_metadata_pb2.ExternalMetadata,
+    workspace_objects_pb2.WorkspaceObject,
 )
 COMMON_FIELD_NUMBER_MAX = 15
 COMPILER = ROOT / "var/proto-env/bin/python"

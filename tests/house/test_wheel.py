@@ -63,6 +63,7 @@ def test_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
         "lakewarden_policy/model.conf",
         "lakewarden_policy/privileges.csv",
         "lakewarden_policy/operations.csv",
+        "lakewarden_policy/permission_levels.csv",
         "lakewarden_server/storage/migrations/versions/v0001_first_schema.py",
     ):
         assert needed in held

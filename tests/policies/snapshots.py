@@ -34,7 +34,17 @@ def snapshot_of(world: World, kind: type[Snapshot] = Snapshot, *, now: float = 0
         ],
         memberships=[Membership(group, member) for group, member in world["members"]],
         securables=[
-            Securable(identity, o["kind"], o["parent"], o["metastore"], o["name"], o["name"], o["owner"], 1)
+            Securable(
+                identity,
+                o["kind"],
+                o["parent"],
+                o["metastore"],
+                o["name"],
+                o["name"],
+                o["owner"],
+                1,
+                o.get("workspace"),
+            )
             for identity, o in objects.items()
         ],
         grants=[Grant(*grant) for grant in world["grants"]],

@@ -58,17 +58,21 @@ class StockJudge:
             return True
         if not workspace:
             return False
+        if scope == "OWN_WORKSPACE":
+            return workspace == snapshot.securables[obj].workspace_id and self._is_assigned(who, workspace)
         chain = [obj, *snapshot.ancestors(obj)]
         attached = snapshot.securables[workspace].metastore_id
-        rows = snapshot.held.get(workspace, {})
-        assigned = self._is_group_of(who, f"{workspace}:users") or any(
+        bound = scope == "METASTORE" or self._is_bound(workspace, chain, act)
+        shut = self._privileges[act].writes_files and obj in snapshot.read_only
+        return attached in chain and self._is_assigned(who, workspace) and bound and not shut
+
+    def _is_assigned(self, who: str, workspace: str) -> bool:
+        rows = self._snapshot.held.get(workspace, {})
+        return self._is_group_of(who, f"{workspace}:users") or any(
             self._is_group_of(who, holder)
             and {"WORKSPACE:USER", "WORKSPACE:ADMIN", "WORKSPACE:OWNER"} & set(acts)
             for holder, acts in rows.items()
         )
-        bound = scope == "METASTORE" or self._is_bound(workspace, chain, act)
-        shut = self._privileges[act].writes_files and obj in snapshot.read_only
-        return attached in chain and assigned and bound and not shut
 
     def _is_bound(self, workspace: str, chain: list[str], act: str) -> bool:
         """Does every isolated object of the chain let the workspace in, for writing where the act writes?"""

@@ -124,9 +124,9 @@ def asks_about_stored_rows(world: World, now: int) -> Decider:
 
 def changing_operation(before: str, after: str) -> Make:
     """The engine with one rule of operations.csv changed."""
-    model, privileges, operations = policy_texts()
+    model, privileges, operations, levels = policy_texts()
     assert operations.count(before) == 1, "the control no longer breaks anything"
-    policy = Policy(model, privileges, operations.replace(before, after))
+    policy = Policy(model, privileges, operations.replace(before, after), levels)
     return lambda world, now: Decider(policy, snapshot_of(world, now=now))
 
 
@@ -146,7 +146,7 @@ def keys_by_name(world: World, now: int) -> Decider:
 
 def changing(privilege: str, column: str, change: Callable[[str], str], *, kind: str | None = None) -> Make:
     """The engine with one column of privileges.csv changed, in the rows of a privilege on one kind or on all."""
-    model, privileges, operations = policy_texts()
+    model, privileges, operations, levels = policy_texts()
     rows = list(csv.DictReader(io.StringIO(privileges)))
     for row in rows:
         if row["privilege"] == privilege and kind in (None, row["kind"]):
@@ -156,15 +156,15 @@ def changing(privilege: str, column: str, change: Callable[[str], str], *, kind:
     writer = csv.DictWriter(broken, list(rows[0]))
     writer.writeheader()
     writer.writerows(rows)
-    policy = Policy(model, broken.getvalue(), operations)
+    policy = Policy(model, broken.getvalue(), operations, levels)
     return lambda world, now: Decider(policy, snapshot_of(world, now=now))
 
 
 def operating(term: str) -> Make:
     """The engine without this term of operations.csv."""
-    model, privileges, operations = policy_texts()
+    model, privileges, operations, levels = policy_texts()
     assert f"{term} & " in operations, "the control no longer breaks anything"
-    policy = Policy(model, privileges, operations.replace(f"{term} & ", ""))
+    policy = Policy(model, privileges, operations.replace(f"{term} & ", ""), levels)
     return lambda world, now: Decider(policy, snapshot_of(world, now=now))
 
 

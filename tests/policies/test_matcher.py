@@ -10,9 +10,9 @@ from policies.small import small_world
 
 def with_model(before: str, after: str) -> Policy:
     """The shipped policy with one text of model.conf replaced."""
-    model, privileges, operations = policy_texts()
+    model, privileges, operations, levels = policy_texts()
     assert before in model
-    return Policy(model.replace(before, after), privileges, operations)
+    return Policy(model.replace(before, after), privileges, operations, levels)
 
 
 @pytest.mark.parametrize(

@@ -154,14 +154,14 @@ def test_privilege_that_does_not_suit_the_kind_is_refused_naming_those_that_do(t
 
 
 def test_digest_changes_with_any_file() -> None:
-    model, privileges, operations = policy_texts()
-    digest = Policy(model, privileges, operations).digest
+    model, privileges, operations, levels = policy_texts()
+    digest = Policy(model, privileges, operations, levels).digest
     assert digest == load_policy().digest
     assert len(digest) == 64
     changed = [
-        Policy(model + "\n", privileges, operations),
-        Policy(model, privileges.replace("Read rows.", "Read."), operations),
-        Policy(model, privileges, operations.replace("admin roles", "roles")),
+        Policy(model + "\n", privileges, operations, levels),
+        Policy(model, privileges.replace("Read rows.", "Read."), operations, levels),
+        Policy(model, privileges, operations.replace("admin roles", "roles"), levels),
     ]
     assert len({digest, *(policy.digest for policy in changed)}) == 4
 

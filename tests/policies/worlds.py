@@ -20,7 +20,14 @@ LETTERS = "abc"
 ENDS = range(1, 10)
 TIMES = (2, 5, 8)
 WORKSPACES = ("w0", "w1", "w2", "w3")
-SYSTEM_GROUPS = tuple(f"{place}:{role}" for place in WORKSPACES for role in ("users", "admins"))
+
+
+def system_groups(workspaces: tuple[str, ...]) -> tuple[str, ...]:
+    """The groups each workspace has of itself."""
+    return tuple(f"{place}:{role}" for place in workspaces for role in ("users", "admins"))
+
+
+SYSTEM_GROUPS = system_groups(WORKSPACES)
 # What is granted more often than anything else would, so that enough questions get past the gates.
 OFTEN = {
     "CATALOG": ["USE_CATALOG"] * 5 + ["BROWSE"] * 4 + ["USE_SCHEMA", "ALL_PRIVILEGES", "MANAGE"] * 2,
@@ -46,7 +53,7 @@ GRANTS_ABOUT = {
 def make_world(rng: random.Random) -> World:
     """Groups five deep, owners at every level, all kinds, bindings, definitions over each other, used names, expiring grants."""
     world: World = {"principals": {}, "members": [], "objects": {}, "deleted": {}, "grants": []}
-    _add_principals(rng, world)
+    add_principals(rng, world, WORKSPACES)
     for number, metastore in enumerate(("m0", "m1")):
         _add_metastore(rng, world, metastore, catalogs=3 - number)
     for workspace, metastore in zip(WORKSPACES, ("m0", "m1", rng.choice(("m0", None)), "m0"), strict=True):
@@ -95,7 +102,8 @@ def follow_names(before: World, after: World) -> None:
             ]
 
 
-def _add_principals(rng: random.Random, world: World) -> None:
+def add_principals(rng: random.Random, world: World, workspaces: tuple[str, ...]) -> None:
+    """People, service principals and nested groups, and the groups of the workspaces."""
     principals = world["principals"]
     for number in range(USERS):
         principals[f"u{number}"] = {"kind": "USER", "active": number != 0}
@@ -111,7 +119,7 @@ def _add_principals(rng: random.Random, world: World) -> None:
     for member in [name for name, principal in principals.items() if principal["kind"] != "GROUP"]:
         for group in rng.sample(range(GROUPS), rng.choice((0, 0, 1, 1, 2))):
             world["members"].append((f"g{group}", member))
-    for group in ("account-users", *SYSTEM_GROUPS):
+    for group in ("account-users", *system_groups(workspaces)):
         principals[group] = {"kind": "GROUP", "active": True}
 
 

@@ -339,3 +339,17 @@ def test_an_unreachable_server_is_unavailable(server: EmbeddedServer, client: Cl
     server.app.rpc.stop(0)
     with pytest.raises(Unavailable):
         PolicyReplica(client.with_timeout(0.5)).refresh()
+
+
+def test_objects_of_the_workspace_are_the_servers_to_decide(server: EmbeddedServer, client: Client) -> None:
+    server.client().workspace_objects.create("job", "7", owner=BOB)
+    with PolicyReplica(client) as replica:
+        replica.wait(10)
+        replica.refresh()
+        assert client.authorization.check("IS_OWNER", "job", "7", subject=BOB)
+        verdict = replica.check("IS_OWNER", "job", "7", subject=BOB)
+        assert not verdict
+        assert "ask the server" in verdict.reason
+        assert may(replica)
+        with pytest.raises(InvalidArgument):
+            replica.check("SELECT", "job", "7", subject=BOB)

@@ -55,6 +55,10 @@ def fill(admin: Client, server: EmbeddedServer) -> None:
     beside.workspace_bindings.update("catalog", "xqz_hidden", isolated=True)
     admin.grants.grant("SELECT", "view", "main.sales.through", "bob@example.com")
     admin.grants.grant("SELECT", "view", "main.sales.through", "xqz_strangers")
+    # Even this workspace's own objects do not travel.
+    admin.workspace_objects.create("directory", "xqz_folder", display_name="xqz_path")
+    admin.workspace_objects.create("notebook", "xqz_notebook", parent="xqz_folder")
+    admin.permissions.update("directory", "xqz_folder", add={"bob@example.com": "CAN_RUN"})
     places(admin)
 
 
@@ -134,6 +138,10 @@ def changes(server: EmbeddedServer) -> None:
     admin.workspaces.create("xqz_third", omit_catalog=True)
     admin.external_locations.update("landing", url="s3://xqz-elsewhere/path", credential="lake")
     admin.connections.update("crm", options={"host": "xqz"}, secret_options={"password": "xqz_other"})
+    admin.workspace_objects.create("job", "xqz_job", owner="bob@example.com")
+    admin.workspace_objects.move("notebook", "xqz_notebook", "")
+    admin.permissions.update("notebook", "xqz_notebook", add={"bob@example.com": "CAN_EDIT"})
+    admin.workspace_objects.delete("directory", "xqz_folder")
     admin.grants.grant("MODIFY", "table", "main.sales.orders", "bob@example.com")
 
 

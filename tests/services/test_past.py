@@ -260,12 +260,12 @@ def test_revision_and_time_together_are_refused(past: EmbeddedServer) -> None:
         admin._connection.call(admin.authorization._stub.Check, message)
 
 
-def former_policy() -> tuple[str, str, str]:
+def former_policy() -> tuple[str, str, str, str]:
     """That of a release before, in which SELECT alone was enough to read."""
-    model, privileges, operations = policy_texts()
+    model, privileges, operations, levels = policy_texts()
     gated = "TABLE,SELECT,yes,WORKSPACE,,,schema SCHEMA:USE_SCHEMA & catalog CATALOG:USE_CATALOG,"
     assert gated in privileges
-    return model, privileges.replace(gated, "TABLE,SELECT,yes,WORKSPACE,,,,"), operations
+    return model, privileges.replace(gated, "TABLE,SELECT,yes,WORKSPACE,,,,"), operations, levels
 
 
 def written(server: EmbeddedServer, how: Callable[[Connection], object]) -> None:

@@ -261,10 +261,11 @@ def test_refusal_by_the_token_and_question_about_the_past_are_not_replayed(fresh
 
 def test_decision_of_a_former_policy_is_decided_by_that_one(fresh: EmbeddedServer) -> None:
     """Logged by a release that let nobody browse: by today's policy the yes would be right, by that one it is not."""
-    model, privileges, operations = policy_texts()
+    model, privileges, operations, levels = policy_texts()
     row = next(line for line in privileges.splitlines() if line.startswith("CATALOG,BROWSE,"))
     stricter = row.replace(",,no,", ",catalog CATALOG:USE_CATALOG,no,", 1)
-    former = (model, privileges.replace(row, stricter.replace("catalog CATALOG", "self CATALOG")), operations)
+    changed_row = stricter.replace("catalog CATALOG", "self CATALOG")
+    former = (model, privileges.replace(row, changed_row), operations, levels)
     digest = Policy(*former).digest
     with fresh.app.database.transaction(deadline=monotonic() + 10) as connection:
         history.remember_policy(connection, former, digest)

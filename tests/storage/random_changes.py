@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from lakewarden_policy import ACCOUNT_ID
 from lakewarden_server.entities import (
+    WORKSPACE_OBJECTS,
     ColumnMask,
     ExternalLocation,
     Function,
@@ -30,7 +31,7 @@ from lakewarden_server.entities import (
 from lakewarden_server.storage import Database, WriteUnit
 from storage.worlds import ACTOR, catalog, committed, metastore, schema, table, user, writing
 
-PRIVILEGES = ("USE_CATALOG", "USE_SCHEMA", "SELECT", "MODIFY", "BROWSE", "MANAGE", "USER")
+PRIVILEGES = ("USE_CATALOG", "USE_SCHEMA", "SELECT", "MODIFY", "BROWSE", "MANAGE", "USER", "CAN_RUN")
 BELOW = {"METASTORE": catalog, "CATALOG": schema, "SCHEMA": table}
 Change = Callable[["Walk", WriteUnit], None]
 
@@ -324,8 +325,52 @@ def change_location(walk: Walk, uow: WriteUnit) -> None:
         uow.session.add_all([credential, location])
 
 
+OBJECTS = ("DIRECTORY", "NOTEBOOK", "JOB")
+
+
+def change_object(walk: Walk, uow: WriteUnit) -> None:
+    """An object of a workspace is registered, moved to another folder, handed over, or unregistered."""
+    found, workspace = walk.live(uow, *OBJECTS), walk.live(uow, "WORKSPACE")
+    if found and walk.rng.random() < 0.5:
+        _move_or_unregister(walk, uow, found)
+    elif workspace:
+        kind, name = (
+            walk.rng.choice((*OBJECTS, "DIRECTORY")),
+            f"o-{uow.revision}-{walk.rng.randrange(1_000_000)}",
+        )
+        folder = walk.one(
+            uow, Securable, Securable.deleted_time.is_(None), Securable.workspace_id == workspace.id,
+            Securable.kind == "DIRECTORY",
+        )  # fmt: skip
+        parent = folder if folder and kind != "JOB" else workspace
+        uow.session.add(
+            WORKSPACE_OBJECTS[kind](
+                id=walk.id(), kind=kind, parent_id=parent.id, workspace_id=workspace.id, name=name, name_key=name,
+                owner_id=workspace.owner_id,
+            )
+        )  # fmt: skip
+
+
+def _move_or_unregister(walk: Walk, uow: WriteUnit, found: Securable) -> None:
+    children = walk.one(uow, Securable, Securable.parent_id == found.id, Securable.deleted_time.is_(None))
+    if children is None and walk.rng.random() < 0.3:
+        found.deleted_time = uow.time
+    elif found.kind == "JOB":
+        found.owner_id = walk.one(uow, Principal, Principal.deleted_time.is_(None)).id
+    else:
+        folder = walk.one(
+            uow, Securable, Securable.deleted_time.is_(None), Securable.workspace_id == found.workspace_id,
+            Securable.kind == "DIRECTORY",
+        )  # fmt: skip
+        above = folder
+        while above is not None and above.id != found.id:
+            above = uow.session.get(Securable, above.parent_id) if above.parent_id else None
+        # A folder does not lie in itself.
+        found.parent_id = folder.id if folder and above is None else found.workspace_id
+
+
 CHANGES: tuple[Change, ...] = (
     add_principal, add_principal, rename_or_disable_principal, delete_principal, join_or_leave, grant_or_revoke, grant_or_revoke,
     add_metastore_or_workspace, add_child, add_child, add_view_or_function, redefine_function, rename_transfer_or_attach, delete_securable, undrop,
-    mint_or_revoke_token, bind_or_unbind, define, define, change_location,
+    mint_or_revoke_token, bind_or_unbind, define, define, change_location, change_object, change_object,
 )  # fmt: skip

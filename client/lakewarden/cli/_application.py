@@ -70,6 +70,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "tree": ("namespace:tree", "Draw the namespace as far as you may see it."),
     "metastore": ("metastores:metastore", "Manage metastores."),
     "workspace": ("workspaces:workspace", "Manage workspaces and their members."),
+    "object": ("objects:object_", "Manage jobs, notebooks, folders and other objects of a workspace."),
     "binding": ("bindings:binding", "Manage which workspaces can reach what is isolated."),
     "catalog": ("catalogs:catalog", "Manage catalogs."),
     "schema": ("schemas:schema", "Manage schemas."),

@@ -17,6 +17,36 @@ if TYPE_CHECKING:
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
+OBJECT_TYPES = (
+    "cluster",
+    "cluster_policy",
+    "instance_pool",
+    "job",
+    "pipeline",
+    "warehouse",
+    "directory",
+    "repo",
+    "notebook",
+    "file",
+    "dashboard",
+    "query",
+    "alert",
+    "genie_space",
+    "experiment",
+    "legacy_dashboard",
+    "legacy_alert",
+    "workspace_model",
+    "serving_endpoint",
+    "vector_search_endpoint",
+    "app",
+    "database_instance",
+    "database_project",
+    "knowledge_assistant",
+    "supervisor_agent",
+    "secret_scope",
+    "passwords",
+)
+"""What belongs to a workspace."""
 SECURABLE_TYPES = (
     "account",
     "metastore",
@@ -38,6 +68,7 @@ SECURABLE_TYPES = (
     "recipient",
     "provider",
     "external_metadata",
+    *OBJECT_TYPES,
 )
 COMPLETIONS_MAX = 100
 COMPLETION_TIMEOUT_SECONDS = 2.0

@@ -72,6 +72,60 @@ class _SecurableTypeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Securabl
     """A provider."""
     EXTERNAL_METADATA: _SecurableType.ValueType  # 37
     """An external metadata object."""
+    CLUSTER: _SecurableType.ValueType  # 50
+    """A cluster of a workspace."""
+    CLUSTER_POLICY: _SecurableType.ValueType  # 51
+    """A policy that clusters are created by."""
+    INSTANCE_POOL: _SecurableType.ValueType  # 52
+    """A pool of machines."""
+    JOB: _SecurableType.ValueType  # 53
+    """A job."""
+    PIPELINE: _SecurableType.ValueType  # 54
+    """A pipeline."""
+    WAREHOUSE: _SecurableType.ValueType  # 55
+    """A SQL warehouse."""
+    DIRECTORY: _SecurableType.ValueType  # 56
+    """A folder of a workspace."""
+    REPO: _SecurableType.ValueType  # 57
+    """A Git repository in a workspace."""
+    NOTEBOOK: _SecurableType.ValueType  # 58
+    """A notebook."""
+    FILE: _SecurableType.ValueType  # 59
+    """A file of a workspace."""
+    DASHBOARD: _SecurableType.ValueType  # 60
+    """A dashboard."""
+    QUERY: _SecurableType.ValueType  # 61
+    """A query."""
+    ALERT: _SecurableType.ValueType  # 62
+    """An alert."""
+    GENIE_SPACE: _SecurableType.ValueType  # 63
+    """A Genie space."""
+    EXPERIMENT: _SecurableType.ValueType  # 64
+    """An experiment."""
+    LEGACY_DASHBOARD: _SecurableType.ValueType  # 65
+    """A dashboard of the older kind."""
+    LEGACY_ALERT: _SecurableType.ValueType  # 66
+    """An alert of the older kind."""
+    WORKSPACE_MODEL: _SecurableType.ValueType  # 67
+    """A registered model of a workspace, outside any catalog."""
+    SERVING_ENDPOINT: _SecurableType.ValueType  # 68
+    """A serving endpoint."""
+    VECTOR_SEARCH_ENDPOINT: _SecurableType.ValueType  # 69
+    """A vector search endpoint."""
+    APP: _SecurableType.ValueType  # 70
+    """An app."""
+    DATABASE_INSTANCE: _SecurableType.ValueType  # 71
+    """A database instance."""
+    DATABASE_PROJECT: _SecurableType.ValueType  # 72
+    """A database project."""
+    KNOWLEDGE_ASSISTANT: _SecurableType.ValueType  # 73
+    """A knowledge assistant."""
+    SUPERVISOR_AGENT: _SecurableType.ValueType  # 74
+    """A supervisor agent."""
+    SECRET_SCOPE: _SecurableType.ValueType  # 75
+    """A secret scope."""
+    PASSWORDS: _SecurableType.ValueType  # 76
+    """The use of passwords in a workspace; its id is `passwords`."""
 
 class SecurableType(_SecurableType, metaclass=_SecurableTypeEnumTypeWrapper):
     """The kinds of things privileges are granted on."""
@@ -122,6 +176,60 @@ PROVIDER: SecurableType.ValueType  # 36
 """A provider."""
 EXTERNAL_METADATA: SecurableType.ValueType  # 37
 """An external metadata object."""
+CLUSTER: SecurableType.ValueType  # 50
+"""A cluster of a workspace."""
+CLUSTER_POLICY: SecurableType.ValueType  # 51
+"""A policy that clusters are created by."""
+INSTANCE_POOL: SecurableType.ValueType  # 52
+"""A pool of machines."""
+JOB: SecurableType.ValueType  # 53
+"""A job."""
+PIPELINE: SecurableType.ValueType  # 54
+"""A pipeline."""
+WAREHOUSE: SecurableType.ValueType  # 55
+"""A SQL warehouse."""
+DIRECTORY: SecurableType.ValueType  # 56
+"""A folder of a workspace."""
+REPO: SecurableType.ValueType  # 57
+"""A Git repository in a workspace."""
+NOTEBOOK: SecurableType.ValueType  # 58
+"""A notebook."""
+FILE: SecurableType.ValueType  # 59
+"""A file of a workspace."""
+DASHBOARD: SecurableType.ValueType  # 60
+"""A dashboard."""
+QUERY: SecurableType.ValueType  # 61
+"""A query."""
+ALERT: SecurableType.ValueType  # 62
+"""An alert."""
+GENIE_SPACE: SecurableType.ValueType  # 63
+"""A Genie space."""
+EXPERIMENT: SecurableType.ValueType  # 64
+"""An experiment."""
+LEGACY_DASHBOARD: SecurableType.ValueType  # 65
+"""A dashboard of the older kind."""
+LEGACY_ALERT: SecurableType.ValueType  # 66
+"""An alert of the older kind."""
+WORKSPACE_MODEL: SecurableType.ValueType  # 67
+"""A registered model of a workspace, outside any catalog."""
+SERVING_ENDPOINT: SecurableType.ValueType  # 68
+"""A serving endpoint."""
+VECTOR_SEARCH_ENDPOINT: SecurableType.ValueType  # 69
+"""A vector search endpoint."""
+APP: SecurableType.ValueType  # 70
+"""An app."""
+DATABASE_INSTANCE: SecurableType.ValueType  # 71
+"""A database instance."""
+DATABASE_PROJECT: SecurableType.ValueType  # 72
+"""A database project."""
+KNOWLEDGE_ASSISTANT: SecurableType.ValueType  # 73
+"""A knowledge assistant."""
+SUPERVISOR_AGENT: SecurableType.ValueType  # 74
+"""A supervisor agent."""
+SECRET_SCOPE: SecurableType.ValueType  # 75
+"""A secret scope."""
+PASSWORDS: SecurableType.ValueType  # 76
+"""The use of passwords in a workspace; its id is `passwords`."""
 
 @typing.final
 class PrivilegeAssignment(message.Message):

@@ -37,9 +37,11 @@ from lakewarden_server.entities.tables import Table
 from lakewarden_server.entities.tokens import Token, TokenUse
 from lakewarden_server.entities.volumes import Volume
 from lakewarden_server.entities.workspace_bindings import WorkspaceBinding
+from lakewarden_server.entities.workspace_objects import WORKSPACE_OBJECTS, WorkspaceObject
 from lakewarden_server.entities.workspaces import Workspace
 
 __all__ = [
+    "WORKSPACE_OBJECTS",
     "Account",
     "AuditHead",
     "AuditLog",
@@ -90,6 +92,7 @@ __all__ = [
     "Volume",
     "Workspace",
     "WorkspaceBinding",
+    "WorkspaceObject",
     "state",
     "touch",
 ]

@@ -52,7 +52,7 @@ class ChangeLog(Base):
 
 
 class PolicyText(Base):
-    """The three policy files some revisions were decided by; `first_revision` is the newest there was when they came."""
+    """The policy files some revisions were decided by; `first_revision` is the newest there was when they came."""
 
     __tablename__ = "policies"
 
@@ -60,6 +60,7 @@ class PolicyText(Base):
     model: Mapped[str]
     privileges: Mapped[str]
     operations: Mapped[str]
+    levels: Mapped[str] = mapped_column(default="")
     first_revision: Mapped[int] = mapped_column(BigInteger)
 
 

@@ -13,6 +13,7 @@ from lakewarden_policy.kinds import KINDS
 from lakewarden_server.entities.base import DEFERRED, Base, KeyText, Stamped
 
 LIVE = text("deleted_time IS NULL")
+LIVE_OBJECT = text("deleted_time IS NULL AND workspace_id IS NOT NULL")
 DELETED = text("deleted_time IS NOT NULL")
 
 
@@ -39,6 +40,15 @@ class Securable(Stamped, Base):
             sqlite_where=LIVE,
             postgresql_where=LIVE,
         ),
+        Index(
+            "uq_securables_live_workspace_object",
+            "workspace_id",
+            "namespace",
+            "name_key",
+            unique=True,
+            sqlite_where=LIVE_OBJECT,
+            postgresql_where=LIVE_OBJECT,
+        ),
         Index("ix_securables_deleted_time", "deleted_time", sqlite_where=DELETED, postgresql_where=DELETED),
     )
     __mapper_args__ = mapped_as("SECURABLE", polymorphic_on="kind")
@@ -48,6 +58,7 @@ class Securable(Stamped, Base):
     namespace: Mapped[str]
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("securables.id", **DEFERRED))
     metastore_id: Mapped[str | None] = mapped_column(ForeignKey("securables.id", **DEFERRED), index=True)
+    workspace_id: Mapped[str | None]
     name: Mapped[str]
     name_key: Mapped[str] = mapped_column(KeyText)
     owner_id: Mapped[str | None] = mapped_column(ForeignKey("principals.id", **DEFERRED), index=True)

@@ -103,7 +103,8 @@ def _answered(common: DecisionRecord, admitted: Admitted, verdict: Any, access: 
     snapshot = admitted.decider.snapshot
     kind = SecurableType.Name(access.securable_type)
     try:
-        found = snapshot.resolve(kind, access.full_name, admitted.place.metastore_id)
+        place = admitted.place
+        found = snapshot.resolve(kind, access.full_name, place.metastore_id, place.workspace_id)
     except InvalidName:
         found = None
     return replace(

@@ -162,13 +162,12 @@ def check_token(bound: Bound, caller: Caller) -> None:
 def _kind(method: Method, request: Message) -> str | None:
     if not method.rule.securable_type:
         return method.kind
-    kinds = method.kinds
-    kind = kinds.get(getattr(request, method.rule.securable_type))
+    kinds, path = method.kinds, method.rule.securable_type
+    kind = kinds.get(_value(request, path))
     if kind is None:
+        field = path.rpartition(".")[2]
         raise InvalidArgument(
-            Reason.FIELD_INVALID,
-            f"{method.rule.securable_type}: say one of {', '.join(kinds.values())}",
-            field=method.rule.securable_type,
+            Reason.FIELD_INVALID, f"{field}: say one of {', '.join(kinds.values())}", field=field
         )
     return kind
 
@@ -228,7 +227,7 @@ def _locate(decider: Decider, kind: str, named: str, place: Place) -> Located:
     if kind not in _ACCOUNT_LEVEL:
         _require_workspace(place)
     try:
-        return decider.snapshot.locate(kind, named, place.metastore_id)
+        return decider.snapshot.locate(kind, named, place.metastore_id, place.workspace_id)
     except InvalidName as error:
         raise InvalidArgument(Reason.NAME_INVALID, str(error), field="name") from None
 
@@ -299,9 +298,13 @@ def _texts(messages: list[Any], path: list[str]) -> Iterator[str]:
 
 
 def _text(request: Message, path: str) -> str:
+    return str(_value(request, path))
+
+
+def _value(request: Message, path: str) -> Any:
     if "." not in path:
-        return str(getattr(request, path))
+        return getattr(request, path)
     value: Any = request
     for part in path.split("."):
         value = getattr(value, part)
-    return str(value)
+    return value

@@ -12,14 +12,14 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDesc
 from google.protobuf.message import Message
 
 from lakewarden.v1 import rules_pb2
-from lakewarden_policy import BOUND_KINDS, KINDS, Policy, UnknownOperation
+from lakewarden_policy import BOUND_KINDS, IN_WORKSPACE, KINDS, Policy, UnknownOperation
 
 ServiceMethod = Callable[[Any, Any], Message]
 PrepareMethod = Callable[[Any], Any]
 
 AS_OF = "authorization.as_of"
 """The operation of every question about the past, whatever its RPC asks about the present."""
-GENERIC_NOUNS = {"get", "grant", "grants_all", "effective", "explain", "bind"}
+GENERIC_NOUNS = {"create", "get", "update", "delete", "grant", "grants_all", "effective", "explain", "bind"}
 """Operations whose noun is the kind of the securable named in the request, e.g. `grant` on a table is `table.grant`."""
 
 
@@ -55,6 +55,7 @@ class Rule:
     as_of: tuple[str, ...]
     urgent: bool
     own_pool: bool
+    workspace_objects: bool
 
     @classmethod
     def of(cls, option: rules_pb2.Rule) -> Rule:
@@ -90,8 +91,14 @@ class Method:
     @cached_property
     def kinds(self) -> dict[int, str]:
         """The kinds its `securable_type` can name, by their numbers."""
-        enum = self.input_type.fields_by_name[self.rule.securable_type].enum_type
-        return {value.number: value.name for value in enum.values if value.number} if enum else {}
+        *path, last = self.rule.securable_type.split(".")
+        message: Descriptor | None = self.input_type
+        for part in path:
+            message = message.fields_by_name[part].message_type if message else None
+        enum = message.fields_by_name[last].enum_type if message else None
+        # To others an object of a workspace is a securable like any.
+        wanted = IN_WORKSPACE if self.rule.workspace_objects else KINDS
+        return {value.number: value.name for value in enum.values if value.name in wanted} if enum else {}
 
     @cached_property
     def past_fields(self) -> tuple[tuple[str, bool], ...]:

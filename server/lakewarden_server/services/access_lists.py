@@ -9,10 +9,12 @@ from typing import TypeVar
 from lakewarden.v1 import authorization_pb2 as pb
 from lakewarden.v1 import grants_pb2
 from lakewarden_policy import (
+    IN_WORKSPACE,
     Access,
     Asked,
     InvalidName,
     accessible,
+    containers_below,
     filter_names,
     principals_allowed,
     root_of,
@@ -24,6 +26,7 @@ from lakewarden_server.services.call import Call
 from lakewarden_server.services.grants import parse_privilege
 from lakewarden_server.services.paging import page_size_of
 from lakewarden_server.services.sources import source_message
+from lakewarden_server.services.workspace_objects import listed_place, workspace_of
 
 FULL_NAMES_MAX = 100_000
 _KINDS = {number: name for name, number in grants_pb2.SecurableType.items() if number}
@@ -54,9 +57,11 @@ def list_accessible(
     kind = access.asked.kind
     list_name = f"accessible/{subject or request.subject}/{kind}/{access.asked.privilege}/{request.parent}"
     last = call.pager.read(list_name, request.page_token) if request.page_token else ""
-    steps, root = _start(request.parent, kind, call)
-    after = tuple(last.split(_SEPARATOR)) if last else ()
-    found = accessible(access, root, steps, after=after) if subject and root else iter(())
+    found = (
+        _objects(access, request.parent, last, call)
+        if kind in IN_WORKSPACE
+        else _below(access, request.parent, last, call)
+    )
     page, more = _page(found, request.page_size)
     token = call.pager.write(list_name, _SEPARATOR.join(page[-1][0])) if more else ""
     return pb.ListAccessibleResponse(
@@ -102,6 +107,25 @@ def _access(
         raise validation.invalid("securable_type", f"say one of {', '.join(_KINDS.values())}")
     privilege = parse_privilege(call, kind, request.privilege) if request.privilege else None
     return Access(call.decider, Asked(subject or "", call.workspace_id, kind, privilege))
+
+
+def _below(access: Access, parent: str, last: str, call: Call) -> Iterable[tuple[tuple[str, ...], str]]:
+    """Path and id of what the subject has below a container, from behind the path `last` on."""
+    steps, root = _start(parent, access.asked.kind, call)
+    after = tuple(last.split(_SEPARATOR)) if last else ()
+    return accessible(access, root, steps, after=after) if access.asked.subject_id and root else ()
+
+
+def _objects(access: Access, parent: str, last: str, call: Call) -> Iterable[tuple[tuple[str, ...], str]]:
+    """The same of objects of the calling workspace, which have one key each however deep they lie."""
+    place = listed_place(call, workspace_of(call), parent)
+    if place is None or not access.asked.subject_id:
+        return ()
+    found = (
+        child for container in containers_below(call.snapshot, place) for child in access.children(container)
+    )
+    keyed = sorted((call.snapshot.securables[child].name_key, child) for child in found)
+    return [((key,), child) for key, child in keyed if key > last]
 
 
 def _start(parent: str, kind: str, call: Call) -> tuple[tuple[str, ...], str | None]:

@@ -206,7 +206,7 @@ class _Asking:
             raise validation.invalid("full_name", "it is empty")
         metastore_id = self._call.metastore_id
         try:
-            found = self._snapshot.resolve(kind, full_name, metastore_id)
+            found = self._snapshot.resolve(kind, full_name, metastore_id, self._call.workspace_id)
             if found is None and self._engine is not None and privilege == "SELECT":
                 for stored in plan_rules.STORED_KINDS if kind in _UNSURE_KINDS else ():
                     found = found or self._snapshot.resolve(stored, full_name, metastore_id)

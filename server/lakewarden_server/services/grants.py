@@ -178,17 +178,23 @@ def privileges_of(change: pb.GrantChange, call: Call, object_id: str) -> list[st
     if not change.privileges or len(change.privileges) > PRIVILEGES_PER_CHANGE_MAX:
         raise validation.invalid("privileges", f"name 1 to {PRIVILEGES_PER_CHANGE_MAX} privileges")
     kind = call.snapshot.securables[object_id].kind
-    return [parse_privilege(call, kind, text) for text in change.privileges]
+    return [parse_privilege(call, kind, text, to_grant=True) for text in change.privileges]
 
 
-def parse_privilege(call: Call, kind: str, text: str) -> str:
-    """The stored spelling of a privilege on a kind. Raises PRIVILEGE_UNKNOWN or PRIVILEGE_NOT_APPLICABLE."""
+def parse_privilege(call: Call, kind: str, text: str, *, to_grant: bool = False) -> str:
+    """The stored spelling of a privilege on a kind; one ``to_grant`` cannot be what is only held otherwise.
+
+    Raises PRIVILEGE_UNKNOWN or PRIVILEGE_NOT_APPLICABLE.
+    """
     policy = call.decider.policy
     try:
-        return policy.parse_privilege(kind, text)
+        return policy.parse_privilege(kind, text, to_grant=to_grant)
     except UnknownPrivilege as error:
         name = spell_privilege(text) if text.isascii() else ""
-        elsewhere = any(row.name == name and row.is_grantable for row in policy.privileges.values())
+        elsewhere = any(
+            row.name == name and (row.is_grantable or policy.levels.is_listed(row.act))
+            for row in policy.privileges.values()
+        )
         reason = Reason.PRIVILEGE_NOT_APPLICABLE if elsewhere else Reason.PRIVILEGE_UNKNOWN
         raise InvalidArgument(reason, str(error), privilege=text[:100], kind=kind) from None
 

@@ -59,7 +59,8 @@ def _object(request: Any, asked: Call) -> str:
     """The object that had the request's name then. Raises OBJECT_NOT_FOUND or FIELD_INVALID."""
     kind = SecurableType.Name(request.securable_type) if request.securable_type in _TYPES else ""
     try:
-        found = asked.snapshot.resolve(kind, request.full_name, asked.metastore_id) if kind else None
+        place = (asked.metastore_id, asked.workspace_id)
+        found = asked.snapshot.resolve(kind, request.full_name, *place) if kind else None
     except InvalidName as error:
         raise InvalidArgument(Reason.NAME_INVALID, str(error), field="full_name") from None
     if found is None:

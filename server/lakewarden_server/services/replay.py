@@ -9,7 +9,15 @@ from typing import Any, NamedTuple
 from lakewarden.v1 import audit_pb2 as pb
 from lakewarden.v1 import authorization_pb2
 from lakewarden.v1.grants_pb2 import SecurableType
-from lakewarden_policy import ACCOUNT_ID, KINDS, InvalidName, Operation, Securable, UnknownOperation
+from lakewarden_policy import (
+    ACCOUNT_ID,
+    IN_WORKSPACE,
+    KINDS,
+    InvalidName,
+    Operation,
+    Securable,
+    UnknownOperation,
+)
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import FailedPrecondition, InvalidArgument, Reason
 from lakewarden_server.services import authorization, validation
@@ -146,7 +154,7 @@ def _access(row: Any, then: Call) -> bool:
         privilege=row.privilege,
     )
     try:
-        found = then.snapshot.resolve(row.object_kind, row.object_name, then.metastore_id)
+        found = then.snapshot.resolve(row.object_kind, row.object_name, then.metastore_id, then.workspace_id)
     except InvalidName:
         found = None
     if (found.id if found else None) != row.object_id:
@@ -216,7 +224,8 @@ def _target(row: Any, operation: str, then: Call) -> tuple[str, Securable | None
     """
     noun, _, verb = operation.partition(".")
     kind, name = noun.upper(), row.object_name
-    if kind not in KINDS:
+    if kind not in KINDS or (verb == "create" and kind in IN_WORKSPACE):
+        # Objects of a workspace are registered in the one that calls, whose rights alone decide.
         return None
     if verb in ("create", "list"):
         kind = KINDS[kind].parents[0]
@@ -224,7 +233,7 @@ def _target(row: Any, operation: str, then: Call) -> tuple[str, Securable | None
             implied = ACCOUNT_ID if kind == "ACCOUNT" else then.metastore_id
             return kind, then.snapshot.securables.get(implied or ""), None
     try:
-        located = then.snapshot.locate(kind, name, then.metastore_id)
+        located = then.snapshot.locate(kind, name, then.metastore_id, then.workspace_id)
     except InvalidName as error:
         raise _misread(name, str(error)) from None
     return kind, located.securable, located.container

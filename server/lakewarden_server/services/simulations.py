@@ -86,7 +86,7 @@ def _membership(membership: pb.SimulatedMembership, call: Call) -> Membership:
 
 def _resolve(kind: str, full_name: str, call: Call) -> str | None:
     try:
-        found = call.snapshot.resolve(kind, full_name, call.metastore_id)
+        found = call.snapshot.resolve(kind, full_name, call.metastore_id, call.workspace_id)
     except InvalidName:
         return None
     return found.id if found else None

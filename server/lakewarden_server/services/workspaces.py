@@ -55,10 +55,10 @@ class WorkspaceService:
         return to_message(workspace, call)
 
     def delete_workspace(self, request: pb.DeleteWorkspaceRequest, call: Call) -> Empty:
-        """Deletes a workspace with its assignments, its groups, the bindings to it and the tokens limited to it."""
+        """Deletes a workspace with its objects, assignments and groups, the bindings to it and the tokens limited to it."""
+        securables.delete(call, force=True, sent_etag=request.etag)
         workspace_groups.delete(call, call.self_id)
         securables.delete_tokens_of_workspace(call, call.self_id)
-        securables.delete(call, force=False, sent_etag=request.etag)
         return Empty()
 
 

@@ -88,15 +88,20 @@ def load_past(connection: Connection, moment: Moment) -> Snapshot:
     )
 
 
-def remember_policy(connection: Connection, texts: tuple[str, str, str], digest: str) -> None:
+def remember_policy(connection: Connection, texts: tuple[str, str, str, str], digest: str) -> None:
     """Keeps the texts of a policy, so that what was decided by it can be decided again; does nothing when they are there."""
     known = connection.execute(select(_POLICIES.c.digest).where(_POLICIES.c.digest == digest))
     if known.one_or_none() is None:
-        model, privileges, operations = texts
+        model, privileges, operations, levels = texts
         first = select(func.coalesce(func.max(_LOG.c.revision), 0)).scalar_subquery()
         connection.execute(
             insert(PolicyText).values(
-                digest=digest, model=model, privileges=privileges, operations=operations, first_revision=first
+                digest=digest,
+                model=model,
+                privileges=privileges,
+                operations=operations,
+                levels=levels,
+                first_revision=first,
             )
         )
 
@@ -109,7 +114,7 @@ def newest_policy_digest(connection: Connection) -> str | None:
 
 def load_policy_of(connection: Connection, digest: str) -> Policy:
     """The policy with this digest. Raises FailedPrecondition (HISTORY_UNAVAILABLE) where it is unknown or unreadable."""
-    statement = select(_POLICIES.c.model, _POLICIES.c.privileges, _POLICIES.c.operations)
+    statement = select(*(_POLICIES.c[name] for name in ("model", "privileges", "operations", "levels")))
     row = connection.execute(statement.where(_POLICIES.c.digest == digest)).one_or_none()
     if row is None:
         raise _unavailable(f"the policy of that time ({digest[:16]}) is not kept here")
