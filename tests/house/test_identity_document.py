@@ -23,13 +23,14 @@ def blocks(language: str) -> list[str]:
 
 
 def test_shell_commands_work_as_shown(tmp_path: Path) -> None:
-    with serve(directory=tmp_path) as server:
+    with serve(directory=tmp_path, http=True) as server:
         environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "LAKEWARDEN_ENDPOINT": server.endpoint,
             "LAKEWARDEN_TOKEN": server.issue_token("admin@example.com", lifetime=timedelta(days=365)),
             "LAKEWARDEN_DATA_DIR": str(tmp_path),
+            "SCIM_URL": f"{server.http_url}/scim/v2",
             "XDG_CONFIG_HOME": str(tmp_path / "config"),
         }
         done = subprocess.run(
@@ -39,6 +40,9 @@ def test_shell_commands_work_as_shown(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert "deleted client secret" in done.stderr
         assert "1 signing key, the first one signs" in done.stdout
+        assert "SCIM" in done.stdout.partition("engineers")[2]
+        grace = server.client().users.get("grace@example.com")
+        assert (grace.external_id, grace.active) == ("00u1", False)
 
 
 @pytest.mark.parametrize("program", blocks("python"))

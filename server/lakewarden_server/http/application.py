@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from urllib.parse import parse_qsl
 
 from scim2_server.requests import ScimRequest
@@ -24,6 +25,7 @@ REQUESTS_WAITING_MAX = 50
 BODY_BYTES_MAX = headers.MESSAGE_BYTES_MAX
 BODY_SECONDS = 20.0
 ACCOUNT_MOUNTS = (f"/api/2.0/accounts/{ACCOUNT_ID}/scim/v2", "/scim/v2")
+WORKSPACE_MOUNT = "/api/2.0/preview/scim/v2"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
@@ -50,6 +52,7 @@ class Scim:
         self._edge = edge
         self._threads = threads
         self._mount = mount
+        self._of_workspace = mount == WORKSPACE_MOUNT
 
     def route(self) -> list[Route]:
         """Its routes."""
@@ -76,11 +79,14 @@ class Scim:
                 headers=request.headers.items(),
                 body=body,
             )
-            metadata = _metadata(request.headers)
+            # At the account's mounts no workspace is called from.
+            left_out = "" if self._of_workspace else headers.WORKSPACE
+            metadata = {
+                name.lower(): value for name, value in request.headers.items() if name.lower() != left_out
+            }
+            ask = partial(self._edge.answer, asked, metadata, of_workspace=self._of_workspace)
             loop = asyncio.get_running_loop()
-            return _response(
-                await loop.run_in_executor(self._threads.pool, self._edge.answer, asked, metadata)
-            )
+            return _response(await loop.run_in_executor(self._threads.pool, ask))
         finally:
             self._threads.give_back()
 
@@ -91,17 +97,12 @@ class Application:
     def __init__(self, pipeline: Handler, *, threads: int) -> None:
         self._threads = Threads(threads)
         edge = ScimEdge(pipeline)
-        mounts = [Scim(edge, self._threads, mount) for mount in ACCOUNT_MOUNTS]
+        mounts = [Scim(edge, self._threads, mount) for mount in (*ACCOUNT_MOUNTS, WORKSPACE_MOUNT)]
         self.asgi = Starlette(routes=[route for mount in mounts for route in mount.route()])
 
     def stop(self) -> None:
         """Waits for every thread."""
         self._threads.pool.shutdown(wait=True)
-
-
-def _metadata(sent: Mapping[str, str]) -> dict[str, str]:
-    """The headers as metadata of a call, which at the account's mounts comes from no workspace."""
-    return {name.lower(): value for name, value in sent.items() if name.lower() != headers.WORKSPACE}
 
 
 async def _body(request: Request) -> bytes | None:

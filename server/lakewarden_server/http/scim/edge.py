@@ -6,8 +6,9 @@ import json
 import logging
 from collections.abc import Mapping
 from typing import NamedTuple
+from urllib.parse import unquote
 
-from scim2_models import SCIMException
+from scim2_models import InvalidValueException, SCIMException
 from scim2_server.handler import ScimHandler
 from scim2_server.requests import ScimRequest
 from scim2_server.responses import ScimResponse
@@ -20,6 +21,8 @@ from lakewarden_server.http.scim.errors import CallRefused
 from lakewarden_server.http.scim.resources import provider
 from lakewarden_server.http.scim.service import Exchange
 from lakewarden_server.http.scim.storage import RpcStorage
+from lakewarden_server.http.scim.workspaces import WorkspaceStorage
+from lakewarden_server.pipeline import headers
 from lakewarden_server.pipeline.errors import CallFailed
 from lakewarden_server.pipeline.pipeline import Handler
 
@@ -54,11 +57,16 @@ class ScimEdge:
         self._provider = provider()
         self._service = ScimService(self._provider)
 
-    def answer(self, request: ScimRequest, metadata: Mapping[str, str]) -> Answer:
-        """The answer to one request, whatever it is. `metadata` is that of the RPCs it becomes."""
+    def answer(
+        self, request: ScimRequest, metadata: Mapping[str, str], *, of_workspace: bool = False
+    ) -> Answer:
+        """The answer to one request, whatever it is, about the account or the calling workspace.
+
+        `metadata` is that of the RPCs it becomes.
+        """
         calls = Calls(self._pipeline, metadata)
         try:
-            response = self._handle(request, calls)
+            response = self._handle(request, calls, metadata if of_workspace else None)
         except CallFailed as failure:
             response = self._service.error_response(CallRefused(failure.status))
         except SCIMException as error:
@@ -72,14 +80,23 @@ class ScimEdge:
         """The answer to a request that is not looked at."""
         return _answer(self._service.error_response(error))
 
-    def _handle(self, request: ScimRequest, calls: Calls) -> ScimResponse:
+    def _handle(
+        self, request: ScimRequest, calls: Calls, workspace_metadata: Mapping[str, str] | None
+    ) -> ScimResponse:
+        workspace = ""
         if self._service.match(request).operation not in _PUBLIC:
             # Before the body is read as anything: who is nobody learns nothing of how it is read.
-            calls("SessionService/GetSession", sessions_pb2.GetSessionRequest())
+            session = calls("SessionService/GetSession", sessions_pb2.GetSessionRequest())
+            if workspace_metadata is not None:
+                workspace = unquote(workspace_metadata.get(headers.WORKSPACE, "")) or session.workspace
+                if not workspace:
+                    raise InvalidValueException(
+                        detail=f"say which workspace in the header {headers.WORKSPACE}"
+                    )
         tries = 1 if request.header("If-Match") or request.header("If-None-Match") else TRIES_MAX
         while True:
             tries -= 1
-            storage = RpcStorage(calls)
+            storage = WorkspaceStorage(calls, workspace) if workspace else RpcStorage(calls)
             try:
                 return ScimHandler(Exchange(self._provider, calls, storage), storage).handle(request)
             except CallFailed as failure:
@@ -88,6 +105,6 @@ class ScimEdge:
 
 
 def _answer(response: ScimResponse, calls: Calls | None = None) -> Answer:
-    headers = {"Cache-Control": "no-store", **response.headers, **dict(calls.reply_metadata if calls else ())}
+    told = {"Cache-Control": "no-store", **response.headers, **dict(calls.reply_metadata if calls else ())}
     body = b"" if response.body is None else json.dumps(response.body).encode()
-    return Answer(int(response.status), headers, body)
+    return Answer(int(response.status), told, body)

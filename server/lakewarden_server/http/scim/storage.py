@@ -49,7 +49,7 @@ class RpcStorage(ScimStorage):
         response_parameters: ResponseParameters[Any] | None = None,
     ) -> Resource[Any]:
         """One resource. Raises `CallFailed`."""
-        noun = _noun(resource_type)
+        noun = noun_of(resource_type)
         message = self._calls(noun.method("Get"), noun.request("Get", name=f"id/{resource_id}"))
         self._read[message.id] = message
         return self._built(noun, message, with_members=_wants_members(response_parameters))
@@ -62,28 +62,31 @@ class RpcStorage(ScimStorage):
         position: Any = None,
     ) -> SearchPage:
         """One page: of a plain list from the service itself, of a filtered or sorted one from all that could match."""
-        if len(resource_types) != 1:
-            raise NotImplementedException(detail="Search one resource type at a time")
-        noun = _noun(resource_types[0])
-        start, count = min(search_request.start_index_0 or 0, START_MAX), search_request.count
-        assert count is not None
+        if search_request.filter is not None or search_request.sort_by is not None:
+            return self.search_matching(resource_types, search_request)
+        noun, start, count = _asked(resource_types, search_request)
+        reply = self._list(noun, page_size=max(count, 1), skip=start)
         wanted = _wants_members(search_request)
-        if search_request.filter is None and search_request.sort_by is None:
-            reply = self._list(noun, page_size=max(count, 1), skip=start)
-            found = getattr(reply, f"{noun.field}s")[:count]
-            return SearchPage(
-                reply.total_size, [self._built(noun, message, with_members=wanted) for message in found]
-            )
+        found = getattr(reply, f"{noun.field}s")[:count]
+        return SearchPage(
+            reply.total_size, [self._built(noun, message, with_members=wanted) for message in found]
+        )
+
+    def search_matching(
+        self, resource_types: list[ResourceType], search_request: SearchRequest[Any]
+    ) -> SearchPage:
+        """One page of all that could match."""
+        noun, start, count = _asked(resource_types, search_request)
         matching = self._matching(noun, search_request)
         page = matching[start : start + count]
         for resource in page:
-            if isinstance(resource, Group) and wanted:
+            if isinstance(resource, Group) and _wants_members(search_request):
                 resource.members = members(self._members_of(str(resource.id)))
         return SearchPage(len(matching), page)
 
     def create(self, resource_type: ResourceType, resource: Resource[Any]) -> Resource[Any]:
         """A new resource. Raises `CallFailed`."""
-        noun = _noun(resource_type)
+        noun = noun_of(resource_type)
         values = noun.values(resource)
         fields: dict[str, Any] = {}
         if isinstance(resource, Group):
@@ -99,7 +102,7 @@ class RpcStorage(ScimStorage):
         self, resource_type: ResourceType, resource: Resource[Any], *, expected_version: str | None = None
     ) -> Resource[Any]:
         """The resource after the changes, which are one call, or none where nothing changes. Raises `CallFailed`."""
-        noun, before = _noun(resource_type), self._read[str(resource.id)]
+        noun, before = noun_of(resource_type), self._read[str(resource.id)]
         values = {
             field: value for field, value in noun.values(resource).items() if getattr(before, field) != value
         }
@@ -127,7 +130,7 @@ class RpcStorage(ScimStorage):
         self, resource_type: ResourceType, resource_id: str, *, expected_version: str | None = None
     ) -> None:
         """Ends a resource. Raises `CallFailed`."""
-        noun = _noun(resource_type)
+        noun = noun_of(resource_type)
         request = noun.request("Delete", name=f"id/{resource_id}", etag=etag(expected_version))
         self._calls(noun.method("Delete"), request)
 
@@ -186,7 +189,20 @@ class RpcStorage(ScimStorage):
         return {"add_members": by_id(joining), "remove_members": by_id(leaving), "source": SOURCE}
 
 
-def _noun(resource_type: ResourceType) -> Noun:
+def _asked(resource_types: list[ResourceType], search_request: SearchRequest[Any]) -> tuple[Noun, int, int]:
+    """What is searched, from where on, and how many are wanted."""
+    if len(resource_types) != 1:
+        raise NotImplementedException(detail="Search one resource type at a time")
+    assert search_request.count is not None
+    return (
+        noun_of(resource_types[0]),
+        min(search_request.start_index_0 or 0, START_MAX),
+        search_request.count,
+    )
+
+
+def noun_of(resource_type: ResourceType) -> Noun:
+    """The noun of a resource type."""
     return NOUNS[str(resource_type.name)]
 
 
