@@ -25,6 +25,7 @@ from lakewarden_policy.kinds import (
     WORKSPACE_GROUPS,
     Kind,
     is_system_group,
+    is_workspace_group,
     workspace_group_id,
 )
 from lakewarden_policy.lookups import location_of
@@ -162,6 +163,7 @@ __all__ = [
     "explain_privilege",
     "filter_names",
     "is_system_group",
+    "is_workspace_group",
     "load_policy",
     "location_of",
     "name_key",

@@ -148,6 +148,11 @@ def workspace_group_id(workspace_id: str, role: str) -> str:
     return f"{workspace_id}:{role}"
 
 
+def is_workspace_group(principal_id: str) -> bool:
+    """Whether it is a workspace's system group ``users`` or ``admins``."""
+    return principal_id.rpartition(":")[2] in WORKSPACE_GROUPS
+
+
 def is_system_group(principal_id: str) -> bool:
     """Whether the server alone keeps the members of a group."""
-    return principal_id == ACCOUNT_USERS_ID or principal_id.rpartition(":")[2] in WORKSPACE_GROUPS
+    return principal_id == ACCOUNT_USERS_ID or is_workspace_group(principal_id)

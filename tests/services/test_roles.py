@@ -211,6 +211,15 @@ def test_account_admin_by_a_group_that_somebody_manages_is_the_managers_to_give(
     admin.groups.delete("owners")
 
 
+@pytest.mark.parametrize("role", ["users", "admins"])
+def test_group_of_a_workspace_is_no_account_admin(stage: Stage, role: str) -> None:
+    """Its members follow grants that may end by themselves, and with the last of them would go the last account admin."""
+    with fails("FIELD_INVALID", "INVALID_ARGUMENT", saying="assignments"):
+        stage.admin.grants.grant("ADMIN", "account", "account", f"workspace {role}")
+    # What may be taken away all the same.
+    stage.admin.grants.revoke("ADMIN", "account", "account", f"workspace {role}")
+
+
 @pytest.mark.parametrize("privilege", ["USER", "SELECT", "ADMIN"])
 def test_group_has_no_other_role(stage: Stage, privilege: str) -> None:
     with fails("PRIVILEGE_NOT_APPLICABLE", "INVALID_ARGUMENT", saying="MANAGER"):

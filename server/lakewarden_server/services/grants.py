@@ -7,7 +7,13 @@ from datetime import datetime
 from typing import NamedTuple
 
 from lakewarden.v1 import grants_pb2 as pb
-from lakewarden_policy import ACCOUNT_ID, UnknownPrivilege, effective_privileges, spell_privilege
+from lakewarden_policy import (
+    ACCOUNT_ID,
+    UnknownPrivilege,
+    effective_privileges,
+    is_workspace_group,
+    spell_privilege,
+)
 from lakewarden_server.core.errors import InvalidArgument, Reason
 from lakewarden_server.entities import Grant
 from lakewarden_server.services import principals, validation
@@ -105,13 +111,23 @@ class GrantService:
 
 
 def _grantee(call: Call, change: pb.GrantChange, held: dict[tuple[str, str], Grant]) -> str:
-    """Id of the principal of a change; of one that was deleted only what it still holds here can be revoked (semantics 3.1)."""
+    """Id of the principal of a change; of one that was deleted only what it still holds here can be revoked (semantics 3.1).
+
+    Raises PRINCIPAL_UNKNOWN, and FIELD_INVALID for an account admin whose membership others decide about.
+    """
     deleted = change.principal not in call.snapshot.principals and any(
         holder == change.principal for holder, _ in held
     )
     if deleted and change.action == pb.GrantChange.REVOKE:
         return change.principal
-    return principal_id(call, change.principal, field="principal")
+    found = principal_id(call, change.principal, field="principal")
+    if call.self_id == ACCOUNT_ID and change.action == pb.GrantChange.GRANT and is_workspace_group(found):
+        # Its members come and go with grants on the workspace, which may end by themselves: the last admin could go with them.
+        raise validation.invalid(
+            "principal",
+            f"{change.principal} follows the assignments of its workspace: appoint people or another group",
+        )
+    return found
 
 
 def _apply(
