@@ -51,6 +51,8 @@ SECURABLE_TYPES = (
     "account",
     "metastore",
     "workspace",
+    "group",
+    "service_principal",
     "catalog",
     "schema",
     "table",
