@@ -33,6 +33,7 @@ from lakewarden._replica_state import Position, changed_state, read_state
 from lakewarden.v1 import authorization_pb2, grants_pb2
 from lakewarden_policy import (
     IN_WORKSPACE,
+    KINDS,
     RELATIONS,
     Decider,
     InvalidName,
@@ -195,6 +196,9 @@ class PolicyReplica:
         if stored_kind in IN_WORKSPACE:
             reason = "objects of a workspace are not in the replica's slice: ask the server"
             return ReplicaVerdict(False, reason, revision, age)
+        if KINDS[stored_kind].is_principal:
+            # No workspace's slice holds them, so that an engine does not learn who decides about whom.
+            return ReplicaVerdict(False, "roles on principals are not told: ask the server", revision, age)
         allowed, guarded = _decide(decider, held, stored_kind, stored, full_name, subject)
         return ReplicaVerdict(allowed, "" if allowed else "denied", revision, age, guarded)
 

@@ -80,3 +80,10 @@ def test_status_of_a_server_that_is_down_does_not_advise_itself(capsys: Captured
     assert "lakewarden status" not in err
     assert main(["whoami", "--endpoint", "127.0.0.1:1", "--timeout", "1"]) == 6
     assert "lakewarden status" in capsys.readouterr().err
+
+
+def test_commands_know_every_kind_that_something_is_granted_on() -> None:
+    from lakewarden.cli._parameters import SECURABLE_TYPES
+    from lakewarden.v1.grants_pb2 import SecurableType
+
+    assert {kind.upper() for kind in SECURABLE_TYPES} == set(SecurableType.keys()[1:])

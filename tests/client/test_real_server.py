@@ -382,22 +382,3 @@ def test_plan_of_several_tables(lakewarden_server: EmbeddedServer, admin: Client
         ("main.sales.orders", "MODIFY")
     ]
     assert [bool(verdict) for verdict in bob.authorization.batch_check([read, write])] == [True, False]
-
-
-def test_commands_know_every_kind_that_something_is_granted_on() -> None:
-    from lakewarden.cli._parameters import SECURABLE_TYPES
-    from lakewarden.v1.grants_pb2 import SecurableType
-
-    assert {kind.upper() for kind in SECURABLE_TYPES} == set(SecurableType.keys()[1:])
-
-
-def test_roles_are_granted_shown_and_revoked(run: Run) -> None:
-    run("group create crew")
-    program = run("service-principal create runner")["name"]
-    run("user create keeper@example.com")
-    for line in ("MANAGER group crew", f"user service_principal {program}"):
-        run(f"grant {line} keeper@example.com")
-        kind, name = line.split()[1:]
-        assert [row["principal"] for row in run(f"grants list {kind} {name}")] == ["keeper@example.com"]
-        run(f"revoke {line} keeper@example.com")
-        assert run(f"grants list {kind} {name}") == []

@@ -58,6 +58,19 @@ def test_decisions_are_the_servers_under_continual_change(
         assert told[authorization_pb2.WatchPolicyResponse.DELTA] >= 20, told
 
 
+def test_roles_on_principals_are_the_servers_to_answer_about() -> None:
+    with watched(7) as found:
+        admin = found.server.client()
+        admin.groups.create("crew")
+        found.replica.refresh()
+        verdict = found.replica.check("MANAGER", "group", "crew", subject="admin@example.com")
+        assert (verdict.allowed, verdict.reason) == (
+            False,
+            "roles on principals are not told: ask the server",
+        )
+        assert admin.authorization.check("MANAGER", "group", "crew")
+
+
 def test_a_border_that_moves_is_sent_anew(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a workspace knows at all hangs on its metastore: detached it knows nothing, attached again all of it."""
     with watched(2, database_url) as found:
