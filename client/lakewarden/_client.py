@@ -14,6 +14,7 @@ from lakewarden._bindings import WorkspaceBindings
 from lakewarden._config import DEFAULT_TIMEOUT_SECONDS, resolve
 from lakewarden._connection import TRIES_MAX, Connection, open_connection
 from lakewarden._definitions import Functions, MaterializedViews, StreamingTables, Views
+from lakewarden._federation import FederationPolicies
 from lakewarden._models import Models
 from lakewarden._objects import Permissions, WorkspaceObjects
 from lakewarden._places import Connections, ExternalLocations, ServiceCredentials, StorageCredentials
@@ -196,6 +197,11 @@ class Client:
     def tokens(self) -> Tokens:
         """Personal access tokens."""
         return Tokens(self._connection)
+
+    @cached_property
+    def federation_policies(self) -> FederationPolicies:
+        """Which identity providers are trusted for whom."""
+        return FederationPolicies(self._connection)
 
     @cached_property
     def grants(self) -> Grants:

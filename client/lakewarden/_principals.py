@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from types import ModuleType
 from typing import ClassVar
 
@@ -214,9 +215,12 @@ class Tokens(Resource[tokens_pb2.Token]):
     ) -> tokens_pb2.CreateAccessTokenResponse:
         """Trade a service principal's application id and client secret for an access token of an hour at most.
 
+        Without them, the client's own token is traded, which must be one of an identity provider: `client.as_token(text).tokens…`.
         Raises Unavailable (TOKEN_VALUE_LOST) when the reply got lost on the way: ask again.
         """
-        connection = self._connection.with_client_secret(client_id, client_secret)
+        connection = replace(self._connection, workspace="")
+        if client_id or client_secret:
+            connection = self._connection.with_client_secret(client_id, client_secret)
         reply = connection.call(self._stub.CreateAccessToken, tokens_pb2.CreateAccessTokenRequest())
         if not reply.access_token:
             raise Unavailable("the reply with the access token was lost: retry", reason="TOKEN_VALUE_LOST")

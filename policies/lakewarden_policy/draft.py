@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _NAMES_OF: Final = {name: f"names of {kind.namespace}" for name, kind in KINDS.items()}
 MAPS: Final = (
     "principals", "securables", "tokens", "held", "bindings", "references", "row_filters", "column_masks", "functions",
-    "views", "locations", "places", "read_only_credentials", "bound", "isolated", "expiring", "purging", "assigned", "changes", "group_ids", "principal_ids",
+    "views", "locations", "places", "read_only_credentials", "federation_policies", "bound", "isolated", "expiring", "purging", "assigned", "changes", "group_ids", "principal_ids",
     "workspace_objects", *dict.fromkeys(_NAMES_OF.values()),
 )  # fmt: skip
 """Every map of a snapshot."""
@@ -369,6 +369,7 @@ _STEPS: Final[dict[str, tuple[_Step, _Step | None]]] = {
     ),
     "grants": (lambda draft, grant: draft._add_grants([grant]), Draft._remove_grant),
     "tokens": _kept("tokens", "id"),
+    "federation_policies": _kept("federation_policies", "id"),
     "isolated": (Draft._add_isolated, Draft._remove_isolated),
     "bindings": (Draft._add_binding, Draft._remove_binding),
     "references": _gathered("references", "object_id"),

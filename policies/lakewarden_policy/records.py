@@ -18,13 +18,17 @@ class Head(NamedTuple):
 
 
 class Principal(NamedTuple):
-    """A user, group or service principal; ``name`` is email, group name or application id."""
+    """A user, group or service principal; ``name`` is email, group name or application id.
+
+    ``activation`` counts how often it was activated again: what somebody proved before that is over.
+    """
 
     id: str
     kind: str
     name: str
     name_key: str
     active: bool
+    activation: int = 0
 
 
 class Membership(NamedTuple):
@@ -135,6 +139,18 @@ class Token(NamedTuple):
     kind: str
     expire_time: float
     workspace_id: str | None
+
+
+class FederationPolicy(NamedTuple):
+    """Which tokens of an identity provider stand for one principal, or without ``principal_id`` for the users their claim names."""
+
+    id: str
+    principal_id: str | None
+    issuer: str
+    audiences: tuple[str, ...]
+    subject_claim: str
+    subject: str
+    jwks: str
 
 
 class Row(NamedTuple):

@@ -18,6 +18,7 @@ from lakewarden_policy.records import (
     Binding,
     ColumnMask,
     Deleted,
+    FederationPolicy,
     Grant,
     Head,
     Located,
@@ -52,6 +53,7 @@ class Snapshot:
         self.principals: Mapping[str, Principal] = maps["principals"]
         self.securables: Mapping[str, Securable] = maps["securables"]
         self.tokens: Mapping[str, Token] = maps["tokens"]
+        self.federation_policies: Mapping[str, FederationPolicy] = maps["federation_policies"]
         self.held: Mapping[str, Mapping[str, tuple[str, ...]]] = maps["held"]
         self.bindings: Mapping[str, Mapping[str, str]] = maps["bindings"]
         self.references: Mapping[str, Sequence[Reference]] = maps["references"]
@@ -115,6 +117,7 @@ class Snapshot:
         views: Iterable[ViewDefinition] = (),
         locations: Iterable[Location] = (),
         read_only_credentials: Iterable[str] = (),
+        federation_policies: Iterable[FederationPolicy] = (),
         now: float = 0.0,
     ) -> Self:
         """A complete snapshot at the time ``now``; the account and the system group are added where the lists lack them.
@@ -128,7 +131,7 @@ class Snapshot:
             "securables": (securable for securable in securables if securable.id != ACCOUNT_ID),
             "isolated": isolated, "bindings": bindings, "references": references, "row_filters": row_filters,
             "column_masks": column_masks, "functions": functions, "views": views, "locations": locations,
-            "read_only_credentials": read_only_credentials,
+            "read_only_credentials": read_only_credentials, "federation_policies": federation_policies,
         }  # fmt: skip
         for name in LISTS:
             draft.add(name, lists[name])

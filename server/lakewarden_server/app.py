@@ -17,6 +17,7 @@ from lakewarden.v1 import (
     connections_pb2,
     external_locations_pb2,
     external_metadata_pb2,
+    federation_policies_pb2,
     functions_pb2,
     grants_pb2,
     groups_pb2,
@@ -63,6 +64,7 @@ from lakewarden_server.services.catalogs import CatalogService
 from lakewarden_server.services.connections import ConnectionService
 from lakewarden_server.services.credentials import ServiceCredentialService, StorageCredentialService
 from lakewarden_server.services.external_metadata import ExternalMetadataService
+from lakewarden_server.services.federation_policies import FederationPolicyService
 from lakewarden_server.services.functions import FunctionService
 from lakewarden_server.services.grants import GrantService
 from lakewarden_server.services.groups import GroupService
@@ -129,6 +131,7 @@ def services(keys: Keys) -> dict[ServiceDescriptor, object]:
         _service(groups_pb2, "GroupService"): GroupService(),
         _service(service_principals_pb2, "ServicePrincipalService"): ServicePrincipalService(keys),
         _service(tokens_pb2, "TokenService"): TokenService(keys),
+        _service(federation_policies_pb2, "FederationPolicyService"): FederationPolicyService(),
         _service(sessions_pb2, "SessionService"): SessionService(version("lakewarden")),
         _service(workspace_bindings_pb2, "WorkspaceBindingService"): WorkspaceBindingService(),
         _service(workspace_objects_pb2, "WorkspaceObjectService"): WorkspaceObjectService(),

@@ -180,6 +180,12 @@ ACTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "engine.get": ("ServicePrincipalService/GetServicePrincipal", {"name": "{engine}"}),
     "engine.disable": _named_update("ServicePrincipal", "servicePrincipal", "{engine}"),
     "engine.delete": ("ServicePrincipalService/DeleteServicePrincipal", {"name": "{engine}", "etag": STALE}),
+    "federation.create": (
+        "FederationPolicyService/CreateFederationPolicy",
+        {"federationPolicy": {"issuer": "x"}},
+    ),
+    "federation.list": ("FederationPolicyService/ListFederationPolicies", {}),
+    "federation.delete": ("FederationPolicyService/DeleteFederationPolicy", {"id": "none"}),
     "engine.list-secrets": ("ServicePrincipalService/ListServicePrincipalSecrets", {"name": "{engine}"}),
     "engine.create-secret": (
         "ServicePrincipalService/CreateServicePrincipalSecret",

@@ -114,6 +114,7 @@ def _spelling(rpc: str) -> str:
         "MaterializedView": "materialized_views", "StreamingTable": "streaming_tables",
         "StorageCredential": "storage_credentials", "ServiceCredential": "service_credentials",
         "WorkspaceObject": "workspace_objects", "Permission": "permissions",
+        "FederationPolicy": "federation_policies",
         "ExternalLocation": "external_locations", "ExternalMetadata": "external_metadata",
     }.get(service, f"{service.lower()}s")  # fmt: skip
     verbs = {

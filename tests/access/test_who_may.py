@@ -122,6 +122,9 @@ group.delete            +   .   .   .   .   .   .   .   .   .   .   .   .   .   
 engine.get              +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 engine.disable          +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 engine.delete           +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+federation.create       +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+federation.list         +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+federation.delete       +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 engine.list-secrets     +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 engine.create-secret    +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 engine.delete-secret    +   .   .   .   .   .   .   .   .   .   .   .   .   .   .

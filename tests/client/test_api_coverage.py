@@ -42,6 +42,11 @@ METHODS: dict[str, Callable[[Client], Any]] = {
     "CatalogService/GetCatalog": lambda client: client.catalogs.get("main"),
     "CatalogService/ListCatalogs": lambda client: list(client.catalogs.list()),
     "CatalogService/UpdateCatalog": lambda client: client.catalogs.update("main", comment=""),
+    "FederationPolicyService/CreateFederationPolicy": lambda client: client.federation_policies.create(
+        "https://id.example.com", ["lakewarden"], "{}"
+    ),
+    "FederationPolicyService/DeleteFederationPolicy": lambda client: client.federation_policies.delete("p"),
+    "FederationPolicyService/ListFederationPolicies": lambda client: list(client.federation_policies.list()),
     "GrantService/ListEffectivePrivileges": lambda client: client.grants.effective("table", "a.b.c"),
     "GrantService/ListGrants": lambda client: list(client.grants.list("schema", "main.sales", "bob@x.io")),
     "GrantService/UpdateGrants": lambda client: client.grants.grant("SELECT", "table", "a.b.c", "bob@x.io"),
@@ -235,6 +240,12 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("TableService/UpdateTable", "table owner a.b.c admins"),
     ("TableService/UpdateTable", "table rename a.b.c d"),
     ("TableService/UpdateTable", "table update a.b.c --comment c"),
+    (
+        "FederationPolicyService/CreateFederationPolicy",
+        "federation-policy create https://id.example.com --audience lakewarden --jwks /dev/null",
+    ),
+    ("FederationPolicyService/DeleteFederationPolicy", "federation-policy delete p --yes"),
+    ("FederationPolicyService/ListFederationPolicies", "federation-policy list"),
     ("TokenService/CreateToken", "token create --lifetime 30d"),
     ("TokenService/DeleteToken", "token revoke t --yes"),
     ("TokenService/ListTokens", "token list"),

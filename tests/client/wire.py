@@ -24,6 +24,7 @@ NOUNS = (
     "connections",
     "external_locations",
     "external_metadata",
+    "federation_policies",
     "grants",
     "groups",
     "materialized_views",

@@ -34,7 +34,12 @@ def file(tmp_path: Path) -> Path:
 
 def issued(tokens: AccessTokens) -> str:
     return tokens.issue(
-        principal_id="p", client_id="c", credential_id="s", now=NOW, expire_time=NOW + timedelta(hours=9)
+        principal_id="p",
+        client_id="c",
+        credential_id="s",
+        activation=0,
+        now=NOW,
+        expire_time=NOW + timedelta(hours=9),
     )
 
 

@@ -265,6 +265,7 @@ def _about_the_account(rng: random.Random, world: World) -> Question:
             (f"audit.{rng.choice(('list_all', 'verify', 'replay'))}", "", {}),
             (f"{rng.choice(('metastore', 'workspace'))}.{rng.choice(('create', 'miss'))}", "", {}),
             ("session.get", "", {}),
+            (f"federation_policy.{rng.choice(('create', 'list', 'delete'))}", "", {}),
             (
                 f"metastore.{rng.choice(('delete', 'update'))}",
                 rng.choice(("", "name", "owner")),

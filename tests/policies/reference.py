@@ -40,7 +40,7 @@ class Reference(Rights):
         if not self.alive(who):
             return False
         noun, verb = operation.split(".")
-        if verb == "list" and noun != "token" and noun != "audit":
+        if verb == "list" and noun not in ("token", "audit", "federation_policy"):
             # Everybody may ask for any list; it holds what one may see.
             return True
         if verb in ("effective", "explain"):
@@ -254,7 +254,9 @@ class Reference(Rights):
         if verb == "create" and noun in ("group", "service_principal"):
             # A workspace admin may add programs and groups, to manage those from then on (5.1, 5.2).
             return admin or self.runs(seat.who, objects.get("workspace", ""))
-        if noun in ("account", "audit") or (verb in ("create", "miss") and noun != "token"):
+        if noun in ("account", "audit", "federation_policy") or (
+            verb in ("create", "miss") and noun != "token"
+        ):
             return admin
         if noun == "metastore":
             return self.metastore_operation(seat, verb, selector, obj)
@@ -310,7 +312,7 @@ class Reference(Rights):
             return manager or runs_as_it or obj in self.everyone(who)
         if verb == "update":
             return noun == "service_principal" and selector == "display_name" and manager
-        return manager and verb in ("members", "grant", "grants_all")
+        return manager and verb in ("members", "grant", "grants_all", "secrets")
 
     def asks_about(self, who: str, objects: dict[str, Any], *, by_engine: bool = False) -> bool:
         """Everybody is told about themselves, and the query engine of a workspace about others."""

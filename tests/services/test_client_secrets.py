@@ -179,6 +179,16 @@ def test_only_who_manages_the_service_principal_sees_and_makes_secrets(
             attempt()
 
 
+def test_a_manager_of_the_service_principal_makes_and_deletes_secrets(program: Program) -> None:
+    manager = program.server.client_as("manager")
+    program.admin.grants.grant("MANAGER", "service_principal", program.id, "manager@example.com")
+    made = manager.service_principals.create_secret(program.id)
+    assert program.client(program.trade(made.secret_value)).session.get().principal == program.id
+    manager.service_principals.delete_secret(program.id, made.secret.id)
+    with fails("TOKEN_INVALID", "UNAUTHENTICATED"):
+        program.trade(made.secret_value)
+
+
 def test_a_service_principal_that_does_not_exist_has_no_secrets(program: Program) -> None:
     with fails("OBJECT_NOT_FOUND", "NOT_FOUND"):
         program.admin.service_principals.create_secret("6f7fb0ce-0000-4000-8000-000000000000")
@@ -224,7 +234,7 @@ def test_forged_access_tokens_are_refused(program: Program) -> None:
     other = AccessTokens(type(keys).derive(b"another installation's key file."))
     now = datetime.now(UTC)
     foreign = other.issue(
-        principal_id=program.id, client_id=program.id, credential_id="0" * 22, now=now,
+        principal_id=program.id, client_id=program.id, credential_id="0" * 22, activation=0, now=now,
         expire_time=now + timedelta(hours=1),
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ from lakewarden_server.entities import (
     WORKSPACE_OBJECTS,
     ColumnMask,
     ExternalLocation,
+    FederationPolicy,
     Function,
     Grant,
     GroupMember,
@@ -100,6 +101,7 @@ def rename_or_disable_principal(walk: Walk, uow: WriteUnit) -> None:
     if principal:
         fresh = f"{principal.name}-{uow.revision}"
         principal.active = not principal.active
+        principal.activation += principal.active
         principal.name = principal.name_key = fresh if walk.rng.random() < 0.5 else principal.name
 
 
@@ -243,6 +245,21 @@ def undrop(walk: Walk, uow: WriteUnit) -> None:
         gone.deleted_time = None
 
 
+def trust_or_distrust(walk: Walk, uow: WriteUnit) -> None:
+    held = walk.one(uow, FederationPolicy)
+    if held and walk.rng.random() < 0.4:
+        uow.session.delete(held)
+        return
+    principal = walk.one(uow, Principal, Principal.kind == "USER")
+    uow.session.add(
+        FederationPolicy(
+            id=walk.id(), principal_id=principal.id if principal and walk.rng.random() < 0.5 else None,
+            issuer="i", audiences=["a", "b"], subject_claim="sub", subject="s", jwks="{}",
+            create_time=uow.time, created_by=ACTOR,
+        )
+    )  # fmt: skip
+
+
 def mint_or_revoke_token(walk: Walk, uow: WriteUnit) -> None:
     held, principal = walk.one(uow, Token), walk.one(uow, Principal, Principal.kind == "USER")
     if held and walk.rng.random() < 0.5:
@@ -372,5 +389,5 @@ def _move_or_unregister(walk: Walk, uow: WriteUnit, found: Securable) -> None:
 CHANGES: tuple[Change, ...] = (
     add_principal, add_principal, rename_or_disable_principal, delete_principal, join_or_leave, grant_or_revoke, grant_or_revoke,
     add_metastore_or_workspace, add_child, add_child, add_view_or_function, redefine_function, rename_transfer_or_attach, delete_securable, undrop,
-    mint_or_revoke_token, bind_or_unbind, define, define, change_location, change_object, change_object,
+    mint_or_revoke_token, trust_or_distrust, bind_or_unbind, define, define, change_location, change_object, change_object,
 )  # fmt: skip

@@ -13,11 +13,11 @@ from sqlalchemy import text
 from lakewarden_policy import ACCOUNT_USERS_ID, KINDS, Decider, Snapshot, load_policy
 from lakewarden_server.authz.follower import Follower
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.entities import SecurableReference
+from lakewarden_server.entities import FederationPolicy, Principal, SecurableReference
 from lakewarden_server.storage import Database, deltas, load_snapshot
 from lakewarden_server.storage.snapshot import SOURCES
 from storage.random_changes import CHANGES, Walk
-from storage.worlds import writing
+from storage.worlds import committed, user, writing
 
 STEPS = 80
 Forward = Callable[[Database, Snapshot], Snapshot | None]
@@ -232,3 +232,30 @@ def test_what_a_delta_leaves_alone_is_shared(database: Database) -> None:
     assert held.facts() == before, "the state held before was altered"
     same = [key for key in held.held if later.held.get(key) is held.held[key]]
     assert len(same) >= len(held.held) - 10
+
+
+def test_federation_policies_and_activations_are_brought_forward(database: Database) -> None:
+    ann = user("ann@example.com")
+    committed(database, ann)
+    held = anew(database)
+    with writing(database) as uow:
+        policy = FederationPolicy(
+            id="p", principal_id=None, issuer="i", audiences=["a", "b"], subject_claim="sub", subject="", jwks="{}",
+            create_time=uow.time, created_by="",
+        )  # fmt: skip
+        uow.session.add(policy)
+        uow.session.get_one(Principal, ann.id).activation += 1
+        uow.session.flush()
+        uow.commit()
+    later = forward(database, held)
+    assert later is not None
+    assert_same(later, database)
+    assert later.federation_policies["p"].audiences == ("a", "b")
+    assert later.principals[ann.id].activation == 1
+    with writing(database) as uow:
+        uow.session.delete(uow.session.get_one(FederationPolicy, "p"))
+        uow.session.flush()
+        uow.commit()
+    last = forward(database, later)
+    assert last is not None
+    assert dict(last.federation_policies) == {}

@@ -91,7 +91,9 @@ def test_every_revision_of_a_long_history(database: Database) -> None:
 
 def test_control_rows_missing_from_the_log_are_seen(database: Database) -> None:
     expected = walked(database, 1, STEPS)
-    changed(database, "DELETE FROM change_log WHERE kind = 'GRANT'")
+    # Only of revisions that leave other rows: one without any is refused, which would be seen at once.
+    others = "SELECT revision FROM change_log WHERE kind <> 'GRANT'"
+    changed(database, f"DELETE FROM change_log WHERE kind = 'GRANT' AND revision IN ({others})")
     assert any(content(past(database, revision)) != held for revision, held in expected.items())
 
 

@@ -109,6 +109,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "user": ("users:user", "Manage users."),
     "group": ("groups:group", "Manage groups and their members."),
     "service-principal": ("service_principals:service_principal", "Manage service principals."),
+    "federation-policy": (
+        "federation_policies:federation_policy",
+        "Manage which identity providers are trusted.",
+    ),
     "token": ("tokens:token", "Manage personal access tokens."),
     "audit": ("audit:audit", "Read, export and verify what was done and refused."),
 }

@@ -33,6 +33,8 @@ class _CredentialKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Credent
     """A personal access token."""
     CLIENT_CREDENTIALS: _CredentialKind.ValueType  # 2
     """An access token that a client secret was traded for."""
+    FEDERATION: _CredentialKind.ValueType  # 3
+    """An access token that a token of an identity provider was traded for."""
 
 class CredentialKind(_CredentialKind, metaclass=_CredentialKindEnumTypeWrapper):
     """What a caller proved with who it is."""
@@ -43,6 +45,8 @@ PERSONAL_ACCESS_TOKEN: CredentialKind.ValueType  # 1
 """A personal access token."""
 CLIENT_CREDENTIALS: CredentialKind.ValueType  # 2
 """An access token that a client secret was traded for."""
+FEDERATION: CredentialKind.ValueType  # 3
+"""An access token that a token of an identity provider was traded for."""
 
 @typing.final
 class GetSessionRequest(message.Message):
@@ -88,7 +92,7 @@ class Session(message.Message):
     metastore: builtins.str
     """Name of the metastore the workspace is attached to."""
     token_id: builtins.str
-    """Identifier of the token the call was made with; of an access token that of the client secret it was traded for."""
+    """Identifier of the token the call was made with; of an access token that of the client secret, or of the federation policy, it rests on."""
     server_version: builtins.str
     """The server's version."""
     revision: builtins.str

@@ -125,8 +125,9 @@ class TokenServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CreateAccessToken(self, request, context):
-        """Trades the call's credential for an access token that lives an hour at most (OAuth 2.0 client credentials, RFC 6749 section 4.4).
-        The credential is a service principal's application id and client secret, as `authorization: Basic <base64 of id:secret>`; no other is traded.
+        """Trades the call's credential for an access token that lives an hour at most, and no longer than the credential.
+        The credential is a service principal's application id and client secret, as `authorization: Basic <base64 of id:secret>` (OAuth 2.0 client credentials,
+        RFC 6749 section 4.4), or a token of an identity provider that a federation policy trusts, as `Bearer`. No other is traded.
         Fails with UNAUTHENTICATED, PERMISSION_DENIED (CREDENTIAL_UNSUITABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -56,8 +56,9 @@ class TokenServiceStub:
     DeleteToken: grpc.UnaryUnaryMultiCallable[tokens_pb2.DeleteTokenRequest, empty_pb2.Empty]
     """Revokes a token: the next call with it is refused on every replica. Fails with PERMISSION_DENIED."""
     CreateAccessToken: grpc.UnaryUnaryMultiCallable[tokens_pb2.CreateAccessTokenRequest, tokens_pb2.CreateAccessTokenResponse]
-    """Trades the call's credential for an access token that lives an hour at most (OAuth 2.0 client credentials, RFC 6749 section 4.4).
-    The credential is a service principal's application id and client secret, as `authorization: Basic <base64 of id:secret>`; no other is traded.
+    """Trades the call's credential for an access token that lives an hour at most, and no longer than the credential.
+    The credential is a service principal's application id and client secret, as `authorization: Basic <base64 of id:secret>` (OAuth 2.0 client credentials,
+    RFC 6749 section 4.4), or a token of an identity provider that a federation policy trusts, as `Bearer`. No other is traded.
     Fails with UNAUTHENTICATED, PERMISSION_DENIED (CREDENTIAL_UNSUITABLE).
     """
 
@@ -88,8 +89,9 @@ class TokenServiceAsyncStub(TokenServiceStub):
     DeleteToken: aio.UnaryUnaryMultiCallable[tokens_pb2.DeleteTokenRequest, empty_pb2.Empty]  # type: ignore[assignment]
     """Revokes a token: the next call with it is refused on every replica. Fails with PERMISSION_DENIED."""
     CreateAccessToken: aio.UnaryUnaryMultiCallable[tokens_pb2.CreateAccessTokenRequest, tokens_pb2.CreateAccessTokenResponse]  # type: ignore[assignment]
-    """Trades the call's credential for an access token that lives an hour at most (OAuth 2.0 client credentials, RFC 6749 section 4.4).
-    The credential is a service principal's application id and client secret, as `authorization: Basic <base64 of id:secret>`; no other is traded.
+    """Trades the call's credential for an access token that lives an hour at most, and no longer than the credential.
+    The credential is a service principal's application id and client secret, as `authorization: Basic <base64 of id:secret>` (OAuth 2.0 client credentials,
+    RFC 6749 section 4.4), or a token of an identity provider that a federation policy trusts, as `Bearer`. No other is traded.
     Fails with UNAUTHENTICATED, PERMISSION_DENIED (CREDENTIAL_UNSUITABLE).
     """
 
@@ -159,8 +161,9 @@ class TokenServiceServicer(metaclass=abc_1.ABCMeta):
         request: tokens_pb2.CreateAccessTokenRequest,
         context: _ServicerContext,
     ) -> typing.Union[tokens_pb2.CreateAccessTokenResponse, abc.Awaitable[tokens_pb2.CreateAccessTokenResponse]]:
-        """Trades the call's credential for an access token that lives an hour at most (OAuth 2.0 client credentials, RFC 6749 section 4.4).
-        The credential is a service principal's application id and client secret, as `authorization: Basic <base64 of id:secret>`; no other is traded.
+        """Trades the call's credential for an access token that lives an hour at most, and no longer than the credential.
+        The credential is a service principal's application id and client secret, as `authorization: Basic <base64 of id:secret>` (OAuth 2.0 client credentials,
+        RFC 6749 section 4.4), or a token of an identity provider that a federation policy trusts, as `Bearer`. No other is traded.
         Fails with UNAUTHENTICATED, PERMISSION_DENIED (CREDENTIAL_UNSUITABLE).
         """
 

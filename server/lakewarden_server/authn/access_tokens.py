@@ -31,7 +31,9 @@ class AccessToken(NamedTuple):
 
     principal_id: str
     credential_id: str
-    """Of the row it rests on."""
+    """Of the row it rests on: a client secret or a federation policy."""
+    activation: int
+    """Of the principal, when it was issued."""
     expire_time: float
     """Epoch seconds."""
 
@@ -51,7 +53,14 @@ class AccessTokens:
         return self._audience
 
     def issue(
-        self, *, principal_id: str, client_id: str, credential_id: str, now: datetime, expire_time: datetime
+        self,
+        *,
+        principal_id: str,
+        client_id: str,
+        credential_id: str,
+        activation: int,
+        now: datetime,
+        expire_time: datetime,
     ) -> str:
         """The text of a new token, which ends at `expire_time` or after an hour, by the database's clock."""
         issued = int(now.timestamp())
@@ -61,6 +70,7 @@ class AccessTokens:
             "sub": principal_id,
             "client_id": client_id,
             "credential_id": credential_id,
+            "activation": activation,
             "iat": issued,
             "exp": min(int(expire_time.timestamp()), issued + int(LIFETIME_MAX.total_seconds())),
             "jti": secrets.token_urlsafe(16),
@@ -84,14 +94,14 @@ class AccessTokens:
             raise _invalid() from None
         if not self.is_ours(token) or claims.get("aud") != self._audience or not _is_formed(claims):
             raise _invalid()
-        return AccessToken(claims["sub"], claims["credential_id"], float(claims["exp"]))
+        return AccessToken(claims["sub"], claims["credential_id"], claims["activation"], float(claims["exp"]))
 
 
 def _is_formed(claims: Mapping[str, Any]) -> bool:
     """The claims are there, of their types, and no more than an hour is between beginning and end."""
     if not all(type(claims.get(name)) is str for name in ("sub", "credential_id", "client_id", "jti")):
         return False
-    if not all(type(claims.get(name)) is int for name in ("iat", "exp")):
+    if not all(type(claims.get(name)) is int for name in ("iat", "exp", "activation")):
         return False
     return bool(claims["exp"] - claims["iat"] <= LIFETIME_MAX.total_seconds())
 

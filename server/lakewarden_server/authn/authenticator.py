@@ -8,9 +8,10 @@ import secrets
 from datetime import datetime
 from typing import NamedTuple
 
-from lakewarden_policy import Principal, Snapshot, Token
-from lakewarden_server.authn import presented
+from lakewarden_policy import FederationPolicy, Principal, Snapshot, Token
+from lakewarden_server.authn import federation, presented
 from lakewarden_server.authn.access_tokens import AccessToken, AccessTokens
+from lakewarden_server.authn.jwts import Jwt
 from lakewarden_server.authn.keys import Keys
 from lakewarden_server.authn.presented import ClientSecret, Presented
 from lakewarden_server.authn.tokens import TokenKind, TokenText, digest
@@ -49,12 +50,25 @@ class Credential(NamedTuple):
         return f"Credential(shown={self.shown!r})"
 
 
+Row = Token | FederationPolicy
+"""What a credential rests on."""
+
+
 class _Known(NamedTuple):
     """A verified token and the rows it was verified against: it holds for as long as the state has these very rows."""
 
-    token: Token
+    row: Row
     principal: Principal
     caller: Caller
+
+
+class _Examined(NamedTuple):
+    """What a credential rests on, whose it is, what it is, and until when it is good (epoch seconds)."""
+
+    row: Row
+    principal: Principal
+    kind: TokenKind
+    expire_time: float
 
 
 class Authenticator:
@@ -86,34 +100,38 @@ class Authenticator:
         known = self._known.get(credential.mark)
         if (
             known is not None
-            and snapshot.tokens.get(known.caller.token_id) is known.token
+            and _row(snapshot, known.caller.token_id) is known.row
             and snapshot.principals.get(known.caller.id) is known.principal
             and known.caller.token_expire_time > now.timestamp()
         ):
             return known.caller
         shown = credential.shown or presented.read(credential.authorization, self._access_tokens)
-        if isinstance(shown, AccessToken):
-            token, principal = _rests_on(snapshot, shown, now)
-            kind, expire_time = TokenKind.ACCESS, min(shown.expire_time, token.expire_time)
-        else:
-            text = shown.secret if isinstance(shown, ClientSecret) else shown
-            token, principal = self._verified(snapshot, text, now)
-            if isinstance(shown, ClientSecret) and shown.client_id != principal.name_key:
-                raise _invalid()
-            kind, expire_time = text.kind, token.expire_time
+        row, principal, kind, expire_time = self._examined(snapshot, shown, now)
         caller = Caller(
             id=principal.id,
             name=principal.name,
             kind=principal.kind,
-            token_id=token.id,
+            token_id=row.id,
             token_kind=kind,
             token_expire_time=expire_time,
-            token_workspace_id=token.workspace_id,
+            token_workspace_id=row.workspace_id if isinstance(row, Token) else None,
         )
         if len(self._known) >= KNOWN_MAX:
             self._known.clear()
-        self._known[credential.mark] = _Known(token, principal, caller)
+        self._known[credential.mark] = _Known(row, principal, caller)
         return caller
+
+    def _examined(self, snapshot: Snapshot, shown: Presented, now: datetime) -> _Examined:
+        if isinstance(shown, Jwt):
+            found = federation.admit(snapshot, shown, now)
+            return _Examined(found.policy, found.principal, TokenKind.IDENTITY, found.expire_time)
+        if isinstance(shown, AccessToken):
+            return _rests_on(snapshot, shown, now)
+        text = shown.secret if isinstance(shown, ClientSecret) else shown
+        token, principal = self._verified(snapshot, text, now)
+        if isinstance(shown, ClientSecret) and shown.client_id != principal.name_key:
+            raise _invalid()
+        return _Examined(token, principal, text.kind, token.expire_time)
 
     def _verified(self, snapshot: Snapshot, text: TokenText, now: datetime) -> tuple[Token, Principal]:
         token = snapshot.tokens.get(text.id)
@@ -122,24 +140,39 @@ class Authenticator:
         stored = token.digest if token else bytes(len(computed))
         if not hmac.compare_digest(computed, stored) or token is None or token.kind != text.kind:
             raise _invalid()
-        return token, _live(snapshot, token, now)
+        _check_live(token, now)
+        return token, _active(snapshot, token.principal_id)
 
 
-def _rests_on(snapshot: Snapshot, shown: AccessToken, now: datetime) -> tuple[Token, Principal]:
-    """The client secret that an access token was traded for, and its principal: the token ends with either."""
+def _row(snapshot: Snapshot, row_id: str) -> Row | None:
+    return snapshot.tokens.get(row_id) or snapshot.federation_policies.get(row_id)
+
+
+def _rests_on(snapshot: Snapshot, shown: AccessToken, now: datetime) -> _Examined:
+    """What an access token was traded for or by, and its principal: it ends with either, and when the principal is deactivated."""
     if shown.expire_time <= now.timestamp():
         raise Unauthenticated(Reason.TOKEN_EXPIRED, "the access token has expired: get a new one")
-    token = snapshot.tokens.get(shown.credential_id)
-    if token is None or token.kind != TokenKind.CLIENT_SECRET or token.principal_id != shown.principal_id:
+    row, expire_time, kind = _row(snapshot, shown.credential_id), shown.expire_time, TokenKind.FEDERATED
+    if isinstance(row, Token):
+        if row.kind != TokenKind.CLIENT_SECRET:
+            raise _invalid()
+        _check_live(row, now)
+        kind, expire_time = TokenKind.ACCESS, min(expire_time, row.expire_time)
+    if row is None or row.principal_id not in (shown.principal_id, None):
         raise _invalid()
-    return token, _live(snapshot, token, now)
+    principal = _active(snapshot, shown.principal_id)
+    if principal.activation != shown.activation:
+        raise _invalid()
+    return _Examined(row, principal, kind, expire_time)
 
 
-def _live(snapshot: Snapshot, token: Token, now: datetime) -> Principal:
-    """The principal of a row that has not ended. Raises TOKEN_EXPIRED, PRINCIPAL_DISABLED."""
+def _check_live(token: Token, now: datetime) -> None:
     if token.expire_time <= now.timestamp():
         raise Unauthenticated(Reason.TOKEN_EXPIRED, "the token has expired: create a new one")
-    principal = snapshot.principals.get(token.principal_id)
+
+
+def _active(snapshot: Snapshot, principal_id: str) -> Principal:
+    principal = snapshot.principals.get(principal_id)
     if principal is None or not principal.active:
         raise Unauthenticated(
             Reason.PRINCIPAL_DISABLED, "the token's principal is disabled: ask an account admin"

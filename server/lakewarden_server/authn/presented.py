@@ -9,7 +9,7 @@ from urllib.parse import unquote_plus
 
 from lakewarden_policy import name_key
 from lakewarden_server.authn.access_tokens import AccessToken, AccessTokens
-from lakewarden_server.authn.jwts import looks_like_jwt, take_apart
+from lakewarden_server.authn.jwts import Jwt, looks_like_jwt, take_apart
 from lakewarden_server.authn.tokens import TokenKind, TokenText, parse
 from lakewarden_server.core.errors import Reason, Unauthenticated
 
@@ -26,7 +26,7 @@ class ClientSecret(NamedTuple):
     secret: TokenText
 
 
-Presented = TokenText | ClientSecret | AccessToken
+Presented = TokenText | ClientSecret | AccessToken | Jwt
 
 
 def read(authorization: str, access_tokens: AccessTokens) -> Presented:
@@ -45,7 +45,8 @@ def read(authorization: str, access_tokens: AccessTokens) -> Presented:
 
 def _bearer(text: str, access_tokens: AccessTokens) -> Presented:
     if looks_like_jwt(text):
-        return access_tokens.verify(take_apart(text))
+        token = take_apart(text)
+        return access_tokens.verify(token) if access_tokens.is_ours(token) else token
     found = parse(text)
     if found.kind is TokenKind.CLIENT_SECRET:
         raise _malformed("a client secret is no bearer token: trade it for an access token")

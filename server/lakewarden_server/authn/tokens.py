@@ -31,11 +31,19 @@ class TokenKind(StrEnum):
     """Only traded for an access token."""
     ACCESS = "ACCESS"
     """An access token that a client secret was traded for; it has no row and another form (`access_tokens`)."""
+    IDENTITY = "IDENTITY"
+    """A token of an identity provider: only traded for an access token."""
+    FEDERATED = "FEDERATED"
+    """An access token that a token of an identity provider was traded for."""
 
 
 PREFIXES = {TokenKind.PAT: "lwpat", TokenKind.BOOTSTRAP: "lwboot", TokenKind.CLIENT_SECRET: "lwsec"}
 PERSONAL = (TokenKind.PAT, TokenKind.BOOTSTRAP)
 """What a principal makes and revokes itself."""
+TRADED = (TokenKind.CLIENT_SECRET, TokenKind.IDENTITY)
+"""What is traded for an access token and does nothing else."""
+SHORT_LIVED = (TokenKind.ACCESS, TokenKind.FEDERATED)
+"""Access tokens, which make no other credentials."""
 _PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 _KINDS = {prefix: kind for kind, prefix in PREFIXES.items()}
 

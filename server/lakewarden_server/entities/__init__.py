@@ -10,6 +10,7 @@ from lakewarden_server.entities.credentials import ServiceCredential, StorageCre
 from lakewarden_server.entities.definitions import Defined, MaterializedView, StreamingTable, View
 from lakewarden_server.entities.external_locations import ExternalLocation
 from lakewarden_server.entities.external_metadata import ExternalMetadata
+from lakewarden_server.entities.federation_policies import FederationPolicy
 from lakewarden_server.entities.functions import Function
 from lakewarden_server.entities.grants import Grant
 from lakewarden_server.entities.group_members import GroupMember
@@ -58,6 +59,7 @@ __all__ = [
     "Defined",
     "ExternalLocation",
     "ExternalMetadata",
+    "FederationPolicy",
     "Function",
     "Grant",
     "GroupMember",

@@ -39,6 +39,8 @@ class Principal(Stamped, Base):
     display_name: Mapped[str] = mapped_column(default="")
     active: Mapped[bool] = mapped_column(default=True)
     system: Mapped[bool] = mapped_column(default=False)
+    activation: Mapped[int] = mapped_column(default=0)
+    """How often it was activated again: access tokens from before that are void."""
     external_id: Mapped[str] = mapped_column(KeyText, default="")
     deleted_time: Mapped[datetime | None]
 

@@ -18,7 +18,7 @@ from lakewarden_policy import (
     spell_privilege,
 )
 from lakewarden_server.authn.authenticator import Caller
-from lakewarden_server.authn.tokens import TokenKind
+from lakewarden_server.authn.tokens import TRADED, TokenKind
 from lakewarden_server.core.errors import InvalidArgument, PermissionDenied, Reason
 from lakewarden_server.core.urls import InvalidUrl, canonical_url
 from lakewarden_server.pipeline.rules import AS_OF, Binding, Method
@@ -27,7 +27,7 @@ BOOTSTRAP_OPERATION = "token.create"
 EXCHANGE_OPERATION = "token.exchange"
 _ACCOUNT_LEVEL = frozenset(kind.name for kind in KINDS.values() if kind.parents in {(), ("ACCOUNT",)})
 """Kinds that are found without a workspace."""
-_OF_THE_ACCOUNT = _ACCOUNT_LEVEL | {"AUDIT"}
+_OF_THE_ACCOUNT = _ACCOUNT_LEVEL | {"AUDIT", "FEDERATION_POLICY"}
 """What a token that is limited to a workspace does not touch; nor does it ask about the past."""
 LOCATION_KIND = "EXTERNAL_LOCATION"
 """Bound by a URL that lies in it, not by its name."""
@@ -134,8 +134,8 @@ def bind(
 def check_token(bound: Bound, caller: Caller) -> None:
     """What the token itself forbids, whatever its principal may do.
 
-    A bootstrap token creates one token, for its own principal. A client secret is traded for an access token and does nothing else, and nothing else is
-    traded, or an access token could be renewed without the secret. A token limited to a workspace does no account-level work, or its thief could make
+    A bootstrap token creates one token, for its own principal. A client secret or a provider's token is traded for an access token and does nothing else, and
+    nothing else is traded, or an access token could be renewed without them. A token limited to a workspace does no account-level work, or its thief could make
     himself an unlimited one. Raises BOOTSTRAP_TOKEN_RESTRICTED, CREDENTIAL_UNSUITABLE or WORKSPACE_DENIED.
     """
     operation = bound.operations[0][0]
@@ -145,10 +145,10 @@ def check_token(bound: Bound, caller: Caller) -> None:
             Reason.BOOTSTRAP_TOKEN_RESTRICTED,
             "a one-time token only creates a token for its own principal: run `lakewarden login` with it",
         )
-    if (caller.token_kind is TokenKind.CLIENT_SECRET) != (operation == EXCHANGE_OPERATION):
+    if (caller.token_kind in TRADED) != (operation == EXCHANGE_OPERATION):
         raise PermissionDenied(
             Reason.CREDENTIAL_UNSUITABLE,
-            "a client secret is traded for an access token, with which everything else is done, and nothing but a client secret is traded",
+            "a client secret or a token of an identity provider is traded for an access token, with which everything else is done, and nothing else is traded",
         )
     if caller.token_workspace_id and (
         for_another or bound.noun.upper() in _OF_THE_ACCOUNT or bound.is_of_the_past

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from lakewarden_server.authn.tokens import TokenKind
+from lakewarden_server.authn.tokens import SHORT_LIVED, TokenKind
 from lakewarden_server.core.errors import PermissionDenied, Reason
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
@@ -15,7 +15,7 @@ def lifetime(seconds: int, call: Call, *, default: timedelta, longest: timedelta
 
     An access token makes none, so that nothing of what a client secret led to outlives that. Raises FIELD_INVALID, CREDENTIAL_UNSUITABLE.
     """
-    if call.caller.token_kind is TokenKind.ACCESS:
+    if call.caller.token_kind in SHORT_LIVED:
         raise PermissionDenied(
             Reason.CREDENTIAL_UNSUITABLE,
             "an access token makes no other credentials: use a personal access token for this",

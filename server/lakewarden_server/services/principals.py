@@ -15,7 +15,7 @@ from lakewarden_server.entities import Principal
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.securables import Setter, check_etag, etag
-from lakewarden_server.storage.repositories import grants, principals, tokens
+from lakewarden_server.storage.repositories import federation_policies, grants, principals, tokens
 
 
 def fill(message: Any, principal: Principal, call: Call) -> None:
@@ -111,6 +111,8 @@ def set_display_name(principal: Any, message: Any, call: Call) -> None:
 
 def set_active(principal: Any, message: Any, call: Call) -> None:
     """Activates or deactivates. Deactivation revokes every token in the same transaction, so no activation revives one."""
+    if message.active and not principal.active:
+        principal.activation += 1
     principal.active = message.active
     if not message.active:
         call.detail["revoked_tokens"] = _revoke_tokens(call, principal.id)
@@ -149,6 +151,7 @@ def bury(call: Call, principal: Principal) -> None:
     for row in (
         *principals.memberships(session, principal.id),
         *grants.of_securable(session, principal.id),
+        *federation_policies.of_principal(session, principal.id),
     ):
         session.delete(row)
     call.detail["revoked_tokens"] = _revoke_tokens(call, principal.id)

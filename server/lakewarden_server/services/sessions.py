@@ -12,6 +12,7 @@ from lakewarden_server.services.call import Call
 _KINDS = {
     TokenKind.PAT: pb.PERSONAL_ACCESS_TOKEN,
     TokenKind.ACCESS: pb.CLIENT_CREDENTIALS,
+    TokenKind.FEDERATED: pb.FEDERATION,
 }
 """How the kinds of credentials that reach a service are told; the others do one thing only, which is not this."""
 

@@ -114,7 +114,7 @@ class TokenService:
     def create_access_token(
         self, request: pb.CreateAccessTokenRequest, call: Call
     ) -> pb.CreateAccessTokenResponse:
-        """Signs a token that rests on the client secret of the call and ends no later than it."""
+        """Signs a token that rests on what the call was made with, a secret or a policy, and ends no later than that."""
         expire_time = min(
             datetime.fromtimestamp(call.caller.token_expire_time, UTC),
             (call.now + ACCESS_LIFETIME_MAX),
@@ -123,10 +123,11 @@ class TokenService:
             principal_id=call.caller.id,
             client_id=call.caller.name,
             credential_id=call.caller.token_id,
+            activation=call.snapshot.principals[call.caller.id].activation,
             now=call.now,
             expire_time=expire_time,
         )
-        call.detail.update(secret_id=call.caller.token_id, expire_time=expire_time.isoformat())
+        call.detail.update(credential_id=call.caller.token_id, expire_time=expire_time.isoformat())
         reply = pb.CreateAccessTokenResponse(
             access_token=text, expires_in=int((expire_time - call.now).total_seconds())
         )

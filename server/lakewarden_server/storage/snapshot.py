@@ -26,6 +26,7 @@ from lakewarden_policy import (
     Binding,
     ColumnMask,
     Deleted,
+    FederationPolicy,
     Grant,
     Head,
     Location,
@@ -128,6 +129,11 @@ def _token(row: Sequence[Any]) -> Token:
     return token._replace(expire_time=row[4].timestamp())
 
 
+def _federation_policy(row: Sequence[Any]) -> FederationPolicy:
+    policy = FederationPolicy._make(row)
+    return policy._replace(audiences=tuple(policy.audiences))
+
+
 def _row_filter(row: Sequence[Any]) -> RowFilter:
     table_id, function_id, columns = row
     return RowFilter(table_id, function_id, tuple(columns))
@@ -160,6 +166,7 @@ SOURCES: Mapping[str, Source] = {
     "isolated": Source(entities.Securable, _SECURABLE_KINDS, _id, ("id",), {**LIVE, "isolation_mode": "ISOLATED"}),
     "grants": Source(entities.Grant, frozenset({"GRANT"}), _grant, Grant._fields, rare="expire_time"),
     "tokens": Source(entities.Token, frozenset({"TOKEN"}), _token, Token._fields),
+    "federation_policies": Source(entities.FederationPolicy, frozenset({"FEDERATION_POLICY"}), _federation_policy, FederationPolicy._fields),
     "bindings": Source(entities.WorkspaceBinding, frozenset({"WORKSPACE_BINDING"}), Binding._make, Binding._fields),
     "references": Source(entities.SecurableReference, frozenset({"REFERENCE"}), Reference._make, Reference._fields),
     "row_filters": Source(entities.RowFilter, frozenset({"ROW_FILTER"}), _row_filter, RowFilter._fields),
