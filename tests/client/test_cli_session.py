@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from base64 import b64encode
 from pathlib import Path
 
 import grpc
@@ -11,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from client.wire import WireServer, fail
-from lakewarden._config import Profile, ProfileFile, read_profiles, write_profiles
+from lakewarden._config import Profile, ProfileFile, profile_path, read_profiles, write_profiles
 from lakewarden.cli import main
 from lakewarden.cli._application import root
 from lakewarden.v1 import sessions_pb2, tokens_pb2
@@ -38,6 +39,42 @@ def test_login_stores_the_token_and_later_commands_use_it(
         assert main(line.split()) == 0
     captured = capsys.readouterr()
     assert "lwpat_mine" not in captured.out + captured.err
+
+
+def test_login_with_a_client_secret_stores_the_access_token_and_not_the_secret(
+    wire: WireServer, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    wire.answers["TokenService/CreateAccessToken"] = lambda *_: tokens_pb2.CreateAccessTokenResponse(
+        access_token="eyJ.access.token"
+    )
+    wire.answers["SessionService/GetSession"] = lambda *_: sessions_pb2.Session(
+        principal="3f0c9a52", token_id="s1", credential_kind=sessions_pb2.CLIENT_CREDENTIALS
+    )
+    monkeypatch.setattr(sys, "stdin", io.StringIO("lwsec_planted\n"))
+    arguments = ["login", "--client-id", "3f0c9a52", "--workspace", "analytics"]
+    assert main([*arguments, "--endpoint", wire.endpoint]) == 0
+    basic = b64encode(b"3f0c9a52:lwsec_planted").decode()
+    assert [(call.rpc, call.metadata["authorization"]) for call in wire.calls] == [
+        ("TokenService/CreateAccessToken", f"Basic {basic}"),
+        ("SessionService/GetSession", "Bearer eyJ.access.token"),
+    ]
+    assert read_profiles().profiles["default"] == Profile(wire.endpoint, "eyJ.access.token", "analytics")
+    assert profile_path().stat().st_mode & 0o777 == 0o600
+    assert "planted" not in profile_path().read_text()
+    assert main(["whoami"]) == 0
+    captured = capsys.readouterr()
+    assert "CLIENT_CREDENTIALS" in captured.out
+    assert "planted" not in captured.out + captured.err
+
+
+def test_client_secret_comes_from_stdin_alone(
+    wire: WireServer, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    for more, saying in (([], "No client secret"), (["--token-stdin"], "not with both")):
+        assert main(["login", "--client-id", "id", "--endpoint", wire.endpoint, *more]) == 2
+        assert saying in capsys.readouterr().err
+    assert wire.calls == []
 
 
 def test_login_of_a_new_profile_takes_the_server_of_the_current_one(

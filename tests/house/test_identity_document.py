@@ -39,6 +39,7 @@ def test_shell_commands_work_as_shown(tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         assert "deleted client secret" in done.stderr
+        assert "CLIENT_CREDENTIALS" in done.stdout
         assert "1 signing key, the first one signs" in done.stdout
         assert "SCIM" in done.stdout.partition("engineers")[2]
         grace = server.client().users.get("grace@example.com")

@@ -43,15 +43,23 @@ WORKSPACE_NEEDED = (
     "login",
     cls=Command,
     example="lakewarden login --endpoint localhost:50051 --workspace analytics\n"
-    "lakewarden login --token-stdin --profile production < token.txt",
+    "lakewarden login --token-stdin --profile production < token.txt\n"
+    "lakewarden login --client-id 3f0c9a52-1e0b-4a53-9a39-0d8f7c1e2b44 < client-secret",
 )
 @click.option("--token-stdin", is_flag=True, help="Read the token from stdin.")
+@click.option(
+    "--client-id",
+    default="",
+    metavar="ID",
+    help="As this service principal; reads its client secret from stdin.",
+)
 @pass_invocation
-def login(invocation: Invocation, token_stdin: bool) -> None:
+def login(invocation: Invocation, token_stdin: bool, client_id: str) -> None:
     """Store a token in a profile, after trying it.
 
-    Asks for the token where there is a terminal. A bootstrap token is traded for a lasting one, which uses it up. A
-    workspace that is still to be made is not stored, and warned of.
+    Asks for the token where there is a terminal. A bootstrap token is traded for a lasting one, which uses it up. With a
+    client id, the client secret is traded for an access token of an hour, and only that is stored. A workspace that is
+    still to be made is not stored, and warned of.
     """
     from lakewarden._connection import BOOTSTRAP_PREFIX
 
@@ -60,7 +68,12 @@ def login(invocation: Invocation, token_stdin: bool) -> None:
     invocation.endpoint, invocation.workspace = settings.endpoint, settings.workspace
     invocation.profile, invocation.insecure = None, settings.insecure
     invocation.ca_file = settings.ca_file
-    token = _asked_token(invocation, token_stdin=token_stdin)
+    if client_id and (token_stdin or invocation.token):
+        raise click.UsageError("Log in with a token or with --client-id, not with both.")
+    if client_id:
+        token = _access_token(invocation, client_id)
+    else:
+        token = _asked_token(invocation, token_stdin=token_stdin)
     client = invocation.open_client(token=token)
     if token.startswith(BOOTSTRAP_PREFIX):
         # Of no workspace: the one that is named may be still to be made.
@@ -117,6 +130,17 @@ def _asked_token(invocation: Invocation, *, token_stdin: bool) -> str:
     if not given:
         raise click.UsageError("No token. Give it on stdin with --token-stdin, or log in at a terminal.")
     return given
+
+
+def _access_token(invocation: Invocation, client_id: str) -> str:
+    """The access token for the client secret that stands on stdin or is typed; there is no option for it, which others could read."""
+    if is_interactive():
+        secret = str(click.prompt("Client secret", hide_input=True, err=True)).strip()
+    else:
+        secret = sys.stdin.readline().strip()
+    if not secret:
+        raise click.UsageError("No client secret. Give it on stdin, or log in at a terminal.")
+    return invocation.open_client(token="").tokens.create_access_token(client_id, secret).access_token
 
 
 def _store(name: str, settings: Settings, token: str) -> None:
