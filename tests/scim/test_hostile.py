@@ -153,3 +153,44 @@ def test_header_injection_is_no_header(admin, path):
     assert_error(
         admin.patch(path, json=patch("replace", "displayName", "x"), headers={"If-Match": '"nothing"'}), 412
     )
+
+
+SEARCH = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"filter": " or ".join(['userName co "z"'] * 30_000)},
+        {"filter": "(" * 30_000 + "userName pr" + ")" * 30_000},
+        {"filter": "not (" * 20_000 + "userName pr" + ")" * 20_000},
+        {"attributes": ["displayName"] * 50_000},
+    ],
+)
+def test_search_that_says_too_much_is_refused_before_it_is_taken_apart(admin, said):
+    answer = admin.post("/Users/.search", json={**SEARCH, **said}, timeout=10)
+    assert_error(answer, 400, "invalidFilter")
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [{"op": "replace", "path": "displayName", "value": "x"}] * 1_001,
+        [{"op": "remove", "path": "emails[" + " or ".join(['value eq "z"'] * 30_000) + "]"}],
+        [{"op": "replace", "Value": {f"name{n}": 1 for n in range(50_000)}}],
+        [{"op": "replace", "value": {"displayName" + "x" * 2_000: 1}}],
+    ],
+)
+def test_patch_that_says_too_much_is_refused_before_it_is_taken_apart(admin, path, operations):
+    before = admin.get(path).headers["etag"]
+    answer = admin.patch(path, json={"schemas": [PATCH], "operations": operations}, timeout=10)
+    assert_error(answer, 400)
+    assert admin.get(path).headers["etag"] == before
+
+
+def test_what_a_search_and_a_patch_may_say_is_enough(admin, path):
+    names = " or ".join(f'userName eq "user{number}@hostile.example"' for number in range(80))
+    assert admin.post("/Users/.search", json={**SEARCH, "filter": names}).status_code == 200
+    many = [{"op": "replace", "path": "displayName", "value": str(number)} for number in range(1_000)]
+    assert admin.patch(path, json={"schemas": [PATCH], "Operations": many}).status_code == 204
+    assert admin.get(path).json()["displayName"] == "999"

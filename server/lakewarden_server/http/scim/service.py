@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scim2_models import (
@@ -16,7 +16,9 @@ from scim2_models import (
     Path,
     Resource,
     ResourceType,
+    ResponseParameters,
     ScimProvider,
+    SearchRequest,
 )
 from scim2_server.conditions import Conditions
 from scim2_server.requests import ScimRequest
@@ -25,6 +27,7 @@ from scim2_server.utils import parametrize
 
 from lakewarden.v1 import sessions_pb2
 from lakewarden_server.http.calls import Calls
+from lakewarden_server.http.scim.limits import check_patch, check_search
 from lakewarden_server.http.scim.nouns import TYPES, kind_of
 from lakewarden_server.http.scim.resources import Group, ServicePrincipal, User
 from lakewarden_server.http.scim.storage import RpcStorage
@@ -60,6 +63,18 @@ class Exchange(ScimService):
             body = _with_active(body, default=self._storage.was_active)
         return super().read_body(model, body, content_type, scim_ctx)
 
+    def read_search(self, resource_types: list[ResourceType], payload: Any) -> tuple[SearchRequest[Any], Any]:
+        """The search. Raises `InvalidFilterException` for one that says too much."""
+        check_search(payload)
+        return super().read_search(resource_types, payload)
+
+    def read_response_parameters(
+        self, resource_type: ResourceType, query: Mapping[str, str]
+    ) -> ResponseParameters[Any]:
+        """Which attributes are asked for. Raises `InvalidFilterException` for too many."""
+        check_search(query)
+        return super().read_response_parameters(resource_type, query)
+
     def read_creation(
         self, resource_type: ResourceType, body: bytes, content_type: str | None
     ) -> Resource[Any]:
@@ -74,6 +89,7 @@ class Exchange(ScimService):
 
     def read_patch(self, resource_type: ResourceType, body: bytes, content_type: str | None) -> PatchOp[Any]:
         """The changes. Raises `InvalidPathException` for an attribute that no RFC knows."""
+        check_patch(body)
         patch_op = super().read_patch(resource_type, body, content_type)
         path_type = parametrize(Path, self.get_model(resource_type))
         for operation in patch_op.operations or []:
