@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from lakewarden_policy import ACCOUNT_ID
+from lakewarden_server.http import oauth
 from lakewarden_server.http.scim.edge import Answer, ScimEdge
 from lakewarden_server.http.scim.errors import BodyTooLarge, Busy
 from lakewarden_server.pipeline import headers
@@ -91,6 +92,31 @@ class Scim:
             self._threads.give_back()
 
 
+class TokenEndpoint:
+    """Access tokens for client secrets and tokens of identity providers."""
+
+    def __init__(self, pipeline: Handler, threads: Threads) -> None:
+        self._pipeline = pipeline
+        self._threads = threads
+
+    def route(self) -> Route:
+        """Its route."""
+        return Route(oauth.PATH, self._endpoint, methods=["POST"])
+
+    async def _endpoint(self, request: Request) -> Response:
+        try:
+            form = await oauth.read_form(request)
+            if not self._threads.take():
+                raise oauth.Refused("temporarily_unavailable", "too many requests wait: retry", 503)
+        except oauth.Refused as refused:
+            return oauth.refuse(refused)
+        try:
+            ask = partial(oauth.answer, self._pipeline, form, request.headers.get("authorization", ""))
+            return await asyncio.get_running_loop().run_in_executor(self._threads.pool, ask)
+        finally:
+            self._threads.give_back()
+
+
 class Application:
     """What the HTTP server serves."""
 
@@ -98,7 +124,10 @@ class Application:
         self._threads = Threads(threads)
         edge = ScimEdge(pipeline)
         mounts = [Scim(edge, self._threads, mount) for mount in (*ACCOUNT_MOUNTS, WORKSPACE_MOUNT)]
-        self.asgi = Starlette(routes=[route for mount in mounts for route in mount.route()])
+        tokens = TokenEndpoint(pipeline, self._threads)
+        self.asgi = Starlette(
+            routes=[tokens.route(), *(route for mount in mounts for route in mount.route())]
+        )
 
     def stop(self) -> None:
         """Waits for every thread."""
