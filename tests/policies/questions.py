@@ -233,7 +233,11 @@ def _about_roles(rng: random.Random, world: World) -> Question:
     of_token = f"token.{rng.choice(TOKEN_VERBS)}"
     asked = [
         (f"{noun}.{rng.choice(verbs)}", "", {"self": place}),
-        (f"{noun}.update", rng.choice(("", "display_name") if noun != "group" else ("",)), {"self": place}),
+        (
+            f"{noun}.update",
+            rng.choice(("", "members") if noun == "group" else ("", "display_name")),
+            {"self": place},
+        ),
         (f"{noun}.grant", rng.choice(names), {"self": place}),
         (f"{noun}.use", rng.choice(names), {"self": place}),
         (f"{noun}.{rng.choice(TOLD)}", "", {"self": place, **about(rng, world, who)}),

@@ -311,7 +311,10 @@ class Reference(Rights):
             runs_as_it = noun == "service_principal" and self.granted(who, obj, "USER")
             return manager or runs_as_it or obj in self.everyone(who)
         if verb == "update":
-            return noun == "service_principal" and selector == "display_name" and manager
+            return manager and (noun, selector) in {
+                ("service_principal", "display_name"),
+                ("group", "members"),
+            }
         return manager and verb in ("members", "grant", "grants_all", "secrets")
 
     def asks_about(self, who: str, objects: dict[str, Any], *, by_engine: bool = False) -> bool:
