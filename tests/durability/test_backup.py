@@ -30,11 +30,16 @@ from durability.writers import Ledger, writing
 from lakewarden_server.storage.archives import DATABASE, MANIFEST, ArchiveError, opened_archive
 from lakewarden_server.storage.migrations import current_revision, downgrade, latest_revision
 from lakewarden_server.testing import serve
-from storage.random_changes import Walk
+from storage.random_changes import CHANGES, Change, Walk
 
 WRITES_BEFORE, WRITES_AFTER = 25, 25
 STEPS = 40
 FLIPS = 150
+KNOWN_THEN = {
+    "add_principal", "join_or_leave", "grant_or_revoke", "add_metastore_or_workspace", "add_child", "add_view_or_function",
+    "redefine_function", "rename_transfer_or_attach", "delete_securable", "undrop", "bind_or_unbind", "define",
+}  # fmt: skip
+"""What the release with schema 0007 could change: nothing of it is lost on the way back there."""
 MakeUrl = Callable[[str], str]
 
 
@@ -123,8 +128,15 @@ def test_backup_refuses_what_it_cannot_do(
 
 
 def test_archive_of_an_older_release_is_migrated(
-    archive: Path, make_database_url: MakeUrl, home: Path, tmp_path: Path
+    make_database_url: MakeUrl, home: Path, tmp_path: Path
 ) -> None:
+    archive = tmp_path / "archive"
+    former = walked(
+        make_database_url("sqlite"),
+        without=tuple(each for each in CHANGES if each.__name__ not in KNOWN_THEN),
+    )
+    done("backup", archive, url=former, home=home)
+
     def age(told: dict[str, Any], path: Path) -> None:
         with opened(f"sqlite:///{path}") as database:
             downgrade(database, "0007")
@@ -174,7 +186,9 @@ def test_foreign_and_newer_archives_are_refused(
         assert "is no backup of Lakewarden" in refused("restore", tmp_path / foreign, url=target, home=home)
     assert f"no file {tmp_path / 'none'}" in refused("restore", tmp_path / "none", url=target, home=home)
     assert "newer release" in reason(lambda told, _: told.update(format=2))
-    assert "newer than 0012" in reason(lambda told, _: told.update(schema="0999", release="9.9"))
+    assert f"newer than {latest_revision()}" in reason(
+        lambda told, _: told.update(schema="0999", release="9.9")
+    )
     assert "another schema" in reason(lambda told, _: told.update(schema="0007"))
     assert "same revision" in reason(lambda told, _: told.update(revision=told["revision"] - 1))
     assert "is damaged" in reason(lambda told, _: told.update(sha256="0" * 64))
@@ -221,10 +235,10 @@ def test_backup_of_a_broken_audit_is_made(make_database_url: MakeUrl, home: Path
     done("backup", tmp_path / "evidence", url=url, home=home)
 
 
-def walked(url: str) -> str:
+def walked(url: str, *, without: tuple[Change, ...] = ()) -> str:
     """Makes many random changes in a database."""
     with opened(url) as database:
-        walk = Walk(database, 7)
+        walk = Walk(database, 7, without=without)
         for _ in range(STEPS):
             walk.step()
     return url
