@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from consistency.cluster import Cluster
 from lakewarden import Client, Unauthenticated
+from services.providers import AUDIENCE, ISSUER, SUBJECT, Provider
 
 ROUNDS = 3
 USERS_PER_REPLICA = 2
@@ -53,23 +55,42 @@ def test_no_use_succeeds_after_the_acknowledgement_on_three_replicas(cluster: Cl
         secret = admin.service_principals.create_secret(name)
         made = admin.tokens.create_access_token(name, secret.secret_value)
         token = made.access_token
-        users = [
-            Use(cluster.client(token, endpoint).with_workspace(""))
-            for endpoint in cluster.endpoints
-            for _ in range(USERS_PER_REPLICA)
-        ]
-        for user in users:
-            user.start()
-        deadline = time.monotonic() + BEGINNING_SECONDS
-        while not all(user.count > 1 for user in users):
-            assert time.monotonic() < deadline, [user.reason for user in users]
-            time.sleep(0.01)
-        ENDS[end](admin, name, secret.secret.id)
-        acknowledged = time.monotonic()
-        for user in users:
-            user.join(BEGINNING_SECONDS)
-        assert [user.reason for user in users] == ["TOKEN_INVALID"] * len(users)
-        assert max(user.last for user in users) < acknowledged
+        _assert_ends(cluster, token, partial(ENDS[end], admin, name, secret.secret.id))
         for endpoint in cluster.endpoints:
             with pytest.raises(Unauthenticated):
                 cluster.admin(endpoint).tokens.create_access_token(name, secret.secret_value)
+
+
+def test_no_use_succeeds_after_a_policy_was_deleted(cluster: Cluster) -> None:
+    cluster.add()
+    cluster.add()
+    admin, provider = cluster.admin(), Provider()
+    name = admin.service_principals.create("engine").name
+    for _ in range(ROUNDS):
+        policy = admin.federation_policies.create(
+            ISSUER, [AUDIENCE], provider.jwks, service_principal=name, subject=SUBJECT
+        )
+        trading = cluster.client(provider.token()).with_workspace("")
+        token = trading.tokens.create_access_token().access_token
+        _assert_ends(cluster, token, partial(admin.federation_policies.delete, policy.id))
+
+
+def _assert_ends(cluster: Cluster, token: str, end: Callable[[], object]) -> None:
+    """Uses a token everywhere, ends it, and compares the last use that succeeded with the acknowledgement."""
+    users = [
+        Use(cluster.client(token, endpoint).with_workspace(""))
+        for endpoint in cluster.endpoints
+        for _ in range(USERS_PER_REPLICA)
+    ]
+    for user in users:
+        user.start()
+    deadline = time.monotonic() + BEGINNING_SECONDS
+    while not all(user.count > 1 for user in users):
+        assert time.monotonic() < deadline, [user.reason for user in users]
+        time.sleep(0.01)
+    end()
+    acknowledged = time.monotonic()
+    for user in users:
+        user.join(BEGINNING_SECONDS)
+    assert [user.reason for user in users] == ["TOKEN_INVALID"] * len(users)
+    assert max(user.last for user in users) < acknowledged

@@ -15,6 +15,7 @@ from lakewarden import LakewardenError
 from lakewarden_server.authn.tokens import TokenKind, mint
 from lakewarden_server.storage import Database
 from lakewarden_server.testing import serve
+from services.providers import AUDIENCE, ISSUER, SUBJECT, Provider
 
 
 @contextmanager
@@ -57,12 +58,20 @@ def test_no_credential_is_in_the_database_or_the_log(database_url: str) -> None:
         made = admin.service_principals.create_secret(name)
         unknown = mint(TokenKind.CLIENT_SECRET).render()
         token = admin.tokens.create_access_token(name, made.secret_value).access_token
+        provider = Provider()
+        admin.federation_policies.create(
+            ISSUER, [AUDIENCE], provider.jwks, service_principal=name, subject=SUBJECT
+        )
+        identity, foreign = provider.token(), Provider().token()
+        traded = admin.as_token(identity).tokens.create_access_token().access_token
         program = server.client(token, workspace="")
         assert program.session.get().principal == name
         for attempt in (
             lambda: admin.tokens.create_access_token(name, unknown),
             lambda: server.client(token[:-6] + "AAAAAA").session.get(),
             lambda: server.client(made.secret_value).session.get(),
+            lambda: admin.as_token(foreign).tokens.create_access_token(),
+            lambda: admin.as_token(identity).session.get(),
             lambda: program.tokens.create(),
             lambda: program.catalogs.create(f"x_{name}"),
         ):
@@ -77,6 +86,9 @@ def test_no_credential_is_in_the_database_or_the_log(database_url: str) -> None:
         "as sent": base64.b64encode(f"{name}:{made.secret_value}".encode()).decode()[60:100],
         "access token": token.split(".")[1],
         "its signature": token.split(".")[2],
+        "a provider's token": identity.split(".")[2],
+        "a forged one": foreign.split(".")[2],
+        "what it was traded for": traded.split(".")[2],
         "key": key,
     }
     assert made.secret.id in stored, "the control: what is no secret is found"
