@@ -194,6 +194,14 @@ def test_a_postgresql_that_lost_its_tail_under_live_replicas(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_older_sqlite_file_put_in_place_over_and_over(
+    make_database_url: Callable[[str], str], tmp_path: Path
+) -> None:
+    run_sqlite(make_database_url("sqlite"), tmp_path, rounds=ROUNDS_LONG)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(1_800)
 def test_a_postgresql_that_lost_its_tail_under_live_replicas_over_and_over(
     postgresql: MortalPostgresql, tmp_path: Path
