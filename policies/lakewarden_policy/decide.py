@@ -17,6 +17,8 @@ from lakewarden_policy.siblings import Access, Asked
 from lakewarden_policy.snapshot import Snapshot
 
 _NOT_ENTERED: Final[frozenset[str]] = frozenset()
+STANDING_KEPT_MAX: Final = 10_000
+"""Of one state: how many answers about rights on workspaces are remembered."""
 NESTED_MAX: Final = 100
 """How deep views and functions may use each other: below, nobody may use them, so that no text can exhaust the stack."""
 # Past the named constructor, which takes a tenth of a decision.
@@ -56,6 +58,7 @@ class Decider:
         self._closures, self._chains = snapshot.closures, snapshot.chains
         self._upward, self._as_owner = snapshot.upward, policy.as_owner
         self._steps = policy.steps
+        self._standing: dict[tuple[str, str | None, str, str], Row | None] = {}
 
     def atom(self, subject_id: str, workspace_id: str | None, object_id: str, act: str) -> Row | None:
         """The row that lets the subject do ``act`` on the object from the workspace, None where there is none."""
@@ -64,8 +67,24 @@ class Decider:
         # Empty and unknown ids end here: an empty request must never meet an empty row (DESIGN 5.3, traps).
         if securable is None or height is None:
             return None
+        if securable.kind == "WORKSPACE":
+            return self._in_workspace(subject_id, workspace_id, object_id, act)
         places = (object_id, *self._chains[securable.parent_id][:height]) if height else (object_id,)
         return self.prove(subject_id, workspace_id, object_id, act, places)
+
+    def _in_workspace(
+        self, subject_id: str, workspace_id: str | None, object_id: str, act: str
+    ) -> Row | None:
+        """What somebody may do in a workspace, which every call asks of its caller: worked out once in a state."""
+        key = (subject_id, workspace_id, object_id, act)
+        try:
+            return self._standing[key]
+        except KeyError:
+            if len(self._standing) >= STANDING_KEPT_MAX:
+                self._standing = {}
+            places = (object_id, *self._chains[ACCOUNT_ID][: self._heights[act]])
+            row = self._standing[key] = self.prove(subject_id, workspace_id, object_id, act, places)
+            return row
 
     def operation(
         self, subject_id: str, workspace_id: str | None, operation: str, objects: Mapping[str, str],
