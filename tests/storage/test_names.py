@@ -172,6 +172,7 @@ def test_key_columns_do_not_take_the_order_of_the_databases_language(
     assert found == {
         ("securables", "name_key"),
         ("principals", "name_key"),
+        ("principals", "external_id"),
         ("columns", "name_key"),
         ("column_masks", "column_key"),
         ("grants", "privilege"),
