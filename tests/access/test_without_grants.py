@@ -151,8 +151,11 @@ def _verdicts(answer: Answer) -> list[bool]:
 
 
 def _shown(reply: Any) -> set[str]:
-    """The principals a reply about one's identity names."""
+    """The principals a reply about one's identity names. How long a list is told to be must not tell of more."""
     if hasattr(reply, "principal"):
         return {reply.principal, *reply.groups}
-    ((_, rows),) = reply.ListFields() or (("", []),)
+    fields = {field.name: value for field, value in reply.ListFields()}
+    told = fields.pop("total_size", 0)
+    ((_, rows),) = fields.items() or (("", []),)
+    assert told in {0, len(rows)}
     return {row.name for row in rows}
