@@ -149,6 +149,9 @@ def pause_writes(cluster: Cluster, *, rounds: int, seed: int) -> None:
             writer.schemas.create(f"main.late_{number}")
         assert revoked, "the write was refused before it was paused"
         RESTORES[kind](admin)
+        if kind == "principal":
+            # The token went with the right, for good.
+            writer = cluster.client(cluster.server.issue_token(WRITER), endpoint)
         if number % 25 == 0:
             # Not refused for something else.
             writer.schemas.create(f"main.early_{number}")
