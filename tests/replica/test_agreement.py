@@ -136,7 +136,7 @@ def test_answers_in_many_pages_say_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(watching, "PAGE_BYTES_MAX", 500)
     with watched(4) as found:
         told = count_changes(found, monkeypatch)
-        drift(found, steps=5, per_step=60)
+        drift(found, steps=8, per_step=60)
         assert sum(told.values()) > 50
 
 

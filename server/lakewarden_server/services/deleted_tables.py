@@ -60,7 +60,7 @@ def restore(request: pb.UndeleteTableRequest, call: Call) -> Table:
         _take_place_again(table, call)
     table.deleted_time = None
     table.name, table.name_key = name, name_key(name)
-    # Its owner may have been deleted meanwhile, which took the ownership of what was deleted along.
+    # Until the schema 0009, deleting a principal took the ownership of what was deleted along.
     table.owner_id = table.owner_id or call.caller.id
     call.detail["restored"] = table.id
     return table
