@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.pipeline.pipeline import Handler, Incoming
+from lakewarden_server.pipeline.pipeline import Handler, Incoming, Reply
 
 REQUEST_SECONDS = 30.0
 """For all the calls of one request together."""
@@ -27,7 +27,14 @@ class Calls:
 
     def __call__(self, method: str, request: Message) -> Any:
         """The reply of `Service/Method` of `lakewarden.v1`. Raises `CallFailed`."""
-        incoming = Incoming(self._metadata, self._deadline - monotonic())
-        reply = self._pipeline.handle(f"lakewarden.v1.{method}", request, incoming)
+        reply = self._handle(method, request, only_admit=False)
         self.reply_metadata = reply.metadata
         return reply.message
+
+    def admit(self, method: str, request: Message) -> None:
+        """Nothing, where the caller may make this write. Raises `CallFailed`."""
+        self._handle(method, request, only_admit=True)
+
+    def _handle(self, method: str, request: Message, *, only_admit: bool) -> Reply:
+        incoming = Incoming(self._metadata, self._deadline - monotonic(), only_admit=only_admit)
+        return self._pipeline.handle(f"lakewarden.v1.{method}", request, incoming)

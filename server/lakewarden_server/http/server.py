@@ -10,10 +10,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from lakewarden_server.core.addresses import AddressUnavailable, refuse_plaintext
+from lakewarden_server.http.connections import Connection
 
 BACKLOG = 128
-CONCURRENT_REQUESTS_MAX = 200
-"""Above the requests that may wait for a thread, so that a full server answers in the form of its protocol."""
 HEADER_BYTES_MAX = 32 << 10
 IDLE_SECONDS = 15
 START_SECONDS = 10.0
@@ -44,13 +43,12 @@ class HttpServer:
                 ssl_keyfile=key_file,
                 lifespan="off",
                 ws="none",
-                http="h11",
+                http=Connection,
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 # Who calls is in the token; what a proxy says of it is nobody's proof.
                 proxy_headers=False,
-                limit_concurrency=CONCURRENT_REQUESTS_MAX,
                 timeout_keep_alive=IDLE_SECONDS,
                 h11_max_incomplete_event_size=HEADER_BYTES_MAX,
             )

@@ -50,6 +50,8 @@ class Incoming(NamedTuple):
     seconds_left: float | None
     request_id: str = ""
     """Where whoever watches the call has chosen it already; else it is read from the metadata."""
+    only_admit: bool = False
+    """Of a write: refuse whom it is refused to and do nothing; the reply is empty."""
 
 
 class Reply(NamedTuple):
@@ -110,6 +112,9 @@ class Pipeline:
             headers.check_size(request, method)
             fresh = self._fresh(method, arrived)
             headers.check_at_least(arrived, fresh.head)
+            if incoming.only_admit:
+                self._refuse_early(method, request, arrived, fresh)
+                return _reply(Empty(), fresh.head.epoch, fresh.head.revision, arrived)
             run = self._write if method.rule.write else self._read
             return run(method, request, arrived, fresh)
         except Exception as error:  # noqa: BLE001 - the one place where every error leaves

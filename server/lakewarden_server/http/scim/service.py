@@ -27,7 +27,7 @@ from scim2_server.utils import parametrize
 
 from lakewarden.v1 import sessions_pb2
 from lakewarden_server.http.calls import Calls
-from lakewarden_server.http.scim.limits import check_patch, check_search
+from lakewarden_server.http.scim.limits import check_matches, check_patch, check_search
 from lakewarden_server.http.scim.nouns import TYPES, kind_of
 from lakewarden_server.http.scim.resources import Group, ServicePrincipal, User
 from lakewarden_server.http.scim.storage import RpcStorage
@@ -113,7 +113,13 @@ class Exchange(ScimService):
     def apply_patch(
         self, current: Resource[Any], patch_op: PatchOp[Any], conditions: Conditions
     ) -> Resource[Any] | None:
-        """The new state; of a group in any case, as with a replacement."""
+        """The new state; of a group in any case, as with a replacement.
+
+        Raises `CallFailed` for who may not change a group, before time is spent on it, and `TooManyException`.
+        """
+        if isinstance(current, Group):
+            self._storage.admit_members(str(current.id))
+        check_matches(current, patch_op)
         patched = super().apply_patch(current, patch_op, conditions)
         if isinstance(current, Group):
             self._storage.named_members |= set(_added_members(patch_op))

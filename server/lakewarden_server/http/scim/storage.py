@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from google.protobuf.field_mask_pb2 import FieldMask
 from scim2_models import (
     InvalidValueException,
     NotImplementedException,
@@ -13,11 +14,12 @@ from scim2_models import (
     ResponseParameters,
     SearchRequest,
 )
-from scim2_models.path import CompareOperator, Comparison
+from scim2_models.path import CompareOperator, Comparison, LogicalExpr, LogicalOperator
 from scim2_server.storage import ScimStorage, SearchPage
 
 from lakewarden.v1 import groups_pb2
 from lakewarden_server.http.calls import Calls
+from lakewarden_server.http.scim.limits import Matches, comparisons, values
 from lakewarden_server.http.scim.nouns import NOUNS, Noun, by_id, etag, members
 from lakewarden_server.http.scim.resources import RESULTS_MAX, Group
 
@@ -126,6 +128,13 @@ class RpcStorage(ScimStorage):
         self._members.pop(before.id, None)
         return self._built(noun, self._calls(noun.method("Update"), request), with_members=True)
 
+    def admit_members(self, group_id: str) -> None:
+        """Nothing, where the caller may change the members of a group. Raises `CallFailed`."""
+        request = groups_pb2.UpdateGroupRequest(
+            name=f"id/{group_id}", update_mask=FieldMask(paths=["members"])
+        )
+        self._calls.admit("GroupService/UpdateGroup", request)
+
     def delete(
         self, resource_type: ResourceType, resource_id: str, *, expected_version: str | None = None
     ) -> None:
@@ -145,9 +154,11 @@ class RpcStorage(ScimStorage):
 
     def _matching(self, noun: Noun, search: SearchRequest[Any]) -> list[Resource[Any]]:
         needs_members = "members" in str(search.filter or "").lower()
+        matches = Matches(comparisons(str(search.filter or "")))
         found = []
         for message in self._candidates(noun, search.filter):
             resource = self._built(noun, message, with_members=needs_members)
+            matches.spend(values(resource))
             if search.filter is None or search.filter.match(resource):
                 found.append(resource)
         return search.sort(found) if search.sort_by is not None else found
@@ -230,8 +241,16 @@ def _attribute(path: Any) -> str:
 
 
 def _key(noun: Noun, scim_filter: Any) -> dict[str, str]:
-    """The fields of a List request that find what `attribute eq "text"` compares with; empty for any other filter."""
+    """The fields of a List request that find what `attribute eq "text"` compares with, alone or joined by `and` to more;
+    empty for any other filter.
+    """
     node = scim_filter.ast if scim_filter is not None else None
+    joined = isinstance(node, LogicalExpr) and node.op == LogicalOperator.and_
+    terms = node.terms if joined and node is not None else (node,)
+    return next(filter(None, (_key_of(noun, scim_filter, term) for term in terms)), {})
+
+
+def _key_of(noun: Noun, scim_filter: Any, node: Any) -> dict[str, str]:
     if not isinstance(node, Comparison) or node.op != CompareOperator.eq or not isinstance(node.value, str):
         return {}
     binding = scim_filter.resolve_comparison(node.attr_path, strict=False)
