@@ -31,7 +31,7 @@ def requests(owner: str) -> dict[str, Mapping[str, Any]]:
         "WorkspaceObjectService/GetWorkspaceObject": named,
         "WorkspaceObjectService/ListWorkspaceObjects": {"recursive": True},
         "WorkspaceObjectService/UpdateWorkspaceObject": {
-            "workspaceObject": {**named, "owner": owner}, "updateMask": "owner",
+            "workspaceObject": {**named, "owner": "admin@example.com"}, "updateMask": "owner",
         },
     }  # fmt: skip
 

@@ -244,6 +244,8 @@ def _about_roles(rng: random.Random, world: World) -> Question:
         (f"{noun}.create", "", {"workspace": workspace}),
         (of_token, "", {"subject": place}),
     ]
+    if noun == "service_principal":
+        asked.append((f"{noun}.run_as", "", {"self": place, "workspace": workspace}))
     return Question(who, None, *rng.choice(asked), now)
 
 

@@ -263,7 +263,7 @@ class Reference(Rights):
         if noun == "workspace":
             return self.workspace_operation(seat.who, verb, selector, obj)
         if noun in PRINCIPALS:
-            return self.principal_operation(seat.who, noun, verb, selector, obj)
+            return self.principal_operation(seat.who, noun, verb, selector, objects)
         if (noun, verb) == ("authorization", "as_of"):
             # The past shows what was revoked since, so it is the account admin's to ask about.
             return admin
@@ -299,9 +299,16 @@ class Reference(Rights):
         seen = verb == "get" and (self.works_in(who, obj) or self.granted(who, obj, "QUERY_ENGINE"))
         return admin or self.runs(who, obj) or seen
 
-    def principal_operation(self, who: str, noun: str, verb: str, selector: str, obj: str) -> bool:
+    def principal_operation(
+        self, who: str, noun: str, verb: str, selector: str, objects: dict[str, Any]
+    ) -> bool:
         """What roles on a group or a program allow beside the account admin (5.2), and what everybody sees of themselves."""
+        obj = objects.get("self", "")
         admin, manager = self.account_admin(who), self.granted(who, obj, "MANAGER")
+        if verb == "run_as":
+            # What somebody manages, be it as account admin, does not run for them; an engine says whose it is.
+            engine = self.granted(who, objects["workspace"], "QUERY_ENGINE")
+            return engine or who == obj or self.granted(who, obj, "USER")
         if verb == "use":
             # To manage a program is not to run as it (11, 28).
             return self.granted(who, obj, selector) or (admin and selector == "MANAGER")

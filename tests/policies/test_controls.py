@@ -190,6 +190,10 @@ CONTROLS: dict[str, Make] = {
     "lets a credential open a location that is out of reach": operating(
         "location reaches EXTERNAL_LOCATION:CREATE_EXTERNAL_TABLE"
     ),
+    "lets what a manager manages run for it": changing_operation(
+        "service_principal.run_as,self has SERVICE_PRINCIPAL:USER",
+        "service_principal.run_as,self has SERVICE_PRINCIPAL:MANAGER",
+    ),
     "skips nested groups": skips_nested_groups,
     "skips the groups of workspaces": skips_workspace_groups,
     "ignores the owner of a view": ignoring_the_owner("VIEW"),

@@ -236,6 +236,32 @@ def test_groups_nest_ten_deep_and_no_deeper(admin: Client, fresh: Fresh) -> None
     admin.groups.update_members(names[8], add=[names[10]])
 
 
+def test_group_is_nested_by_who_sees_it(both: EmbeddedServer, fresh: Fresh) -> None:
+    admin, name, own = both.client(), fresh("nester"), fresh("group")
+    nester, hidden = both.client_as(name), admin.groups.create(fresh("group"))
+    admin.grants.grant("ADMIN", "workspace", "workspace", f"{name}@example.com")
+    nester.groups.create(own)
+    refused = []
+    for asked in (hidden.name, f"id/{hidden.id}", fresh("nobody")):
+        for act in (
+            lambda asked=asked: nester.groups.update_members(own, add=[asked]),
+            lambda asked=asked: nester.groups._call(
+                "CreateGroup", group={"name": fresh("group")}, members=[asked]
+            ),
+        ):
+            with fails("PRINCIPAL_UNKNOWN", "INVALID_ARGUMENT") as failure:
+                act()
+            refused.append(failure.error.message.replace(asked, "it"))
+    assert refused[:2] == refused[2:4] == refused[4:]
+    # People one does not see join all the same, and what is in it already may be said again.
+    stranger = admin.users.create(f"{fresh('stranger')}@example.com").name
+    admin.groups.update_members(own, add=[hidden.name])
+    assert nester.groups.update_members(own, add=[stranger, hidden.name]).added == 1
+    admin.groups.update_members(own, remove=[hidden.name])
+    admin.grants.grant("MANAGER", "group", hidden.name, f"{name}@example.com")
+    assert nester.groups.update_members(own, add=[hidden.name]).added == 1
+
+
 def test_tenth_group_still_confers(server: EmbeddedServer, fresh: Fresh) -> None:
     admin, deep = server.client(), server.client_as("deep")
     names, catalog = [fresh("group") for _ in range(10)], fresh("catalog")

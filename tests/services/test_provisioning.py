@@ -53,6 +53,17 @@ def test_external_id_is_limited_and_tells_nobody_who_is_hidden(server: EmbeddedS
         stranger.users.update("stranger@example.com", external_id=key)
 
 
+def test_taken_external_id_is_told_without_a_hidden_bearer(both: EmbeddedServer, fresh: Fresh) -> None:
+    admin, key, name = both.client(), fresh("00u"), fresh("wsa")
+    bearer, creator = admin.groups.create(fresh("bearer"), external_id=key).name, both.client_as(name)
+    admin.grants.grant("ADMIN", "workspace", "workspace", f"{name}@example.com")
+    with fails("EXTERNAL_ID_TAKEN", "ALREADY_EXISTS", saying=key) as failure:
+        creator.groups.create(fresh("group"), external_id=key)
+    assert bearer not in f"{failure.error.message} {failure.error.metadata}"
+    with fails("EXTERNAL_ID_TAKEN", saying=bearer):
+        admin.groups.create(fresh("group"), external_id=key)
+
+
 def test_one_external_id_goes_to_one_of_those_who_claim_it_at_once(
     both: EmbeddedServer, fresh: Fresh
 ) -> None:

@@ -154,6 +154,93 @@ def test_owner_is_one_person_whom_only_admins_replace(chief: Client, bob: Client
         chief.workspace_objects.set_owner("cluster", job, BOB)
 
 
+@pytest.mark.parametrize("kind", ["job", "pipeline", "warehouse"])
+def test_runs_as_a_program_only_for_who_may_run_as_it(
+    both: EmbeddedServer, chief: Client, fresh: Fresh, kind: str
+) -> None:
+    program, email, mine = (
+        chief.service_principals.create("program").name, f"{fresh('wsa')}@example.com", fresh(kind),
+    )  # fmt: skip
+    admin = both.client_as(email)
+    chief.grants.grant("ADMIN", "workspace", "workspace", email)
+    chief.grants.grant("USER", "workspace", "workspace", program)
+    admin.workspace_objects.create(kind, mine)
+
+    def refused(client: Client, reason: str) -> None:
+        with fails(reason, "PERMISSION_DENIED", saying=program):
+            client.workspace_objects.create(kind, fresh(kind), owner=program)
+        with fails(reason, "PERMISSION_DENIED", saying=program):
+            client.workspace_objects.set_owner(kind, mine, program)
+        assert client.workspace_objects.get(kind, mine).owner == email
+
+    refused(admin, "ACCESS_DENIED")
+    # To manage a program is not to run as it, for an account admin neither.
+    refused(chief, "PRIVILEGE_MISSING")
+    chief.grants.grant("MANAGER", "service_principal", program, email)
+    refused(admin, "PRIVILEGE_MISSING")
+    chief.grants.grant("USER", "service_principal", program, email)
+    assert admin.workspace_objects.create(kind, fresh(kind), owner=program).owner == program
+    assert admin.workspace_objects.set_owner(kind, mine, program).owner == program
+    admin.workspace_objects.set_owner(kind, mine, email)
+    chief.grants.revoke("USER", "service_principal", program, email)
+    refused(admin, "PRIVILEGE_MISSING")
+
+
+def test_hidden_program_is_not_named_in_a_refusal(both: EmbeddedServer, chief: Client, fresh: Fresh) -> None:
+    program, email = chief.service_principals.create("program"), f"{fresh('wsa')}@example.com"
+    admin = both.client_as(email)
+    chief.grants.grant("ADMIN", "workspace", "workspace", email)
+    with fails("ACCESS_DENIED") as failure:
+        admin.workspace_objects.create("job", fresh("job"), owner=f"id/{program.id}")
+    assert program.name not in failure.error.message
+
+
+def test_engine_states_which_program_runs_and_a_program_runs_its_own(
+    both: EmbeddedServer, chief: Client, fresh: Fresh
+) -> None:
+    program, application, job = (*(chief.service_principals.create(each).name for each in "ab"), fresh("job"))
+    chief.grants.grant("USER", "workspace", "workspace", program)
+    chief.grants.grant(["USER", "QUERY ENGINE"], "workspace", "workspace", application)
+    engine = both.client(both.issue_token(application))
+    assert engine.workspace_objects.create("job", job, owner=program).owner == program
+    assert engine.authorization.check("IS_OWNER", "job", job, subject=program)
+    assert engine.workspace_objects.create("job", fresh("job")).owner == application
+    chief.grants.grant("ADMIN", "workspace", "workspace", program)
+    itself = both.client(both.issue_token(program))
+    assert itself.workspace_objects.create("job", fresh("job")).owner == program
+    # It speaks for its own workspace alone.
+    beside = fresh("beside")
+    chief.workspaces.create(beside)
+    for each in (program, application):
+        chief.grants.grant("ADMIN", "workspace", beside, each)
+    with fails("ACCESS_DENIED", "PERMISSION_DENIED"):
+        both.client(both.issue_token(application), workspace=beside).workspace_objects.create(
+            "job", job, owner=program
+        )
+
+
+def test_owner_works_in_the_workspace(both: EmbeddedServer, chief: Client, fresh: Fresh) -> None:
+    job, beside = fresh("job"), fresh("beside")
+    outsider = chief.users.create(f"{fresh('outsider')}@example.com").name
+    program, application = (chief.service_principals.create(each).name for each in "ab")
+    chief.workspaces.create(beside)
+    chief.grants.grant("USER", "workspace", beside, outsider)
+    chief.grants.grant("USER", "service_principal", program, "admin@example.com")
+    chief.grants.grant(["USER", "QUERY ENGINE"], "workspace", "workspace", application)
+    engine = both.client(both.issue_token(application))
+    chief.workspace_objects.create("job", job)
+    for owner in (outsider, program):
+        for act in (
+            lambda owner=owner: chief.workspace_objects.create("job", fresh("job"), owner=owner),
+            lambda owner=owner: engine.workspace_objects.create("job", fresh("job"), owner=owner),
+            lambda owner=owner: chief.workspace_objects.set_owner("job", job, owner),
+        ):
+            with fails("FIELD_INVALID", "INVALID_ARGUMENT", saying="not assigned"):
+                act()
+        chief.grants.grant("USER", "workspace", "workspace", owner)
+        assert chief.workspace_objects.set_owner("job", job, owner).owner == owner
+
+
 def test_moved_object_inherits_from_where_it_lies_now(chief: Client, bob: Client, fresh: Fresh) -> None:
     shared, deep, closed, name = fresh("f"), fresh("f"), fresh("f"), fresh("n")
     chief.workspace_objects.create("directory", shared)

@@ -381,7 +381,7 @@ class UpdateGroupMembersRequest(message.Message):
     """On whose behalf; ADMIN when not said."""
     @builtins.property
     def add(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Principals to add, by name. At most 1,000."""
+        """Principals to add, by name; groups the caller may see. At most 1,000."""
 
     @builtins.property
     def remove(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:

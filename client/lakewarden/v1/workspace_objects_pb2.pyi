@@ -239,8 +239,8 @@ class WorkspaceObject(message.Message):
     the workspace; folders and repositories count as one type.
     """
     owner: builtins.str
-    """Its one owner: a user or service principal, never a group. Only jobs, pipelines and warehouses have one; of others it names,
-    on creation, who is granted the level that manages it. Empty on creation means the caller.
+    """Its one owner: a user or service principal of the workspace, never a group. Only jobs, pipelines and warehouses have one; of others it names,
+    on creation, who is granted the level that manages it. Empty on creation means the caller. To name a service principal takes USER on it, or QUERY ENGINE.
     """
     comment: builtins.str
     """Free text for people. At most 4,096 bytes."""

@@ -40,7 +40,8 @@ def require(
     """
     if object_id is None:
         raise unseen(kind, named)
-    arguments = (call.caller.id, call.workspace_id, operation, {"self": object_id})
+    objects = {"self": object_id} | ({"workspace": call.workspace_id} if call.workspace_id else {})
+    arguments = (call.caller.id, call.workspace_id, operation, objects)
     if call.decider.operation(*arguments, selector=selector).allowed:
         return
     if not call.decider.visible(call.caller.id, call.workspace_id, object_id):

@@ -15,7 +15,7 @@ from lakewarden_server.entities import GroupMember, Principal
 from lakewarden_server.entities.base import touch
 from lakewarden_server.services import principals, validation
 from lakewarden_server.services.call import Call
-from lakewarden_server.services.securables import Setter, principal_id
+from lakewarden_server.services.securables import Setter, principal_id, unknown_principal
 from lakewarden_server.storage.repositories import principals as principal_rows
 
 GROUP_DEPTH_MAX = 10
@@ -125,7 +125,7 @@ def _change_members(call: Call, group: Principal, change: _Change) -> tuple[int,
 
     Raises PRINCIPAL_UNKNOWN, GROUP_CYCLE, GROUP_TOO_DEEP, SYSTEM_OBJECT, LAST_ADMIN.
     """
-    adding = {principal_id(call, name, field=change.add_field) for name in change.add}
+    adding = {_newcomer(call, group.id, name, field=change.add_field) for name in change.add}
     removing = {principal_id(call, name, field=change.remove_field) for name in change.remove}
     present = principal_rows.members_among(call.uow.session, group.id, sorted(adding | removing))
     joining = adding - present.keys()
@@ -142,6 +142,21 @@ def _change_members(call: Call, group: Principal, change: _Change) -> tuple[int,
         principals.assert_admin_remains(call)
     call.detail.update(add=list(change.add), remove=list(change.remove), source=change.source)
     return len(joining), len(leaving)
+
+
+def _newcomer(call: Call, group_id: str, name: str, *, field: str) -> str:
+    """Id of who shall be a member. Raises PRINCIPAL_UNKNOWN, also for a group the caller does not see.
+
+    A nested group counts for the depth of whatever its owners do with it: only who may see it puts it into another.
+    """
+    member = principal_id(call, name, field=field)
+    if (
+        call.snapshot.principals[member].kind == "GROUP"
+        and group_id not in call.snapshot.groups_of(member)
+        and not call.decider.visible(call.caller.id, call.workspace_id, member)
+    ):
+        raise unknown_principal(name, field=field)
+    return member
 
 
 def _set_name(group: Any, message: Any, call: Call) -> None:

@@ -169,9 +169,10 @@ def _free_external_id(call: Call, kind: str, text: str, *, besides: str = "") ->
     external_id = validation.external_id(text)
     found = principals.by_external_id(call.uow.session, kind, external_id) if external_id else None
     if found is not None and found.id != besides:
+        seen = call.decider.visible(call.caller.id, call.workspace_id, found.id)
         raise AlreadyExists(
             Reason.EXTERNAL_ID_TAKEN,
-            f"{found.name} bears the external id {external_id!r} already",
+            f"the external id {external_id!r} is taken" + (f" by {found.name}" if seen else ""),
             external_id=external_id,
             kind=kind,
         )

@@ -108,12 +108,17 @@ def principal_id(call: Call, name: str, *, field: str) -> str:
     """Id of the principal of that name. Raises PRINCIPAL_UNKNOWN."""
     principal = call.snapshot.principal_named(name) if name else None
     if principal is None:
-        raise InvalidArgument(
-            Reason.PRINCIPAL_UNKNOWN,
-            f"{field}: there is no principal {name!r}; give a user's email, a group's name or an application id",
-            field=field,
-        )
+        raise unknown_principal(name, field=field)
     return principal.id
+
+
+def unknown_principal(name: str, *, field: str) -> InvalidArgument:
+    """The answer to a name that is nobody's, and to one whose bearer the caller must not learn of."""
+    return InvalidArgument(
+        Reason.PRINCIPAL_UNKNOWN,
+        f"{field}: there is no principal {name!r}; give a user's email, a group's name or an application id",
+        field=field,
+    )
 
 
 def page(

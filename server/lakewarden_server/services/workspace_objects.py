@@ -16,7 +16,7 @@ from lakewarden_server.core.ids import new_id
 from lakewarden_server.entities import WORKSPACE_OBJECTS, WorkspaceObject
 from lakewarden_server.services import securables, validation
 from lakewarden_server.services.call import Call
-from lakewarden_server.services.denials import is_told_absent, unseen
+from lakewarden_server.services.denials import is_told_absent, require, unseen
 from lakewarden_server.storage.repositories import grants
 from lakewarden_server.storage.repositories import securables as securable_rows
 
@@ -46,7 +46,7 @@ class WorkspaceObjectService:
             workspace_id=home,
             name=name,
             name_key=name,
-            owner_id=_person(call, message.owner) if owned else workspace_group_id(home, "admins"),
+            owner_id=_person(call, home, message.owner) if owned else workspace_group_id(home, "admins"),
             comment=validation.comment(message.comment),
             properties=validation.properties(message.properties),
             display_name=validation.display_name(message.display_name),
@@ -196,13 +196,22 @@ def _is_folder(call: Call, object_id: str) -> bool:
     return call.snapshot.securables[object_id].kind in FOLDERS
 
 
-def _person(call: Call, name: str) -> str:
-    """Id of the active user or service principal who shall own an object. Raises PRINCIPAL_UNKNOWN, FIELD_INVALID."""
+def _person(call: Call, home: str, name: str) -> str:
+    """Id of the active user or service principal who shall own an object of the workspace, and run it.
+
+    Raises PRINCIPAL_UNKNOWN, FIELD_INVALID, and ACCESS_DENIED or PRIVILEGE_MISSING for a service principal the caller may not run as.
+    """
     found = securables.owner_id(call, name) if name else call.caller.id
-    if call.snapshot.principals[found].kind == "GROUP":
+    # Called what the caller called it: an id must not be answered with a hidden name.
+    kind, named = call.snapshot.principals[found].kind, name or call.caller.name
+    if kind == "GROUP":
         raise validation.invalid(
-            "owner", f"{name} is a group; what runs as its owner is owned by one principal"
+            "owner", f"{named} is a group; what runs as its owner is owned by one principal"
         )
+    if kind == "SERVICE_PRINCIPAL":
+        require(call, "service_principal.run_as", found, kind, named, selector=None)
+    if not call.decider.reach.is_assigned(found, home):
+        raise validation.invalid("owner", f"{named} is not assigned to the workspace")
     return found
 
 
@@ -239,13 +248,13 @@ def _height(call: Call, object_id: str) -> int:
 
 
 def _set_owner(found: Any, message: Any, call: Call) -> None:
-    """Names the next owner of what has one. Raises FIELD_INVALID, PRINCIPAL_UNKNOWN."""
+    """Names the next owner of what has one. Raises as `_person` does, and FIELD_INVALID where there is none."""
     if call.decider.policy.levels.owned(found.kind) is None:
         raise validation.invalid(
             "owner", f"a {KINDS[found.kind].label} has no owner; grant CAN_MANAGE instead"
         )
     call.detail["owner_before"] = call.principal_name(found.owner_id)
-    found.owner_id = _person(call, message.owner)
+    found.owner_id = _person(call, found.workspace_id, message.owner)
     call.detail["owner_after"] = call.principal_name(found.owner_id)
 
 
