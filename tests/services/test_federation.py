@@ -122,6 +122,14 @@ HOSTILE: dict[str, Callable[[Trust], str]] = {
     "times infinite": lambda t: t.program.signed(
         {"alg": "RS256", "kid": "rsa"}, json.dumps(t.program.claims(exp=float("inf")))
     ),
+    "exp of four hundred digits": lambda t: t.program.token(exp=10**400),
+    "exp of four hundred digits, signed by another": lambda t: other(t).token(exp=10**400),
+    "exp beyond what a float holds": lambda t: t.program.signed(
+        {"alg": "RS256", "kid": "rsa"}, json.dumps(t.program.claims(exp="END")).replace('"END"', "1e400")
+    ),
+    "exp after the year 9999": lambda t: t.program.token(exp=253_402_300_800),
+    "iat before 1970": lambda t: t.program.token(iat=-1),
+    "nbf of four hundred digits before 1970": lambda t: t.program.token(nbf=-(10**400)),
     # subjects
     "sub foreign": lambda t: t.program.token(sub="repo:evil/lake:ref:refs/heads/main"),
     "sub left out": lambda t: t.program.token(sub=None),
@@ -352,7 +360,7 @@ CONTROLS: dict[str, tuple[object, str, object]] = {
     "jku of the issuer": (jwts, "HEADERS_KNOWN", jwts.HEADERS_KNOWN | {"jku"}),
     "typ of a logout": (federation, "TYPES", federation.TYPES | {"logout+jwt"}),
     "nbf ahead": (federation, "_checked_times", lambda claims, now: now + 300),
-    "signed by another": (federation, "_is_signed", lambda token, policy: True),
+    "signed by another": (federation, "_is_signed", lambda token, key: True),
     "a claim twice": (jwts, "_without_doubles", dict),
 }
 

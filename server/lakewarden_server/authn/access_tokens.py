@@ -16,7 +16,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 from joserfc.util import urlsafe_b64encode
 
-from lakewarden_server.authn.jwts import Jwt
+from lakewarden_server.authn.jwts import Jwt, is_time
 from lakewarden_server.authn.keys import Keys
 from lakewarden_server.core.errors import Reason, Unauthenticated
 
@@ -102,6 +102,8 @@ def _is_formed(claims: Mapping[str, Any]) -> bool:
     if not all(type(claims.get(name)) is str for name in ("sub", "credential_id", "client_id", "jti")):
         return False
     if not all(type(claims.get(name)) is int for name in ("iat", "exp", "activation")):
+        return False
+    if not is_time(claims["iat"]) or not is_time(claims["exp"]):
         return False
     return bool(claims["exp"] - claims["iat"] <= LIFETIME_MAX.total_seconds())
 

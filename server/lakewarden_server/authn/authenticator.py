@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from lakewarden_policy import FederationPolicy, Principal, Snapshot, Token
-from lakewarden_server.authn import federation, presented
+from lakewarden_server.authn import presented
 from lakewarden_server.authn.access_tokens import AccessToken, AccessTokens
+from lakewarden_server.authn.federation import IdentityProviders
 from lakewarden_server.authn.jwts import Jwt
 from lakewarden_server.authn.keys import Keys
 from lakewarden_server.authn.presented import ClientSecret, Presented
@@ -77,6 +78,7 @@ class Authenticator:
     def __init__(self, keys: Keys) -> None:
         self._pepper = keys.pepper
         self._access_tokens = AccessTokens(keys)
+        self._identity_providers = IdentityProviders()
         self._mark_key = secrets.token_bytes(32)
         self._known: dict[bytes, _Known] = {}
 
@@ -123,7 +125,7 @@ class Authenticator:
 
     def _examined(self, snapshot: Snapshot, shown: Presented, now: datetime) -> _Examined:
         if isinstance(shown, Jwt):
-            found = federation.admit(snapshot, shown, now)
+            found = self._identity_providers.admit(snapshot, shown, now)
             return _Examined(found.policy, found.principal, TokenKind.IDENTITY, found.expire_time)
         if isinstance(shown, AccessToken):
             return _rests_on(snapshot, shown, now)

@@ -16,6 +16,8 @@ HEADERS_KNOWN: Final = frozenset({"alg", "typ", "kid", "x5t", "x5t#S256"})
 """Header parameters that may be there. Keys and places of keys (jwk, jku, x5c, x5u), extensions (crit, b64) and nesting (cty, zip) may not:
 the keys are those that were configured (RFC 8725 section 3.10). A thumbprint is let pass and never used.
 """
+TIME_MAX: Final = 253_402_300_799
+"""The last second of the year 9999: no `datetime` holds a later one."""
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -28,6 +30,11 @@ class Jwt(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Jwt(header={dict(self.header)!r})"
+
+
+def is_time(claim: object) -> bool:
+    """Whether a claim is epoch seconds that the server can reckon with: JSON has numbers without end."""
+    return isinstance(claim, int | float) and not isinstance(claim, bool) and 0 <= claim <= TIME_MAX
 
 
 def looks_like_jwt(text: str) -> bool:
