@@ -9,15 +9,21 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from google.protobuf.empty_pb2 import Empty
+from joserfc import jwt
 
 from lakewarden import Client, Unauthenticated
 from lakewarden.v1 import groups_pb2, sessions_pb2
-from lakewarden_server.authn.access_tokens import AccessTokens
+from lakewarden_server.app import services
+from lakewarden_server.authn.access_tokens import ALGORITHM, TYPE, AccessTokens
+from lakewarden_server.authn.jwts import take_apart
+from lakewarden_server.pipeline.headers import SECRET_FIELDS
 from lakewarden_server.testing import EmbeddedServer
 from services.errors import fails
+from services.providers import AUDIENCE, ISSUER, Provider
 
 DAY = 86_400
 HOUR = 3_600
+PROVIDER = Provider()
 
 
 class Program:
@@ -155,14 +161,61 @@ def test_nothing_but_a_client_secret_is_traded_and_it_does_nothing_else(program:
         with_secret.call(stub.GetSession, sessions_pb2.GetSessionRequest())
 
 
-def test_access_token_makes_no_other_credential(program: Program) -> None:
+MAKE_CREDENTIALS: dict[str, Callable[[Program, Client], object]] = {
+    "CreateToken": lambda program, client: client.tokens.create(),
+    "RotateToken": lambda program, client: client.tokens.rotate(
+        program.admin.tokens.create(principal=program.id).token.id
+    ),
+    "CreateServicePrincipalSecret": lambda program, client: client.service_principals.create_secret(
+        program.id
+    ),
+    "CreateFederationPolicy": lambda program, client: client.federation_policies.create(
+        "https://second.example.com",
+        [AUDIENCE],
+        PROVIDER.jwks,
+        service_principal=program.id,
+        subject=program.id,
+    ),
+}
+"""Every RPC that makes a credential but the exchange, by a principal that may."""
+
+
+@pytest.mark.parametrize("method", MAKE_CREDENTIALS)
+def test_access_token_makes_no_other_credential(program: Program, method: str) -> None:
     program.admin.grants.grant("ADMIN", "account", "account", program.id)
-    caller = program.client()
-    assert list(caller.users.list()), "it is an account admin"
-    with fails("CREDENTIAL_UNSUITABLE", "PERMISSION_DENIED"):
-        caller.tokens.create()
-    with fails("CREDENTIAL_UNSUITABLE", "PERMISSION_DENIED"):
-        caller.service_principals.create_secret(program.id)
+    program.admin.federation_policies.create(
+        ISSUER, [AUDIENCE], PROVIDER.jwks, service_principal=program.id, subject=program.id
+    )
+    make = MAKE_CREDENTIALS[method]
+    trading = program.server.client(PROVIDER.token(sub=program.id), workspace="")
+    for access in (program.trade(), trading.tokens.create_access_token().access_token):
+        caller = program.client(access)
+        assert list(caller.users.list()), "it is an account admin"
+        with fails("CREDENTIAL_UNSUITABLE", "PERMISSION_DENIED", saying="access token"):
+            make(program, caller)
+    personal = program.admin.tokens.create(principal=program.id).token_value
+    assert make(program, program.client(personal)), "the control"
+
+
+def test_every_rpc_that_shows_a_credential_is_among_those_that_make_one(program: Program) -> None:
+    showing = {
+        method.name
+        for service in services(program.server.app.keys)
+        for method in service.methods
+        if set(SECRET_FIELDS) & set(method.output_type.fields_by_name)
+    }
+    assert showing == MAKE_CREDENTIALS.keys() - {"CreateFederationPolicy"} | {"CreateAccessToken"}
+
+
+def test_token_that_ends_within_a_day_makes_no_federation_policy(program: Program) -> None:
+    make = MAKE_CREDENTIALS["CreateFederationPolicy"]
+    for lifetime, makes in ((timedelta(hours=23), False), (timedelta(hours=25), True)):
+        token = program.server.issue_token("admin@example.com", lifetime=lifetime)
+        if makes:
+            assert make(program, program.client(token))
+        else:
+            with fails("CREDENTIAL_UNSUITABLE", "PERMISSION_DENIED", saying="within a day"):
+                make(program, program.client(token))
 
 
 @pytest.mark.parametrize(("who", "reason"), [("stranger", "ACCESS_DENIED"), ("itself", "PRIVILEGE_MISSING")])
@@ -266,3 +319,20 @@ def test_forged_access_tokens_are_refused(program: Program) -> None:
             program.client(text).session.get()
         assert refused.value.reason in {"TOKEN_INVALID", "TOKEN_MALFORMED"}
     assert program.client(true).session.get().principal == program.id, "the control"
+
+
+@pytest.mark.parametrize("times", [{"iat": 10**400, "exp": 10**400}, {"iat": -(10**400)}, {"exp": -1}])
+def test_access_token_with_times_beyond_reckoning_is_refused(program: Program, times: dict[str, int]) -> None:
+    """Signed with our own key: the reader does not rest on what the writer never does."""
+    ours = AccessTokens(program.server.app.keys)
+    claims = take_apart(program.trade()).claims
+    header = {"alg": ALGORITHM, "typ": TYPE, "kid": ours._signer.thumbprint()}
+
+    def signed(**changed: int) -> str:
+        return jwt.encode(
+            header, {**claims, **changed}, ours._signer, algorithms=[ALGORITHM], default_type=None
+        )
+
+    assert program.client(signed()).session.get().principal == program.id, "the control"
+    with fails("TOKEN_INVALID", "UNAUTHENTICATED"):
+        program.client(signed(**times)).session.get()

@@ -6,11 +6,18 @@ from google.protobuf.empty_pb2 import Empty
 
 from lakewarden.v1 import federation_policies_pb2 as pb
 from lakewarden_server.authn.jwks import InvalidJwks, parse_jwks
-from lakewarden_server.core.errors import InvalidArgument, NotFound, Reason, ResourceExhausted
+from lakewarden_server.core.errors import (
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    Reason,
+    ResourceExhausted,
+)
 from lakewarden_server.core.ids import new_id
 from lakewarden_server.entities import FederationPolicy
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
+from lakewarden_server.services.lifetimes import LASTING_LEFT_MIN, check_makes_credentials, remaining
 from lakewarden_server.storage.repositories import federation_policies
 
 POLICIES_MAX = 20
@@ -29,6 +36,7 @@ class FederationPolicyService:
         self, request: pb.CreateFederationPolicyRequest, call: Call
     ) -> pb.FederationPolicy:
         """Adds a policy; everything it compares must be said."""
+        _check_lasts(call)
         message = request.federation_policy
         principal_id = _service_principal_id(message.service_principal, call)
         if len(federation_policies.of_principal(call.uow.session, principal_id)) >= POLICIES_MAX:
@@ -77,6 +85,16 @@ class FederationPolicyService:
         call.uow.session.delete(row)
         call.detail.update(federation_policy_id=row.id, issuer=row.issuer)
         return Empty()
+
+
+def _check_lasts(call: Call) -> None:
+    """A policy has no end, so nothing makes one that itself soon ends. Raises CREDENTIAL_UNSUITABLE."""
+    check_makes_credentials(call)
+    if remaining(call) < LASTING_LEFT_MIN:
+        raise PermissionDenied(
+            Reason.CREDENTIAL_UNSUITABLE,
+            "a token that ends within a day makes no federation policy, which would outlive it: use a longer one",
+        )
 
 
 def _service_principal_id(name: str, call: Call) -> str | None:

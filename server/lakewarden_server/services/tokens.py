@@ -24,7 +24,7 @@ from lakewarden_server.core.errors import (
 from lakewarden_server.entities import Token
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
-from lakewarden_server.services.lifetimes import lifetime
+from lakewarden_server.services.lifetimes import LASTING_LEFT_MIN, lifetime, remaining
 from lakewarden_server.storage import token_uses
 from lakewarden_server.storage.repositories import tokens
 
@@ -263,8 +263,7 @@ def _check_may_hand_out(principal_id: str, call: Call) -> None:
 
     Raises FIELD_INVALID or ACCESS_DENIED.
     """
-    left = datetime.fromtimestamp(call.caller.token_expire_time, UTC) - call.now
-    if left < ONE_TIME_LIFETIME:
+    if remaining(call) < LASTING_LEFT_MIN:
         raise validation.invalid(
             "principal",
             "a token that ends within a day makes no one-time token for another person: use a longer one",
