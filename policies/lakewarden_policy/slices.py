@@ -16,7 +16,6 @@ from lakewarden_policy.kinds import (
     ACCOUNT_USERS_ID,
     BINDABLE,
     IMPLICIT_PRIVILEGES,
-    KINDS,
     workspace_group_id,
 )
 from lakewarden_policy.records import (
@@ -41,9 +40,6 @@ RECORDS: Final[Mapping[str, type[Any] | None]] = {
 HIDDEN_NAME: Final = "?.?.?"
 """Stands for a reference into a catalog the workspace does not have; no catalog can have such a name."""
 Lists = dict[str, list[Any]]
-_SPACES = {kind.namespace: kind.name for kind in KINDS.values() if "ACCOUNT" not in kind.parents}
-CONTAINED_KINDS: Final = tuple(_SPACES.values())
-"""One kind of each namespace below the account."""
 
 
 class SliceDelta(NamedTuple):
@@ -139,8 +135,6 @@ class WorkspaceSlice:
         before = WorkspaceSlice(earlier, self._workspace_id)
         if before._border() != self._border():
             return None
-        if self._hidden:
-            touched.update(*(_moved_along(key, earlier, later) for key in touched))
         was, now = before._of(touched), self._of(touched)
         for lists, change in ((was, removed), (now, added)):
             for name in ("memberships", "read_only_credentials"):
@@ -211,20 +205,6 @@ def _touched(*changes: Mapping[str, list[Any]]) -> set[str]:
     return {
         key(record) for lists in changes for name, key in _OBJECT_OF.items() for record in lists.get(name, ())
     }
-
-
-def _moved_along(object_id: str, earlier: Snapshot, later: Snapshot) -> Iterator[str]:
-    """All that lies in a container that came, went or moved: an isolated catalog hides what lies in it."""
-    was, now = earlier.securables.get(object_id), later.securables.get(object_id)
-    if (was and was.parent_id) == (now and now.parent_id) and (was and was.kind) == (now and now.kind):
-        return
-    for snapshot in (earlier, later):
-        waiting = [object_id]
-        while waiting:
-            container = waiting.pop()
-            inside = [key for kind in CONTAINED_KINDS for key in snapshot.child_ids(container, kind).values()]
-            yield from inside
-            waiting.extend(inside)
 
 
 def _left_over(lists: Lists, others: Lists) -> Lists:

@@ -11,14 +11,16 @@ import pytest
 import lakewarden.replica
 from lakewarden._replica_state import changed_state, read_state
 from lakewarden.v1 import authorization_pb2
-from lakewarden_policy import Reference, Snapshot
+from lakewarden_policy import Reference, RowFilter, Securable, Snapshot
 from lakewarden_policy.slices import WorkspaceSlice
 from lakewarden_policy.wire import encode_delta, encode_slice
 from lakewarden_server.authz import feed
 from lakewarden_server.services import watching
-from policies.small import small_world
+from policies.small import SECURABLES, small_world
 from replica.restless import CHANGES, Watched, watched
 from storage import random_changes
+
+HERE, MAIN = (next(found for found in SECURABLES if found.id == key) for key in ("w", "c"))
 
 
 def drift(found: Watched, *, steps: int, per_step: int) -> tuple[int, int]:
@@ -208,3 +210,38 @@ def test_one_of_two_references_that_say_the_same_may_go() -> None:
     assert delta is not None
     later = changed_state(held, head, encode_delta(delta), 0)
     assert list(later.references["t1"]) == list(after.references["t1"]) == [twice]
+
+
+@pytest.mark.parametrize(
+    ("removed", "added"),
+    [
+        # What a view says of it had no name here, or has none any more.
+        ({}, {"securables": [Securable("d", "CATALOG", "m", "m", "other", "other", None, 2)]}),
+        ({"securables": [MAIN]}, {"securables": [MAIN._replace(name="first", name_key="first")]}),
+        ({}, {"isolated": ["c"]}),
+        ({"securables": [HERE]}, {"securables": [HERE._replace(metastore_id=None)]}),
+    ],
+    ids=["catalog that a reference is into", "catalog renamed", "catalog isolated", "workspace detached"],
+)
+def test_a_change_that_moves_the_border_is_never_told_as_one(
+    removed: dict[str, Any], added: dict[str, Any]
+) -> None:
+    """Else objects that the change does not touch would stay as they were: named, hidden or shown."""
+    before = small_world(references=(Reference("t1", "SELECT", "other.sales.parts"),))
+    after = before.changed(before.head._replace(revision=2), removed, added, now=0)
+    assert WorkspaceSlice(after, "w").delta(removed, added) is None
+
+
+def test_what_hangs_on_an_object_comes_and_goes_with_it_untold() -> None:
+    """A dropped table keeps its filter in the database, so that the change that restores it tells of the table alone."""
+    table = next(found for found in SECURABLES if found.id == "t1")
+    whole = small_world(row_filters=(RowFilter("t1", "f", ()),))
+    head = whole.head._replace(revision=2)
+    dropped = whole.changed(head, {"securables": [table]}, {}, now=0)
+    gone = WorkspaceSlice(dropped, "w").delta({"securables": [table]}, {})
+    assert gone is not None
+    assert gone.removed["row_filters"] == [RowFilter("t1", "f", ())]
+    restored = dropped.changed(head._replace(revision=3), {}, {"securables": [table]}, now=0)
+    come = WorkspaceSlice(restored, "w").delta({}, {"securables": [table]})
+    assert come is not None
+    assert come.added["row_filters"] == [RowFilter("t1", "f", ())]

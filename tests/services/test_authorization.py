@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lakewarden import Client
+from lakewarden import Client, InvalidArgument
 from lakewarden_server.testing import EmbeddedServer, serve
 from services.errors import fails
 
@@ -131,6 +131,41 @@ def test_batch_answers_in_order_at_one_revision(bob: Client) -> None:
     verdicts = bob.authorization.batch_check(asked * 250)
     assert [verdict.allowed for verdict in verdicts] == [True, False, False, True] * 250
     assert len({verdict.revision for verdict in verdicts}) == 1
+
+
+def test_a_batch_without_reasons_says_and_refuses_what_one_with_them_does(bob: Client) -> None:
+    """The two are answered on two paths."""
+    asked = [
+        _access("SELECT"),
+        _access("SELECT", TABLE.upper()),
+        _access("MODIFY"),
+        _access("SELECT", "main.sales"),
+        _access("SELECT", "main..orders"),
+        _access("SELECT", f"{TABLE}.more"),
+        _access("SELECT", TABLE, "VIEW"),
+        _access("USE CATALOG", "main", "CATALOG"),
+        _access("USE SCHEMA", "main.sales", "SCHEMA"),
+        _access("USE SCHEMA", "nope.sales", "SCHEMA"),
+        _access("USER", "workspace", "WORKSPACE"),
+        _access("CAN VIEW", "30", "JOB"),
+        _access("SELECT"),
+    ]
+    with_reasons = [bool(each) for each in bob.authorization.batch_check(asked)]
+    assert [bool(each) for each in bob.authorization.batch_check(asked, explain=False)] == with_reasons
+    assert set(with_reasons) == {True, False}
+    for wrong in (
+        [_access("SELECT", "")],
+        [_access("FLY")],
+        [_access("USE CATALOG")],
+        [_access("FLY"), _access("SELECT", "")],
+        [_access("SELECT", ""), _access("FLY")],
+    ):
+        errors = []
+        for explain in (True, False):
+            with pytest.raises(InvalidArgument) as refused:
+                bob.authorization.batch_check([*asked, *wrong], explain=explain)
+            errors.append((refused.value.reason, refused.value.message))
+        assert errors[0] == errors[1]
 
 
 def test_plan_is_allowed_only_as_a_whole(bob: Client) -> None:
