@@ -49,6 +49,7 @@ from lakewarden_server.authz.bounded import Bounded
 from lakewarden_server.authz.follower import Follower
 from lakewarden_server.bootstrap import note_policy
 from lakewarden_server.config import Settings, SettingsError
+from lakewarden_server.core.certificates import CertificateFiles, Certificates
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.observability.assembly import Observability
@@ -57,7 +58,7 @@ from lakewarden_server.pipeline.pipeline import Handler, Pipeline
 from lakewarden_server.pipeline.rules import collect_methods
 from lakewarden_server.pipeline.token_uses import TokenUses
 from lakewarden_server.rpc.lanes import URGENT_THREADS, WATCH_THREADS, WRITE_THREADS
-from lakewarden_server.rpc.server import RpcServer, TlsFiles
+from lakewarden_server.rpc.server import RpcServer
 from lakewarden_server.services.audit import AuditService
 from lakewarden_server.services.authorization import AuthorizationService
 from lakewarden_server.services.catalogs import CatalogService
@@ -155,7 +156,7 @@ class App:
     ) -> None:
         """Opens the database; with `shared_port` other workers listen on the same address.
 
-        Raises `KeyFileError`, `InsecureAddress`, `RuleError` or a storage error: a server that is not whole does not start.
+        Raises `KeyFileError`, `CertificateError`, `InsecureAddress`, `RuleError` or a storage error: a server that is not whole does not start.
         """
         self.settings = settings
         self.keys = keys or load_key_file(settings.key_file)
@@ -182,21 +183,23 @@ class App:
             self._decisions,
             self._uses,
         )
+        self._certificates = _certificates(settings)
         self.observability = Observability(
             settings,
             follower=self.follower,
             decisions=self._decisions,
             database=self.database,
             queued=lambda: self.rpc.queued(),
+            certificates=self._certificates,
         )
         watched = self.observability.watched(self.pipeline)
-        self._http = _http_edge(settings, watched, shared_port=shared_port)
+        self._http = _http_edge(settings, watched, self._certificates, shared_port=shared_port)
         self.rpc = RpcServer(
             watched,
             list(offered),
             address=settings.listen,
             shared_port=shared_port,
-            tls=_tls(settings),
+            certificates=self._certificates,
             allow_plaintext=settings.allow_plaintext,
             read_threads=settings.read_threads,
         )
@@ -271,6 +274,8 @@ class App:
         """Ready means: the state is complete and was compared with the primary less than a second ago."""
         ready, purged = True, monotonic() - PURGE_SECONDS / 2
         while not self._stopping.wait(READINESS_SECONDS):
+            if self._certificates:
+                self._certificates.refresh()
             try:
                 self.follower.at_head()
                 self._uses.flush_when_due()
@@ -303,13 +308,15 @@ def _service(module: object, name: str) -> ServiceDescriptor:
     return found
 
 
-def _tls(settings: Settings) -> TlsFiles | None:
+def _certificates(settings: Settings) -> Certificates | None:
     if settings.tls_key_file is None or settings.tls_certificate_file is None:
         return None
-    return TlsFiles(settings.tls_key_file.read_bytes(), settings.tls_certificate_file.read_bytes())
+    return Certificates(CertificateFiles(settings.tls_certificate_file, settings.tls_key_file))
 
 
-def _http_edge(settings: Settings, pipeline: Handler, *, shared_port: bool) -> HttpEdge | None:
+def _http_edge(
+    settings: Settings, pipeline: Handler, certificates: Certificates | None, *, shared_port: bool
+) -> HttpEdge | None:
     """What serves HTTP where that is asked for; its packages are loaded only then. Raises `SettingsError`, `InsecureAddress`."""
     if not settings.http:
         return None
@@ -322,7 +329,6 @@ def _http_edge(settings: Settings, pipeline: Handler, *, shared_port: bool) -> H
         threads=HTTP_THREADS,
         address=settings.http,
         shared_port=shared_port,
-        certificate_file=settings.tls_certificate_file,
-        key_file=settings.tls_key_file,
+        certificates=certificates,
         allow_plaintext=settings.allow_plaintext,
     )

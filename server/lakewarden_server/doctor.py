@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from google.protobuf.internal import api_implementation
 
@@ -12,11 +13,13 @@ from lakewarden_policy import ACCOUNT_ADMIN, ACCOUNT_ID, Decider, PolicyError, l
 from lakewarden_server.authn.keys import KeyFileError, load_key_file
 from lakewarden_server.config import Settings, is_missing
 from lakewarden_server.core.addresses import is_loopback
+from lakewarden_server.core.certificates import CertificateError, CertificateFiles, Certificates
 from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.storage import audit, create_database, load_snapshot
 from lakewarden_server.storage.migrations import current_revision, latest_revision
 
 SQLITE_WAL_RESET_FIXED = (3, 51, 3)
+CERTIFICATE_DAYS_MIN = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     for name, look in _checks(settings).items():
         try:
             verdict, detail = look()
-        except (LakewardenError, KeyFileError, PolicyError, ValueError, OSError) as error:
+        except (LakewardenError, KeyFileError, CertificateError, PolicyError, ValueError, OSError) as error:
             verdict, detail = "FAIL", str(error)
         yield Check(name, verdict, detail)
 
@@ -46,8 +49,18 @@ def _checks(settings: Settings) -> dict[str, Callable[[], tuple[str, str]]]:
         "sqlite": lambda: _sqlite(settings),
         "database": lambda: _database(settings),
         "address": lambda: _address(settings),
+        "certificate": lambda: _certificate(settings),
         "bootstrap token": lambda: _bootstrap_token(settings),
     }
+
+
+def _certificate(settings: Settings) -> tuple[str, str]:
+    if settings.tls_certificate_file is None or settings.tls_key_file is None:
+        return "OK", "none: plaintext"
+    files = CertificateFiles(settings.tls_certificate_file, settings.tls_key_file)
+    end = Certificates(files).current.expire_time
+    left = (end - datetime.now(UTC)).days
+    return "WARN" if left < CERTIFICATE_DAYS_MIN else "OK", f"{files.chain} is valid until {end.isoformat()}"
 
 
 def _protobuf() -> tuple[str, str]:

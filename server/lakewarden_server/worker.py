@@ -21,6 +21,7 @@ from lakewarden_server.app import App
 from lakewarden_server.authn.keys import KeyFileError
 from lakewarden_server.config import Settings, SettingsError, read_settings
 from lakewarden_server.core.addresses import AddressUnavailable, InsecureAddress
+from lakewarden_server.core.certificates import CertificateError
 from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.observability.logs import configure_logging
 from lakewarden_server.pipeline.rules import RuleError
@@ -33,6 +34,7 @@ EXIT_FAILED = 1
 START_ERRORS = (
     LakewardenError,
     KeyFileError,
+    CertificateError,
     SettingsError,
     InsecureAddress,
     AddressUnavailable,

@@ -32,6 +32,7 @@ from lakewarden_server.pipeline.decisions import PER_CALLER_PER_SECOND_MAX, QUEU
 from lakewarden_server.storage import DecisionRecord
 from lakewarden_server.testing import EmbeddedServer, declare_filled, serve
 from observability.watching import Collector, collecting, exposition, lines, logged, samples, watched
+from tls.authorities import Authority
 
 CHECK = "lakewarden.v1.AuthorizationService/Check"
 BATCH = "lakewarden.v1.AuthorizationService/BatchCheck"
@@ -217,18 +218,22 @@ def test_labels_are_of_a_known_few(server: EmbeddedServer) -> None:
     assert {value for _, labels in samples(server) for value in labels} <= known
 
 
-def test_table_of_metrics_is_what_is_exported(server: EmbeddedServer) -> None:
+def test_table_of_metrics_is_what_is_exported(server: EmbeddedServer, tmp_path: Path) -> None:
     with pytest.raises(Internal), server.app.database.read(deadline=monotonic() + 10) as uow:
         uow.connection.execute(text("SELECT 1 FROM nowhere"))
     server.client().authorization.check(*TABLE)
     with pytest.raises(LakewardenError):
         server.client().catalogs.get("nowhere")
-    kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", exposition(server), re.MULTILINE))
+    told = exposition(server)
+    files = {"tls_certificate_file": tmp_path / "tls.pem", "tls_key_file": tmp_path / "tls.key"}
+    Authority().server().write(*files.values())
+    of_tls = re.compile(r"^(?:# TYPE )?lakewarden_certificate_.*$", re.MULTILINE)
+    assert not of_tls.search(told)
+    told += "\n".join(of_tls.findall(exposition(watched(server, **files))))
+    kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", told, re.MULTILINE))
     labels = {
         name: set(re.findall(r'(\w+)="', given or "")) - {"le"}
-        for name, given in re.findall(
-            r"^(\w+?)(?:_bucket)?(?:\{(.*)\})? \S+$", exposition(server), re.MULTILINE
-        )
+        for name, given in re.findall(r"^(\w+?)(?:_bucket)?(?:\{(.*)\})? \S+$", told, re.MULTILINE)
     }
     exported = {
         (name, kind, ", ".join(sorted(labels[name])))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
-from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from lakewarden_server.core.addresses import AddressUnavailable, refuse_plaintext
+from lakewarden_server.core.certificates import VERSION_MIN, Certificates
 from lakewarden_server.http.connections import Connection
 
 BACKLOG = 128
@@ -17,6 +19,24 @@ HEADER_BYTES_MAX = 32 << 10
 IDLE_SECONDS = 15
 START_SECONDS = 10.0
 POLL_SECONDS = 0.005
+
+
+class _NewestContext(ssl.SSLContext):
+    """Begins each connection in the context of the newest certificate: asyncio keeps one context as long as it listens."""
+
+    _certificates: Certificates
+
+    @classmethod
+    def of(cls, certificates: Certificates) -> _NewestContext:
+        """The context of whatever `certificates` hold."""
+        context = cls(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = VERSION_MIN
+        context._certificates = certificates
+        return context
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+        """What asyncio calls for each connection."""
+        return self._certificates.current.context.wrap_bio(*arguments, **options)
 
 
 class HttpServer:
@@ -28,31 +48,29 @@ class HttpServer:
         *,
         address: str,
         shared_port: bool = False,
-        certificate_file: Path | None = None,
-        key_file: Path | None = None,
+        certificates: Certificates | None = None,
         allow_plaintext: bool = False,
     ) -> None:
         """A server for `address` (`host:port`, port 0 for any), not bound yet. Raises `InsecureAddress`."""
-        refuse_plaintext(address, tls=certificate_file is not None, allowed=allow_plaintext)
+        refuse_plaintext(address, tls=certificates is not None, allowed=allow_plaintext)
         self._address = address
         self._shared = shared_port
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                application,
-                ssl_certfile=certificate_file,
-                ssl_keyfile=key_file,
-                lifespan="off",
-                ws="none",
-                http=Connection,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                # Who calls is in the token; what a proxy says of it is nobody's proof.
-                proxy_headers=False,
-                timeout_keep_alive=IDLE_SECONDS,
-                h11_max_incomplete_event_size=HEADER_BYTES_MAX,
-            )
+        configuration = uvicorn.Config(
+            application,
+            lifespan="off",
+            ws="none",
+            http=Connection,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # Who calls is in the token; what a proxy says of it is nobody's proof.
+            proxy_headers=False,
+            timeout_keep_alive=IDLE_SECONDS,
+            h11_max_incomplete_event_size=HEADER_BYTES_MAX,
         )
+        configuration.load()
+        configuration.ssl = _NewestContext.of(certificates) if certificates else None
+        self._server = uvicorn.Server(configuration)
         self._thread = threading.Thread(target=self._run, name="lakewarden-http", daemon=True)
         self._socket: socket.socket | None = None
 

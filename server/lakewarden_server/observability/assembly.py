@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lakewarden_server.authz.follower import Follower
 from lakewarden_server.config import Settings, SettingsError
+from lakewarden_server.core.certificates import Certificates
 from lakewarden_server.observability.logs import Logs
 from lakewarden_server.observability.observed import Observed, Observer
 from lakewarden_server.pipeline.decisions import DecisionLog
@@ -30,6 +31,7 @@ class Observability:
         decisions: DecisionLog,
         database: Database,
         queued: Callable[[], Mapping[str, int]],
+        certificates: Certificates | None = None,
     ) -> None:
         """Raises `SettingsError` for what is asked for and not installed."""
         self._host, _, port = settings.metrics.rpartition(":")
@@ -45,7 +47,13 @@ class Observability:
             _require("prometheus_client", "metrics")
             from lakewarden_server.observability.metrics import Metrics
 
-            self._metrics = Metrics(follower=follower, decisions=decisions, database=database, queued=queued)
+            self._metrics = Metrics(
+                follower=follower,
+                decisions=decisions,
+                database=database,
+                queued=queued,
+                certificates=certificates,
+            )
             observers.append(self._metrics)
         if settings.traces:
             _require("opentelemetry.exporter.otlp.proto.http", "otel")

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from lakewarden_server.authz.follower import Follower
+from lakewarden_server.core.certificates import Certificates
 from lakewarden_server.observability.observed import Outcome
 from lakewarden_server.pipeline.decisions import DecisionLog
 from lakewarden_server.storage import Database
@@ -28,6 +29,7 @@ class Metrics:
         decisions: DecisionLog,
         database: Database,
         queued: Callable[[], Mapping[str, int]],
+        certificates: Certificates | None = None,
     ) -> None:
         self.registry = registry = CollectorRegistry()
         self._calls = Counter("lakewarden_calls", "Calls that ended", ("method", "code"), registry=registry)
@@ -40,6 +42,8 @@ class Metrics:
         )  # fmt: skip
         self._refusals = Counter("lakewarden_refusals", "Calls that failed", ("reason",), registry=registry)
         registry.register(_State(follower, decisions, database, queued))
+        if certificates:
+            registry.register(_Tls(certificates))
         # Looked up once: `labels` checks and locks each time.
         self._of_method = cache(self._seconds.labels)
         self._of_code = cache(self._calls.labels)
@@ -111,6 +115,25 @@ class _State:
         yield _counter(
             "database_errors", "Errors of the database, by what callers were told", "reason", self._database.errors
         )  # fmt: skip
+
+
+class _Tls:
+    """What a server over TLS knows of its certificate."""
+
+    def __init__(self, certificates: Certificates) -> None:
+        self._certificates = certificates
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics at this moment."""
+        certificates = self._certificates
+        yield GaugeMetricFamily(
+            "lakewarden_certificate_expire_time_seconds", "End of the certificate served, in epoch seconds",
+            certificates.current.expire_time.timestamp(),
+        )  # fmt: skip
+        outcomes = {"loaded": certificates.loaded, "refused": certificates.refused}
+        yield _counter(
+            "certificate_reloads", "Times changed certificate files were read", "outcome", outcomes
+        )
 
 
 def _gauge(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:

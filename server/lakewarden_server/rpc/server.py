@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
@@ -11,6 +10,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from lakewarden_server.core.addresses import AddressUnavailable, refuse_plaintext
+from lakewarden_server.core.certificates import Certificate, Certificates
 from lakewarden_server.pipeline.pipeline import Handler
 from lakewarden_server.rpc.lanes import Lanes, in_pool
 from lakewarden_server.rpc.servicers import add_servicers, servicer_class
@@ -30,14 +30,6 @@ OPTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM contents of the server's key and certificate chain."""
-
-    private_key: bytes
-    certificate_chain: bytes
-
-
 class RpcServer:
     """A started or stoppable gRPC server over one pipeline."""
 
@@ -48,12 +40,12 @@ class RpcServer:
         *,
         address: str,
         shared_port: bool = False,
-        tls: TlsFiles | None = None,
+        certificates: Certificates | None = None,
         allow_plaintext: bool = False,
         read_threads: int = READ_THREADS,
     ) -> None:
         """A server for `address` (`host:port`, port 0 for any), not bound yet. Raises `InsecureAddress`."""
-        refuse_plaintext(address, tls=tls is not None, allowed=allow_plaintext)
+        refuse_plaintext(address, tls=certificates is not None, allowed=allow_plaintext)
         self._lanes = Lanes.of(read_threads=read_threads)
         self._server = grpc.server(
             self._lanes.reads,
@@ -72,7 +64,7 @@ class RpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        self._address, self._tls = address, tls
+        self._address, self._certificates = address, certificates
         self.port = 0
 
     def queued(self) -> dict[str, int]:
@@ -90,7 +82,7 @@ class RpcServer:
 
         Not sooner: a bound port takes connections, which would then wait for a state that is still being loaded.
         """
-        self.port = self._bind(self._address, self._tls)
+        self.port = self._bind(self._address, self._certificates)
         self._server.start()
 
     def set_serving(self, serving: bool) -> None:
@@ -107,11 +99,31 @@ class RpcServer:
         self._server.stop(grace_seconds).wait()
         self._lanes.shutdown()
 
-    def _bind(self, address: str, tls: TlsFiles | None) -> int:
+    def _bind(self, address: str, certificates: Certificates | None) -> int:
         try:
-            if tls is None:
+            if certificates is None:
                 return int(self._server.add_insecure_port(address))
-            credentials = grpc.ssl_server_credentials([(tls.private_key, tls.certificate_chain)])
-            return int(self._server.add_secure_port(address, credentials))
+            return int(self._server.add_secure_port(address, _credentials(certificates)))
         except RuntimeError:
             raise AddressUnavailable.at(address) from None
+
+
+def _credentials(certificates: Certificates) -> grpc.ServerCredentials:
+    """Credentials for which gRPC asks before each handshake whether there is another certificate."""
+    given = certificates.current
+
+    def newest() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal given
+        found = certificates.current
+        if found is given:
+            return None
+        given = found
+        return _configuration(found)
+
+    # None says that nothing changed, which the stubs do not know.
+    return grpc.dynamic_ssl_server_credentials(_configuration(given), newest)  # type: ignore[arg-type]
+
+
+def _configuration(certificate: Certificate) -> grpc.ServerCertificateConfiguration:
+    contents = certificate.contents
+    return grpc.ssl_server_certificate_configuration([(contents.private_key, contents.chain)])

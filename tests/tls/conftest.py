@@ -1,0 +1,72 @@
+"""A server over TLS, by gRPC and by HTTP, with a certificate in files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from lakewarden import Client
+from lakewarden_server.app import App
+from lakewarden_server.testing import EmbeddedServer, serve
+from tls.authorities import Authority, Pair
+
+
+@dataclass
+class TlsServer:
+    """A served installation, where its certificate comes from, and who signed that."""
+
+    server: EmbeddedServer
+    authority: Authority
+    directory: Path
+    pair: Pair
+
+    @property
+    def chain_file(self) -> Path:
+        return self.directory / "tls.pem"
+
+    @property
+    def key_file(self) -> Path:
+        return self.directory / "tls.key"
+
+    @property
+    def ca_file(self) -> Path:
+        return self.directory / "ca.pem"
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where gRPC and HTTP are served."""
+        app = self.server.app
+        return {"grpc": f"127.0.0.1:{app.port}", "http": app.http_address}
+
+    def client(self, **options: str) -> Client:
+        """The admin's client."""
+        endpoint, token = self.addresses["grpc"], self.server.admin_token
+        return Client(
+            endpoint, options.pop("token", token), "", ca_file=str(self.ca_file), retries=0, **options
+        )
+
+    def start(self, **settings: object) -> None:
+        """Serves the installation over TLS, with these settings besides."""
+        app = self.server.app
+        app.settings = replace(
+            app.settings, http="127.0.0.1:0", tls_certificate_file=self.chain_file, tls_key_file=self.key_file, **settings
+        )  # fmt: skip
+        self.server.close_clients()
+        app.stop()
+        self.server.app = App(app.settings)
+        self.server.app.start()
+
+
+@pytest.fixture
+def over_tls(tmp_path: Path) -> Iterator[TlsServer]:
+    """A server over TLS."""
+    with serve() as server:
+        authority = Authority()
+        made = TlsServer(server, authority, tmp_path, authority.server())
+        made.ca_file.write_bytes(authority.certificate)
+        made.pair.write(made.chain_file, made.key_file)
+        made.start(metrics="127.0.0.1:0")
+        yield made
