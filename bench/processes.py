@@ -45,10 +45,10 @@ class Callers:
 
     def measure(self, what: str, **arguments: Any) -> dict[str, Any]:
         """Has one measurement made and returns its answer, with the server's CPU seconds where the system tells them."""
-        before = _cpu_seconds(self._server_process_id)
+        before = cpu_seconds(self._server_process_id)
         answer = _exchange(self._process, {"measure": what, **arguments})
-        after = _cpu_seconds(self._server_process_id)
-        answer["server_cpu_seconds"] = None if before is None or after is None else after - before
+        after = cpu_seconds(self._server_process_id)
+        answer["servercpu_seconds"] = None if before is None or after is None else after - before
         return answer
 
 
@@ -208,7 +208,7 @@ def _line(process: subprocess.Popen[str]) -> dict[str, Any]:
     return answer
 
 
-def _cpu_seconds(process_id: int) -> float | None:
+def cpu_seconds(process_id: int) -> float | None:
     """CPU time of a process so far; None off Linux."""
     try:
         text = Path(f"/proc/{process_id}/stat").read_text()

@@ -183,7 +183,7 @@ def migrate_command(**options: object) -> None:
     help="Allow plaintext on an address others reach.  [LAKEWARDEN_ALLOW_PLAINTEXT]",
 )
 @click.option(
-    "--read-threads", type=int, help="Threads that answer reads, 8 by default.  [LAKEWARDEN_READ_THREADS]"
+    "--read-threads", type=int, help="Threads that answer reads, 4 by default.  [LAKEWARDEN_READ_THREADS]"
 )
 @click.option(
     "--workers", type=int, help="Processes that share the address, 1 by default.  [LAKEWARDEN_WORKERS]"

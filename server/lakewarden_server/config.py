@@ -15,7 +15,8 @@ DATABASE_FILE = "lakewarden.db"
 KEY_FILE = "lakewarden.key"
 BOOTSTRAP_TOKEN_FILE = "bootstrap-token"
 GRACE_SECONDS_DEFAULT = 10.0
-READ_THREADS_DEFAULT = 8
+READ_THREADS_DEFAULT = 4
+"""More of them take the interpreter from each other and from refusals; a database that is far away wants more."""
 READ_THREADS_MAX = 64
 WORKERS_MAX = 64
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):\d{1,5}|unix:.+")

@@ -11,6 +11,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from lakewarden import Client
+from lakewarden_server.config import READ_THREADS_DEFAULT
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import Overloaded
 from lakewarden_server.rpc.lanes import (
@@ -20,12 +21,11 @@ from lakewarden_server.rpc.lanes import (
     WRITE_THREADS,
     WRITES_WAITING_MAX,
 )
-from lakewarden_server.rpc.server import READ_THREADS
 from pipeline.probe import ProbedServer, failure, probed
 
 SECONDS = 15
 FULL = {
-    "Read": READ_THREADS + READS_WAITING_MAX,
+    "Read": READ_THREADS_DEFAULT + READS_WAITING_MAX,
     "Write": WRITE_THREADS + WRITES_WAITING_MAX,
     "Revoke": URGENT_THREADS + URGENT_WAITING_MAX,
 }
@@ -33,7 +33,7 @@ FULL = {
 
 def fill(probe: ProbedServer, method: str) -> list[Any]:
     """As many calls as the lane takes: those with a thread wait at the gate, or for the one writer that does."""
-    running = {"Read": READ_THREADS}.get(method, 1)
+    running = {"Read": READ_THREADS_DEFAULT}.get(method, 1)
     calls = [probe.call(method, "wait", seconds=SECONDS) for _ in range(FULL[method])]
     for _ in range(running):
         assert probe.probe.entered.acquire(timeout=10)
@@ -68,20 +68,22 @@ def test_call_whose_lane_is_full_is_refused_at_once_and_told_when_to_retry(
     for call in calls[WRITE_THREADS:]:
         call.cancel()
     probe.probe.gate.set()
-    assert all(call.result().value == "wait" for call in calls[: 1 if method != "Read" else READ_THREADS])
+    assert all(
+        call.result().value == "wait" for call in calls[: 1 if method != "Read" else READ_THREADS_DEFAULT]
+    )
     # Calls whose callers gave up left their places.
     until(lambda: not lane_is_full(probe, method))
     assert probe.call(method, "again").result().value == "again"
 
 
 def test_call_whose_deadline_passes_in_the_queue_is_not_run(probe: ProbedServer) -> None:
-    running = [probe.call("Read", "wait", seconds=SECONDS) for _ in range(READ_THREADS)]
+    running = [probe.call("Read", "wait", seconds=SECONDS) for _ in range(READ_THREADS_DEFAULT)]
     for _ in running:
         assert probe.probe.entered.acquire(timeout=10)
     assert failure(probe.call("Read", "late", seconds=0.3))[0] == "DEADLINE_EXCEEDED"
     ran = len(probe.probe.threads)
     probe.probe.gate.set()
-    assert [call.result().value for call in running] == ["wait"] * READ_THREADS
+    assert [call.result().value for call in running] == ["wait"] * READ_THREADS_DEFAULT
     assert probe.call("Read", "after").result().value == "after"
     assert len(probe.probe.threads) == ran + 1
 

@@ -11,17 +11,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import pytest
+from bench.processes import cpu_seconds
 
-from durability.processes import WORKSPACE, Installation, install
+from durability.processes import WORKSPACE, Installation, ServerProcess, install
 from lakewarden import Client
 from lakewarden.v1 import authorization_pb2, grants_pb2
 
 BATCH = 1_000
-"""Checks in a call: enough that the refusal of a call is cheap beside its answer."""
+"""Checks in a call, each with its explanation: enough that the refusal of a call is cheap beside its answer."""
 IN_FLIGHT = 16
 CONNECTIONS = 4
 PEAK_SECONDS = 4.0
@@ -30,10 +31,23 @@ REVOKES_PER_SECOND = 5
 REVOKE_SECONDS_MAX = 1.0
 REFUSAL_SECONDS_MAX = 0.1
 GOODPUT_SHARE_MIN = 0.8
+"""Of what it answers at its peak: in a second, or in a second of its own CPU where others took the machine from it."""
+GOODPUT_SHARE_BUSY = 0.5
+"""Of the peak in a second, however busy the machine."""
 STRETCH = 3
 ATTEMPTS_MAX = 3
 DEADLINE_SECONDS = 10.0
 METHOD = "/lakewarden.v1.AuthorizationService/BatchCheck"
+
+
+class Rate(NamedTuple):
+    """Answers in a second, and in a second of the server's CPU."""
+
+    by_clock: float
+    by_cpu: float
+
+    def __str__(self) -> str:
+        return f"{self.by_clock:.0f}/s ({self.by_cpu:.0f} by a second of CPU)"
 
 
 @dataclass
@@ -59,15 +73,16 @@ class Outcomes:
 class Flood:
     """Sends the same heavy read over a few connections, without waiting for the answers."""
 
-    def __init__(self, endpoint: str, token: str) -> None:
+    def __init__(self, server: ServerProcess, token: str) -> None:
+        self._process_id = server.process_id
         access = authorization_pb2.Access(
             privilege="CREATE CATALOG", securable_type=grants_pb2.METASTORE, full_name="metastore"
         )
-        request = authorization_pb2.BatchCheckRequest(accesses=[access] * BATCH)
+        request = authorization_pb2.BatchCheckRequest(accesses=[access] * BATCH, explain=True)
         self._bytes = request.SerializeToString()
         self._metadata = (("authorization", f"Bearer {token}"), ("lakewarden-workspace", WORKSPACE))
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
-        self._channels = [grpc.insecure_channel(endpoint, options=options) for _ in range(CONNECTIONS)]
+        self._channels = [grpc.insecure_channel(server.endpoint, options=options) for _ in range(CONNECTIONS)]
         self._methods = itertools.cycle(channel.unary_unary(METHOD) for channel in self._channels)
 
     def send(self, outcomes: Outcomes, then: Callable[[], object] = lambda: None) -> None:
@@ -81,9 +96,10 @@ class Flood:
 
         call.add_done_callback(end)
 
-    def peak(self, seconds: float) -> float:
-        """Answers a second when just enough calls are under way to keep the server busy."""
-        outcomes, places, begun = Outcomes(), threading.Semaphore(IN_FLIGHT), time.monotonic()
+    def peak(self, seconds: float) -> Rate:
+        """What is answered when just enough calls are under way to keep the server busy."""
+        outcomes, places, rate = Outcomes(), threading.Semaphore(IN_FLIGHT), self._rate()
+        begun = time.monotonic()
         while time.monotonic() < begun + seconds:
             places.acquire()
             self.send(outcomes, places.release)
@@ -91,22 +107,37 @@ class Flood:
             places.acquire()
         assert not outcomes.refused
         assert not outcomes.other, outcomes.other
-        return len(outcomes.answered) / (time.monotonic() - begun)
+        return rate(outcomes)
 
-    def overload(self, rate: float, seconds: float) -> tuple[Outcomes, float]:
-        """Sends so many a second; returns how they ended, and the answers a second while they were sent."""
-        outcomes, begun, sent = Outcomes(), time.monotonic(), 0
+    def overload(self, per_second: float, seconds: float) -> tuple[Outcomes, Rate]:
+        """Sends so many a second; returns how they ended, and what was answered while they were sent."""
+        outcomes, rate, sent = Outcomes(), self._rate(), 0
+        begun = time.monotonic()
         while (now := time.monotonic()) < begun + seconds:
-            while sent < (now - begun) * rate:
+            while sent < (now - begun) * per_second:
                 self.send(outcomes)
                 sent += 1
             time.sleep(0.002)
-        answered = len(outcomes.answered) / (time.monotonic() - begun)
+        goodput = rate(outcomes)
         until_all = time.monotonic() + 2 * DEADLINE_SECONDS
         while len(outcomes.answered) + len(outcomes.refused) + len(outcomes.other) < sent:
             assert time.monotonic() < until_all
             time.sleep(0.01)
-        return outcomes, answered
+        return outcomes, goodput
+
+    def _rate(self) -> Callable[[Outcomes], Rate]:
+        begun, used = time.monotonic(), self._cpu_seconds()
+
+        def until_now(outcomes: Outcomes) -> Rate:
+            answered = len(outcomes.answered)
+            return Rate(answered / (time.monotonic() - begun), answered / (self._cpu_seconds() - used))
+
+        return until_now
+
+    def _cpu_seconds(self) -> float:
+        seconds = cpu_seconds(self._process_id)
+        assert seconds is not None, "no /proc to read the server's CPU from"
+        return seconds
 
     def close(self) -> None:
         """Closes the connections."""
@@ -159,8 +190,8 @@ def late(took: list[float]) -> float:
 class Measured:
     """What one run showed: rates a second, and how long things took."""
 
-    peak: float
-    goodput: float
+    peak: Rate
+    goodput: Rate
     outcomes: Outcomes
     revokes: list[float]
     busy_revokes: list[float]
@@ -168,7 +199,7 @@ class Measured:
 
     def __str__(self) -> str:
         return (
-            f"peak {self.peak:.0f}/s, goodput {self.goodput:.0f}/s; answered {len(self.outcomes.answered)} after "
+            f"peak {self.peak}, goodput {self.goodput}; answered {len(self.outcomes.answered)} after "
             f"{statistics.median(self.outcomes.answered):.2f} s; refused {len(self.outcomes.refused)} within "
             f"{late(self.outcomes.refused):.3f} s (p95, health when busy {late(self.busy_answers):.3f} s); "
             f"{len(self.revokes)} revokes within {max(self.revokes):.2f} s (when busy {max(self.busy_revokes):.2f} s); "
@@ -177,9 +208,12 @@ class Measured:
 
     @property
     def is_well(self) -> bool:
-        """Whether the promise held. A limit in seconds gives way to what a busy server needed for the like, where that is more."""
+        """Whether there was an overload and the promise held. A limit in seconds gives way to what a busy server needed for the like, where that is more."""
+        by_clock = self.goodput.by_clock / self.peak.by_clock
         return (
-            self.goodput >= GOODPUT_SHARE_MIN * self.peak
+            len(self.outcomes.refused) > len(self.outcomes.answered) / 2
+            and by_clock >= GOODPUT_SHARE_BUSY
+            and max(by_clock, self.goodput.by_cpu / self.peak.by_cpu) >= GOODPUT_SHARE_MIN
             and max(self.revokes) < max(REVOKE_SECONDS_MAX, STRETCH * max(self.busy_revokes))
             and late(self.outcomes.refused) < max(REFUSAL_SECONDS_MAX, STRETCH * late(self.busy_answers))
             and not self.outcomes.other
@@ -193,13 +227,11 @@ def check_overload(installation: Installation, *, seconds: float) -> None:
     """
     runs = []
     with installation.serve() as server, installation.client(server) as admin:
-        flood = Flood(server.endpoint, installation.token)
+        flood = Flood(server, installation.token)
         flood.peak(1.0)
         for _ in range(ATTEMPTS_MAX):
             runs.append(measure(flood, admin, seconds))
             print(runs[-1])
-            outcomes = runs[-1].outcomes
-            assert len(outcomes.refused) > len(outcomes.answered) / 2, f"no overload: {runs[-1]}"
             if runs[-1].is_well:
                 break
         flood.close()
@@ -213,9 +245,10 @@ def measure(flood: Flood, admin: Client, seconds: float) -> Measured:
         before = flood.peak(PEAK_SECONDS)
         busy_revokes, busy_answers = changes.result(), answers.result()
         changes = beside.submit(revoking, admin, seconds)
-        outcomes, goodput = flood.overload(OVERLOAD * before, seconds)
+        outcomes, goodput = flood.overload(OVERLOAD * before.by_clock, seconds)
         revokes = changes.result()
         changes = beside.submit(revoking, admin, PEAK_SECONDS)
-        peak = statistics.mean([before, flood.peak(PEAK_SECONDS)])
+        after = flood.peak(PEAK_SECONDS)
+        peak = Rate(*map(statistics.mean, zip(before, after, strict=True)))
         changes.result()
     return Measured(peak, goodput, outcomes, revokes, busy_revokes, busy_answers)

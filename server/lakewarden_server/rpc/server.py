@@ -15,7 +15,6 @@ from lakewarden_server.pipeline.pipeline import Handler
 from lakewarden_server.rpc.lanes import Lanes, in_pool
 from lakewarden_server.rpc.servicers import add_servicers, servicer_class
 
-READ_THREADS = 8
 CONCURRENT_CALLS_MAX = 1_000
 TRANSPORT_BYTES_MAX = 9 << 20
 """Above the pipeline's own limit, so that a request that is too large gets an error with a reason."""
@@ -42,7 +41,7 @@ class RpcServer:
         shared_port: bool = False,
         certificates: Certificates | None = None,
         allow_plaintext: bool = False,
-        read_threads: int = READ_THREADS,
+        read_threads: int,
     ) -> None:
         """A server for `address` (`host:port`, port 0 for any), not bound yet. Raises `InsecureAddress`."""
         refuse_plaintext(address, tls=certificates is not None, allowed=allow_plaintext)
