@@ -84,6 +84,18 @@ def test_explain_lists_everything_missing_the_fixes_and_who_can_make_them(admin:
     assert givers == {(OWEN, "owner of catalog main"), (ADMIN, "metastore admin")}
 
 
+def test_a_limited_token_explains_nothing_of_another_workspace(world: EmbeddedServer, bob: Client) -> None:
+    admin = world.client()
+    admin.workspaces.create("beside", metastore="metastore", omit_catalog=True)
+    admin.grants.grant("USER", "workspace", "beside", BOB)
+    assert bob.authorization.explain("SELECT", "table", TABLE, workspace="beside").allowed
+    limited = world.client(bob.tokens.create(workspace="workspace").token_value)
+    assert limited.authorization.explain("SELECT", "table", TABLE, workspace="workspace").allowed
+    for name in ("beside", "nowhere"):
+        with fails("FIELD_INVALID", "INVALID_ARGUMENT", saying="or you may not ask about it"):
+            limited.authorization.explain("SELECT", "table", TABLE, workspace=name)
+
+
 def test_explain_names_the_workspace_in_the_way_and_how_to_get_past_it(admin: Client) -> None:
     admin.workspaces.create("lab", metastore="metastore")
     answer = admin.authorization.explain("SELECT", "table", TABLE, subject=BOB, workspace="lab")

@@ -210,12 +210,19 @@ def _once(givers: Iterable[pb.Giver]) -> list[pb.Giver]:
 def _workspace(name: str, call: Call) -> str | None:
     """Id of the workspace asked about. Raises FIELD_INVALID for one the caller may not see, as for one that is not there.
 
-    An engine speaks for others in its own workspace only.
+    An engine speaks for others in its own workspace only, and a token that is limited to a workspace of no other one.
     """
     if not name:
         return call.workspace_id
     found = call.snapshot.child(ACCOUNT_ID, "WORKSPACE", name_key(name))
     own = call.objects.get("subject") == call.caller.id or sees_all(call)
-    if found is None or not own or not call.decider.visible(call.caller.id, call.workspace_id, found.id):
+    limit = call.caller.token_workspace_id
+    beyond = limit is not None and found is not None and found.id != limit
+    if (
+        found is None
+        or beyond
+        or not own
+        or not call.decider.visible(call.caller.id, call.workspace_id, found.id)
+    ):
         raise validation.invalid("workspace", f"there is no workspace {name}, or you may not ask about it")
     return found.id
