@@ -48,7 +48,7 @@ class Callers:
         before = cpu_seconds(self._server_process_id)
         answer = _exchange(self._process, {"measure": what, **arguments})
         after = cpu_seconds(self._server_process_id)
-        answer["servercpu_seconds"] = None if before is None or after is None else after - before
+        answer["server_cpu_seconds"] = None if before is None or after is None else after - before
         return answer
 
 
