@@ -29,7 +29,8 @@ class Client:
 
     A setting not given comes from LAKEWARDEN_ENDPOINT, LAKEWARDEN_TOKEN, LAKEWARDEN_WORKSPACE and
     LAKEWARDEN_PROFILE, then from the profile. TLS is used except on loopback; a token is refused over plain text to
-    anywhere else, unless `insecure` says so.
+    anywhere else, unless `insecure` says so. `cert_file` and `key_file` are shown in TLS: a certificate that stands for a
+    service principal needs no token.
 
         with Client("localhost:50051", token="lwpat_…", workspace="analytics") as client:
             client.grants.grant("SELECT", "table", "main.sales.orders", "bob@example.com")
@@ -44,6 +45,8 @@ class Client:
         profile: str | None = None,
         tls: bool | None = None,
         ca_file: str | None = None,
+        cert_file: str | None = None,
+        key_file: str | None = None,
         insecure: bool = False,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         retries: int = TRIES_MAX - 1,
@@ -54,6 +57,8 @@ class Client:
             workspace=workspace,
             profile=profile,
             ca_file=ca_file,
+            cert_file=cert_file,
+            key_file=key_file,
             insecure=insecure,
         )
         self._connection = open_connection(
@@ -62,6 +67,8 @@ class Client:
             workspace=settings.workspace,
             tls=tls,
             ca_file=settings.ca_file,
+            cert_file=settings.cert_file,
+            key_file=settings.key_file,
             insecure=settings.insecure,
             timeout_seconds=timeout_seconds,
             retries=retries,

@@ -17,7 +17,7 @@ from lakewarden._errors import ConfigurationError
 DEFAULT_ENDPOINT = "localhost:50051"
 DEFAULT_PROFILE = "default"
 DEFAULT_TIMEOUT_SECONDS = 10.0
-_KEYS = ("endpoint", "token", "workspace", "ca_file", "insecure")
+_KEYS = ("endpoint", "token", "workspace", "ca_file", "cert_file", "key_file", "insecure")
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Profile:
     token: str = field(default="", repr=False)
     workspace: str = ""
     ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
     insecure: bool = False
 
 
@@ -56,6 +58,8 @@ class Settings:
     token: str = field(repr=False)
     workspace: str
     ca_file: str
+    cert_file: str
+    key_file: str
     insecure: bool
     profile: str
 
@@ -155,6 +159,8 @@ def resolve(
     workspace: str | None = None,
     profile: str | None = None,
     ca_file: str | None = None,
+    cert_file: str | None = None,
+    key_file: str | None = None,
     insecure: bool = False,
     environment: Mapping[str, str] | None = None,
     profile_may_be_new: bool = False,
@@ -178,6 +184,8 @@ def resolve(
         token=_first(token, values.get("LAKEWARDEN_TOKEN"), stored.token if same else ""),
         workspace=_first(workspace, values.get("LAKEWARDEN_WORKSPACE"), stored.workspace if same else ""),
         ca_file=_first(ca_file, None, stored.ca_file if same else ""),
+        cert_file=_first(cert_file, None, stored.cert_file if same else ""),
+        key_file=_first(key_file, None, stored.key_file if same else ""),
         insecure=insecure or (same and stored.insecure),
         profile=name,
     )

@@ -203,18 +203,26 @@ def open_connection(
     workspace: str,
     tls: bool | None,
     ca_file: str,
+    cert_file: str,
+    key_file: str,
     insecure: bool,
     timeout_seconds: float,
     retries: int,
 ) -> Connection:
     """Open a channel to `endpoint`; gRPC connects on the first call. Raises ConfigurationError.
 
-    `tls` None means: TLS, except for a loopback address and under `insecure`.
+    `tls` None means: TLS, except for a loopback address and under `insecure`; always where a file of certificates is named.
     """
     target, loopback = parse_endpoint(endpoint)
     if tls and insecure:
         raise ConfigurationError("TLS and insecure contradict each other", reason="ENDPOINT_INVALID")
-    secure = tls if tls is not None else bool(ca_file) or not (loopback or insecure)
+    if bool(cert_file) != bool(key_file):
+        raise ConfigurationError(
+            "a client certificate needs its key: name both files", reason="CERT_FILE_INVALID"
+        )
+    if cert_file and tls is False:
+        raise ConfigurationError("a client certificate is shown over TLS only", reason="ENDPOINT_INVALID")
+    secure = tls if tls is not None else bool(ca_file or cert_file) or not (loopback or insecure)
     options: list[tuple[str, str | int]] = [
         ("grpc.primary_user_agent", f"lakewarden-python/{__version__}"),
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -228,7 +236,7 @@ def open_connection(
         ("grpc.initial_reconnect_backoff_ms", RECONNECT_MILLISECONDS),
     ]
     channel = (
-        grpc.secure_channel(target, _credentials(ca_file), options=options)
+        grpc.secure_channel(target, _credentials(ca_file, cert_file, key_file), options=options)
         if secure
         else grpc.insecure_channel(target, options=options)
     )
@@ -247,15 +255,23 @@ def open_connection(
         raise
 
 
-def _credentials(ca_file: str) -> grpc.ChannelCredentials:
-    """TLS with the system's roots, or with the certificates of one file."""
-    if not ca_file:
-        return grpc.ssl_channel_credentials()
+def _credentials(ca_file: str, cert_file: str, key_file: str) -> grpc.ChannelCredentials:
+    """TLS with the system's roots, or with the certificates of one file; with a client certificate where there is one."""
+    return grpc.ssl_channel_credentials(
+        root_certificates=_contents(ca_file, "CA"),
+        private_key=_contents(key_file, "KEY"),
+        certificate_chain=_contents(cert_file, "CERT"),
+    )
+
+
+def _contents(file: str, what: str) -> bytes | None:
+    if not file:
+        return None
     try:
-        return grpc.ssl_channel_credentials(root_certificates=Path(ca_file).read_bytes())
+        return Path(file).read_bytes()
     except OSError as error:
         raise ConfigurationError(
-            f"cannot read the CA file {ca_file}: {error.strerror}", reason="CA_FILE_INVALID"
+            f"cannot read the {what} file {file}: {error.strerror}", reason=f"{what}_FILE_INVALID"
         ) from None
 
 

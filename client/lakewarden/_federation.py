@@ -10,6 +10,9 @@ from lakewarden._resources import Resource
 from lakewarden.v1 import federation_policies_pb2 as pb
 from lakewarden.v1 import federation_policies_pb2_grpc
 
+CLIENT_CERTIFICATES = "urn:lakewarden:client-certificates"
+"""The issuer of policies that are about certificates clients show in TLS."""
+
 
 class FederationPolicies(Resource[pb.FederationPolicy]):
     """Federation policies. They never change: make another one, then delete the old one. Account admins only."""
@@ -53,10 +56,23 @@ class FederationPolicies(Resource[pb.FederationPolicy]):
             }
         )
 
+    def create_for_certificates(
+        self, uri: str, *, service_principal: str, comment: str = ""
+    ) -> pb.FederationPolicy:
+        """Let client certificates that name exactly this URI stand for a service principal."""
+        return self._create(
+            {
+                "issuer": CLIENT_CERTIFICATES,
+                "subject": uri,
+                "service_principal": service_principal,
+                "comment": comment,
+            }
+        )
+
     def list(self, *, page_size: int = 0, limit: int | None = None) -> Iterator[pb.FederationPolicy]:
         """Yield all policies, in the order of their ids."""
         return self._list(page_size=page_size, limit=limit)
 
     def delete(self, policy_id: str) -> None:
-        """Delete a policy: access tokens that were traded by it are refused from now on."""
+        """Delete a policy: certificates and access tokens that it admitted are refused from now on."""
         self._delete(policy_id)

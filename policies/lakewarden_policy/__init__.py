@@ -59,6 +59,7 @@ from lakewarden_policy.questions import Answer, Fix, explain_access
 from lakewarden_policy.reach import Unreached
 from lakewarden_policy.records import (
     BINDING_TYPES,
+    CLIENT_CERTIFICATES,
     READ_ONLY,
     READ_WRITE,
     Binding,
@@ -100,6 +101,7 @@ __all__ = [
     "BINDABLE",
     "BINDING_TYPES",
     "BOUND_KINDS",
+    "CLIENT_CERTIFICATES",
     "FILTERED",
     "FOLDERS",
     "IN_WORKSPACE",

@@ -23,8 +23,10 @@ from lakewarden_policy.kinds import (
 )
 from lakewarden_policy.maps import OpenMaps, put
 from lakewarden_policy.records import (
+    CLIENT_CERTIFICATES,
     Binding,
     Deleted,
+    FederationPolicy,
     Grant,
     Location,
     Membership,
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 _NAMES_OF: Final = {name: f"names of {kind.namespace}" for name, kind in KINDS.items()}
 MAPS: Final = (
     "principals", "securables", "tokens", "held", "bindings", "references", "row_filters", "column_masks", "functions",
-    "views", "locations", "places", "read_only_credentials", "federation_policies", "bound", "isolated", "expiring", "purging", "assigned", "changes", "group_ids", "principal_ids",
+    "views", "locations", "places", "read_only_credentials", "federation_policies", "client_certificates", "bound", "isolated", "expiring", "purging", "assigned", "changes", "group_ids", "principal_ids",
     "workspace_objects", *dict.fromkeys(_NAMES_OF.values()),
 )  # fmt: skip
 """Every map of a snapshot."""
@@ -324,6 +326,16 @@ class Draft(OpenMaps):
         if self._maps["locations"].get(location.url) == location.securable_id:
             del self._maps["locations"][location.url]
 
+    def _add_federation_policy(self, policy: FederationPolicy) -> None:
+        self.put("federation_policies", policy.id, policy)
+        if policy.issuer == CLIENT_CERTIFICATES:
+            self.put("client_certificates", policy.subject, policy)
+
+    def _remove_federation_policy(self, policy: FederationPolicy) -> None:
+        self.put("federation_policies", policy.id, None)
+        if policy.issuer == CLIENT_CERTIFICATES:
+            self.put("client_certificates", policy.subject, None)
+
 
 def _place_of(securable: Securable) -> tuple[str | None, str, str]:
     """What tells an object of a workspace from all others."""
@@ -369,7 +381,7 @@ _STEPS: Final[dict[str, tuple[_Step, _Step | None]]] = {
     ),
     "grants": (lambda draft, grant: draft._add_grants([grant]), Draft._remove_grant),
     "tokens": _kept("tokens", "id"),
-    "federation_policies": _kept("federation_policies", "id"),
+    "federation_policies": (Draft._add_federation_policy, Draft._remove_federation_policy),
     "isolated": (Draft._add_isolated, Draft._remove_isolated),
     "bindings": (Draft._add_binding, Draft._remove_binding),
     "references": _gathered("references", "object_id"),

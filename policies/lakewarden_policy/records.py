@@ -141,8 +141,15 @@ class Token(NamedTuple):
     workspace_id: str | None
 
 
+CLIENT_CERTIFICATES: Final = "urn:lakewarden:client-certificates"
+"""The issuer of the policies whose subject is the URI of a client certificate."""
+
+
 class FederationPolicy(NamedTuple):
-    """Which tokens of an identity provider stand for one principal, or without ``principal_id`` for the users their claim names."""
+    """Which tokens of an identity provider stand for one principal, or without ``principal_id`` for the users their claim names.
+
+    One of the issuer ``CLIENT_CERTIFICATES`` is about certificates of that ``subject`` instead.
+    """
 
     id: str
     principal_id: str | None

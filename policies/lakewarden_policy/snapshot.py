@@ -54,6 +54,7 @@ class Snapshot:
         self.securables: Mapping[str, Securable] = maps["securables"]
         self.tokens: Mapping[str, Token] = maps["tokens"]
         self.federation_policies: Mapping[str, FederationPolicy] = maps["federation_policies"]
+        self.client_certificates: Mapping[str, FederationPolicy] = maps["client_certificates"]
         self.held: Mapping[str, Mapping[str, tuple[str, ...]]] = maps["held"]
         self.bindings: Mapping[str, Mapping[str, str]] = maps["bindings"]
         self.references: Mapping[str, Sequence[Reference]] = maps["references"]

@@ -311,7 +311,10 @@ def _service(module: object, name: str) -> ServiceDescriptor:
 def _certificates(settings: Settings) -> Certificates | None:
     if settings.tls_key_file is None or settings.tls_certificate_file is None:
         return None
-    return Certificates(CertificateFiles(settings.tls_certificate_file, settings.tls_key_file))
+    files = CertificateFiles(
+        settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file
+    )
+    return Certificates(files)
 
 
 def _http_edge(

@@ -177,6 +177,12 @@ def migrate_command(**options: object) -> None:
     help="PEM private key.  [LAKEWARDEN_TLS_KEY_FILE]",
 )
 @click.option(
+    "--tls-client-ca",
+    "tls_client_ca_file",
+    type=click.Path(path_type=Path),
+    help="Clients must show a certificate of these PEM CAs.  [LAKEWARDEN_TLS_CLIENT_CA_FILE]",
+)
+@click.option(
     "--allow-plaintext",
     is_flag=True,
     default=None,
@@ -254,14 +260,20 @@ def doctor(**options: object) -> None:
 @click.option(
     "--ca-file", type=click.Path(path_type=Path, exists=True), help="Ask over TLS, trusting this PEM file."
 )
-def health(endpoint: str, ca_file: Path | None) -> None:
+@click.option(
+    "--cert-file", type=click.Path(path_type=Path, exists=True), help="PEM client certificate to show."
+)
+@click.option("--key-file", type=click.Path(path_type=Path, exists=True), help="PEM key of that certificate.")
+def health(endpoint: str, ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> None:
     """Ask a running server whether it serves; exit 1 when it does not.
 
     \b
     Example:
       lakewarden-server health --endpoint 127.0.0.1:50051
     """
-    status = ask_health(endpoint, ca_file)
+    if bool(cert_file) != bool(key_file) or (cert_file and not ca_file):
+        raise click.UsageError("--cert-file, --key-file and --ca-file belong together.")
+    status = ask_health(endpoint, ca_file, cert_file, key_file)
     click.echo(status)
     sys.exit(0 if status == "SERVING" else EXIT_FAILED)
 

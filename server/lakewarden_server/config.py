@@ -39,6 +39,8 @@ class Settings:
     listen: str = LISTEN_DEFAULT
     tls_certificate_file: Path | None = None
     tls_key_file: Path | None = None
+    tls_client_ca_file: Path | None = None
+    """Clients must show a certificate of these CAs; None if none is asked for."""
     allow_plaintext: bool = False
     grace_seconds: float = GRACE_SECONDS_DEFAULT
     read_threads: int = READ_THREADS_DEFAULT
@@ -61,7 +63,7 @@ def read_settings(
 ) -> Settings:
     """Settings from LAKEWARDEN_* variables; `overrides` that are not None win. Raises `SettingsError`.
 
-    Variables: DATA_DIR, DATABASE_URL, KEY_FILE, LISTEN, TLS_CERT_FILE, TLS_KEY_FILE, ALLOW_PLAINTEXT, GRACE_SECONDS,
+    Variables: DATA_DIR, DATABASE_URL, KEY_FILE, LISTEN, TLS_CERT_FILE, TLS_KEY_FILE, TLS_CLIENT_CA_FILE, ALLOW_PLAINTEXT, GRACE_SECONDS,
     READ_THREADS, WORKERS, HTTP, METRICS, LOG_FORMAT; and OpenTelemetry's own for traces.
     """
     variables = os.environ if environment is None else environment
@@ -78,6 +80,9 @@ def read_settings(
     certificate, key = text("TLS_CERT_FILE", "tls_certificate_file"), text("TLS_KEY_FILE", "tls_key_file")
     if bool(certificate) != bool(key):
         raise SettingsError("TLS needs both LAKEWARDEN_TLS_CERT_FILE and LAKEWARDEN_TLS_KEY_FILE")
+    client_ca = text("TLS_CLIENT_CA_FILE", "tls_client_ca_file")
+    if client_ca and not certificate:
+        raise SettingsError("clients are asked for certificates over TLS only: give LAKEWARDEN_TLS_CERT_FILE")
     listen = text("LISTEN", "listen", LISTEN_DEFAULT)
     http = text("HTTP", "http")
     if not _ADDRESS.fullmatch(listen):
@@ -91,6 +96,7 @@ def read_settings(
         listen=listen,
         tls_certificate_file=Path(certificate) if certificate else None,
         tls_key_file=Path(key) if key else None,
+        tls_client_ca_file=Path(client_ca) if client_ca else None,
         allow_plaintext=_boolean(
             said("ALLOW_PLAINTEXT", "allow_plaintext"), text("ALLOW_PLAINTEXT", "allow_plaintext")
         ),

@@ -57,7 +57,9 @@ def _checks(settings: Settings) -> dict[str, Callable[[], tuple[str, str]]]:
 def _certificate(settings: Settings) -> tuple[str, str]:
     if settings.tls_certificate_file is None or settings.tls_key_file is None:
         return "OK", "none: plaintext"
-    files = CertificateFiles(settings.tls_certificate_file, settings.tls_key_file)
+    files = CertificateFiles(
+        settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file
+    )
     end = Certificates(files).current.expire_time
     left = (end - datetime.now(UTC)).days
     return "WARN" if left < CERTIFICATE_DAYS_MIN else "OK", f"{files.chain} is valid until {end.isoformat()}"

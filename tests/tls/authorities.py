@@ -63,10 +63,11 @@ class Authority:
         common_name: str = "client",
         dns: Sequence[str] = (),
         lifetime: timedelta = timedelta(days=1),
+        usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.CLIENT_AUTH,
     ) -> Pair:
         """A certificate that names its holder by URIs."""
         names = (*map(x509.UniformResourceIdentifier, uris), *map(x509.DNSName, dns))
-        return self._signed(common_name, names, ExtendedKeyUsageOID.CLIENT_AUTH, lifetime)
+        return self._signed(common_name, names, usage, lifetime)
 
     def _signed(
         self,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,16 @@ from lakewarden import Client
 from lakewarden_server.app import App
 from lakewarden_server.testing import EmbeddedServer, serve
 from tls.authorities import Authority, Pair
+
+SECONDS_MAX = 10.0
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Waits for a condition."""
+    give_up = time.monotonic() + SECONDS_MAX
+    while not condition():
+        assert time.monotonic() < give_up, what
+        time.sleep(0.02)
 
 
 @dataclass
@@ -42,7 +53,7 @@ class TlsServer:
         return {"grpc": f"127.0.0.1:{app.port}", "http": app.http_address}
 
     def client(self, **options: str) -> Client:
-        """The admin's client."""
+        """The admin's client, or one with another token."""
         endpoint, token = self.addresses["grpc"], self.server.admin_token
         return Client(
             endpoint, options.pop("token", token), "", ca_file=str(self.ca_file), retries=0, **options

@@ -6,7 +6,6 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,18 +15,10 @@ import pytest
 from lakewarden_server.core.certificates import CertificateError, CertificateFiles, Certificates
 from observability.watching import samples
 from tls.authorities import Authority, Pair, served_serial_number
-from tls.conftest import TlsServer
+from tls.conftest import TlsServer, until
 
 RELOADS = "lakewarden_certificate_reloads_total"
 EXPIRES = "lakewarden_certificate_expire_time_seconds"
-SECONDS_MAX = 10.0
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    give_up = time.monotonic() + SECONDS_MAX
-    while not condition():
-        assert time.monotonic() < give_up, what
-        time.sleep(0.02)
 
 
 def shown(server: TlsServer) -> set[int]:

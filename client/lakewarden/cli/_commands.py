@@ -43,6 +43,8 @@ def global_options(*, hidden: bool) -> list[click.Option]:
             ["--timeout"], type=timeout, metavar="SECONDS", help="Deadline of each call (10).", **shared
         ),
         click.Option(["--ca-file"], metavar="FILE", help="Certificates to trust, in PEM.", **shared),
+        click.Option(["--cert-file"], metavar="FILE", help="Client certificate to show, in PEM.", **shared),
+        click.Option(["--key-file"], metavar="FILE", help="Key of that certificate, in PEM.", **shared),
         click.Option(
             ["--insecure"], is_flag=True, help="Send a token in plain text to another machine.", **shared
         ),

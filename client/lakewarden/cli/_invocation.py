@@ -29,6 +29,8 @@ class Invocation:
     output: str = "table"
     timeout: float | None = None
     ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
     insecure: bool = False
     quiet: bool = False
 
@@ -45,6 +47,8 @@ class Invocation:
             self.workspace,
             profile=self.profile,
             ca_file=self.ca_file,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
             insecure=self.insecure,
             timeout_seconds=self.timeout or DEFAULT_TIMEOUT_SECONDS,
         )

@@ -15,7 +15,7 @@ _EXAMPLE = "7d8a3f0e-5c55-4a0e-9b8e-0c6f1c2d3e4f"
 
 @click.group("federation-policy", cls=Group, example="lakewarden federation-policy list")
 def federation_policy() -> None:
-    """Manage which tokens of identity providers are traded for access tokens (account admins)."""
+    """Manage which tokens of identity providers are traded for access tokens, and whose client certificates are (account admins)."""
 
 
 @federation_policy.command(
@@ -62,6 +62,23 @@ def create(
     invocation.show(made, name="id")
 
 
+@federation_policy.command(
+    "create-for-certificates",
+    example="lakewarden federation-policy create-for-certificates spiffe://example.com/lake/spark "
+    "--service-principal 3f0c9a52-1e0b-4a53-9a39-0d8f7c1e2b44",
+)
+@click.argument("uri")
+@click.option("--service-principal", required=True, metavar="ID", help="Whom they stand for.")
+@click.option("--comment", default="", metavar="TEXT", help="Free text for people.")
+@pass_invocation
+def create_for_certificates(invocation: Invocation, uri: str, service_principal: str, comment: str) -> None:
+    """Let client certificates that name exactly this URI stand for a service principal."""
+    made = invocation.open_client().federation_policies.create_for_certificates(
+        uri, service_principal=service_principal, comment=comment
+    )
+    invocation.show(made, name="id")
+
+
 @federation_policy.command("list", example="lakewarden federation-policy list -o json")
 @limit_option
 @pass_invocation
@@ -77,7 +94,7 @@ def list_policies(invocation: Invocation, limit: int | None) -> None:
 @yes_option
 @pass_invocation
 def delete(invocation: Invocation, policy_id: str, yes: bool) -> None:
-    """Delete a policy: access tokens that were traded by it are refused from now on."""
+    """Delete a policy: certificates and access tokens that it admitted are refused from now on."""
     invocation.confirm(f"Delete federation policy {policy_id}?", yes=yes)
     invocation.open_client().federation_policies.delete(policy_id)
     invocation.note(f"deleted federation policy {policy_id}")

@@ -43,6 +43,8 @@ def _shown(name: str, values: Profile, *, current: bool) -> dict[str, object]:
         "endpoint": values.endpoint or DEFAULT_ENDPOINT,
         "workspace": values.workspace,
         "ca_file": values.ca_file,
+        "cert_file": values.cert_file,
+        "key_file": values.key_file,
         "insecure": values.insecure,
         "token": "set" if values.token else "",
     }
@@ -86,7 +88,7 @@ def use(invocation: Invocation, name: str) -> None:
 @click.argument("name")
 @pass_invocation
 def set_profile(invocation: Invocation, name: str) -> None:
-    """Set a profile's endpoint, workspace, ca-file or insecure, from the global options given; makes it if need be.
+    """Set a profile's endpoint, workspace, ca-file, cert-file and key-file, or insecure, from the global options given; makes it if need be.
 
     A token is stored by login only. A changed endpoint drops the stored token: it belongs to the server before.
     """
@@ -96,11 +98,15 @@ def set_profile(invocation: Invocation, name: str) -> None:
         "endpoint": invocation.endpoint,
         "workspace": invocation.workspace,
         "ca_file": invocation.ca_file,
+        "cert_file": invocation.cert_file,
+        "key_file": invocation.key_file,
         "insecure": invocation.insecure or None,
     }
     changes = {key: value for key, value in given.items() if value is not None}
     if not changes:
-        raise click.UsageError("Say what to set: --endpoint, --workspace, --ca-file or --insecure.")
+        raise click.UsageError(
+            "Say what to set: --endpoint, --workspace, --ca-file, --cert-file and --key-file, or --insecure."
+        )
     after = replace(before, **changes)
     if (after.endpoint or DEFAULT_ENDPOINT) != (before.endpoint or DEFAULT_ENDPOINT):
         after = replace(after, token="")

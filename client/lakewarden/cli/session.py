@@ -68,6 +68,7 @@ def login(invocation: Invocation, token_stdin: bool, client_id: str) -> None:
     invocation.endpoint, invocation.workspace = settings.endpoint, settings.workspace
     invocation.profile, invocation.insecure = None, settings.insecure
     invocation.ca_file = settings.ca_file
+    invocation.cert_file, invocation.key_file = settings.cert_file, settings.key_file
     if client_id and (token_stdin or invocation.token):
         raise click.UsageError("Log in with a token or with --client-id, not with both.")
     if client_id:
@@ -114,6 +115,8 @@ def _login_settings(invocation: Invocation, name: str) -> Settings:
         workspace=invocation.workspace,
         profile=name,
         ca_file=invocation.ca_file,
+        cert_file=invocation.cert_file,
+        key_file=invocation.key_file,
         insecure=invocation.insecure,
         profile_may_be_new=True,
     )
@@ -153,6 +156,8 @@ def _store(name: str, settings: Settings, token: str) -> None:
             token=token,
             workspace=settings.workspace,
             ca_file=settings.ca_file,
+            cert_file=settings.cert_file,
+            key_file=settings.key_file,
             insecure=settings.insecure,
         ),
     )

@@ -40,7 +40,9 @@ class FederationPolicy(message.Message):
     service_principal: builtins.str
     """Application id of the service principal its tokens stand for; empty for a policy of all users, who are then named by the claim."""
     issuer: builtins.str
-    """The claim `iss` of its tokens, compared byte by byte. At most 2,048 bytes."""
+    """The claim `iss` of its tokens, compared byte by byte. At most 2,048 bytes. `urn:lakewarden:client-certificates` makes it a policy of certificates that
+    clients show in TLS: it has a service principal and a subject, and neither audiences nor subject_claim nor jwks.
+    """
     comment: builtins.str
     """Free text for people. At most 4,096 bytes."""
     created_by: builtins.str
@@ -48,12 +50,14 @@ class FederationPolicy(message.Message):
     subject_claim: builtins.str
     """The claim that says whom a token stands for: `sub` when empty. With `email`, the token must also say `email_verified`."""
     subject: builtins.str
-    """The value that claim must have, byte by byte, for the service principal. Empty for a policy of all users."""
+    """The value that claim must have, byte by byte, for the service principal; of certificates the one URI of their subject alternative name. Empty for a policy of all users."""
     jwks: builtins.str
-    """The public keys of the provider, as a JSON Web Key Set (RFC 7517). No other keys are taken, whatever a token says. At most 65,536 bytes and 20 keys."""
+    """The public keys of the provider, as a JSON Web Key Set (RFC 7517). No other keys are taken, whatever a token says. At most 65,536 bytes and 20 keys.
+    Empty for certificates, which come from the CA that the server was started with.
+    """
     @builtins.property
     def audiences(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The audiences its tokens may be for: a token with any other one is refused. From 1 to 10."""
+        """The audiences its tokens may be for: a token with any other one is refused. From 1 to 10; none for certificates."""
 
     @builtins.property
     def create_time(self) -> timestamp_pb2.Timestamp:

@@ -59,7 +59,9 @@ class FederationPolicyServiceServicer(object):
 
     def CreateFederationPolicy(self, request, context):
         """Creates a policy, of one service principal or for all users. From then on its tokens are traded for access tokens (`CreateAccessToken`).
-        Fails with INVALID_ARGUMENT (FIELD_INVALID, PRINCIPAL_UNKNOWN), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED), PERMISSION_DENIED.
+        One of client certificates says instead for whom a certificate stands that names the URI `subject`.
+        Fails with INVALID_ARGUMENT (FIELD_INVALID, PRINCIPAL_UNKNOWN), ALREADY_EXISTS (NAME_TAKEN: the URI stands for somebody already),
+        RESOURCE_EXHAUSTED (QUOTA_EXCEEDED), PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,7 +75,7 @@ class FederationPolicyServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteFederationPolicy(self, request, context):
-        """Deletes a policy: the next call with a token it admitted, or with an access token that was traded by it, is refused on every replica.
+        """Deletes a policy: the next call with a token or certificate it admitted, or with an access token that was traded by it, is refused on every replica.
         Fails with NOT_FOUND, PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

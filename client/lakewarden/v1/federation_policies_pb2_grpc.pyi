@@ -36,12 +36,14 @@ class FederationPolicyServiceStub:
     def __new__(cls, channel: aio.Channel) -> FederationPolicyServiceAsyncStub: ...
     CreateFederationPolicy: grpc.UnaryUnaryMultiCallable[federation_policies_pb2.CreateFederationPolicyRequest, federation_policies_pb2.FederationPolicy]
     """Creates a policy, of one service principal or for all users. From then on its tokens are traded for access tokens (`CreateAccessToken`).
-    Fails with INVALID_ARGUMENT (FIELD_INVALID, PRINCIPAL_UNKNOWN), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED), PERMISSION_DENIED.
+    One of client certificates says instead for whom a certificate stands that names the URI `subject`.
+    Fails with INVALID_ARGUMENT (FIELD_INVALID, PRINCIPAL_UNKNOWN), ALREADY_EXISTS (NAME_TAKEN: the URI stands for somebody already),
+    RESOURCE_EXHAUSTED (QUOTA_EXCEEDED), PERMISSION_DENIED.
     """
     ListFederationPolicies: grpc.UnaryUnaryMultiCallable[federation_policies_pb2.ListFederationPoliciesRequest, federation_policies_pb2.ListFederationPoliciesResponse]
     """Lists the policies, in the order of their ids. Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID)."""
     DeleteFederationPolicy: grpc.UnaryUnaryMultiCallable[federation_policies_pb2.DeleteFederationPolicyRequest, empty_pb2.Empty]
-    """Deletes a policy: the next call with a token it admitted, or with an access token that was traded by it, is refused on every replica.
+    """Deletes a policy: the next call with a token or certificate it admitted, or with an access token that was traded by it, is refused on every replica.
     Fails with NOT_FOUND, PERMISSION_DENIED.
     """
 
@@ -52,12 +54,14 @@ class FederationPolicyServiceAsyncStub(FederationPolicyServiceStub):
     def __init__(self, channel: aio.Channel) -> None: ...
     CreateFederationPolicy: aio.UnaryUnaryMultiCallable[federation_policies_pb2.CreateFederationPolicyRequest, federation_policies_pb2.FederationPolicy]  # type: ignore[assignment]
     """Creates a policy, of one service principal or for all users. From then on its tokens are traded for access tokens (`CreateAccessToken`).
-    Fails with INVALID_ARGUMENT (FIELD_INVALID, PRINCIPAL_UNKNOWN), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED), PERMISSION_DENIED.
+    One of client certificates says instead for whom a certificate stands that names the URI `subject`.
+    Fails with INVALID_ARGUMENT (FIELD_INVALID, PRINCIPAL_UNKNOWN), ALREADY_EXISTS (NAME_TAKEN: the URI stands for somebody already),
+    RESOURCE_EXHAUSTED (QUOTA_EXCEEDED), PERMISSION_DENIED.
     """
     ListFederationPolicies: aio.UnaryUnaryMultiCallable[federation_policies_pb2.ListFederationPoliciesRequest, federation_policies_pb2.ListFederationPoliciesResponse]  # type: ignore[assignment]
     """Lists the policies, in the order of their ids. Fails with PERMISSION_DENIED, INVALID_ARGUMENT (PAGE_TOKEN_INVALID)."""
     DeleteFederationPolicy: aio.UnaryUnaryMultiCallable[federation_policies_pb2.DeleteFederationPolicyRequest, empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a policy: the next call with a token it admitted, or with an access token that was traded by it, is refused on every replica.
+    """Deletes a policy: the next call with a token or certificate it admitted, or with an access token that was traded by it, is refused on every replica.
     Fails with NOT_FOUND, PERMISSION_DENIED.
     """
 
@@ -71,7 +75,9 @@ class FederationPolicyServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[federation_policies_pb2.FederationPolicy, abc.Awaitable[federation_policies_pb2.FederationPolicy]]:
         """Creates a policy, of one service principal or for all users. From then on its tokens are traded for access tokens (`CreateAccessToken`).
-        Fails with INVALID_ARGUMENT (FIELD_INVALID, PRINCIPAL_UNKNOWN), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED), PERMISSION_DENIED.
+        One of client certificates says instead for whom a certificate stands that names the URI `subject`.
+        Fails with INVALID_ARGUMENT (FIELD_INVALID, PRINCIPAL_UNKNOWN), ALREADY_EXISTS (NAME_TAKEN: the URI stands for somebody already),
+        RESOURCE_EXHAUSTED (QUOTA_EXCEEDED), PERMISSION_DENIED.
         """
 
     @abc_1.abstractmethod
@@ -88,7 +94,7 @@ class FederationPolicyServiceServicer(metaclass=abc_1.ABCMeta):
         request: federation_policies_pb2.DeleteFederationPolicyRequest,
         context: _ServicerContext,
     ) -> typing.Union[empty_pb2.Empty, abc.Awaitable[empty_pb2.Empty]]:
-        """Deletes a policy: the next call with a token it admitted, or with an access token that was traded by it, is refused on every replica.
+        """Deletes a policy: the next call with a token or certificate it admitted, or with an access token that was traded by it, is refused on every replica.
         Fails with NOT_FOUND, PERMISSION_DENIED.
         """
 

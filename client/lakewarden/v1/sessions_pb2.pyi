@@ -35,6 +35,8 @@ class _CredentialKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Credent
     """An access token that a client secret was traded for."""
     FEDERATION: _CredentialKind.ValueType  # 3
     """An access token that a token of an identity provider was traded for."""
+    CLIENT_CERTIFICATE: _CredentialKind.ValueType  # 4
+    """A certificate that the client showed in TLS, without a token."""
 
 class CredentialKind(_CredentialKind, metaclass=_CredentialKindEnumTypeWrapper):
     """What a caller proved with who it is."""
@@ -47,6 +49,8 @@ CLIENT_CREDENTIALS: CredentialKind.ValueType  # 2
 """An access token that a client secret was traded for."""
 FEDERATION: CredentialKind.ValueType  # 3
 """An access token that a token of an identity provider was traded for."""
+CLIENT_CERTIFICATE: CredentialKind.ValueType  # 4
+"""A certificate that the client showed in TLS, without a token."""
 
 @typing.final
 class GetSessionRequest(message.Message):

@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from lakewarden_policy import FederationPolicy, Principal, Snapshot, Token
-from lakewarden_server.authn import presented
+from lakewarden_server.authn import client_certificates, presented
 from lakewarden_server.authn.access_tokens import AccessToken, AccessTokens
+from lakewarden_server.authn.client_certificates import ClientCertificate
 from lakewarden_server.authn.federation import IdentityProviders
 from lakewarden_server.authn.jwts import Jwt
 from lakewarden_server.authn.keys import Keys
@@ -45,7 +46,9 @@ class Credential(NamedTuple):
     mark: bytes
     """Tells equal texts by a hash under a key of this process, so that what is remembered holds no secret."""
     shown: Presented | None
-    """None where the mark is remembered: such a text was taken apart before."""
+    """None where the mark is remembered, as such a text was taken apart before, and where there is a certificate alone."""
+    certificate: ClientCertificate | None = None
+    """What the client showed in TLS."""
 
     def __repr__(self) -> str:
         return f"Credential(shown={self.shown!r})"
@@ -82,23 +85,43 @@ class Authenticator:
         self._mark_key = secrets.token_bytes(32)
         self._known: dict[bytes, _Known] = {}
 
-    def read(self, authorization: str) -> Credential:
-        """The credential of an `authorization` value, without any lookup: garbage and forgeries cost the database nothing.
+    def read(self, authorization: str, certificate: bytes = b"") -> Credential:
+        """The credential of an `authorization` value and a verified certificate in PEM (empty for none), without any lookup:
+        garbage and forgeries cost the database nothing.
 
-        Raises `Unauthenticated`: TOKEN_MISSING, TOKEN_MALFORMED, TOKEN_CHECKSUM_WRONG; TOKEN_INVALID for a forged access token.
+        Raises `Unauthenticated`: TOKEN_MISSING, TOKEN_MALFORMED, TOKEN_CHECKSUM_WRONG; TOKEN_INVALID for a forged access token;
+        CERTIFICATE_INVALID for a certificate that cannot be read.
         """
+        shown_in_tls = client_certificates.read(certificate) if certificate else None
+        if shown_in_tls is not None and not authorization:
+            return Credential("", b"", None, shown_in_tls)
         mark = hashlib.blake2b(
             authorization.encode(errors="replace"), key=self._mark_key, digest_size=_MARK_BYTES
         ).digest()
         shown = None if mark in self._known else presented.read(authorization, self._access_tokens)
-        return Credential(authorization, mark, shown)
+        return Credential(authorization, mark, shown, shown_in_tls)
 
     def authenticate(self, snapshot: Snapshot, credential: Credential, now: datetime) -> Caller:
-        """The caller a credential belongs to.
+        """The caller a credential belongs to: whom the token says, or without one whom the certificate does.
+
+        A certificate that stands for somebody else than the token refuses the call: a token that was stolen from one program
+        is not taken from another. One that stands for nobody says nothing, as that of a device or a proxy.
 
         Raises `Unauthenticated`: TOKEN_INVALID (unknown, revoked or forged: deliberately one answer), TOKEN_EXPIRED,
-        PRINCIPAL_DISABLED.
+        PRINCIPAL_DISABLED, CERTIFICATE_INVALID.
         """
+        certificate = credential.certificate
+        if certificate is None:
+            return self._by_token(snapshot, credential, now)
+        policy = client_certificates.policy_of(snapshot, certificate, now)
+        if not credential.authorization:
+            return _by_certificate(snapshot, certificate, policy)
+        caller = self._by_token(snapshot, credential, now)
+        if policy is not None and policy.principal_id != caller.id:
+            raise client_certificates.invalid("it stands for somebody else than the token beside it")
+        return caller
+
+    def _by_token(self, snapshot: Snapshot, credential: Credential, now: datetime) -> Caller:
         known = self._known.get(credential.mark)
         if (
             known is not None
@@ -146,6 +169,23 @@ class Authenticator:
         return token, _active(snapshot, token.principal_id)
 
 
+def _by_certificate(
+    snapshot: Snapshot, certificate: ClientCertificate, policy: FederationPolicy | None
+) -> Caller:
+    if policy is None or policy.principal_id is None:
+        raise client_certificates.invalid("no federation policy names its one URI, so send a token")
+    principal = _active(snapshot, policy.principal_id)
+    return Caller(
+        id=principal.id,
+        name=principal.name,
+        kind=principal.kind,
+        token_id=policy.id,
+        token_kind=TokenKind.CERTIFICATE,
+        token_expire_time=certificate.expire_time,
+        token_workspace_id=None,
+    )
+
+
 def _row(snapshot: Snapshot, row_id: str) -> Row | None:
     return snapshot.tokens.get(row_id) or snapshot.federation_policies.get(row_id)
 
@@ -177,7 +217,7 @@ def _active(snapshot: Snapshot, principal_id: str) -> Principal:
     principal = snapshot.principals.get(principal_id)
     if principal is None or not principal.active:
         raise Unauthenticated(
-            Reason.PRINCIPAL_DISABLED, "the token's principal is disabled: ask an account admin"
+            Reason.PRINCIPAL_DISABLED, "the credential's principal is disabled: ask an account admin"
         )
     return principal
 

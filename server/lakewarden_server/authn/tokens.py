@@ -35,6 +35,8 @@ class TokenKind(StrEnum):
     """A token of an identity provider: only traded for an access token."""
     FEDERATED = "FEDERATED"
     """An access token that a token of an identity provider was traded for."""
+    CERTIFICATE = "CERTIFICATE"
+    """A certificate that the client showed in TLS, without any token."""
 
 
 PREFIXES = {TokenKind.PAT: "lwpat", TokenKind.BOOTSTRAP: "lwboot", TokenKind.CLIENT_SECRET: "lwsec"}
@@ -42,8 +44,8 @@ PERSONAL = (TokenKind.PAT, TokenKind.BOOTSTRAP)
 """What a principal makes and revokes itself."""
 TRADED = (TokenKind.CLIENT_SECRET, TokenKind.IDENTITY)
 """What is traded for an access token and does nothing else."""
-SHORT_LIVED = (TokenKind.ACCESS, TokenKind.FEDERATED)
-"""Access tokens, which make no other credentials."""
+SHORT_LIVED = (TokenKind.ACCESS, TokenKind.FEDERATED, TokenKind.CERTIFICATE)
+"""What makes no other credentials: they would outlive what it rests on."""
 _PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 _KINDS = {prefix: kind for kind, prefix in PREFIXES.items()}
 

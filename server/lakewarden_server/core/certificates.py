@@ -23,10 +23,12 @@ class CertificateError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CertificateFiles:
-    """Where a server's certificate chain and private key are, in PEM."""
+    """Where a server's certificate chain and private key are, and the CAs that clients' certificates must come from, in PEM."""
 
     chain: Path
     private_key: Path
+    client_ca: Path | None = None
+    """None: clients are asked for no certificate."""
 
 
 class Contents(NamedTuple):
@@ -34,6 +36,8 @@ class Contents(NamedTuple):
 
     chain: bytes
     private_key: bytes
+    client_ca: bytes
+    """Empty where clients are asked for no certificate."""
 
 
 class Certificate(NamedTuple):
@@ -55,6 +59,11 @@ class Certificates:
         self._tried: Contents | str = self.current.contents
         self.loaded = self.refused = 0
         """How often changed files were taken, and how often they were not."""
+
+    @property
+    def asks_clients(self) -> bool:
+        """Whether a client must show a certificate, or has no connection."""
+        return self._files.client_ca is not None
 
     def refresh(self) -> None:
         """Takes what the files hold now; where that cannot be served, the certificate there is stays, and the log says why once.
@@ -97,7 +106,8 @@ def _usable(files: CertificateFiles, found: Contents | str) -> Certificate:
 
 def _read(files: CertificateFiles) -> Contents:
     try:
-        return Contents(files.chain.read_bytes(), files.private_key.read_bytes())
+        client_ca = files.client_ca.read_bytes() if files.client_ca else b""
+        return Contents(files.chain.read_bytes(), files.private_key.read_bytes(), client_ca)
     except OSError as error:
         raise CertificateError(f"cannot read {error.filename}: {error.strerror}") from None
 
@@ -119,6 +129,10 @@ def _loaded(files: CertificateFiles, contents: Contents) -> Certificate:
         context.load_cert_chain(files.chain, files.private_key, password="")
     except (OSError, ValueError) as error:
         raise CertificateError(f"{files.chain} and {files.private_key} cannot be served: {error}") from None
+    if files.client_ca:
+        _certificates(files.client_ca, contents.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=contents.client_ca.decode("ascii", errors="ignore"))
     return Certificate(contents, context, leaf.not_valid_after_utc)
 
 

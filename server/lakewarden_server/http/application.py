@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from lakewarden_policy import ACCOUNT_ID
 from lakewarden_server.http import oauth
+from lakewarden_server.http.connections import certificate_of
 from lakewarden_server.http.scim.edge import Answer, ScimEdge
 from lakewarden_server.http.scim.errors import BodyTooLarge, Busy
 from lakewarden_server.pipeline import headers
@@ -85,7 +86,13 @@ class Scim:
             metadata = {
                 name.lower(): value for name, value in request.headers.items() if name.lower() != left_out
             }
-            ask = partial(self._edge.answer, asked, metadata, of_workspace=self._of_workspace)
+            ask = partial(
+                self._edge.answer,
+                asked,
+                metadata,
+                certificate_of(request.scope),
+                of_workspace=self._of_workspace,
+            )
             loop = asyncio.get_running_loop()
             return _response(await loop.run_in_executor(self._threads.pool, ask))
         finally:
@@ -111,7 +118,13 @@ class TokenEndpoint:
         except oauth.Refused as refused:
             return oauth.refuse(refused)
         try:
-            ask = partial(oauth.answer, self._pipeline, form, request.headers.get("authorization", ""))
+            ask = partial(
+                oauth.answer,
+                self._pipeline,
+                form,
+                request.headers.get("authorization", ""),
+                certificate_of(request.scope),
+            )
             return await asyncio.get_running_loop().run_in_executor(self._threads.pool, ask)
         finally:
             self._threads.give_back()

@@ -17,10 +17,11 @@ REQUEST_SECONDS = 30.0
 class Calls:
     """Calls RPCs as whoever sent the HTTP request; there is no other way from HTTP to the state."""
 
-    def __init__(self, pipeline: Handler, metadata: Mapping[str, str]) -> None:
-        """`metadata` is that of a gRPC call: keys in lower case."""
+    def __init__(self, pipeline: Handler, metadata: Mapping[str, str], certificate: bytes) -> None:
+        """`metadata` is that of a gRPC call: keys in lower case. `certificate` is what the client showed in TLS, in PEM."""
         self._pipeline = pipeline
         self._metadata = metadata
+        self._certificate = certificate
         self._deadline = monotonic() + REQUEST_SECONDS
         self.reply_metadata: tuple[tuple[str, str], ...] = ()
         """Of the last reply: revision and request id."""
@@ -36,5 +37,10 @@ class Calls:
         self._handle(method, request, only_admit=True)
 
     def _handle(self, method: str, request: Message, *, only_admit: bool) -> Reply:
-        incoming = Incoming(self._metadata, self._deadline - monotonic(), only_admit=only_admit)
+        incoming = Incoming(
+            self._metadata,
+            self._deadline - monotonic(),
+            only_admit=only_admit,
+            certificate=self._certificate,
+        )
         return self._pipeline.handle(f"lakewarden.v1.{method}", request, incoming)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from collections.abc import Mapping
 from typing import Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -11,6 +13,14 @@ CONNECTIONS_MAX = 400
 """Far below the files a process may have open, far above the requests that run and wait."""
 HEAD_SECONDS = 10.0
 """In which the head of a request arrives: from the connection on, or from the first byte after an answer."""
+
+_CERTIFICATE = "client_certificate"
+
+
+def certificate_of(scope: Mapping[str, Any]) -> bytes:
+    """What the client of a request showed in TLS, in PEM, its chain verified; empty for none."""
+    found: bytes = scope["state"][_CERTIFICATE]
+    return found
 
 
 class Connection(H11Protocol):
@@ -24,6 +34,8 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begins to wait for a request; where there are too many connections, the longest idle one ends for it."""
         super().connection_made(transport)
+        # Here and in no header, which anybody could send.
+        self.app_state = {**self.app_state, _CERTIFICATE: _shown(transport)}
         self._watch_head()
         others = [cast(Connection, other) for other in self.connections if other is not self]
         others = [other for other in others if not other.transport.is_closing()]
@@ -61,3 +73,9 @@ class Connection(H11Protocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def _shown(transport: asyncio.Transport) -> bytes:
+    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    certificate = tls.getpeercert(binary_form=True) if tls else None
+    return ssl.DER_cert_to_PEM_cert(certificate).encode() if certificate else b""

@@ -41,12 +41,12 @@ class Refused(Exception):
         self.error, self.description, self.status = error, description, status
 
 
-def answer(pipeline: Handler, form: bytes, authorization: str) -> JSONResponse:
-    """What the endpoint says to a form that came with an `Authorization` header, empty for none."""
+def answer(pipeline: Handler, form: bytes, authorization: str, certificate: bytes) -> JSONResponse:
+    """What the endpoint says to a form that came with an `Authorization` header and a certificate, empty for none."""
     try:
         fields = _fields(form)
         credential = _credential(fields, authorization)
-        made = Calls(pipeline, {headers.AUTHORIZATION: credential})(
+        made = Calls(pipeline, {headers.AUTHORIZATION: credential}, certificate)(
             "TokenService/CreateAccessToken", tokens_pb2.CreateAccessTokenRequest()
         )
     except Refused as refused:

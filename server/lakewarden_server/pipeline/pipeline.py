@@ -52,6 +52,8 @@ class Incoming(NamedTuple):
     """Where whoever watches the call has chosen it already; else it is read from the metadata."""
     only_admit: bool = False
     """Of a write: refuse whom it is refused to and do nothing; the reply is empty."""
+    certificate: bytes = b""
+    """What the client showed in TLS, in PEM, its chain verified; empty for none."""
 
 
 class Reply(NamedTuple):
@@ -107,7 +109,9 @@ class Pipeline:
             method = self._methods.get(method_name)
             if method is None:
                 raise PermissionDenied(Reason.ACCESS_DENIED, "no rule allows this method")
-            credential = self._authenticator.read(incoming.metadata.get(headers.AUTHORIZATION, ""))
+            credential = self._authenticator.read(
+                incoming.metadata.get(headers.AUTHORIZATION, ""), incoming.certificate
+            )
             arrived = headers.read(incoming.metadata, incoming.seconds_left, request_id, credential)
             headers.check_size(request, method)
             fresh = self._fresh(method, arrived)

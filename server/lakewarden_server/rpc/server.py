@@ -52,7 +52,10 @@ class RpcServer:
             options=(*OPTIONS, ("grpc.so_reuseport", int(shared_port))),
             maximum_concurrent_rpcs=CONCURRENT_CALLS_MAX,
         )
-        servicers = {service: servicer_class(service, pipeline)() for service in services}
+        asked = certificates is not None and certificates.asks_clients
+        servicers = {
+            service: servicer_class(service, pipeline, client_certificates=asked)() for service in services
+        }
         add_servicers(self._server, servicers, pipeline, self._lanes)
         self._health = health.HealthServicer(experimental_non_blocking=True)
         # Its own parameter for a pool leaves out Check, and changes the class for every server of the process.
@@ -120,9 +123,10 @@ def _credentials(certificates: Certificates) -> grpc.ServerCredentials:
         return _configuration(found)
 
     # None says that nothing changed, which the stubs do not know.
-    return grpc.dynamic_ssl_server_credentials(_configuration(given), newest)  # type: ignore[arg-type]
+    return grpc.dynamic_ssl_server_credentials(_configuration(given), newest, certificates.asks_clients)  # type: ignore[arg-type]
 
 
 def _configuration(certificate: Certificate) -> grpc.ServerCertificateConfiguration:
     contents = certificate.contents
-    return grpc.ssl_server_certificate_configuration([(contents.private_key, contents.chain)])
+    pair = (contents.private_key, contents.chain)
+    return grpc.ssl_server_certificate_configuration([pair], contents.client_ca or None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn, cast
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
@@ -21,10 +21,14 @@ from lakewarden_server.rpc.lanes import Admission, Lanes, in_pool
 Behaviour = Callable[[Any, Message, grpc.ServicerContext], Message]
 
 
-def servicer_class(service: ServiceDescriptor, pipeline: Handler) -> type[Any]:
-    """A class with one method per RPC of `service`, all of them through `pipeline`."""
+def servicer_class(
+    service: ServiceDescriptor, pipeline: Handler, *, client_certificates: bool = False
+) -> type[Any]:
+    """A class with one method per RPC of `service`, all of them through `pipeline`, with what the client showed in TLS if that was asked for."""
+    certificate = _certificate if client_certificates else _no_certificate
     names = {
-        method.name: _behaviour(f"{service.full_name}/{method.name}", pipeline) for method in service.methods
+        method.name: _behaviour(f"{service.full_name}/{method.name}", pipeline, certificate)
+        for method in service.methods
     }
     return type(f"{service.name}Servicer", (), names)
 
@@ -62,11 +66,14 @@ def _refuse(_requests: object, context: grpc.ServicerContext) -> Message:
     )
 
 
-def _behaviour(full_name: str, pipeline: Handler) -> Behaviour:
+def _behaviour(
+    full_name: str, pipeline: Handler, certificate: Callable[[grpc.ServicerContext], bytes]
+) -> Behaviour:
     def answer(_servicer: Any, request: Message, context: grpc.ServicerContext) -> Message:
         incoming = Incoming(
             metadata=_metadata(context.invocation_metadata()),
             seconds_left=context.time_remaining(),
+            certificate=certificate(context),
         )
         try:
             reply = pipeline.handle(full_name, request, incoming)
@@ -97,6 +104,18 @@ def _abort(found: status_pb2.Status, context: grpc.ServicerContext) -> NoReturn:
     context.set_trailing_metadata(status.trailing_metadata)
     context.abort(status.code, status.details)
     raise AssertionError("abort always raises")
+
+
+def _certificate(context: grpc.ServicerContext) -> bytes:
+    """The client's own certificate in PEM."""
+    # The stubs say bytes; it is a list of them.
+    found = cast(Mapping[str, Sequence[bytes]], context.auth_context())
+    return next(iter(found.get("x509_pem_cert", ())), b"")
+
+
+def _no_certificate(_context: grpc.ServicerContext) -> bytes:
+    """Nothing was asked for: to look would cost each call a few microseconds."""
+    return b""
 
 
 def _metadata(pairs: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from google.protobuf.empty_pb2 import Empty
 
 from lakewarden.v1 import federation_policies_pb2 as pb
+from lakewarden_policy import CLIENT_CERTIFICATES
 from lakewarden_server.authn.jwks import InvalidJwks, parse_jwks
 from lakewarden_server.core.errors import (
+    AlreadyExists,
     InvalidArgument,
     NotFound,
     PermissionDenied,
@@ -27,6 +32,7 @@ AUDIENCES_MAX = 10
 AUDIENCE_BYTES_MAX = 255
 SUBJECT_BYTES_MAX = 1_024
 SUBJECT_CLAIM_DEFAULT = "sub"
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 
 
 class FederationPolicyService:
@@ -43,23 +49,24 @@ class FederationPolicyService:
             raise ResourceExhausted(
                 Reason.QUOTA_EXCEEDED, f"there are {POLICIES_MAX} such policies: delete one first"
             )
+        compared = (
+            _of_certificates(message, principal_id, call)
+            if message.issuer == CLIENT_CERTIFICATES
+            else _of_tokens(message, principal_id)
+        )
         row = FederationPolicy(
             id=new_id(),
             principal_id=principal_id,
-            issuer=_said(message.issuer, "issuer", ISSUER_BYTES_MAX),
-            audiences=_audiences(message),
-            subject_claim=_said(
-                message.subject_claim or SUBJECT_CLAIM_DEFAULT, "subject_claim", AUDIENCE_BYTES_MAX
-            ),
-            subject=_subject(message, principal_id),
-            jwks=_jwks(message.jwks),
+            **compared,
             comment=validation.comment(message.comment),
             create_time=call.now,
             created_by=call.caller.id,
         )
         call.uow.session.add(row)
         call.uow.session.flush()
-        call.detail.update(issuer=row.issuer, service_principal=message.service_principal)
+        call.detail.update(
+            issuer=row.issuer, subject=row.subject, service_principal=message.service_principal
+        )
         return _to_message(row, call)
 
     def list_federation_policies(
@@ -106,6 +113,35 @@ def _service_principal_id(name: str, call: Call) -> str | None:
             Reason.PRINCIPAL_UNKNOWN, f"there is no service principal {name!r}", field="service_principal"
         )
     return found.id
+
+
+def _of_tokens(message: pb.FederationPolicy, principal_id: str | None) -> dict[str, Any]:
+    """What is compared of an identity provider's token."""
+    claim = message.subject_claim or SUBJECT_CLAIM_DEFAULT
+    return {
+        "issuer": _said(message.issuer, "issuer", ISSUER_BYTES_MAX),
+        "audiences": _audiences(message),
+        "subject_claim": _said(claim, "subject_claim", AUDIENCE_BYTES_MAX),
+        "subject": _subject(message, principal_id),
+        "jwks": _jwks(message.jwks),
+    }
+
+
+def _of_certificates(message: pb.FederationPolicy, principal_id: str | None, call: Call) -> dict[str, Any]:
+    """What is compared of a client certificate: its URI, which stands for one service principal. Raises FIELD_INVALID, NAME_TAKEN."""
+    if principal_id is None:
+        raise validation.invalid("service_principal", "a certificate stands for a service principal")
+    for field in ("audiences", "subject_claim", "jwks"):
+        if getattr(message, field):
+            raise validation.invalid(field, "a policy of client certificates has none")
+    uri = _said(message.subject, "subject", SUBJECT_BYTES_MAX)
+    if not _URI.fullmatch(uri):
+        raise validation.invalid("subject", "it is no URI: write it as the certificate does, scheme first")
+    if uri in call.snapshot.client_certificates:
+        raise AlreadyExists(
+            Reason.NAME_TAKEN, f"certificates of {uri} stand for somebody already: delete that policy first"
+        )
+    return {"issuer": CLIENT_CERTIFICATES, "audiences": [], "subject_claim": "", "subject": uri, "jwks": ""}
 
 
 def _said(text: str, field: str, bytes_max: int) -> str:

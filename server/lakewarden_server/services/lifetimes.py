@@ -16,12 +16,12 @@ LASTING_LEFT_MIN = timedelta(days=1)
 def check_makes_credentials(call: Call) -> None:
     """Asked by all that makes a credential, so that nothing of what a client secret or a provider's token led to outlives that.
 
-    Raises CREDENTIAL_UNSUITABLE for an access token.
+    Raises CREDENTIAL_UNSUITABLE for an access token and a client certificate.
     """
     if call.caller.token_kind in SHORT_LIVED:
         raise PermissionDenied(
             Reason.CREDENTIAL_UNSUITABLE,
-            "an access token makes no other credentials: use a personal access token for this",
+            "an access token or a client certificate makes no other credentials: use a personal access token for this",
         )
 
 

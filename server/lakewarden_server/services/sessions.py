@@ -13,6 +13,7 @@ _KINDS = {
     TokenKind.PAT: pb.PERSONAL_ACCESS_TOKEN,
     TokenKind.ACCESS: pb.CLIENT_CREDENTIALS,
     TokenKind.FEDERATED: pb.FEDERATION,
+    TokenKind.CERTIFICATE: pb.CLIENT_CERTIFICATE,
 }
 """How the kinds of credentials that reach a service are told; the others do one thing only, which is not this."""
 

@@ -58,13 +58,18 @@ class ScimEdge:
         self._service = ScimService(self._provider)
 
     def answer(
-        self, request: ScimRequest, metadata: Mapping[str, str], *, of_workspace: bool = False
+        self,
+        request: ScimRequest,
+        metadata: Mapping[str, str],
+        certificate: bytes,
+        *,
+        of_workspace: bool = False,
     ) -> Answer:
         """The answer to one request, whatever it is, about the account or the calling workspace.
 
-        `metadata` is that of the RPCs it becomes.
+        `metadata` and `certificate` are those of the RPCs it becomes.
         """
-        calls = Calls(self._pipeline, metadata)
+        calls = Calls(self._pipeline, metadata, certificate)
         try:
             response = self._handle(request, calls, metadata if of_workspace else None)
         except CallFailed as failure:
