@@ -162,7 +162,7 @@ def migrate_command(**options: object) -> None:
 @click.option(
     "--http",
     metavar="HOST:PORT",
-    help="Serve SCIM over HTTP there, over HTTPS where there is a certificate.  [LAKEWARDEN_HTTP]",
+    help="Serve SCIM and the Databricks SDK's identity calls over HTTP there, over HTTPS where there is a certificate.  [LAKEWARDEN_HTTP]",
 )
 @click.option(
     "--tls-cert",

@@ -241,10 +241,13 @@ class PrivilegeAssignment(message.Message):
     PRIVILEGES_FIELD_NUMBER: builtins.int
     GRANTS_FIELD_NUMBER: builtins.int
     DELETED_FIELD_NUMBER: builtins.int
+    PRINCIPAL_ID_FIELD_NUMBER: builtins.int
     principal: builtins.str
     """Email, group name or application id; of a principal that was deleted its id."""
     deleted: builtins.bool
     """The principal was deleted: the grants allow nothing and wait to be revoked."""
+    principal_id: builtins.str
+    """The principal's identifier, which never changes (UUID)."""
     @builtins.property
     def privileges(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """The privileges in force, with underscores, in alphabetic order, e.g. `USE_CATALOG`."""
@@ -260,10 +263,11 @@ class PrivilegeAssignment(message.Message):
         privileges: abc.Iterable[builtins.str] | None = ...,
         grants: abc.Iterable[HeldGrant] | None = ...,
         deleted: builtins.bool = ...,
+        principal_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["deleted", b"deleted", "grants", b"grants", "principal", b"principal", "privileges", b"privileges"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["deleted", b"deleted", "grants", b"grants", "principal", b"principal", "principal_id", b"principal_id", "privileges", b"privileges"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,7 +28,7 @@ from lakewarden.v1 import groups_pb2 as lakewarden_dot_v1_dot_groups__pb2
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1clakewarden/v1/sessions.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1alakewarden/v1/groups.proto\x1a\x19lakewarden/v1/rules.proto\"\x13\n\x11GetSessionRequest\"\xa7\x03\n\x07Session\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12:\n\x04kind\x18\x02 \x01(\x0e\x32&.lakewarden.v1.PrincipalReference.KindB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06groups\x18\x04 \x03(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tworkspace\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tmetastore\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08token_id\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12;\n\x11token_expire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1c\n\x0eserver_version\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\n \x01(\tB\x04\xe2\x41\x01\x03\x12<\n\x0f\x63redential_kind\x18\x0b \x01(\x0e\x32\x1d.lakewarden.v1.CredentialKindB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cprincipal_id\x18\x0c \x01(\tB\x04\xe2\x41\x01\x03*\x8c\x01\n\x0e\x43redentialKind\x12\x1f\n\x1b\x43REDENTIAL_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15PERSONAL_ACCESS_TOKEN\x10\x01\x12\x16\n\x12\x43LIENT_CREDENTIALS\x10\x02\x12\x0e\n\nFEDERATION\x10\x03\x12\x16\n\x12\x43LIENT_CERTIFICATE\x10\x04\x32m\n\x0eSessionService\x12[\n\nGetSession\x12 .lakewarden.v1.GetSessionRequest\x1a\x16.lakewarden.v1.Session\"\x13\xfa\xd4\x18\x0f\n\x0bsession.getH\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1clakewarden/v1/sessions.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1alakewarden/v1/groups.proto\x1a\x19lakewarden/v1/rules.proto\"\x13\n\x11GetSessionRequest\"\x86\x04\n\x07Session\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12:\n\x04kind\x18\x02 \x01(\x0e\x32&.lakewarden.v1.PrincipalReference.KindB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06groups\x18\x04 \x03(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tworkspace\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tmetastore\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08token_id\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12;\n\x11token_expire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1c\n\x0eserver_version\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\n \x01(\tB\x04\xe2\x41\x01\x03\x12<\n\x0f\x63redential_kind\x18\x0b \x01(\x0e\x32\x1d.lakewarden.v1.CredentialKindB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cprincipal_id\x18\x0c \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\x0ftoken_workspace\x18\r \x01(\tB\x04\xe2\x41\x01\x03\x12>\n\rdirect_groups\x18\x0e \x03(\x0b\x32!.lakewarden.v1.PrincipalReferenceB\x04\xe2\x41\x01\x03*\x8c\x01\n\x0e\x43redentialKind\x12\x1f\n\x1b\x43REDENTIAL_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15PERSONAL_ACCESS_TOKEN\x10\x01\x12\x16\n\x12\x43LIENT_CREDENTIALS\x10\x02\x12\x0e\n\nFEDERATION\x10\x03\x12\x16\n\x12\x43LIENT_CERTIFICATE\x10\x04\x32m\n\x0eSessionService\x12[\n\nGetSession\x12 .lakewarden.v1.GetSessionRequest\x1a\x16.lakewarden.v1.Session\"\x13\xfa\xd4\x18\x0f\n\x0bsession.getH\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,14 +59,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSION'].fields_by_name['credential_kind']._serialized_options = b'\342A\001\003'
   _globals['_SESSION'].fields_by_name['principal_id']._loaded_options = None
   _globals['_SESSION'].fields_by_name['principal_id']._serialized_options = b'\342A\001\003'
+  _globals['_SESSION'].fields_by_name['token_workspace']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['token_workspace']._serialized_options = b'\342A\001\003'
+  _globals['_SESSION'].fields_by_name['direct_groups']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['direct_groups']._serialized_options = b'\342A\001\003'
   _globals['_SESSIONSERVICE'].methods_by_name['GetSession']._loaded_options = None
   _globals['_SESSIONSERVICE'].methods_by_name['GetSession']._serialized_options = b'\372\324\030\017\n\013session.getH\001'
-  _globals['_CREDENTIALKIND']._serialized_start=616
-  _globals['_CREDENTIALKIND']._serialized_end=756
+  _globals['_CREDENTIALKIND']._serialized_start=711
+  _globals['_CREDENTIALKIND']._serialized_end=851
   _globals['_GETSESSIONREQUEST']._serialized_start=168
   _globals['_GETSESSIONREQUEST']._serialized_end=187
   _globals['_SESSION']._serialized_start=190
-  _globals['_SESSION']._serialized_end=613
-  _globals['_SESSIONSERVICE']._serialized_start=758
-  _globals['_SESSIONSERVICE']._serialized_end=867
+  _globals['_SESSION']._serialized_end=708
+  _globals['_SESSIONSERVICE']._serialized_start=853
+  _globals['_SESSIONSERVICE']._serialized_end=962
 # @@protoc_insertion_point(module_scope)

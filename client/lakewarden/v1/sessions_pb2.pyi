@@ -85,6 +85,8 @@ class Session(message.Message):
     REVISION_FIELD_NUMBER: builtins.int
     CREDENTIAL_KIND_FIELD_NUMBER: builtins.int
     PRINCIPAL_ID_FIELD_NUMBER: builtins.int
+    TOKEN_WORKSPACE_FIELD_NUMBER: builtins.int
+    DIRECT_GROUPS_FIELD_NUMBER: builtins.int
     principal: builtins.str
     """The caller's own name: email or application id."""
     kind: groups_pb2.PrincipalReference.Kind.ValueType
@@ -105,6 +107,8 @@ class Session(message.Message):
     """What the call was made with."""
     principal_id: builtins.str
     """The caller's own identifier, which never changes (UUID)."""
+    token_workspace: builtins.str
+    """Name of the only workspace the token works in; empty for all."""
     @builtins.property
     def groups(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Every group the caller is in, directly or through others, by name."""
@@ -112,6 +116,10 @@ class Session(message.Message):
     @builtins.property
     def token_expire_time(self) -> timestamp_pb2.Timestamp:
         """When that token ends."""
+
+    @builtins.property
+    def direct_groups(self) -> containers.RepeatedCompositeFieldContainer[groups_pb2.PrincipalReference]:
+        """The groups the caller is in directly, by name."""
 
     def __init__(
         self,
@@ -128,9 +136,11 @@ class Session(message.Message):
         revision: builtins.str = ...,
         credential_kind: CredentialKind.ValueType = ...,
         principal_id: builtins.str = ...,
+        token_workspace: builtins.str = ...,
+        direct_groups: abc.Iterable[groups_pb2.PrincipalReference] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["token_expire_time", b"token_expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["credential_kind", b"credential_kind", "display_name", b"display_name", "groups", b"groups", "kind", b"kind", "metastore", b"metastore", "principal", b"principal", "principal_id", b"principal_id", "revision", b"revision", "server_version", b"server_version", "token_expire_time", b"token_expire_time", "token_id", b"token_id", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["credential_kind", b"credential_kind", "direct_groups", b"direct_groups", "display_name", b"display_name", "groups", b"groups", "kind", b"kind", "metastore", b"metastore", "principal", b"principal", "principal_id", b"principal_id", "revision", b"revision", "server_version", b"server_version", "token_expire_time", b"token_expire_time", "token_id", b"token_id", "token_workspace", b"token_workspace", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alakewarden/v1/tokens.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"\x8a\x02\n\x05Token\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tprincipal\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x17\n\tworkspace\x18\x11 \x01(\tB\x04\xe2\x41\x01\x01\x12\x38\n\x0elast_used_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"}\n\x12\x43reateTokenRequest\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63omment\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1e\n\x10lifetime_seconds\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x17\n\tworkspace\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"[\n\x13\x43reateTokenResponse\x12)\n\x05token\x18\x01 \x01(\x0b\x32\x14.lakewarden.v1.TokenB\x04\xe2\x41\x01\x03\x12\x19\n\x0btoken_value\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"~\n\x12RotateTokenRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprincipal\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1e\n\x10lifetime_seconds\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x1d\n\x0foverlap_seconds\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x01\"[\n\x13RotateTokenResponse\x12)\n\x05token\x18\x01 \x01(\x0b\x32\x14.lakewarden.v1.TokenB\x04\xe2\x41\x01\x03\x12\x19\n\x0btoken_value\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"h\n\x1aListWorkspaceTokensRequest\x12\x17\n\tworkspace\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"h\n\x1bListWorkspaceTokensResponse\x12*\n\x06tokens\x18\x01 \x03(\x0b\x32\x14.lakewarden.v1.TokenB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"H\n\x1b\x44\x65leteWorkspaceTokenRequest\x12\x17\n\tworkspace\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x02id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"_\n\x11ListTokensRequest\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"_\n\x12ListTokensResponse\x12*\n\x06tokens\x18\x01 \x03(\x0b\x32\x14.lakewarden.v1.TokenB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"?\n\x12\x44\x65leteTokenRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprincipal\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x1a\n\x18\x43reateAccessTokenRequest\"\x88\x01\n\x19\x43reateAccessTokenResponse\x12\x1a\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nexpires_in\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x32\xef\x06\n\x0cTokenService\x12u\n\x0b\x43reateToken\x12!.lakewarden.v1.CreateTokenRequest\x1a\".lakewarden.v1.CreateTokenResponse\"\x1f\xfa\xd4\x18\x1b\n\x0ctoken.create\"\tprincipal@\x01\x12n\n\nListTokens\x12 .lakewarden.v1.ListTokensRequest\x1a!.lakewarden.v1.ListTokensResponse\"\x1b\xfa\xd4\x18\x17\n\ntoken.list\"\tprincipal\x12u\n\x0bRotateToken\x12!.lakewarden.v1.RotateTokenRequest\x1a\".lakewarden.v1.RotateTokenResponse\"\x1f\xfa\xd4\x18\x1b\n\x0ctoken.rotate\"\tprincipal@\x01\x12\x8f\x01\n\x13ListWorkspaceTokens\x12).lakewarden.v1.ListWorkspaceTokensRequest\x1a*.lakewarden.v1.ListWorkspaceTokensResponse\"!\xfa\xd4\x18\x1d\n\x10workspace.tokens\x12\tworkspace\x12\x81\x01\n\x14\x44\x65leteWorkspaceToken\x12*.lakewarden.v1.DeleteWorkspaceTokenRequest\x1a\x16.google.protobuf.Empty\"%\xfa\xd4\x18!\n\x10workspace.tokens\x12\tworkspace@\x01x\x01\x12k\n\x0b\x44\x65leteToken\x12!.lakewarden.v1.DeleteTokenRequest\x1a\x16.google.protobuf.Empty\"!\xfa\xd4\x18\x1d\n\x0ctoken.delete\"\tprincipal@\x01x\x01\x12~\n\x11\x43reateAccessToken\x12\'.lakewarden.v1.CreateAccessTokenRequest\x1a(.lakewarden.v1.CreateAccessTokenResponse\"\x16\xfa\xd4\x18\x12\n\x0etoken.exchange@\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alakewarden/v1/tokens.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"\xa6\x02\n\x05Token\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tprincipal\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x17\n\tworkspace\x18\x11 \x01(\tB\x04\xe2\x41\x01\x01\x12\x38\n\x0elast_used_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cprincipal_id\x18\x13 \x01(\tB\x04\xe2\x41\x01\x03\"}\n\x12\x43reateTokenRequest\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63omment\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1e\n\x10lifetime_seconds\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x17\n\tworkspace\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"[\n\x13\x43reateTokenResponse\x12)\n\x05token\x18\x01 \x01(\x0b\x32\x14.lakewarden.v1.TokenB\x04\xe2\x41\x01\x03\x12\x19\n\x0btoken_value\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"~\n\x12RotateTokenRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprincipal\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1e\n\x10lifetime_seconds\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x1d\n\x0foverlap_seconds\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x01\"[\n\x13RotateTokenResponse\x12)\n\x05token\x18\x01 \x01(\x0b\x32\x14.lakewarden.v1.TokenB\x04\xe2\x41\x01\x03\x12\x19\n\x0btoken_value\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"h\n\x1aListWorkspaceTokensRequest\x12\x17\n\tworkspace\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"h\n\x1bListWorkspaceTokensResponse\x12*\n\x06tokens\x18\x01 \x03(\x0b\x32\x14.lakewarden.v1.TokenB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"H\n\x1b\x44\x65leteWorkspaceTokenRequest\x12\x17\n\tworkspace\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x02id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"_\n\x11ListTokensRequest\x12\x17\n\tprincipal\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"_\n\x12ListTokensResponse\x12*\n\x06tokens\x18\x01 \x03(\x0b\x32\x14.lakewarden.v1.TokenB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"?\n\x12\x44\x65leteTokenRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprincipal\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x1a\n\x18\x43reateAccessTokenRequest\"\x88\x01\n\x19\x43reateAccessTokenResponse\x12\x1a\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nexpires_in\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x32\xef\x06\n\x0cTokenService\x12u\n\x0b\x43reateToken\x12!.lakewarden.v1.CreateTokenRequest\x1a\".lakewarden.v1.CreateTokenResponse\"\x1f\xfa\xd4\x18\x1b\n\x0ctoken.create\"\tprincipal@\x01\x12n\n\nListTokens\x12 .lakewarden.v1.ListTokensRequest\x1a!.lakewarden.v1.ListTokensResponse\"\x1b\xfa\xd4\x18\x17\n\ntoken.list\"\tprincipal\x12u\n\x0bRotateToken\x12!.lakewarden.v1.RotateTokenRequest\x1a\".lakewarden.v1.RotateTokenResponse\"\x1f\xfa\xd4\x18\x1b\n\x0ctoken.rotate\"\tprincipal@\x01\x12\x8f\x01\n\x13ListWorkspaceTokens\x12).lakewarden.v1.ListWorkspaceTokensRequest\x1a*.lakewarden.v1.ListWorkspaceTokensResponse\"!\xfa\xd4\x18\x1d\n\x10workspace.tokens\x12\tworkspace\x12\x81\x01\n\x14\x44\x65leteWorkspaceToken\x12*.lakewarden.v1.DeleteWorkspaceTokenRequest\x1a\x16.google.protobuf.Empty\"%\xfa\xd4\x18!\n\x10workspace.tokens\x12\tworkspace@\x01x\x01\x12k\n\x0b\x44\x65leteToken\x12!.lakewarden.v1.DeleteTokenRequest\x1a\x16.google.protobuf.Empty\"!\xfa\xd4\x18\x1d\n\x0ctoken.delete\"\tprincipal@\x01x\x01\x12~\n\x11\x43reateAccessToken\x12\'.lakewarden.v1.CreateAccessTokenRequest\x1a(.lakewarden.v1.CreateAccessTokenResponse\"\x16\xfa\xd4\x18\x12\n\x0etoken.exchange@\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +49,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOKEN'].fields_by_name['workspace']._serialized_options = b'\342A\001\001'
   _globals['_TOKEN'].fields_by_name['last_used_time']._loaded_options = None
   _globals['_TOKEN'].fields_by_name['last_used_time']._serialized_options = b'\342A\001\003'
+  _globals['_TOKEN'].fields_by_name['principal_id']._loaded_options = None
+  _globals['_TOKEN'].fields_by_name['principal_id']._serialized_options = b'\342A\001\003'
   _globals['_CREATETOKENREQUEST'].fields_by_name['principal']._loaded_options = None
   _globals['_CREATETOKENREQUEST'].fields_by_name['principal']._serialized_options = b'\342A\001\001'
   _globals['_CREATETOKENREQUEST'].fields_by_name['comment']._loaded_options = None
@@ -122,31 +124,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOKENSERVICE'].methods_by_name['CreateAccessToken']._loaded_options = None
   _globals['_TOKENSERVICE'].methods_by_name['CreateAccessToken']._serialized_options = b'\372\324\030\022\n\016token.exchange@\001'
   _globals['_TOKEN']._serialized_start=168
-  _globals['_TOKEN']._serialized_end=434
-  _globals['_CREATETOKENREQUEST']._serialized_start=436
-  _globals['_CREATETOKENREQUEST']._serialized_end=561
-  _globals['_CREATETOKENRESPONSE']._serialized_start=563
-  _globals['_CREATETOKENRESPONSE']._serialized_end=654
-  _globals['_ROTATETOKENREQUEST']._serialized_start=656
-  _globals['_ROTATETOKENREQUEST']._serialized_end=782
-  _globals['_ROTATETOKENRESPONSE']._serialized_start=784
-  _globals['_ROTATETOKENRESPONSE']._serialized_end=875
-  _globals['_LISTWORKSPACETOKENSREQUEST']._serialized_start=877
-  _globals['_LISTWORKSPACETOKENSREQUEST']._serialized_end=981
-  _globals['_LISTWORKSPACETOKENSRESPONSE']._serialized_start=983
-  _globals['_LISTWORKSPACETOKENSRESPONSE']._serialized_end=1087
-  _globals['_DELETEWORKSPACETOKENREQUEST']._serialized_start=1089
-  _globals['_DELETEWORKSPACETOKENREQUEST']._serialized_end=1161
-  _globals['_LISTTOKENSREQUEST']._serialized_start=1163
-  _globals['_LISTTOKENSREQUEST']._serialized_end=1258
-  _globals['_LISTTOKENSRESPONSE']._serialized_start=1260
-  _globals['_LISTTOKENSRESPONSE']._serialized_end=1355
-  _globals['_DELETETOKENREQUEST']._serialized_start=1357
-  _globals['_DELETETOKENREQUEST']._serialized_end=1420
-  _globals['_CREATEACCESSTOKENREQUEST']._serialized_start=1422
-  _globals['_CREATEACCESSTOKENREQUEST']._serialized_end=1448
-  _globals['_CREATEACCESSTOKENRESPONSE']._serialized_start=1451
-  _globals['_CREATEACCESSTOKENRESPONSE']._serialized_end=1587
-  _globals['_TOKENSERVICE']._serialized_start=1590
-  _globals['_TOKENSERVICE']._serialized_end=2469
+  _globals['_TOKEN']._serialized_end=462
+  _globals['_CREATETOKENREQUEST']._serialized_start=464
+  _globals['_CREATETOKENREQUEST']._serialized_end=589
+  _globals['_CREATETOKENRESPONSE']._serialized_start=591
+  _globals['_CREATETOKENRESPONSE']._serialized_end=682
+  _globals['_ROTATETOKENREQUEST']._serialized_start=684
+  _globals['_ROTATETOKENREQUEST']._serialized_end=810
+  _globals['_ROTATETOKENRESPONSE']._serialized_start=812
+  _globals['_ROTATETOKENRESPONSE']._serialized_end=903
+  _globals['_LISTWORKSPACETOKENSREQUEST']._serialized_start=905
+  _globals['_LISTWORKSPACETOKENSREQUEST']._serialized_end=1009
+  _globals['_LISTWORKSPACETOKENSRESPONSE']._serialized_start=1011
+  _globals['_LISTWORKSPACETOKENSRESPONSE']._serialized_end=1115
+  _globals['_DELETEWORKSPACETOKENREQUEST']._serialized_start=1117
+  _globals['_DELETEWORKSPACETOKENREQUEST']._serialized_end=1189
+  _globals['_LISTTOKENSREQUEST']._serialized_start=1191
+  _globals['_LISTTOKENSREQUEST']._serialized_end=1286
+  _globals['_LISTTOKENSRESPONSE']._serialized_start=1288
+  _globals['_LISTTOKENSRESPONSE']._serialized_end=1383
+  _globals['_DELETETOKENREQUEST']._serialized_start=1385
+  _globals['_DELETETOKENREQUEST']._serialized_end=1448
+  _globals['_CREATEACCESSTOKENREQUEST']._serialized_start=1450
+  _globals['_CREATEACCESSTOKENREQUEST']._serialized_end=1476
+  _globals['_CREATEACCESSTOKENRESPONSE']._serialized_start=1479
+  _globals['_CREATEACCESSTOKENRESPONSE']._serialized_end=1615
+  _globals['_TOKENSERVICE']._serialized_start=1618
+  _globals['_TOKENSERVICE']._serialized_end=2497
 # @@protoc_insertion_point(module_scope)

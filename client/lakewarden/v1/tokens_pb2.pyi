@@ -32,6 +32,7 @@ class Token(message.Message):
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
     WORKSPACE_FIELD_NUMBER: builtins.int
     LAST_USED_TIME_FIELD_NUMBER: builtins.int
+    PRINCIPAL_ID_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Identifier: the 22 characters in the token's text before the secret."""
     principal: builtins.str
@@ -40,6 +41,8 @@ class Token(message.Message):
     """Free text for people. At most 4,096 bytes."""
     workspace: builtins.str
     """Name of the only workspace it works in; empty for all. A token limited to a workspace cannot call without it."""
+    principal_id: builtins.str
+    """The identifier of the principal whose token it is, which never changes (UUID)."""
     @builtins.property
     def create_time(self) -> timestamp_pb2.Timestamp:
         """When it was created."""
@@ -62,10 +65,11 @@ class Token(message.Message):
         expire_time: timestamp_pb2.Timestamp | None = ...,
         workspace: builtins.str = ...,
         last_used_time: timestamp_pb2.Timestamp | None = ...,
+        principal_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_used_time", b"last_used_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["comment", b"comment", "create_time", b"create_time", "expire_time", b"expire_time", "id", b"id", "last_used_time", b"last_used_time", "principal", b"principal", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["comment", b"comment", "create_time", b"create_time", "expire_time", b"expire_time", "id", b"id", "last_used_time", b"last_used_time", "principal", b"principal", "principal_id", b"principal_id", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

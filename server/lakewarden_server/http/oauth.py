@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import parse_qsl, quote
 
 from google.rpc import code_pb2
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from lakewarden.v1 import tokens_pb2
+from lakewarden_policy import ACCOUNT_ID
 from lakewarden_server.http.calls import Calls
+from lakewarden_server.http.requests import BodyTooLarge, NotArrived, read_body
 from lakewarden_server.pipeline import headers
 from lakewarden_server.pipeline.errors import CallFailed
 from lakewarden_server.pipeline.pipeline import Handler
 
-PATH: Final = "/oidc/v1/token"
+PATHS: Final = ("/oidc/v1/token", f"/oidc/accounts/{ACCOUNT_ID}/v1/token")
 FORM_BYTES_MAX: Final = 16_384
-FORM_SECONDS: Final = 20.0
 CLIENT_CREDENTIALS: Final = "client_credentials"
 TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"
@@ -78,16 +78,12 @@ async def read_form(request: Request) -> bytes:
         != "application/x-www-form-urlencoded"
     ):
         raise Refused("invalid_request", "send application/x-www-form-urlencoded")
-    found = bytearray()
     try:
-        async with asyncio.timeout(FORM_SECONDS):
-            async for chunk in request.stream():
-                found += chunk
-                if len(found) > FORM_BYTES_MAX:
-                    raise Refused("invalid_request", f"the form is larger than {FORM_BYTES_MAX} bytes", 413)
-    except (ClientDisconnect, TimeoutError):
+        return await read_body(request, bytes_max=FORM_BYTES_MAX)
+    except BodyTooLarge:
+        raise Refused("invalid_request", f"the form is larger than {FORM_BYTES_MAX} bytes", 413) from None
+    except NotArrived:
         raise Refused("invalid_request", "the request did not arrive", 408) from None
-    return bytes(found)
 
 
 def _fields(form: bytes) -> dict[str, str]:

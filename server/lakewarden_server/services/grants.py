@@ -244,6 +244,7 @@ def _assignments(call: Call, rows: Iterable[Grant]) -> list[pb.PrivilegeAssignme
             privileges=sorted(row.privilege for row in held[name] if not _is_expired(row, call)),
             grants=[_held(row, call) for row in sorted(held[name], key=lambda row: row.privilege)],
             deleted=held[name][0].principal_id not in call.snapshot.principals,
+            principal_id=held[name][0].principal_id,
         )
         for name in sorted(held)
     ]

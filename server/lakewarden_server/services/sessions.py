@@ -38,6 +38,13 @@ class SessionService:
             revision=f"{snapshot.head.epoch}:{snapshot.head.revision}",
             credential_kind=_KINDS[caller.token_kind],
         )
+        for group in sorted(
+            (snapshot.principals[each] for each in snapshot.groups_of(caller.id)), key=lambda each: each.name
+        ):
+            message.direct_groups.add(id=group.id, name=group.name, kind=groups_pb2.PrincipalReference.GROUP)
+        limit = snapshot.securables.get(caller.token_workspace_id or "")
+        if limit is not None:
+            message.token_workspace = limit.name
         message.token_expire_time.FromDatetime(datetime.fromtimestamp(caller.token_expire_time, UTC))
         if call.workspace_id and call.decider.atom(
             caller.id, call.workspace_id, call.workspace_id, "WORKSPACE:USER"

@@ -238,6 +238,7 @@ def to_message(token: Token, call: Call, *, last_used: datetime | None = None) -
     message = pb.Token(
         id=token.id,
         principal=call.principal_name(token.principal_id),
+        principal_id=token.principal_id,
         comment=token.comment,
         workspace=workspace.name if workspace else "",
     )

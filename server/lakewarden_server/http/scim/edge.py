@@ -88,7 +88,7 @@ class ScimEdge:
     def _handle(
         self, request: ScimRequest, calls: Calls, workspace_metadata: Mapping[str, str] | None
     ) -> ScimResponse:
-        workspace = ""
+        workspace, session = "", sessions_pb2.Session()
         if self._service.match(request).operation not in _PUBLIC:
             # Before the body is read as anything: who is nobody learns nothing of how it is read.
             session = calls("SessionService/GetSession", sessions_pb2.GetSessionRequest())
@@ -101,9 +101,9 @@ class ScimEdge:
         tries = 1 if request.header("If-Match") or request.header("If-None-Match") else TRIES_MAX
         while True:
             tries -= 1
-            storage = WorkspaceStorage(calls, workspace) if workspace else RpcStorage(calls)
+            storage = WorkspaceStorage(calls, session, workspace) if workspace else RpcStorage(calls, session)
             try:
-                return ScimHandler(Exchange(self._provider, calls, storage), storage).handle(request)
+                return ScimHandler(Exchange(self._provider, session, storage), storage).handle(request)
             except CallFailed as failure:
                 if tries <= 0 or CallRefused(failure.status).reason != "ETAG_MISMATCH":
                     raise

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from google.rpc import code_pb2, error_details_pb2, status_pb2
+from google.rpc import status_pb2
 from scim2_models import SCIMException
 
-_HTTP = {
-    "INVALID_ARGUMENT": 400,
-    "UNAUTHENTICATED": 401,
-    "PERMISSION_DENIED": 403,
-    "NOT_FOUND": 404,
-    "ALREADY_EXISTS": 409,
-    "FAILED_PRECONDITION": 409,
-    "ABORTED": 409,
-    "RESOURCE_EXHAUSTED": 429,
-    "DEADLINE_EXCEEDED": 504,
-    "UNAVAILABLE": 503,
-}
+from lakewarden_server.http.statuses import http_status, reason_of
+
 _HTTP_OF_REASON = {
     "ETAG_MISMATCH": 412,
     "MESSAGE_TOO_LARGE": 413,
@@ -42,9 +32,8 @@ class CallRefused(SCIMException):
 
     def __init__(self, status: status_pb2.Status) -> None:
         super().__init__(detail=status.message)
-        self.reason = _reason(status)
-        code = code_pb2.Code.Name(status.code)
-        self.status = _HTTP_OF_REASON.get(self.reason) or _HTTP.get(code, 500)
+        self.reason = reason_of(status)
+        self.status = _HTTP_OF_REASON.get(self.reason) or http_status(status)
         self.scim_type = _SCIM_TYPES.get(self.reason, "")
 
 
@@ -62,11 +51,3 @@ class BodyTooLarge(SCIMException):
 
     def __init__(self, bytes_max: int) -> None:
         super().__init__(detail=f"at most {bytes_max} bytes are read: split the request")
-
-
-def _reason(status: status_pb2.Status) -> str:
-    information = error_details_pb2.ErrorInfo()
-    for detail in status.details:
-        if detail.Unpack(information):
-            return str(information.reason)
-    return ""

@@ -10,7 +10,7 @@ from typing import Any
 
 from scim2_models import Email, GroupMembership, Meta, Reference, Resource
 
-from lakewarden.v1 import groups_pb2, service_principals_pb2, users_pb2
+from lakewarden.v1 import groups_pb2, service_principals_pb2, sessions_pb2, users_pb2
 from lakewarden_server.http.scim.resources import Group, Member, ServicePrincipal, User
 
 ENDPOINTS = {"USER": "Users", "GROUP": "Groups", "SERVICE_PRINCIPAL": "ServicePrincipals"}
@@ -97,12 +97,18 @@ def _common(message: Any, resource_type: str) -> dict[str, Any]:
             for group in message.groups
         ]
         or None,
-        "meta": Meta(
-            resource_type=resource_type,
-            created=message.create_time.ToDatetime(UTC),
-            last_modified=message.update_time.ToDatetime(UTC),
-            version=version(message),
-        ),
+        "meta": Meta(resource_type=resource_type, **_versioned(message)),
+    }
+
+
+def _versioned(message: Any) -> dict[str, Any]:
+    """When it was made and changed, and its version; nothing of what a session tells of its caller."""
+    if not message.etag:
+        return {}
+    return {
+        "created": message.create_time.ToDatetime(UTC),
+        "last_modified": message.update_time.ToDatetime(UTC),
+        "version": version(message),
     }
 
 
@@ -119,6 +125,7 @@ def _user(message: users_pb2.User) -> User:
 def _service_principal(message: service_principals_pb2.ServicePrincipal) -> ServicePrincipal:
     return ServicePrincipal(
         application_id=message.name,
+        user_name=message.name,
         display_name=message.display_name or None,
         active=message.active,
         **_common(message, "ServicePrincipal"),
@@ -144,6 +151,18 @@ NOUNS = {
         ),
     )
 }  # fmt: skip
+
+
+def told_by(session: sessions_pb2.Session) -> Any:
+    """The message of a session's caller, with as much as the session tells."""
+    noun = NOUNS[TYPES[kind_of(session)]]
+    return getattr(noun.messages, noun.name)(
+        id=session.principal_id,
+        name=session.principal,
+        display_name=session.display_name,
+        active=True,
+        groups=session.direct_groups,
+    )
 
 
 def by_id(ids: Collection[str]) -> list[str]:

@@ -47,11 +47,12 @@ class User(Resource[Any]):
 
 
 class ServicePrincipal(Resource[Any]):
-    """A program or an engine. The server makes its `applicationId`."""
+    """A program or an engine. The server makes its `applicationId`; `userName` repeats it for programs that ask `/Me` who they are."""
 
     __schema__ = URN(f"{_CORE}:ServicePrincipal")
 
     application_id: Annotated[str | None, Mutability.read_only, Uniqueness.server] = None
+    user_name: Annotated[str | None, Mutability.read_only] = None
     display_name: str | None = None
     active: Annotated[bool | None, Required.true] = None
     groups: Annotated[list[GroupMembership] | None, Mutability.read_only] = None

@@ -26,7 +26,6 @@ from scim2_server.service import ScimService
 from scim2_server.utils import parametrize
 
 from lakewarden.v1 import sessions_pb2
-from lakewarden_server.http.calls import Calls
 from lakewarden_server.http.scim.limits import check_matches, check_patch, check_search
 from lakewarden_server.http.scim.nouns import TYPES, kind_of
 from lakewarden_server.http.scim.resources import Group, ServicePrincipal, User
@@ -47,15 +46,14 @@ _CORE_SCHEMAS = frozenset({"", *(str(model.__schema__).lower() for model in (Use
 class Exchange(ScimService):
     """The service for one request, which knows its caller and its storage."""
 
-    def __init__(self, provider: ScimProvider, calls: Calls, storage: RpcStorage) -> None:
+    def __init__(self, provider: ScimProvider, session: sessions_pb2.Session, storage: RpcStorage) -> None:
         super().__init__(provider)
-        self._calls = calls
+        self._session = session
         self._storage = storage
 
     def me_target(self, request: ScimRequest) -> tuple[ResourceType, str]:
-        """The caller itself (RFC 7644, section 3.11). Raises `CallFailed`."""
-        session = self._calls("SessionService/GetSession", sessions_pb2.GetSessionRequest())
-        return self.get_resource_type(TYPES[kind_of(session)]), session.principal_id
+        """The caller itself (RFC 7644, section 3.11)."""
+        return self.get_resource_type(TYPES[kind_of(self._session)]), self._session.principal_id
 
     def read_body(self, model: Any, body: bytes, content_type: str | None, scim_ctx: Context) -> Any:
         """The validated body; where it does not say whether somebody is active, what is so already, and at first they are."""

@@ -17,10 +17,10 @@ from scim2_models import (
 from scim2_models.path import CompareOperator, Comparison, LogicalExpr, LogicalOperator
 from scim2_server.storage import ScimStorage, SearchPage
 
-from lakewarden.v1 import groups_pb2
+from lakewarden.v1 import groups_pb2, sessions_pb2
 from lakewarden_server.http.calls import Calls
 from lakewarden_server.http.scim.limits import Matches, comparisons, values
-from lakewarden_server.http.scim.nouns import NOUNS, Noun, by_id, etag, members
+from lakewarden_server.http.scim.nouns import NOUNS, Noun, by_id, etag, members, told_by
 from lakewarden_server.http.scim.resources import RESULTS_MAX, Group
 
 START_MAX = 2**31 - 1
@@ -31,8 +31,9 @@ SOURCE = groups_pb2.MembershipSource.SCIM
 class RpcStorage(ScimStorage):
     """Users, groups and service principals of the account, as the caller of one request may see and change them."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, session: sessions_pb2.Session) -> None:
         self._calls = calls
+        self._session = session
         self._read: dict[str, Any] = {}
         self._members: dict[str, list[groups_pb2.PrincipalReference]] = {}
         self.named_members: set[str] = set()
@@ -52,7 +53,11 @@ class RpcStorage(ScimStorage):
     ) -> Resource[Any]:
         """One resource. Raises `CallFailed`."""
         noun = noun_of(resource_type)
-        message = self._calls(noun.method("Get"), noun.request("Get", name=f"id/{resource_id}"))
+        if self._is_caller(resource_id) and self._session.token_workspace:
+            # A token that is limited to a workspace reads nothing of the account, but it may say whose it is.
+            message = told_by(self._session)
+        else:
+            message = self._calls(noun.method("Get"), noun.request("Get", name=f"id/{resource_id}"))
         self._read[message.id] = message
         return self._built(noun, message, with_members=_wants_members(response_parameters))
 
@@ -142,6 +147,9 @@ class RpcStorage(ScimStorage):
         noun = noun_of(resource_type)
         request = noun.request("Delete", name=f"id/{resource_id}", etag=etag(expected_version))
         self._calls(noun.method("Delete"), request)
+
+    def _is_caller(self, resource_id: str) -> bool:
+        return resource_id == self._session.principal_id
 
     def _built(self, noun: Noun, message: Any, *, with_members: bool) -> Resource[Any]:
         resource = noun.build(message)

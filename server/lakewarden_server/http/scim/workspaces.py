@@ -15,7 +15,7 @@ from scim2_models import (
 )
 from scim2_server.storage import SearchPage
 
-from lakewarden.v1 import grants_pb2
+from lakewarden.v1 import grants_pb2, sessions_pb2
 from lakewarden_server.http.calls import Calls
 from lakewarden_server.http.scim.errors import CallRefused
 from lakewarden_server.http.scim.nouns import Noun
@@ -29,8 +29,8 @@ _WORKSPACE = grants_pb2.SecurableType.WORKSPACE
 class WorkspaceStorage(RpcStorage):
     """The principals of a workspace, as the caller of one request may see, change, assign and unassign them."""
 
-    def __init__(self, calls: Calls, workspace: str) -> None:
-        super().__init__(calls)
+    def __init__(self, calls: Calls, session: sessions_pb2.Session, workspace: str) -> None:
+        super().__init__(calls, session)
         self._workspace = workspace
 
     def get(
@@ -40,9 +40,9 @@ class WorkspaceStorage(RpcStorage):
         *,
         response_parameters: ResponseParameters[Any] | None = None,
     ) -> Resource[Any]:
-        """One that is assigned. Raises `CallFailed`, `NotFoundException`."""
+        """One that is assigned, or the caller. Raises `CallFailed`, `NotFoundException`."""
         found = super().get(resource_type, resource_id, response_parameters=response_parameters)
-        if not self._is_assigned(resource_id):
+        if not self._is_assigned(resource_id) and not self._is_caller(resource_id):
             raise NotFoundException(detail=f"it is not assigned to workspace {self._workspace}")
         return found
 
@@ -90,6 +90,8 @@ class WorkspaceStorage(RpcStorage):
         raise failure
 
     def _is_assigned(self, principal_id: str) -> bool:
+        if self._is_caller(principal_id) and self._session.workspace:
+            return True
         request = grants_pb2.ListEffectivePrivilegesRequest(
             securable_type=_WORKSPACE, full_name=self._workspace, principal=f"id/{principal_id}"
         )

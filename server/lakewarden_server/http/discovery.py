@@ -1,0 +1,42 @@
+"""What clients ask before they log in: where the token endpoint is and what it takes (RFC 8414), and what kind of host this is."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from lakewarden_policy import ACCOUNT_ID
+from lakewarden_server.http import oauth
+from lakewarden_server.http.requests import base_url
+
+METADATA = "/.well-known/oauth-authorization-server"
+
+
+def routes() -> list[Route]:
+    """Where it is told; without a token, as nothing in it is about the account's data."""
+    return [
+        Route("/.well-known/databricks-config", _host),
+        Route(f"/oidc{METADATA}", _authorization_server),
+        Route(f"/oidc/accounts/{ACCOUNT_ID}{METADATA}", _authorization_server),
+    ]
+
+
+async def _host(request: Request) -> JSONResponse:
+    """No workspace is named: one host serves them all, and the client says which it means."""
+    return JSONResponse({"oidc_endpoint": f"{base_url(request)}/oidc", "account_id": ACCOUNT_ID})
+
+
+async def _authorization_server(request: Request) -> JSONResponse:
+    """There is no authorization endpoint: people log in with tokens."""
+    base = base_url(request)
+    return JSONResponse(
+        {
+            "issuer": base + request.url.path.removesuffix(METADATA),
+            "token_endpoint": base + oauth.PATHS[0],
+            "grant_types_supported": [oauth.CLIENT_CREDENTIALS, oauth.TOKEN_EXCHANGE],
+            "response_types_supported": [],
+            "scopes_supported": [oauth.SCOPE],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        }
+    )

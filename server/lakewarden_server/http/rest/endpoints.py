@@ -1,0 +1,116 @@
+"""From an HTTP request to an operation of the Databricks API and back: authenticated first, errors in that API's words."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from lakewarden.v1 import sessions_pb2
+from lakewarden_server.http.calls import Calls
+from lakewarden_server.http.connections import certificate_of
+from lakewarden_server.http.requests import (
+    BODY_BYTES_MAX,
+    BodyTooLarge,
+    Busy,
+    NotArrived,
+    Threads,
+    metadata,
+    read_body,
+)
+from lakewarden_server.http.rest import assignments, exchanges, permissions, secrets, tokens
+from lakewarden_server.http.rest.errors import RETRIED, Refusal, Refused, refusal_of
+from lakewarden_server.http.rest.exchanges import Exchange, Operation
+from lakewarden_server.pipeline import headers
+from lakewarden_server.pipeline.errors import CallFailed
+from lakewarden_server.pipeline.pipeline import Handler
+
+OPERATIONS = (
+    *tokens.OPERATIONS,
+    *permissions.OPERATIONS,
+    *assignments.OPERATIONS,
+    *secrets.OPERATIONS,
+)
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+_ABSENT = Refusal(404, "ENDPOINT_NOT_FOUND", "there is no such call here", [])
+_TOO_LARGE = Refusal(
+    413, "MAX_REQUEST_SIZE_EXCEEDED", f"at most {BODY_BYTES_MAX} bytes are read: split the request", []
+)
+_LATE = Refusal(408, "MALFORMED_REQUEST", "the request did not arrive", [])
+_BUSY = Refusal(429, "RESOURCE_EXHAUSTED", "the server has all it can do: retry later", [])
+_FAILED = Refusal(500, "INTERNAL_ERROR", "internal error", [])
+logger = logging.getLogger("lakewarden.rest")
+
+
+class RestEndpoints:
+    """Answers the operations; shared by all threads, holds no state of a request."""
+
+    def __init__(self, pipeline: Handler, threads: Threads) -> None:
+        self._pipeline = pipeline
+        self._threads = threads
+
+    def routes(self) -> list[Route]:
+        """One for each operation, and one for all that is none, which comes last."""
+        known = [
+            Route(operation.path, partial(self._endpoint, operation), methods=[operation.method])
+            for operation in OPERATIONS
+        ]
+        return [*known, Route("/api/{path:path}", _absent, methods=METHODS)]
+
+    async def _endpoint(self, operation: Operation, request: Request) -> Response:
+        try:
+            body = await read_body(request)
+            ask = partial(self._answer, operation, request, body)
+            return await self._threads.run(ask)
+        except BodyTooLarge:
+            return _refusal(_TOO_LARGE, {"Connection": "close"})
+        except NotArrived:
+            return _refusal(_LATE, {"Connection": "close"})
+        except Busy:
+            return _refusal(_BUSY)
+
+    def _answer(self, operation: Operation, request: Request, body: bytes) -> Response:
+        sent = metadata(request, of_workspace=not operation.path.startswith("/api/2.0/accounts/"))
+        calls = Calls(self._pipeline, sent, certificate_of(request.scope))
+        try:
+            # Before the body is read as anything: who is nobody learns nothing of how it is read.
+            session = calls("SessionService/GetSession", sessions_pb2.GetSessionRequest())
+            exchange = Exchange(
+                calls=calls,
+                session=session,
+                path=request.path_params,
+                query=dict(parse_qsl(request.url.query, keep_blank_values=True)),
+                body=exchanges.read_body(body),
+                named_workspace=unquote(sent.get(headers.WORKSPACE, "")) or session.workspace,
+            )
+            return _response(200, operation.answer(exchange), dict(calls.reply_metadata))
+        except CallFailed as failure:
+            refusal = refusal_of(failure.status)
+        except Refused as refused:
+            refusal = refused.refusal
+        except Exception:
+            logger.exception("a request failed: %s %s", operation.method, operation.path)
+            refusal = _FAILED
+        return _refusal(refusal)
+
+
+async def _absent(request: Request) -> Response:
+    return _refusal(_ABSENT)
+
+
+def _refusal(refusal: Refusal, more: Mapping[str, str] | None = None) -> Response:
+    retry = {"Retry-After": "1"} if refusal.status in RETRIED else {}
+    return _response(refusal.status, refusal.body, {**retry, **(more or {})})
+
+
+def _response(status: int, body: Mapping[str, Any], told: Mapping[str, str]) -> Response:
+    return Response(
+        json.dumps(body), status, {"Cache-Control": "no-store", **told}, media_type="application/json"
+    )
