@@ -16,7 +16,7 @@ try:
     from lakewarden_server.authn.keys import create_key_file, load_key_file
     from lakewarden_server.bootstrap import bootstrap, recover, write_token_file
     from lakewarden_server.cli_backup import backup, restore, restored
-    from lakewarden_server.cli_keys import signing_key
+    from lakewarden_server.cli_keys import pepper, secrets_key, signing_key
     from lakewarden_server.cli_options import data_options
     from lakewarden_server.config import Settings, SettingsError, is_missing, read_settings
     from lakewarden_server.observability.logs import configure_logging
@@ -125,7 +125,7 @@ def recover_command(admin: str, **options: object) -> None:
     click.echo(f"One-time token for {admin}, good for 24 hours: {settings.bootstrap_token_file}")
 
 
-for command in (backup, restore, restored, signing_key):
+for command in (backup, restore, restored, signing_key, pepper, secrets_key):
     main.add_command(command)
 
 

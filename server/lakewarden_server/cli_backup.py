@@ -137,10 +137,11 @@ def _tell(history: History) -> None:
 def _compare_key(settings: Settings, key_ids: tuple[str, ...]) -> None:
     if not key_ids:
         return
-    found = load_key_file(settings.key_file).id if settings.key_file.exists() else "missing"
-    if found not in key_ids:
+    peppers = load_key_file(settings.key_file).peppers if settings.key_file.exists() else ()
+    found = [pepper.id for pepper in peppers]
+    if not set(key_ids) <= set(found):
         click.echo(
-            f"WARN  the key file here is {found}, the backup was made with {', '.join(key_ids)}: put that one to {settings.key_file}",
+            f"WARN  the key file here is {', '.join(found) or 'missing'}, the backup was made with {', '.join(key_ids)}: put that one to {settings.key_file}",
             err=True,
         )
 

@@ -1,15 +1,18 @@
-"""`lakewarden-server signing-key`: another key for access tokens, without a moment at which one of them is refused."""
+"""`lakewarden-server signing-key | pepper | secrets-key`: another key, without a moment at which somebody is refused for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
-from lakewarden_server.authn.keys import add_signing_key, drop_signing_keys, load_key_file, use_signing_key
+from lakewarden_server.authn.keys import KeyFileError, Ring, add_key, drop_keys, load_key_file, use_key
 from lakewarden_server.cli_options import data_options
-from lakewarden_server.config import read_settings
+from lakewarden_server.config import Settings, SettingsError, is_missing, read_settings
+from lakewarden_server.core.seals import BrokenSeal
+from lakewarden_server.key_rotation import seal_anew, tokens_by_pepper
+from lakewarden_server.storage import Database, create_database
 
 
 @click.group("signing-key")
@@ -26,42 +29,209 @@ def signing_key() -> None:
 
 @signing_key.command("add")
 @data_options
-def add(**options: object) -> None:
+def add_signing_key(**options: object) -> None:
     """Add a key that verifies and does not sign yet. Copy the key file to all servers and send them a SIGHUP.
 
     \b
     Example:
       lakewarden-server signing-key add
     """
-    _change(add_signing_key, options)
+    settings = read_settings(options)
+    add_key(settings.key_file, Ring.SIGNING)
+    _tell_signing(settings)
 
 
 @signing_key.command("use")
 @data_options
-def use(**options: object) -> None:
+def use_signing_key(**options: object) -> None:
     """Let the key that was added last sign; the others go on verifying. All servers must know it already.
 
     \b
     Example:
       lakewarden-server signing-key use
     """
-    _change(use_signing_key, options)
+    settings = read_settings(options)
+    use_key(settings.key_file, Ring.SIGNING)
+    _tell_signing(settings)
 
 
 @signing_key.command("drop")
 @data_options
-def drop(**options: object) -> None:
+def drop_signing_keys(**options: object) -> None:
     """Drop all keys but the one that signs: what they signed is refused. An hour after `use` nothing of theirs is left.
 
     \b
     Example:
       lakewarden-server signing-key drop
     """
-    _change(drop_signing_keys, options)
+    settings = read_settings(options)
+    drop_keys(settings.key_file, Ring.SIGNING)
+    _tell_signing(settings)
 
 
-def _change(change: Callable[[Path], None], options: dict[str, object]) -> None:
-    path = read_settings(options).key_file
-    change(path)
-    count = len(load_key_file(path).signing)
-    click.echo(f"{path}: {count} signing key{'s' if count > 1 else ''}, the first one signs")
+@click.group("pepper")
+def pepper() -> None:
+    """Change the pepper that tokens and client secrets are digested under.
+
+    Three steps, each done on the key file of every server, which then gets a SIGHUP: add, use, and drop when nothing that is to
+    live on rests on the old one: tokens and secrets are not stored, so each is digested under the new one when it is made anew.
+
+    \b
+    Example:
+      lakewarden-server pepper list
+    """
+
+
+@pepper.command("list")
+@data_options
+def list_peppers(**options: object) -> None:
+    """Show the peppers, the one in use first, and how many tokens and client secrets rest on each.
+
+    \b
+    Example:
+      lakewarden-server pepper list
+    """
+    settings = read_settings(options)
+    with _opened(settings) as database:
+        resting = dict(tokens_by_pepper(database))
+    for number, key in enumerate(load_key_file(settings.key_file).peppers):
+        click.echo(f"{key.id}  {'verifies' if number else 'in use'}  {resting.pop(key.id, 0)} tokens")
+    for key_id, count in sorted(resting.items()):
+        click.echo(f"{key_id}  not in the key file  {count} tokens, which are void")
+
+
+@pepper.command("add")
+@data_options
+def add_pepper(**options: object) -> None:
+    """Add a pepper that verifies and is not used yet. Copy the key file to all servers and send them a SIGHUP.
+
+    \b
+    Example:
+      lakewarden-server pepper add
+    """
+    settings = read_settings(options)
+    add_key(settings.key_file, Ring.PEPPER)
+    _tell_ring(settings, Ring.PEPPER)
+
+
+@pepper.command("use")
+@data_options
+def use_pepper(**options: object) -> None:
+    """Digest what is made from now on under the pepper added last; the others go on verifying. All servers must know it already.
+
+    \b
+    Example:
+      lakewarden-server pepper use
+    """
+    settings = read_settings(options)
+    use_key(settings.key_file, Ring.PEPPER)
+    _tell_ring(settings, Ring.PEPPER)
+
+
+@pepper.command("drop")
+@data_options
+@click.option("--void-tokens", is_flag=True, help="Also when tokens rest on them, which are void then.")
+def drop_peppers(void_tokens: bool, **options: object) -> None:
+    """Drop all peppers but the one in use. Refused while tokens or client secrets that have not ended rest on one of them.
+
+    \b
+    Example:
+      lakewarden-server pepper drop
+    """
+    settings = read_settings(options)
+    with _opened(settings) as database:
+        resting = tokens_by_pepper(database)
+    dropped = load_key_file(settings.key_file).peppers[1:]
+    count = sum(resting.get(key.id, 0) for key in dropped)
+    if count and not void_tokens:
+        raise KeyFileError(
+            f"{count} tokens or client secrets rest on the peppers to be dropped: make them anew first, or say --void-tokens"
+        )
+    drop_keys(settings.key_file, Ring.PEPPER)
+    _tell_ring(settings, Ring.PEPPER)
+    if count:
+        click.echo(f"{count} tokens or client secrets are void once the servers had a SIGHUP")
+
+
+@click.group("secrets-key")
+def secrets_key() -> None:
+    """Change the key that secrets of credentials, connections and providers are sealed with.
+
+    Three steps, each done on the key file of every server, which then gets a SIGHUP: add, use, drop.
+
+    \b
+    Example:
+      lakewarden-server secrets-key add
+    """
+
+
+@secrets_key.command("add")
+@data_options
+def add_secrets_key(**options: object) -> None:
+    """Add a key that opens and does not seal yet. Copy the key file to all servers and send them a SIGHUP.
+
+    \b
+    Example:
+      lakewarden-server secrets-key add
+    """
+    settings = read_settings(options)
+    add_key(settings.key_file, Ring.SECRETS)
+    _tell_ring(settings, Ring.SECRETS)
+
+
+@secrets_key.command("use")
+@data_options
+def use_secrets_key(**options: object) -> None:
+    """Seal from now on with the key added last; the others go on opening. All servers must know it already.
+
+    \b
+    Example:
+      lakewarden-server secrets-key use
+    """
+    settings = read_settings(options)
+    use_key(settings.key_file, Ring.SECRETS)
+    _tell_ring(settings, Ring.SECRETS)
+
+
+@secrets_key.command("drop")
+@data_options
+def drop_secrets_keys(**options: object) -> None:
+    """Seal every secret anew with the key in use, then drop the others. All servers must use it already.
+
+    \b
+    Example:
+      lakewarden-server secrets-key drop
+    """
+    settings = read_settings(options)
+    try:
+        with _opened(settings) as database:
+            sealed, lost = seal_anew(database, load_key_file(settings.key_file))
+    except BrokenSeal as error:
+        raise KeyFileError(f"nothing was changed: {error}") from None
+    drop_keys(settings.key_file, Ring.SECRETS)
+    click.echo(f"{sealed} secrets sealed anew")
+    if lost:
+        click.echo(f"{lost} secrets are sealed with keys that are not here: set them anew")
+    _tell_ring(settings, Ring.SECRETS)
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Database]:
+    if is_missing(settings.database_url):
+        raise SettingsError("there is no database yet: run `lakewarden-server init --admin EMAIL` first")
+    database = create_database(settings.database_url)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _tell_signing(settings: Settings) -> None:
+    count = len(load_key_file(settings.key_file).signing)
+    click.echo(f"{settings.key_file}: {count} signing key{'s' if count > 1 else ''}, the first one signs")
+
+
+def _tell_ring(settings: Settings, ring: Ring) -> None:
+    used, *others = load_key_file(settings.key_file).rings[ring]
+    told = f", {', '.join(key.id for key in others)} beside it" if others else ", no other beside it"
+    click.echo(f"{settings.key_file}: {ring} {used.id} in use{told}")

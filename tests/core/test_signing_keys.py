@@ -11,13 +11,14 @@ from click.testing import CliRunner
 from lakewarden_server.authn.access_tokens import AccessTokens
 from lakewarden_server.authn.jwts import take_apart
 from lakewarden_server.authn.keys import (
-    SIGNING_KEYS_MAX,
+    RING_KEYS_MAX,
     KeyFileError,
-    add_signing_key,
+    Ring,
+    add_key,
     create_key_file,
-    drop_signing_keys,
+    drop_keys,
     load_key_file,
-    use_signing_key,
+    use_key,
 )
 from lakewarden_server.cli import main
 from lakewarden_server.core.errors import Unauthenticated
@@ -45,9 +46,9 @@ def issued(tokens: AccessTokens) -> str:
 
 def test_two_servers_take_each_others_tokens_in_every_step(file: Path) -> None:
     servers = [AccessTokens(load_key_file(file))] * 2
-    for change in (add_signing_key, use_signing_key, None):
+    for change in (add_key, use_key, None):
         if change:
-            change(file)
+            change(file, Ring.SIGNING)
         # First one server knows the change, then the other.
         for number in (0, 1):
             servers[number] = AccessTokens(load_key_file(file))
@@ -58,10 +59,10 @@ def test_two_servers_take_each_others_tokens_in_every_step(file: Path) -> None:
 
 def test_a_dropped_key_verifies_nothing(file: Path) -> None:
     old = issued(AccessTokens(load_key_file(file)))
-    add_signing_key(file)
-    use_signing_key(file)
+    add_key(file, Ring.SIGNING)
+    use_key(file, Ring.SIGNING)
     assert AccessTokens(load_key_file(file)).verify(take_apart(old)).credential_id == "s"
-    drop_signing_keys(file)
+    drop_keys(file, Ring.SIGNING)
     new = AccessTokens(load_key_file(file))
     with pytest.raises(Unauthenticated, match="not issued by this installation"):
         new.verify(take_apart(old))
@@ -70,7 +71,7 @@ def test_a_dropped_key_verifies_nothing(file: Path) -> None:
 
 def test_the_other_keys_stay_as_they_are(file: Path) -> None:
     before = load_key_file(file)
-    add_signing_key(file)
+    add_key(file, Ring.SIGNING)
     after = load_key_file(file)
     assert (after.id, after.pepper, after.secrets) == (before.id, before.pepper, before.secrets)
     assert after.signing[0] == before.signing[0]
@@ -80,11 +81,11 @@ def test_the_other_keys_stay_as_they_are(file: Path) -> None:
 
 def test_nothing_to_use_and_too_many_keys_are_refused(file: Path) -> None:
     with pytest.raises(KeyFileError, match="add one first"):
-        use_signing_key(file)
-    for _ in range(SIGNING_KEYS_MAX - 1):
-        add_signing_key(file)
+        use_key(file, Ring.SIGNING)
+    for _ in range(RING_KEYS_MAX - 1):
+        add_key(file, Ring.SIGNING)
     with pytest.raises(KeyFileError, match="drop the old ones"):
-        add_signing_key(file)
+        add_key(file, Ring.SIGNING)
     file.write_text(file.read_text() + "abcd\n")
     with pytest.raises(KeyFileError, match="32 bytes"):
         load_key_file(file)

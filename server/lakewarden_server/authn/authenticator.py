@@ -16,7 +16,7 @@ from lakewarden_server.authn.federation import IdentityProviders
 from lakewarden_server.authn.jwts import Jwt
 from lakewarden_server.authn.keys import Keys
 from lakewarden_server.authn.presented import ClientSecret, Presented
-from lakewarden_server.authn.tokens import TokenKind, TokenText, digest
+from lakewarden_server.authn.tokens import DIGEST_BYTES, TokenKind, TokenText, digest
 from lakewarden_server.core.errors import Reason, Unauthenticated
 
 KNOWN_MAX = 10_000
@@ -79,7 +79,7 @@ class Authenticator:
     """Holds keys, and what it verified before; everything else it needs is in the snapshot."""
 
     def __init__(self, keys: Keys) -> None:
-        self._pepper = keys.pepper
+        self._peppers = [pepper.secret for pepper in keys.peppers]
         self._access_tokens = AccessTokens(keys)
         self._identity_providers = IdentityProviders()
         self._mark_key = secrets.token_bytes(32)
@@ -160,10 +160,13 @@ class Authenticator:
 
     def _verified(self, snapshot: Snapshot, text: TokenText, now: datetime) -> tuple[Token, Principal]:
         token = snapshot.tokens.get(text.id)
-        # An unknown id costs the same HMAC as a known one, so that time does not tell them apart.
-        computed = digest(self._pepper, text, token.principal_id if token else _NOBODY)
-        stored = token.digest if token else bytes(len(computed))
-        if not hmac.compare_digest(computed, stored) or token is None or token.kind != text.kind:
+        # An unknown id costs the same HMACs as a known one, and each pepper is tried, so that time does not tell them apart.
+        stored = token.digest if token else bytes(DIGEST_BYTES)
+        computed = [
+            digest(pepper, text, token.principal_id if token else _NOBODY) for pepper in self._peppers
+        ]
+        matches = [hmac.compare_digest(one, stored) for one in computed]
+        if not any(matches) or token is None or token.kind != text.kind:
             raise _invalid()
         _check_live(token, now)
         return token, _active(snapshot, token.principal_id)

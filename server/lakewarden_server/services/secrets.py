@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lakewarden_server.authn.keys import Keys
+from lakewarden_server.authn.keys import Keys, Ring
 from lakewarden_server.core.seals import seal
 from lakewarden_server.entities import Secret
 from lakewarden_server.services import validation
@@ -17,8 +17,7 @@ class SecretKeeper:
     """Seals secrets under the key file; shared by the services that take any."""
 
     def __init__(self, keys: Keys) -> None:
-        self._key = keys.secrets
-        self._key_id = keys.id
+        self._key_id, self._key = keys.rings[Ring.SECRETS][0]
 
     def keep(self, call: Call, securable_id: str, secrets: Mapping[str, str]) -> None:
         """Makes these all the secrets the securable has; none forgets those before."""

@@ -224,7 +224,7 @@ def token_row(
         principal_id=principal_id,
         kind=str(text.kind),
         digest=digest(keys.pepper, text, principal_id),
-        pepper_id=keys.id,
+        pepper_id=keys.peppers[0].id,
         comment=comment,
         workspace_id=workspace_id,
         create_time=now,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from lakewarden_server.entities import Token
@@ -32,3 +33,9 @@ def of_workspace(session: Session, workspace_id: str) -> Sequence[Token]:
     """Tokens that are good in this workspace only, oldest first."""
     statement = select(Token).where(Token.workspace_id == workspace_id)
     return session.scalars(statement.order_by(Token.create_time, Token.id)).all()
+
+
+def count_by_pepper(session: Session, *, time: datetime) -> Mapping[str, int]:
+    """How many tokens and client secrets that have not ended rest on each pepper, by its id."""
+    statement = select(Token.pepper_id, func.count()).where(Token.expire_time > time)
+    return {row[0]: row[1] for row in session.execute(statement.group_by(Token.pepper_id))}
