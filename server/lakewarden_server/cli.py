@@ -285,7 +285,7 @@ def _tell(text: str) -> None:
 def _tell_address(settings: Settings, app: App) -> None:
     _tell(f"lakewarden-server listens on {settings.listen.rpartition(':')[0]}:{app.port}")
     if app.http_address:
-        _tell(f"SCIM over HTTP on {app.http_address}")
+        _tell(f"SCIM and the Databricks API over HTTP on {app.http_address}")
 
 
 def _check_schema(settings: Settings) -> None:

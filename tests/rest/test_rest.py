@@ -8,8 +8,13 @@ from uuid import UUID
 import httpx2
 import pytest
 
+from lakewarden_policy import IN_WORKSPACE
+from lakewarden_server.core.errors import Aborted, Overloaded, Reason
 from lakewarden_server.http.requests import BODY_BYTES_MAX, Busy, Threads
 from lakewarden_server.http.rest.endpoints import OPERATIONS
+from lakewarden_server.http.rest.errors import refusal_of
+from lakewarden_server.http.rest.permissions import TYPES
+from lakewarden_server.pipeline.errors import status_of
 from lakewarden_server.testing import WORKSPACE, serve
 from scim.requests import patch
 
@@ -96,6 +101,17 @@ def test_hostile_bodies_are_refused_and_change_nothing(server, http, operation):
         assert answer.status_code in (400, 404), (sent, answer.text)
         assert answer.json()["message"]
     assert server.client().session.get().revision == before
+
+
+def test_every_kind_of_object_but_secret_scopes_has_a_path():
+    assert set(TYPES.values()) == IN_WORKSPACE - {"SECRET_SCOPE"}
+
+
+def test_error_that_says_when_to_try_again_says_so_here_in_whole_seconds():
+    overloaded = refusal_of(status_of(Overloaded(Reason.OVERLOADED, "too many"), "r"))
+    assert (overloaded.status, overloaded.retry_after_seconds) == (429, 1)
+    aborted = refusal_of(status_of(Aborted(Reason.CONCURRENT_CHANGE, "changed"), "r"))
+    assert (aborted.status, aborted.retry_after_seconds) == (409, None)
 
 
 def test_error_tells_reason_and_request_in_its_details(http):

@@ -91,7 +91,7 @@ def test_workers_share_the_address(tmp_path):
         env=environment, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        line = next(line for line in process.stderr if "SCIM over HTTP" in line)
+        line = next(line for line in process.stderr if "over HTTP on" in line)
         address = re.search(r"on (\S+:\d+)", line).group(1)
         for _ in range(8):
             answer = httpx2.get(f"http://{address}/scim/v2/ServiceProviderConfig")

@@ -62,6 +62,7 @@ def admin(process):
         client.grants.grant("USER", "workspace", WORKSPACE, "bob@example.com")
         client.workspace_objects.create("job", "620")
         client.workspace_objects.create("cluster", "0923-164208-meows279")
+        client.workspace_objects.create("passwords", "passwords")
         client.workspace_objects.create("directory", "17")
         client.workspace_objects.create("notebook", "18", parent="17")
         yield client

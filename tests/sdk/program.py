@@ -252,6 +252,30 @@ def permissions_of_a_cluster_and_of_a_notebook():
     _refused(ResourceDoesNotExist, lambda: workspace.permissions.get("jobs", "none"))
 
 
+def use_of_passwords():
+    users = _workspace().users
+    uses = iam.PasswordAccessControlRequest(
+        user_name="bob@example.com", permission_level=iam.PasswordPermissionLevel.CAN_USE
+    )
+    assert len(users.get_permission_levels().permission_levels) == 1
+    assert _levels(users.set_permissions(access_control_list=[uses]))["bob@example.com"] == ["CAN_USE"]
+    assert "bob@example.com" not in _levels(users.set_permissions(access_control_list=[]))
+
+
+def levels_of_every_type_of_object():
+    # The types that the documentation of the SDK's PermissionsAPI names.
+    permissions = _workspace().permissions
+    said = permissions.get.__doc__.partition("following:")[2].partition(".")[0]
+    types = set(said.replace(",", " ").split()) - {"or"}
+    assert len(types) > 20
+    for type_ in types:
+        named = "passwords" if type_ == "authorization" else "1"
+        levels = permissions.get_permission_levels(type_, named).permission_levels
+        # A level that the SDK does not know vanishes from its answer without a word.
+        assert levels, type_
+        assert all(level.permission_level for level in levels), (type_, levels)
+
+
 def workspace_assignment():
     account = _account()
     eve = next(iter(account.users.list(filter='userName eq "eve@example.com"')))

@@ -28,6 +28,21 @@ def person(both: EmbeddedServer, fresh: Fresh) -> Client:
     return both.client(both.issue_token(name, lifetime=timedelta(days=400)))
 
 
+def test_session_tells_what_a_token_is_limited_to_and_the_groups_its_owner_is_in_directly(
+    both: EmbeddedServer, person: Client, fresh: Fresh
+) -> None:
+    admin, me = both.client(), person.session.get()
+    inner, outer = fresh("inner"), fresh("outer")
+    for group, member in ((inner, me.principal), (outer, inner)):
+        admin.groups.create(group)
+        admin.groups.update_members(group, add=[member])
+    limited = both.client(person.tokens.create(workspace="workspace").token_value, workspace="")
+    told = limited.session.get()
+    assert (me.token_workspace, told.token_workspace, told.workspace) == ("", "workspace", "workspace")
+    assert [(group.name, group.id) for group in told.direct_groups] == [(inner, admin.groups.get(inner).id)]
+    assert {inner, outer} <= set(told.groups)
+
+
 def test_rotated_token_works_on_for_the_overlap_and_the_new_one_takes_its_place(
     both: EmbeddedServer, person: Client
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -10,7 +12,7 @@ from lakewarden_policy import ACCOUNT_ID
 from lakewarden_server.http import oauth
 from lakewarden_server.http.requests import base_url
 
-METADATA = "/.well-known/oauth-authorization-server"
+METADATA: Final = "/.well-known/oauth-authorization-server"
 
 
 def routes() -> list[Route]:
@@ -24,13 +26,13 @@ def routes() -> list[Route]:
 
 async def _host(request: Request) -> JSONResponse:
     """No workspace is named: one host serves them all, and the client says which it means."""
-    return JSONResponse({"oidc_endpoint": f"{base_url(request)}/oidc", "account_id": ACCOUNT_ID})
+    return _told({"oidc_endpoint": f"{base_url(request)}/oidc", "account_id": ACCOUNT_ID})
 
 
 async def _authorization_server(request: Request) -> JSONResponse:
     """There is no authorization endpoint: people log in with tokens."""
     base = base_url(request)
-    return JSONResponse(
+    return _told(
         {
             "issuer": base + request.url.path.removesuffix(METADATA),
             "token_endpoint": base + oauth.PATHS[0],
@@ -40,3 +42,8 @@ async def _authorization_server(request: Request) -> JSONResponse:
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         }
     )
+
+
+def _told(found: dict[str, Any]) -> JSONResponse:
+    """Kept by nobody on the way: another client reaches the server by another name."""
+    return JSONResponse(found, headers={"Cache-Control": "no-store"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 _HTTP = {
@@ -26,6 +28,16 @@ def http_status(status: status_pb2.Status) -> int:
 def code_name(status: status_pb2.Status) -> str:
     """The name of the code, e.g. `NOT_FOUND`."""
     return str(code_pb2.Code.Name(status.code))
+
+
+def retry_after_seconds(status: status_pb2.Status) -> int | None:
+    """When to try again, in whole seconds as HTTP says it; None where the status says nothing of it."""
+    retry = error_details_pb2.RetryInfo()
+    for detail in status.details:
+        if detail.Unpack(retry):
+            nanoseconds: int = retry.retry_delay.ToNanoseconds()
+            return max(1, math.ceil(nanoseconds / 1e9))
+    return None
 
 
 def reason_of(status: status_pb2.Status) -> str:

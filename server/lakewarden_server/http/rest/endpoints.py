@@ -26,7 +26,7 @@ from lakewarden_server.http.requests import (
     read_body,
 )
 from lakewarden_server.http.rest import assignments, exchanges, permissions, secrets, tokens
-from lakewarden_server.http.rest.errors import RETRIED, Refusal, Refused, refusal_of
+from lakewarden_server.http.rest.errors import Refusal, Refused, refusal_of
 from lakewarden_server.http.rest.exchanges import Exchange, Operation
 from lakewarden_server.pipeline import headers
 from lakewarden_server.pipeline.errors import CallFailed
@@ -44,7 +44,7 @@ _TOO_LARGE = Refusal(
     413, "MAX_REQUEST_SIZE_EXCEEDED", f"at most {BODY_BYTES_MAX} bytes are read: split the request", []
 )
 _LATE = Refusal(408, "MALFORMED_REQUEST", "the request did not arrive", [])
-_BUSY = Refusal(429, "RESOURCE_EXHAUSTED", "the server has all it can do: retry later", [])
+_BUSY = Refusal(429, "RESOURCE_EXHAUSTED", "the server has all it can do: retry later", [], 1)
 _FAILED = Refusal(500, "INTERNAL_ERROR", "internal error", [])
 logger = logging.getLogger("lakewarden.rest")
 
@@ -106,7 +106,8 @@ async def _absent(request: Request) -> Response:
 
 
 def _refusal(refusal: Refusal, more: Mapping[str, str] | None = None) -> Response:
-    retry = {"Retry-After": "1"} if refusal.status in RETRIED else {}
+    seconds = refusal.retry_after_seconds
+    retry = {} if seconds is None else {"Retry-After": str(seconds)}
     return _response(refusal.status, refusal.body, {**retry, **(more or {})})
 
 

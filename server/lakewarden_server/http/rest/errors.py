@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from google.protobuf.json_format import MessageToDict
 from google.rpc import status_pb2
 
-from lakewarden_server.http.statuses import code_name, http_status, reason_of
+from lakewarden_server.http.statuses import code_name, http_status, reason_of, retry_after_seconds
 
 _CODES = {
     "INVALID_ARGUMENT": "INVALID_PARAMETER_VALUE",
@@ -27,8 +27,6 @@ _OF_REASON = {
     "STORAGE_FULL": (507, "RESOURCE_EXHAUSTED"),
 }
 _STATUS_OF_CODE = {"FAILED_PRECONDITION": 400}
-RETRIED = frozenset({429, 503})
-"""Statuses of what is worth trying again."""
 
 
 class Refusal(NamedTuple):
@@ -38,6 +36,7 @@ class Refusal(NamedTuple):
     error_code: str
     message: str
     details: list[Any]
+    retry_after_seconds: int | None = None
 
     @property
     def body(self) -> Mapping[str, Any]:
@@ -61,4 +60,4 @@ def refusal_of(failed: status_pb2.Status) -> Refusal:
     known = (_STATUS_OF_CODE.get(name) or http_status(failed), _CODES.get(name, name))
     status, error_code = _OF_REASON.get(reason_of(failed), known)
     details = [MessageToDict(detail, preserving_proto_field_name=True) for detail in failed.details]
-    return Refusal(status, error_code, failed.message, details)
+    return Refusal(status, error_code, failed.message, details, retry_after_seconds(failed))
