@@ -22,6 +22,7 @@ from bench.worlds import Size, ask, make_world
 from lakewarden.v1 import authorization_pb2 as pb
 from lakewarden_policy import Decider, load_policy
 from lakewarden_server.authz.follower import Follower
+from lakewarden_server.core.peers import LOCAL
 from lakewarden_server.pipeline.pipeline import Incoming
 from lakewarden_server.testing import WORKSPACE, EmbeddedServer, serve
 
@@ -116,6 +117,7 @@ class _Calling:
         incoming = Incoming(
             {**self._metadata, **dict(method.metadata), "lakewarden-request-id": str(uuid.uuid4())},
             SECONDS_LEFT,
+            LOCAL,
         )
 
         def call() -> object:

@@ -15,6 +15,7 @@ from lakewarden._config import DEFAULT_TIMEOUT_SECONDS, resolve
 from lakewarden._connection import TRIES_MAX, Connection, open_connection
 from lakewarden._definitions import Functions, MaterializedViews, StreamingTables, Views
 from lakewarden._federation import FederationPolicies
+from lakewarden._ip_access import IpAccessLists
 from lakewarden._models import Models
 from lakewarden._objects import Permissions, WorkspaceObjects
 from lakewarden._places import Connections, ExternalLocations, ServiceCredentials, StorageCredentials
@@ -209,6 +210,11 @@ class Client:
     def federation_policies(self) -> FederationPolicies:
         """Which identity providers are trusted for whom."""
         return FederationPolicies(self._connection)
+
+    @cached_property
+    def ip_access_lists(self) -> IpAccessLists:
+        """From which addresses the account and its workspaces are called."""
+        return IpAccessLists(self._connection)
 
     @cached_property
     def grants(self) -> Grants:

@@ -44,6 +44,7 @@ from lakewarden_policy.names import (
     validate_name,
 )
 from lakewarden_policy.needs import Need
+from lakewarden_policy.networks import Address, Admission, InvalidNetwork, parse_address, parse_network
 from lakewarden_policy.operations import BOUND_KINDS, FILTERED, PUBLIC, Atom, Operation
 from lakewarden_policy.policy import (
     Policy,
@@ -68,6 +69,7 @@ from lakewarden_policy.records import (
     FederationPolicy,
     Grant,
     Head,
+    IpAccessList,
     Located,
     Location,
     Membership,
@@ -114,6 +116,8 @@ __all__ = [
     "WORKSPACE_GROUPS",
     "Access",
     "Action",
+    "Address",
+    "Admission",
     "Answer",
     "Asked",
     "Atom",
@@ -130,6 +134,8 @@ __all__ = [
     "Grant",
     "Head",
     "InvalidName",
+    "InvalidNetwork",
+    "IpAccessList",
     "Kind",
     "Located",
     "Location",
@@ -171,6 +177,8 @@ __all__ = [
     "load_policy",
     "location_of",
     "name_key",
+    "parse_address",
+    "parse_network",
     "policy_texts",
     "principal_key",
     "principals_allowed",

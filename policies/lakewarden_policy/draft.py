@@ -21,6 +21,7 @@ from lakewarden_policy.kinds import (
     WORKSPACE_GROUPS,
     workspace_group_id,
 )
+from lakewarden_policy.lookups import place_of
 from lakewarden_policy.maps import OpenMaps, put
 from lakewarden_policy.records import (
     CLIENT_CERTIFICATES,
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 
 _NAMES_OF: Final = {name: f"names of {kind.namespace}" for name, kind in KINDS.items()}
 MAPS: Final = (
-    "principals", "securables", "tokens", "held", "bindings", "references", "row_filters", "column_masks", "functions",
-    "views", "locations", "places", "read_only_credentials", "federation_policies", "client_certificates", "bound", "isolated", "expiring", "purging", "assigned", "changes", "group_ids", "principal_ids",
+    "principals", "securables", "tokens", "held", "bindings", "references", "row_filters", "column_masks", "functions", "views", "locations", "places", "read_only_credentials",
+    "federation_policies", "client_certificates", "ip_access_lists", "ip_access_enforced", "bound", "isolated", "expiring", "purging", "assigned", "changes", "group_ids", "principal_ids",
     "workspace_objects", *dict.fromkeys(_NAMES_OF.values()),
 )  # fmt: skip
 """Every map of a snapshot."""
@@ -144,11 +145,8 @@ class Draft(OpenMaps):
         self._principals[principal.id] = principal
         self._maps["principal_ids"][principal.name_key] = principal.id
         self.people_changed = True
-        self._add_securable(
-            Securable(
-                principal.id, principal.kind, ACCOUNT_ID, None, principal.name, principal.name_key, None, 0
-            )
-        )
+        who = principal.id, principal.kind, ACCOUNT_ID, None, principal.name, principal.name_key, None, 0
+        self._add_securable(Securable(*who))
         self.hold(principal.id, principal.id, f"{principal.kind}:SELF")
 
     def _remove_principal(self, principal: Principal, *, gone: bool) -> None:
@@ -177,7 +175,7 @@ class Draft(OpenMaps):
         self._securables[securable.id] = securable
         self.own(_NAMES_OF[securable.kind], securable.parent_id)[securable.name_key] = securable.id
         if securable.workspace_id is not None:
-            self._maps["workspace_objects"][_place_of(securable)] = securable.id
+            self._maps["workspace_objects"][place_of(securable)] = securable.id
         self._noticed(securable)
         if securable.owner_id is not None:
             owner = self._principals.get(securable.owner_id)
@@ -199,8 +197,8 @@ class Draft(OpenMaps):
             del names[known.name_key]
             if not names:
                 self.put(namespace, known.parent_id, None)
-        if self._maps["workspace_objects"].get(_place_of(known)) == known.id:
-            self.put("workspace_objects", _place_of(known), None)
+        if self._maps["workspace_objects"].get(place_of(known)) == known.id:
+            self.put("workspace_objects", place_of(known), None)
         if known.owner_id is not None:
             self.release(known.id, known.owner_id, f"{known.kind}:OWNER")
         self._noticed(known)
@@ -337,11 +335,6 @@ class Draft(OpenMaps):
             self.put("client_certificates", policy.subject, None)
 
 
-def _place_of(securable: Securable) -> tuple[str | None, str, str]:
-    """What tells an object of a workspace from all others."""
-    return securable.workspace_id, KINDS[securable.kind].namespace, securable.name_key
-
-
 def _kept(name: str, key: str) -> _Pair:
     """A list whose records lie in the map of its name, one for each ``key``."""
     return (
@@ -355,6 +348,13 @@ def _gathered(name: str, key: str) -> _Pair:
     return (
         lambda draft, record: draft.gather(name, getattr(record, key), record),
         lambda draft, record: draft.scatter(name, getattr(record, key), record),
+    )
+
+
+def _marked(name: str) -> _Pair:
+    """A list of plain ids."""
+    return lambda draft, found: draft.put(name, found, True), lambda draft, found: draft.put(
+        name, found, None
     )
 
 
@@ -382,6 +382,8 @@ _STEPS: Final[dict[str, tuple[_Step, _Step | None]]] = {
     "grants": (lambda draft, grant: draft._add_grants([grant]), Draft._remove_grant),
     "tokens": _kept("tokens", "id"),
     "federation_policies": (Draft._add_federation_policy, Draft._remove_federation_policy),
+    "ip_access_lists": _gathered("ip_access_lists", "scope_id"),
+    "ip_access_enforced": _marked("ip_access_enforced"),
     "isolated": (Draft._add_isolated, Draft._remove_isolated),
     "bindings": (Draft._add_binding, Draft._remove_binding),
     "references": _gathered("references", "object_id"),
@@ -390,10 +392,7 @@ _STEPS: Final[dict[str, tuple[_Step, _Step | None]]] = {
     "functions": _part("functions"),
     "views": _part("views"),
     "locations": (Draft._add_location, Draft._remove_location),
-    "read_only_credentials": (
-        lambda draft, found: draft.put("read_only_credentials", found, True),
-        lambda draft, found: draft.put("read_only_credentials", found, None),
-    ),
+    "read_only_credentials": _marked("read_only_credentials"),
 }
 """How a record of each list is added and taken out, in the order they are added."""
 LISTS: Final = tuple(_STEPS)

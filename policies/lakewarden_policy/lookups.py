@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from lakewarden_policy.kinds import ACCOUNT_USERS_ID, CONTAINERS_MAX
+from lakewarden_policy.kinds import ACCOUNT_USERS_ID, CONTAINERS_MAX, KINDS
 
 if TYPE_CHECKING:
     from lakewarden_policy.records import Location, Principal, Securable
@@ -163,3 +163,8 @@ def location_of(snapshot: Snapshot, url: str, metastore_id: str | None) -> Secur
             return found
         url = url.rpartition("/")[0]
     return None
+
+
+def place_of(securable: Securable) -> tuple[str | None, str, str]:
+    """What tells an object of a workspace from all others."""
+    return securable.workspace_id, KINDS[securable.kind].namespace, securable.name_key

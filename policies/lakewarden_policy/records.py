@@ -160,6 +160,15 @@ class FederationPolicy(NamedTuple):
     jwks: str
 
 
+class IpAccessList(NamedTuple):
+    """An enabled list of networks: ALLOW or BLOCK, of the account or the workspace ``scope_id`` names."""
+
+    id: str
+    scope_id: str
+    list_type: str
+    ip_addresses: tuple[str, ...]
+
+
 class Row(NamedTuple):
     """One policy row as Casbin sees it: this principal holds this act on this object."""
 

@@ -14,6 +14,7 @@ from lakewarden_policy.draft import LISTS, Draft
 from lakewarden_policy.kinds import ACCOUNT_ID, ID_PREFIX, IN_WORKSPACE, KINDS, RELATIONS, name_steps
 from lakewarden_policy.lookups import Chains, Closures, Containers, Groups, Kin, ReadOnly, Upward
 from lakewarden_policy.names import name_key, principal_key, split_full_name
+from lakewarden_policy.networks import Admissions
 from lakewarden_policy.records import (
     Binding,
     ColumnMask,
@@ -21,6 +22,7 @@ from lakewarden_policy.records import (
     FederationPolicy,
     Grant,
     Head,
+    IpAccessList,
     Located,
     Location,
     Membership,
@@ -55,6 +57,7 @@ class Snapshot:
         self.tokens: Mapping[str, Token] = maps["tokens"]
         self.federation_policies: Mapping[str, FederationPolicy] = maps["federation_policies"]
         self.client_certificates: Mapping[str, FederationPolicy] = maps["client_certificates"]
+        self.ip_admissions = _admissions(maps, before)
         self.held: Mapping[str, Mapping[str, tuple[str, ...]]] = maps["held"]
         self.bindings: Mapping[str, Mapping[str, str]] = maps["bindings"]
         self.references: Mapping[str, Sequence[Reference]] = maps["references"]
@@ -119,6 +122,8 @@ class Snapshot:
         locations: Iterable[Location] = (),
         read_only_credentials: Iterable[str] = (),
         federation_policies: Iterable[FederationPolicy] = (),
+        ip_access_lists: Iterable[IpAccessList] = (),
+        ip_access_enforced: Iterable[str] = (),
         now: float = 0.0,
     ) -> Self:
         """A complete snapshot at the time ``now``; the account and the system group are added where the lists lack them.
@@ -133,6 +138,7 @@ class Snapshot:
             "isolated": isolated, "bindings": bindings, "references": references, "row_filters": row_filters,
             "column_masks": column_masks, "functions": functions, "views": views, "locations": locations,
             "read_only_credentials": read_only_credentials, "federation_policies": federation_policies,
+            "ip_access_lists": ip_access_lists, "ip_access_enforced": ip_access_enforced,
         }  # fmt: skip
         for name in LISTS:
             draft.add(name, lists[name])
@@ -337,3 +343,13 @@ class Snapshot:
             )
             found.update(repr((name, entries)).encode())
         return found.hexdigest()
+
+
+def _admissions(maps: Mapping[str, Any], before: Snapshot | None) -> Admissions:
+    """Those of ``before`` while they rest on the same."""
+    lists, enforced = maps["ip_access_lists"], maps["ip_access_enforced"]
+    if before is not None and (
+        before.maps["ip_access_lists"] == lists and before.maps["ip_access_enforced"] == enforced
+    ):
+        return before.ip_admissions
+    return Admissions(lists, enforced)

@@ -21,6 +21,7 @@ from lakewarden.v1 import (
     functions_pb2,
     grants_pb2,
     groups_pb2,
+    ip_access_lists_pb2,
     materialized_views_pb2,
     metastores_pb2,
     permissions_pb2,
@@ -69,6 +70,7 @@ from lakewarden_server.services.federation_policies import FederationPolicyServi
 from lakewarden_server.services.functions import FunctionService
 from lakewarden_server.services.grants import GrantService
 from lakewarden_server.services.groups import GroupService
+from lakewarden_server.services.ip_access_lists import IpAccessListService
 from lakewarden_server.services.locations import ExternalLocationService
 from lakewarden_server.services.materialized_views import MaterializedViewService
 from lakewarden_server.services.metastores import MetastoreService
@@ -133,6 +135,7 @@ def services(keys: Keys) -> dict[ServiceDescriptor, object]:
         _service(service_principals_pb2, "ServicePrincipalService"): ServicePrincipalService(keys),
         _service(tokens_pb2, "TokenService"): TokenService(keys),
         _service(federation_policies_pb2, "FederationPolicyService"): FederationPolicyService(),
+        _service(ip_access_lists_pb2, "IpAccessListService"): IpAccessListService(),
         _service(sessions_pb2, "SessionService"): SessionService(version("lakewarden")),
         _service(workspace_bindings_pb2, "WorkspaceBindingService"): WorkspaceBindingService(),
         _service(workspace_objects_pb2, "WorkspaceObjectService"): WorkspaceObjectService(),

@@ -21,7 +21,7 @@ from lakewarden_server.authn.tokens import TokenKind, mint
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import FailedPrecondition, Reason
 from lakewarden_server.core.ids import new_id
-from lakewarden_server.entities import Grant, Principal
+from lakewarden_server.entities import Grant, IpAccessSettings, Principal
 from lakewarden_server.services.tokens import ONE_TIME_LIFETIME, token_row
 from lakewarden_server.storage import AuditRecord, Database, load_snapshot
 from lakewarden_server.storage.bootstrap import claim
@@ -82,9 +82,12 @@ def bootstrap(
     return Bootstrapped(principal_id, text.render())
 
 
-def recover(database: Database, keys: Keys, *, admin: str) -> Bootstrapped:
+def recover(
+    database: Database, keys: Keys, *, admin: str, lift_ip_access_lists: bool = False
+) -> Bootstrapped:
     """A new one-time token for an existing, active account admin: for an operator whose admins have all lost theirs.
 
+    With `lift_ip_access_lists` the account no longer enforces its lists: for whose own networks are all refused, which no call can mend.
     Raises FailedPrecondition when `admin` is none. Audited under the admin's name.
     """
     text = mint(TokenKind.BOOTSTRAP)
@@ -112,8 +115,13 @@ def recover(database: Database, keys: Keys, *, admin: str) -> Bootstrapped:
                 comment="recovery",
             )
         )
+        settings = uow.session.get(IpAccessSettings, ACCOUNT_ID)
+        lifted = lift_ip_access_lists and settings is not None and settings.enforced
+        if settings is not None and lifted:
+            settings.enforced = False
         remember_policy(uow.connection, policy_texts(), policy.digest)
-        uow.audit(_record(principal.id, principal.name, "lakewarden-server recover", "recover"))
+        detail = {"lifted": "ip access lists"} if lifted else {}
+        uow.audit(_record(principal.id, principal.name, "lakewarden-server recover", "recover", **detail))
         uow.commit()
     return Bootstrapped(principal.id, text.render())
 

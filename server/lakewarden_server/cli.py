@@ -103,7 +103,10 @@ def init(admin: str, **options: object) -> None:
 @main.command("recover")
 @data_options
 @click.option("--admin", required=True, metavar="EMAIL", help="An existing account admin.")
-def recover_command(admin: str, **options: object) -> None:
+@click.option(
+    "--lift-ip-access-lists", is_flag=True, help="The account no longer enforces its IP access lists."
+)
+def recover_command(admin: str, lift_ip_access_lists: bool, **options: object) -> None:
     """Make a new one-time token for an account admin who has lost every token.
 
     Only who holds the key file and the database can do this; it is audited.
@@ -118,7 +121,7 @@ def recover_command(admin: str, **options: object) -> None:
     )
     database = create_database(settings.database_url)
     try:
-        again = recover(database, keys, admin=admin)
+        again = recover(database, keys, admin=admin, lift_ip_access_lists=lift_ip_access_lists)
     finally:
         database.close()
     write_token_file(settings.bootstrap_token_file, again.token)

@@ -186,6 +186,26 @@ ACTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     ),
     "federation.list": ("FederationPolicyService/ListFederationPolicies", {}),
     "federation.delete": ("FederationPolicyService/DeleteFederationPolicy", {"id": "none"}),
+    "ip-access.create": ("IpAccessListService/CreateIpAccessList", {"ipAccessList": {"label": "x"}}),
+    "ip-access.get": ("IpAccessListService/GetIpAccessList", {"id": "none"}),
+    "ip-access.list": ("IpAccessListService/ListIpAccessLists", {}),
+    "ip-access.delete": ("IpAccessListService/DeleteIpAccessList", {"id": "none"}),
+    "ip-access.update": ("IpAccessListService/UpdateIpAccessList", {"ipAccessList": {"id": "none"}}),
+    "ip-access.settings": ("IpAccessListService/GetIpAccessSettings", {}),
+    "ip-access.enforce": ("IpAccessListService/UpdateIpAccessSettings", {}),
+    "workspace.ip-create": (
+        "IpAccessListService/CreateIpAccessList",
+        {"ipAccessList": {"label": "x", "workspace": "workspace"}},
+    ),
+    "workspace.ip-list": ("IpAccessListService/ListIpAccessLists", {"workspace": "workspace"}),
+    "workspace.ip-delete": (
+        "IpAccessListService/DeleteIpAccessList",
+        {"id": "none", "workspace": "workspace"},
+    ),
+    "workspace.ip-enforce": (
+        "IpAccessListService/UpdateIpAccessSettings",
+        {"ipAccessSettings": {"workspace": "workspace"}},
+    ),
     "engine.list-secrets": ("ServicePrincipalService/ListServicePrincipalSecrets", {"name": "{engine}"}),
     "engine.create-secret": (
         "ServicePrincipalService/CreateServicePrincipalSecret",

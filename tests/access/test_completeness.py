@@ -114,7 +114,7 @@ def _spelling(rpc: str) -> str:
         "MaterializedView": "materialized_views", "StreamingTable": "streaming_tables",
         "StorageCredential": "storage_credentials", "ServiceCredential": "service_credentials",
         "WorkspaceObject": "workspace_objects", "Permission": "permissions",
-        "FederationPolicy": "federation_policies",
+        "FederationPolicy": "federation_policies", "IpAccessList": "ip_access_lists",
         "ExternalLocation": "external_locations", "ExternalMetadata": "external_metadata",
     }.get(service, f"{service.lower()}s")  # fmt: skip
     verbs = {
@@ -134,6 +134,7 @@ def _spelling(rpc: str) -> str:
         "CreateModelVersion": "create_version", "GetModelVersion": "get_version", "ListModelVersions": "versions",
         "UpdateModelVersion": "update_version", "DeleteModelVersion": "delete_version",
         "RotateToken": "rotate", "ListWorkspaceTokens": "list_of_workspace", "DeleteWorkspaceToken": "delete_of_workspace",
+        "GetIpAccessSettings": "is_enforced", "UpdateIpAccessSettings": "enforce",
         "ListDeletedTables": "list_deleted", "UndeleteTable": "undelete",
         "SetModelAlias": "set_alias", "DeleteModelAlias": "delete_alias",
         "SetRowFilter": "set_row_filter", "DropRowFilter": "drop_row_filter",

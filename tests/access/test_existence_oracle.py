@@ -13,6 +13,7 @@ from google.protobuf.json_format import ParseDict
 from access import definitions, objects, places
 from access.rpcs import Answer, call, offered, request_class
 from lakewarden_policy import KINDS
+from lakewarden_server.pipeline.rules import Method
 from lakewarden_server.testing import EmbeddedServer, serve
 
 GUEST = "guest@example.com"
@@ -186,6 +187,15 @@ BINDINGS: Mapping[str, Mapping[str, Any]] = {
     "WorkspaceBindingService/GetWorkspaceBindings": {},
     "WorkspaceBindingService/UpdateWorkspaceBindings": {"remove": ["no such workspace"]},
 }
+WORKSPACES: Mapping[str, Mapping[str, Any]] = {
+    "IpAccessListService/CreateIpAccessList": {"ipAccessList": {"workspace": NAME, "label": ""}},
+    "IpAccessListService/DeleteIpAccessList": {"workspace": NAME, "id": "none"},
+    "IpAccessListService/GetIpAccessList": {"workspace": NAME, "id": "none"},
+    "IpAccessListService/GetIpAccessSettings": {"workspace": NAME},
+    "IpAccessListService/ListIpAccessLists": {"workspace": NAME},
+    "IpAccessListService/UpdateIpAccessList": {"ipAccessList": {"workspace": NAME}, "updateMask": "label"},
+    "IpAccessListService/UpdateIpAccessSettings": {"ipAccessSettings": {"workspace": NAME}},
+}
 SUBJECTS: Mapping[str, Mapping[str, Any]] = {
     "AuthorizationService/AuthorizePlan": {"subject": NAME, "accesses": [{"securableType": "TABLE", "fullName": "main.open.box", "privilege": "SELECT"}]},
     "AuthorizationService/BatchCheck": {"subject": NAME, "accesses": [{"securableType": "TABLE", "fullName": "main.open.box", "privilege": "SELECT"}]},
@@ -225,7 +235,7 @@ def _bodies(rpc: str, kind: str) -> Iterator[dict[str, Any]]:
     if rpc in GRANTS or rpc in BINDINGS:
         yield {"securableType": kind, "fullName": NAME, **{**GRANTS, **BINDINGS}[rpc]}
         return
-    body = dict({**BODIES, **SUBJECTS}[rpc])
+    body = dict({**BODIES, **SUBJECTS, **WORKSPACES}[rpc])
     yield body
     if rpc.partition("/")[2].startswith("List") and "parent" in body:
         yield {**body, "pageToken": "bogus"}
@@ -239,7 +249,9 @@ def _cases() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
         GRANTS, ("METASTORE", "WORKSPACE", "CATALOG", "SCHEMA", *inside, *places.HIDDEN, *objects.HIDDEN)
     )
     kinds |= dict.fromkeys(BINDINGS, ("CATALOG",)) | dict.fromkeys(objects.BODIES, tuple(objects.HIDDEN))
-    kinds |= dict.fromkeys(SUBJECTS, ("USER", "SERVICE_PRINCIPAL", "GROUP"))
+    kinds |= dict.fromkeys(WORKSPACES, ("WORKSPACE",)) | dict.fromkeys(
+        SUBJECTS, ("USER", "SERVICE_PRINCIPAL", "GROUP")
+    )
     for rpc, wanted in kinds.items():
         for kind, hidden, missing in _pairs(*wanted):
             for body in _bodies(rpc, kind):
@@ -284,9 +296,13 @@ def test_every_rpc_that_names_something_is_asked() -> None:
     naming = {
         name.removeprefix("lakewarden.v1.")
         for name, method in offered().items()
-        if method.rule.self or method.rule.parent or method.rule.subject
+        if method.rule.self or method.rule.parent or method.rule.subject or _is_about_a_workspace(method)
     }
-    assert naming == {*BODIES, *GRANTS, *BINDINGS, *SUBJECTS, *objects.BODIES}
+    assert naming == {*BODIES, *GRANTS, *BINDINGS, *SUBJECTS, *WORKSPACES, *objects.BODIES}
+
+
+def _is_about_a_workspace(method: Method) -> bool:
+    return any(binding.kind == "WORKSPACE" for binding in method.rule.bind)
 
 
 def _ask(

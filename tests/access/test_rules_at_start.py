@@ -88,11 +88,12 @@ def test_server_with_an_rpc_without_a_rule_does_not_start(
 
 def test_unknown_method_is_denied_by_the_pipeline() -> None:
     """The last guard: what no rule names is refused even when a transport lets it in."""
+    from lakewarden_server.core.peers import LOCAL
     from lakewarden_server.pipeline.errors import CallFailed
     from lakewarden_server.pipeline.pipeline import Incoming
 
     with serve(workspace=False) as server:
-        incoming = Incoming({"authorization": f"Bearer {server.admin_token}"}, None)
+        incoming = Incoming({"authorization": f"Bearer {server.admin_token}"}, None, LOCAL)
         with pytest.raises(CallFailed) as failed:
             server.app.pipeline.handle("lakewarden.v1.MoonService/GetMoon", StringValue(), incoming)
     assert failed.value.status.message == "no rule allows this method"

@@ -38,6 +38,10 @@ workspace.assign        +   .   .   .   .   .   .   .   .   .   .   .   +   .   
 workspace.tokens        +   .   .   .   .   .   .   .   .   .   .   .   +   .   .
 workspace.end-token     +   .   .   .   .   .   .   .   .   .   .   .   +   .   .
 workspace.entitle       +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+workspace.ip-create     +   .   .   .   .   .   .   .   .   .   .   .   +   .   .
+workspace.ip-list       +   .   .   .   .   .   .   .   .   .   .   .   +   .   .
+workspace.ip-delete     +   .   .   .   .   .   .   .   .   .   .   .   +   .   .
+workspace.ip-enforce    +   .   .   .   .   .   .   .   .   .   .   .   +   .   .
 catalog.create          .   +   .   .   .   .   .   .   .   .   .   .   .   .   .
 catalog.get             .   +   +   +   +   +   +   +   +   +   +   +   .   .   .
 catalog.comment         .   +   +   .   .   +   +   .   .   .   .   .   .   .   .
@@ -125,6 +129,13 @@ engine.delete           +   .   .   .   .   .   .   .   .   .   .   .   .   .   
 federation.create       +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 federation.list         +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 federation.delete       +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+ip-access.create        +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+ip-access.get           +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+ip-access.list          +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+ip-access.delete        +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+ip-access.update        +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+ip-access.settings      +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+ip-access.enforce       +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 engine.list-secrets     +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 engine.create-secret    +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 engine.delete-secret    +   .   .   .   .   .   .   .   .   .   .   .   .   .   .

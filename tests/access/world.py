@@ -27,6 +27,7 @@ class World:
     """Full name of a deleted table."""
     engine_token: str
     admin_token_id: str
+    ip_access_list: str
 
 
 def build(server: EmbeddedServer) -> World:
@@ -53,6 +54,7 @@ def build(server: EmbeddedServer) -> World:
         deleted=f"main.sales.{deleted}",
         engine_token=server.issue_token(engine),
         admin_token_id=admin.session.get().token_id,
+        ip_access_list=admin.ip_access_lists.create("office", "BLOCK", ["203.0.113.0/24"]).id,
     )
 
 
@@ -121,6 +123,15 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "FederationPolicyService/CreateFederationPolicy": {"federationPolicy": {"issuer": "https://id.example.com"}},
     "FederationPolicyService/DeleteFederationPolicy": {"id": "none"},
     "FederationPolicyService/ListFederationPolicies": {},
+    "IpAccessListService/CreateIpAccessList": {
+        "ipAccessList": {"label": "mine", "listType": "BLOCK", "ipAddresses": ["203.0.113.0/24"]}
+    },
+    "IpAccessListService/DeleteIpAccessList": {"id": "{ip_access_list}"},
+    "IpAccessListService/GetIpAccessList": {"id": "{ip_access_list}"},
+    "IpAccessListService/GetIpAccessSettings": {},
+    "IpAccessListService/ListIpAccessLists": {},
+    "IpAccessListService/UpdateIpAccessList": {"ipAccessList": {"id": "{ip_access_list}"}, "updateMask": "enabled"},
+    "IpAccessListService/UpdateIpAccessSettings": {"ipAccessSettings": {"enforced": True}},
     "SchemaService/GetSchema": {"fullName": "main.sales"},
     "SchemaService/ListSchemas": {"parent": "main"},
     "SchemaService/UpdateSchema": {"schema": {"fullName": "main.sales", "owner": NOBODY}, "updateMask": "owner"},

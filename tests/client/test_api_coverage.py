@@ -47,6 +47,17 @@ METHODS: dict[str, Callable[[Client], Any]] = {
     ),
     "FederationPolicyService/DeleteFederationPolicy": lambda client: client.federation_policies.delete("p"),
     "FederationPolicyService/ListFederationPolicies": lambda client: list(client.federation_policies.list()),
+    "IpAccessListService/CreateIpAccessList": lambda client: client.ip_access_lists.create(
+        "office", "ALLOW", ["203.0.113.0/24"]
+    ),
+    "IpAccessListService/DeleteIpAccessList": lambda client: client.ip_access_lists.delete("l"),
+    "IpAccessListService/GetIpAccessList": lambda client: client.ip_access_lists.get("l"),
+    "IpAccessListService/ListIpAccessLists": lambda client: list(client.ip_access_lists.list()),
+    "IpAccessListService/UpdateIpAccessList": lambda client: client.ip_access_lists.update(
+        "l", enabled=False
+    ),
+    "IpAccessListService/GetIpAccessSettings": lambda client: client.ip_access_lists.is_enforced(),
+    "IpAccessListService/UpdateIpAccessSettings": lambda client: client.ip_access_lists.enforce(),
     "GrantService/ListEffectivePrivileges": lambda client: client.grants.effective("table", "a.b.c"),
     "GrantService/ListGrants": lambda client: list(client.grants.list("schema", "main.sales", "bob@x.io")),
     "GrantService/UpdateGrants": lambda client: client.grants.grant("SELECT", "table", "a.b.c", "bob@x.io"),
@@ -246,6 +257,13 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ),
     ("FederationPolicyService/DeleteFederationPolicy", "federation-policy delete p --yes"),
     ("FederationPolicyService/ListFederationPolicies", "federation-policy list"),
+    ("IpAccessListService/CreateIpAccessList", "ip-access-list create office allow 203.0.113.0/24"),
+    ("IpAccessListService/DeleteIpAccessList", "ip-access-list delete l --yes"),
+    ("IpAccessListService/GetIpAccessList", "ip-access-list get l"),
+    ("IpAccessListService/ListIpAccessLists", "ip-access-list list --of-workspace w"),
+    ("IpAccessListService/UpdateIpAccessList", "ip-access-list update l --address 10.0.0.0/8 --disable"),
+    ("IpAccessListService/GetIpAccessSettings", "ip-access-list status"),
+    ("IpAccessListService/UpdateIpAccessSettings", "ip-access-list enforce --off"),
     ("TokenService/CreateToken", "token create --lifetime 30d"),
     ("TokenService/DeleteToken", "token revoke t --yes"),
     ("TokenService/ListTokens", "token list"),

@@ -26,6 +26,7 @@ NOUNS = (
     "external_metadata",
     "federation_policies",
     "grants",
+    "ip_access_lists",
     "groups",
     "materialized_views",
     "metastores",

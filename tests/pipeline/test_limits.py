@@ -10,6 +10,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.peers import LOCAL
 from lakewarden_server.pipeline.errors import CallFailed
 from lakewarden_server.pipeline.pipeline import Incoming
 from pipeline.probe import ProbedServer, failure
@@ -26,7 +27,7 @@ def test_deadline_is_the_callers_with_a_default_and_a_cap(
 
 
 def test_expired_deadline_is_refused_before_any_work(probe: ProbedServer) -> None:
-    incoming = Incoming({"authorization": f"Bearer {probe.server.admin_token}"}, 0.0)
+    incoming = Incoming({"authorization": f"Bearer {probe.server.admin_token}"}, 0.0, LOCAL)
     with pytest.raises(CallFailed) as failed:
         probe.server.app.pipeline.handle(f"{probe.name}/Read", StringValue(), incoming)
     assert "DEADLINE_PASSED" in str(failed.value.status.details[0])

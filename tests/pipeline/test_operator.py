@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import text
 
-from lakewarden import Client, FailedPrecondition, PermissionDenied, Unauthenticated
+from lakewarden import Client, FailedPrecondition, LakewardenError, PermissionDenied, Unauthenticated
 from lakewarden_server.app import App
 from lakewarden_server.cli import main
 from lakewarden_server.config import Settings, read_settings
+from lakewarden_server.core.clock import monotonic
 from lakewarden_server.storage import audit, create_database
+from lakewarden_server.storage.head import renew_epoch
 
 
 def _run(home: Path, *arguments: str) -> Result:
@@ -70,6 +73,39 @@ def test_recover_is_for_account_admins_only_and_is_audited(home: Path) -> None:
         assert not (home / "bootstrap-token").exists()
     assert _run(home, "recover", "--admin", "ada@example.com").exit_code == 0
     assert _token(home).startswith("lwboot_")
+    assert "audit chain whole" in _run(home, "doctor").output
+
+
+def test_recover_lifts_the_lists_that_refuse_everybody(home: Path) -> None:
+    app = App(_settings(home))
+    app.start()
+    with Client(f"127.0.0.1:{app.port}", token=_token(home), workspace="") as client:
+        token = client.tokens.create().token_value
+    with Client(f"127.0.0.1:{app.port}", token=token, workspace="") as client:
+        for label, address in (("office", "203.0.113.0/24"), ("here", "127.0.0.1")):
+            client.ip_access_lists.create(label, "ALLOW", [address])
+        client.ip_access_lists.enforce()
+        # The office moves: the row is changed as no call may change it.
+        with app.database.transaction(deadline=monotonic() + 10) as connection:
+            connection.execute(text("UPDATE ip_access_lists SET ip_addresses = '[\"198.51.100.0/24\"]'"))
+            renew_epoch(connection)
+            connection.commit()
+
+        def refusal() -> str:
+            try:
+                client.session.get()
+            except LakewardenError as error:
+                return error.reason
+            return ""
+
+        refusal()
+        assert refusal() == "IP_NOT_ALLOWED"
+        assert _run(home, "recover", "--admin", "ada@example.com").exit_code == 0
+        assert refusal() == "IP_NOT_ALLOWED", "a token alone does not help"
+        assert _run(home, "recover", "--admin", "ada@example.com", "--lift-ip-access-lists").exit_code == 0
+        assert refusal() == ""
+        assert "ip access lists" in str(next(iter(client.audit.list(action="recover"))))
+    app.stop()
     assert "audit chain whole" in _run(home, "doctor").output
 
 

@@ -271,6 +271,8 @@ def _about_the_account(rng: random.Random, world: World) -> Question:
             (f"audit.{rng.choice(('list_all', 'verify', 'replay'))}", "", {}),
             (f"{rng.choice(('metastore', 'workspace'))}.{rng.choice(('create', 'miss'))}", "", {}),
             ("session.get", "", {}),
+            ("ip_access_list.manage", "", {"workspace": rng.choice(WORKSPACES)}),
+            ("ip_access_list.manage", "workspace", {"workspace": rng.choice(WORKSPACES)}),
             (f"federation_policy.{rng.choice(('create', 'list', 'delete'))}", "", {}),
             (
                 f"metastore.{rng.choice(('delete', 'update'))}",

@@ -254,14 +254,16 @@ class Reference(Rights):
         if verb == "create" and noun in ("group", "service_principal"):
             # A workspace admin may add programs and groups, to manage those from then on (5.1, 5.2).
             return admin or self.runs(seat.who, objects.get("workspace", ""))
-        if noun in ("account", "audit", "federation_policy") or (
+        of_account = ("account", "audit", "federation_policy", "ip_access_list")
+        if (noun in of_account and selector != "workspace") or (
             verb in ("create", "miss") and noun != "token"
         ):
             return admin
         if noun == "metastore":
             return self.metastore_operation(seat, verb, selector, obj)
-        if noun == "workspace":
-            return self.workspace_operation(seat.who, verb, selector, obj)
+        if noun == "workspace" or selector == "workspace":
+            # A workspace's own admins manage the addresses it is called from (5.7).
+            return self.workspace_operation(seat.who, verb, selector, obj or objects["workspace"])
         if noun in PRINCIPALS:
             return self.principal_operation(seat.who, noun, verb, selector, objects)
         if (noun, verb) == ("authorization", "as_of"):

@@ -138,6 +138,7 @@ def _statements(server: EmbeddedServer) -> Iterator[list[str]]:
 
 def test_wrong_checksum_costs_no_query(both: EmbeddedServer) -> None:
     from lakewarden.v1 import sessions_pb2, users_pb2
+    from lakewarden_server.core.peers import LOCAL
     from lakewarden_server.pipeline.errors import CallFailed
     from lakewarden_server.pipeline.pipeline import Incoming
 
@@ -147,7 +148,9 @@ def test_wrong_checksum_costs_no_query(both: EmbeddedServer) -> None:
             ("/lakewarden.v1.UserService/GetUser", users_pb2.GetUserRequest(name="admin@example.com")),
         ):
             name = next(known for known in both.app.pipeline.methods if known.strip("/") == method.strip("/"))
-            both.app.pipeline.handle(name, request, Incoming({"authorization": f"Bearer {token}"}, 10.0))
+            both.app.pipeline.handle(
+                name, request, Incoming({"authorization": f"Bearer {token}"}, 10.0, LOCAL)
+            )
 
     last = both.admin_token[-1]
     wrong = both.admin_token[:-1] + ("a" if last != "a" else "b")

@@ -30,6 +30,7 @@ from lakewarden_server.entities import (
     WorkspaceBinding,
 )
 from lakewarden_server.storage import Database, WriteUnit
+from storage.random_networks import list_addresses
 from storage.worlds import ACTOR, catalog, committed, metastore, schema, table, user, writing
 
 PRIVILEGES = ("USE_CATALOG", "USE_SCHEMA", "SELECT", "MODIFY", "BROWSE", "MANAGE", "USER", "CAN_RUN")
@@ -390,5 +391,5 @@ def _move_or_unregister(walk: Walk, uow: WriteUnit, found: Securable) -> None:
 CHANGES: tuple[Change, ...] = (
     add_principal, add_principal, rename_or_disable_principal, delete_principal, join_or_leave, grant_or_revoke, grant_or_revoke,
     add_metastore_or_workspace, add_child, add_child, add_view_or_function, redefine_function, rename_transfer_or_attach, delete_securable, undrop,
-    mint_or_revoke_token, trust_or_distrust, bind_or_unbind, define, define, change_location, change_object, change_object,
+    mint_or_revoke_token, list_addresses, trust_or_distrust, bind_or_unbind, define, define, change_location, change_object, change_object,
 )  # fmt: skip

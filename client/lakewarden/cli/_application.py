@@ -113,6 +113,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "federation_policies:federation_policy",
         "Manage which identity providers are trusted.",
     ),
+    "ip-access-list": (
+        "ip_access_lists:ip_access_list",
+        "Manage from which addresses calls may come.",
+    ),
     "token": ("tokens:token", "Manage personal access tokens."),
     "audit": ("audit:audit", "Read, export and verify what was done and refused."),
 }

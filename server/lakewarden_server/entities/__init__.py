@@ -14,6 +14,7 @@ from lakewarden_server.entities.federation_policies import FederationPolicy
 from lakewarden_server.entities.functions import Function
 from lakewarden_server.entities.grants import Grant
 from lakewarden_server.entities.group_members import GroupMember
+from lakewarden_server.entities.ip_access_lists import IpAccessList, IpAccessSettings
 from lakewarden_server.entities.metastores import Metastore
 from lakewarden_server.entities.principals import Principal
 from lakewarden_server.entities.records import (
@@ -64,6 +65,8 @@ __all__ = [
     "Grant",
     "GroupMember",
     "Idempotency",
+    "IpAccessList",
+    "IpAccessSettings",
     "MaterializedView",
     "Metastore",
     "ModelAlias",

@@ -22,6 +22,7 @@ from lakewarden_server.http.requests import (
     Threads,
     base_url,
     metadata,
+    peer_of,
     read_body,
 )
 from lakewarden_server.http.rest.endpoints import RestEndpoints
@@ -63,7 +64,9 @@ class Scim:
             )
             sent = metadata(request, of_workspace=self._of_workspace)
             shown = certificate_of(request.scope)
-            ask = partial(self._edge.answer, asked, sent, shown, of_workspace=self._of_workspace)
+            ask = partial(
+                self._edge.answer, asked, sent, shown, peer_of(request), of_workspace=self._of_workspace
+            )
             return _response(await self._threads.run(ask))
         except NotArrived:
             return PlainTextResponse("the request did not arrive", 408, {"Connection": "close"})
@@ -89,7 +92,7 @@ class TokenEndpoint:
         try:
             form = await oauth.read_form(request)
             authorization, shown = request.headers.get("authorization", ""), certificate_of(request.scope)
-            ask = partial(oauth.answer, self._pipeline, form, authorization, shown)
+            ask = partial(oauth.answer, self._pipeline, form, authorization, shown, peer_of(request))
             return await self._threads.run(ask)
         except oauth.Refused as refused:
             return oauth.refuse(refused)

@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.peers import Peer
 from lakewarden_server.pipeline.pipeline import Handler, Incoming, Reply
 
 REQUEST_SECONDS = 30.0
@@ -17,11 +18,14 @@ REQUEST_SECONDS = 30.0
 class Calls:
     """Calls RPCs as whoever sent the HTTP request; there is no other way from HTTP to the state."""
 
-    def __init__(self, pipeline: Handler, metadata: Mapping[str, str], certificate: bytes) -> None:
+    def __init__(
+        self, pipeline: Handler, metadata: Mapping[str, str], certificate: bytes, peer: Peer
+    ) -> None:
         """`metadata` is that of a gRPC call: keys in lower case. `certificate` is what the client showed in TLS, in PEM."""
         self._pipeline = pipeline
         self._metadata = metadata
         self._certificate = certificate
+        self._peer = peer
         self._deadline = monotonic() + REQUEST_SECONDS
         self.reply_metadata: tuple[tuple[str, str], ...] = ()
         """Of the last reply: revision and request id."""
@@ -40,6 +44,7 @@ class Calls:
         incoming = Incoming(
             self._metadata,
             self._deadline - monotonic(),
+            self._peer,
             only_admit=only_admit,
             certificate=self._certificate,
         )

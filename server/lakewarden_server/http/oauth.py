@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 
 from lakewarden.v1 import tokens_pb2
 from lakewarden_policy import ACCOUNT_ID
+from lakewarden_server.core.peers import Peer
 from lakewarden_server.http.calls import Calls
 from lakewarden_server.http.requests import BodyTooLarge, NotArrived, read_body
 from lakewarden_server.pipeline import headers
@@ -41,12 +42,14 @@ class Refused(Exception):
         self.error, self.description, self.status = error, description, status
 
 
-def answer(pipeline: Handler, form: bytes, authorization: str, certificate: bytes) -> JSONResponse:
+def answer(
+    pipeline: Handler, form: bytes, authorization: str, certificate: bytes, peer: Peer
+) -> JSONResponse:
     """What the endpoint says to a form that came with an `Authorization` header and a certificate, empty for none."""
     try:
         fields = _fields(form)
         credential = _credential(fields, authorization)
-        made = Calls(pipeline, {headers.AUTHORIZATION: credential}, certificate)(
+        made = Calls(pipeline, {headers.AUTHORIZATION: credential}, certificate, peer)(
             "TokenService/CreateAccessToken", tokens_pb2.CreateAccessTokenRequest()
         )
     except Refused as refused:

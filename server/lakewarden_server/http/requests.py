@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from lakewarden_server.core.peers import Peer, peer_at
 from lakewarden_server.pipeline import headers
 
 REQUESTS_WAITING_MAX = 50
@@ -72,6 +73,11 @@ def metadata(request: Request, *, of_workspace: bool) -> dict[str, str]:
     if of_workspace and named:
         found[headers.WORKSPACE] = named
     return found
+
+
+def peer_of(request: Request) -> Peer:
+    """The other end of the connection; no header says it."""
+    return peer_at(request.client.host if request.client else "")
 
 
 def base_url(request: Request) -> str:

@@ -27,10 +27,14 @@ BOOTSTRAP_OPERATION = "token.create"
 EXCHANGE_OPERATION = "token.exchange"
 _ACCOUNT_LEVEL = frozenset(kind.name for kind in KINDS.values() if kind.parents in {(), ("ACCOUNT",)})
 """Kinds that are found without a workspace."""
-_OF_THE_ACCOUNT = _ACCOUNT_LEVEL | {"AUDIT", "FEDERATION_POLICY"}
+_OF_THE_ACCOUNT = _ACCOUNT_LEVEL | {"AUDIT", "FEDERATION_POLICY", "IP_ACCESS_LIST"}
 """What a token that is limited to a workspace does not touch; nor does it ask about the past."""
 LOCATION_KIND = "EXTERNAL_LOCATION"
 """Bound by a URL that lies in it, not by its name."""
+
+
+UNKNOWN_WORKSPACE_ID = "unknown"
+"""Stands for a named workspace that does not exist; no object has this id, so nothing is reachable from it."""
 
 
 class Place(NamedTuple):
@@ -120,6 +124,9 @@ def bind(
     if rule.bind:
         beside = tuple(_beside(method, request, decider, place))
         objects.update((found.name, found.object_id) for found in beside if found.object_id)
+        if any(found.name == "workspace" and not found.object_id for found in beside):
+            # Else the calling workspace would stand for the one that was named.
+            objects["workspace"] = UNKNOWN_WORKSPACE_ID
         rows = decider.policy.operations
         selectors += [found.name for found in beside if f"{operation}.{found.name}" in rows]
     selections = tuple((operation, selector) for selector in dict.fromkeys(selectors)) or ((operation, None),)

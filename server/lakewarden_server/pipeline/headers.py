@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from lakewarden_policy import ACCOUNT_ID, Decider, Head, name_key
+from lakewarden_policy import ACCOUNT_ID, Decider, Head, Securable, name_key
 from lakewarden_server.authn.authenticator import Caller, Credential
 from lakewarden_server.authn.tokens import TokenKind
 from lakewarden_server.core.clock import monotonic
@@ -24,7 +24,8 @@ from lakewarden_server.core.errors import (
     ResourceExhausted,
     Unavailable,
 )
-from lakewarden_server.pipeline.binding import Place
+from lakewarden_server.core.peers import Peer
+from lakewarden_server.pipeline.binding import UNKNOWN_WORKSPACE_ID, Place
 from lakewarden_server.pipeline.rules import Method
 
 AUTHORIZATION = "authorization"
@@ -41,8 +42,6 @@ ENDLESS_SECONDS = 365 * 86_400.0
 MESSAGE_BYTES_MAX = 1 << 20
 LARGE_MESSAGE_BYTES_MAX = 8 << 20
 """Of methods whose rule says `large_requests`."""
-UNKNOWN_WORKSPACE_ID = "unknown"
-"""Stands for a named workspace that does not exist; no object has this id, so nothing is reachable from it."""
 REVISION_DIGITS_MAX = 19
 """Digits of the largest revision a database can hold; Python reads no integer of thousands."""
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -54,6 +53,7 @@ class Headers(NamedTuple):
     """The metadata of a call, read and checked."""
 
     credential: Credential
+    peer: Peer
     workspace: str
     request_id: str
     idempotent: bool
@@ -77,8 +77,9 @@ def request_id(metadata: Mapping[str, str]) -> str:
 
 
 def read(
-    metadata: Mapping[str, str], seconds_left: float | None, chosen_id: str, credential: Credential
-) -> Headers:
+    metadata: Mapping[str, str], seconds_left: float | None, chosen_id: str, credential: Credential,
+    peer: Peer,
+) -> Headers:  # fmt: skip
     """Reads the metadata. Raises FIELD_INVALID for a request id that is no UUID or an unknown freshness, and DEADLINE_PASSED."""
     given = metadata.get(REQUEST_ID, "")
     if given and given != chosen_id and given.lower() != chosen_id:
@@ -95,6 +96,7 @@ def read(
     workspace = metadata.get(WORKSPACE, "")
     return Headers(
         credential=credential,
+        peer=peer,
         # Metadata is ASCII, so clients percent-encode a name; no name holds a percent sign itself.
         workspace=unquote(workspace) if "%" in workspace else workspace,
         request_id=chosen_id,
@@ -138,15 +140,17 @@ def place(headers: Headers, decider: Decider, caller: Caller) -> Place:
 
     A workspace that does not exist is answered like one the caller is not assigned to, which is the policy's `reachable`
     rule and not decided here: only who would be shown every workspace learns that there is none. Raises WORKSPACE_DENIED
-    for that one, and for a token that is limited to another workspace, and TOKENS_DENIED.
+    for that one, and for a token that is limited to another workspace, IP_NOT_ALLOWED and TOKENS_DENIED.
     """
     limit = caller.token_workspace_id
     snapshot = decider.snapshot
+    if snapshot.ip_admissions.refuses(ACCOUNT_ID, headers.peer.address):
+        raise _address_refused(headers.peer, "the account")
     if not headers.workspace:
         named = snapshot.securables.get(limit or "")
         if named is not None:
-            _require_tokens_allowed(decider, caller, named.id)
-        return Place(limit, named.metastore_id if named else None)
+            return _place_in(named, headers, decider, caller)
+        return Place(limit, None)
     workspace = snapshot.child(ACCOUNT_ID, "WORKSPACE", name_key(headers.workspace))
     found = workspace.id if workspace else UNKNOWN_WORKSPACE_ID
     told = (
@@ -158,9 +162,29 @@ def place(headers: Headers, decider: Decider, caller: Caller) -> Place:
             Reason.WORKSPACE_DENIED,
             f"workspace {headers.workspace!r} does not exist, or is not the one this token is limited to",
         )
-    if workspace is not None:
-        _require_tokens_allowed(decider, caller, workspace.id)
-    return Place(found, workspace.metastore_id if workspace else None)
+    return _place_in(workspace, headers, decider, caller) if workspace is not None else Place(found, None)
+
+
+def _place_in(workspace: Securable, headers: Headers, decider: Decider, caller: Caller) -> Place:
+    """A workspace that exists, called from an address its IP access lists admit.
+
+    To whoever neither works in it nor sees it a refused address makes it one like one that does not exist: else its lists would tell of it.
+    """
+    if decider.snapshot.ip_admissions.refuses(workspace.id, headers.peer.address):
+        known = decider.reach.is_assigned(caller.id, workspace.id)
+        if known or decider.visible(caller.id, workspace.id, workspace.id):
+            raise _address_refused(headers.peer, f"workspace {workspace.name}")
+        return Place(UNKNOWN_WORKSPACE_ID, None)
+    _require_tokens_allowed(decider, caller, workspace.id)
+    return Place(workspace.id, workspace.metastore_id)
+
+
+def _address_refused(peer: Peer, scope: str) -> PermissionDenied:
+    return PermissionDenied(
+        Reason.IP_NOT_ALLOWED,
+        f"calls from {peer.text} are not allowed: the IP access lists of {scope} do not admit it",
+        address=peer.text,
+    )
 
 
 def _require_tokens_allowed(decider: Decider, caller: Caller, workspace_id: str) -> None:

@@ -24,6 +24,7 @@ from lakewarden_server.core.errors import (
     Reason,
     Unavailable,
 )
+from lakewarden_server.core.peers import Peer
 from lakewarden_server.pipeline import headers
 from lakewarden_server.pipeline.audit import audit_record, decision_records, verdicts
 from lakewarden_server.pipeline.binding import Admitted, Bound, Place, bind, check_token
@@ -48,6 +49,7 @@ class Incoming(NamedTuple):
 
     metadata: Mapping[str, str]
     seconds_left: float | None
+    peer: Peer
     request_id: str = ""
     """Where whoever watches the call has chosen it already; else it is read from the metadata."""
     only_admit: bool = False
@@ -112,7 +114,9 @@ class Pipeline:
             credential = self._authenticator.read(
                 incoming.metadata.get(headers.AUTHORIZATION, ""), incoming.certificate
             )
-            arrived = headers.read(incoming.metadata, incoming.seconds_left, request_id, credential)
+            arrived = headers.read(
+                incoming.metadata, incoming.seconds_left, request_id, credential, incoming.peer
+            )
             headers.check_size(request, method)
             fresh = self._fresh(method, arrived)
             headers.check_at_least(arrived, fresh.head)
@@ -255,6 +259,7 @@ class Pipeline:
             deadline=arrived.deadline,
             workspace_id=admitted.place.workspace_id,
             metastore_id=admitted.place.metastore_id,
+            peer=arrived.peer,
             objects=admitted.bound.objects,
             page_key=self._page_key,
             follower=self._follower,

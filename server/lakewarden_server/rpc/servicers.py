@@ -13,6 +13,7 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from lakewarden_server.core.errors import InvalidArgument, Overloaded, Reason
+from lakewarden_server.core.peers import grpc_peer
 from lakewarden_server.pipeline.errors import CallFailed, status_of
 from lakewarden_server.pipeline.headers import request_id
 from lakewarden_server.pipeline.pipeline import Handler, Incoming
@@ -74,6 +75,7 @@ def _behaviour(
             metadata=_metadata(context.invocation_metadata()),
             seconds_left=context.time_remaining(),
             certificate=certificate(context),
+            peer=grpc_peer(context.peer()),
         )
         try:
             reply = pipeline.handle(full_name, request, incoming)

@@ -11,6 +11,7 @@ from lakewarden_policy import Decider, Snapshot
 from lakewarden_server.authn.authenticator import Caller
 from lakewarden_server.authz.follower import Follower
 from lakewarden_server.core.errors import Internal, Reason
+from lakewarden_server.core.peers import Peer
 from lakewarden_server.entities.base import ChangeLogged
 from lakewarden_server.services.paging import Pager
 from lakewarden_server.storage.unit_of_work import UnitOfWork, WriteUnit
@@ -36,6 +37,8 @@ class Call:
     workspace_id: str | None
     metastore_id: str | None
     """The metastore the calling workspace is attached to."""
+    peer: Peer
+    """Where the call came from."""
     objects: Mapping[str, str]
     """Ids bound by the method's rule: `self`, `parent`, `subject`, `workspace`."""
     page_key: bytes = field(repr=False)

@@ -10,7 +10,7 @@ from lakewarden.v1 import workspaces_pb2 as pb
 from lakewarden_policy import ACCOUNT_ID, name_key, validate_name
 from lakewarden_server.core.errors import InvalidArgument, Reason
 from lakewarden_server.entities import Workspace
-from lakewarden_server.services import securables, validation, workspace_groups
+from lakewarden_server.services import ip_access_lists, securables, validation, workspace_groups
 from lakewarden_server.services.call import Call
 
 
@@ -59,6 +59,7 @@ class WorkspaceService:
         securables.delete(call, force=True, sent_etag=request.etag)
         workspace_groups.delete(call, call.self_id)
         securables.delete_tokens_of_workspace(call, call.self_id)
+        ip_access_lists.delete_of_workspace(call, call.self_id)
         return Empty()
 
 

@@ -29,6 +29,7 @@ from lakewarden_policy import (
     FederationPolicy,
     Grant,
     Head,
+    IpAccessList,
     Location,
     Membership,
     Principal,
@@ -134,6 +135,11 @@ def _federation_policy(row: Sequence[Any]) -> FederationPolicy:
     return policy._replace(audiences=tuple(policy.audiences))
 
 
+def _ip_access_list(row: Sequence[Any]) -> IpAccessList:
+    found = IpAccessList._make(row)
+    return found._replace(ip_addresses=tuple(found.ip_addresses))
+
+
 def _row_filter(row: Sequence[Any]) -> RowFilter:
     table_id, function_id, columns = row
     return RowFilter(table_id, function_id, tuple(columns))
@@ -167,6 +173,8 @@ SOURCES: Mapping[str, Source] = {
     "grants": Source(entities.Grant, frozenset({"GRANT"}), _grant, Grant._fields, rare="expire_time"),
     "tokens": Source(entities.Token, frozenset({"TOKEN"}), _token, Token._fields),
     "federation_policies": Source(entities.FederationPolicy, frozenset({"FEDERATION_POLICY"}), _federation_policy, FederationPolicy._fields),
+    "ip_access_lists": Source(entities.IpAccessList, frozenset({"IP_ACCESS_LIST"}), _ip_access_list, IpAccessList._fields, {"enabled": True}),
+    "ip_access_enforced": Source(entities.IpAccessSettings, frozenset({"IP_ACCESS_SETTINGS"}), _id, ("scope_id",), {"enforced": True}),
     "bindings": Source(entities.WorkspaceBinding, frozenset({"WORKSPACE_BINDING"}), Binding._make, Binding._fields),
     "references": Source(entities.SecurableReference, frozenset({"REFERENCE"}), Reference._make, Reference._fields),
     "row_filters": Source(entities.RowFilter, frozenset({"ROW_FILTER"}), _row_filter, RowFilter._fields),

@@ -23,6 +23,7 @@ from lakewarden_server.http.requests import (
     NotArrived,
     Threads,
     metadata,
+    peer_of,
     read_body,
 )
 from lakewarden_server.http.rest import assignments, exchanges, permissions, secrets, tokens
@@ -78,7 +79,7 @@ class RestEndpoints:
 
     def _answer(self, operation: Operation, request: Request, body: bytes) -> Response:
         sent = metadata(request, of_workspace=not operation.path.startswith("/api/2.0/accounts/"))
-        calls = Calls(self._pipeline, sent, certificate_of(request.scope))
+        calls = Calls(self._pipeline, sent, certificate_of(request.scope), peer_of(request))
         try:
             # Before the body is read as anything: who is nobody learns nothing of how it is read.
             session = calls("SessionService/GetSession", sessions_pb2.GetSessionRequest())

@@ -16,6 +16,7 @@ from scim2_server.routing import Operation
 from scim2_server.service import ScimService
 
 from lakewarden.v1 import sessions_pb2
+from lakewarden_server.core.peers import Peer
 from lakewarden_server.http.calls import Calls
 from lakewarden_server.http.scim.errors import CallRefused
 from lakewarden_server.http.scim.resources import provider
@@ -62,6 +63,7 @@ class ScimEdge:
         request: ScimRequest,
         metadata: Mapping[str, str],
         certificate: bytes,
+        peer: Peer,
         *,
         of_workspace: bool = False,
     ) -> Answer:
@@ -69,7 +71,7 @@ class ScimEdge:
 
         `metadata` and `certificate` are those of the RPCs it becomes.
         """
-        calls = Calls(self._pipeline, metadata, certificate)
+        calls = Calls(self._pipeline, metadata, certificate, peer)
         try:
             response = self._handle(request, calls, metadata if of_workspace else None)
         except CallFailed as failure:
