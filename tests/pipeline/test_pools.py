@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lakewarden_server.config import READ_THREADS_DEFAULT
 from lakewarden_server.rpc.lanes import WATCH_THREADS
 from pipeline.probe import ProbedServer
 
@@ -48,9 +49,9 @@ def test_each_kind_of_call_runs_in_its_own_pool(probe: ProbedServer) -> None:
 
 
 def test_writes_are_answered_while_readers_hold_their_threads(probe: ProbedServer) -> None:
-    readers = [probe.call("Read", "wait") for _ in range(8)]
+    readers = [probe.call("Read", "wait") for _ in range(READ_THREADS_DEFAULT)]
     for _ in readers:
         assert probe.probe.entered.acquire(timeout=10)
     assert probe.call("Write", "through", seconds=5).result().value == "through"
     probe.probe.gate.set()
-    assert [reader.result().value for reader in readers] == ["wait"] * 8
+    assert [reader.result().value for reader in readers] == ["wait"] * READ_THREADS_DEFAULT

@@ -13,7 +13,7 @@ from lakewarden_server.core.addresses import AddressUnavailable, refuse_plaintex
 from lakewarden_server.core.certificates import Certificate, Certificates
 from lakewarden_server.pipeline.pipeline import Handler
 from lakewarden_server.rpc.lanes import Lanes, in_pool
-from lakewarden_server.rpc.servicers import add_servicers, servicer_class
+from lakewarden_server.rpc.servicers import add_servicers, refuse, servicer_class
 
 CONCURRENT_CALLS_MAX = 1_000
 TRANSPORT_BYTES_MAX = 9 << 20
@@ -45,9 +45,9 @@ class RpcServer:
     ) -> None:
         """A server for `address` (`host:port`, port 0 for any), not bound yet. Raises `InsecureAddress`."""
         refuse_plaintext(address, tls=certificates is not None, allowed=allow_plaintext)
-        self._lanes = Lanes.of(read_threads=read_threads)
+        self._lanes = Lanes.of(read_threads=read_threads, refuse=refuse)
         self._server = grpc.server(
-            self._lanes.reads,
+            self._lanes.reflection,
             # Two servers on one port share its calls without a word, so only workers of one server may.
             options=(*OPTIONS, ("grpc.so_reuseport", int(shared_port))),
             maximum_concurrent_rpcs=CONCURRENT_CALLS_MAX,
@@ -86,6 +86,7 @@ class RpcServer:
         """
         self.port = self._bind(self._address, self._certificates)
         self._server.start()
+        self._lanes.arrivals.start()
 
     def set_serving(self, serving: bool) -> None:
         """Tells health checks whether this server can answer."""

@@ -53,14 +53,11 @@ def add_servicers(
                 response_serializer=GetMessageClass(method.output_type).SerializeToString,
             )
             handlers[f"/{name}"] = (handler, lane)
-    # As a stream of requests it need not wait for one.
-    refusal: grpc.RpcMethodHandler[Any, Any] = grpc.stream_unary_rpc_method_handler(
-        in_pool(_refuse, lanes.prompt)
-    )
-    server.add_generic_rpc_handlers((Admission(handlers, refusal),))
+    server.add_generic_rpc_handlers((Admission(handlers, lanes.refusals.handler),))
 
 
-def _refuse(_requests: object, context: grpc.ServicerContext) -> Message:
+def refuse(_request: object, context: grpc.ServicerContext) -> Message:
+    """The behaviour of a method whose lane is full."""
     chosen = request_id(_metadata(context.invocation_metadata()))
     _abort(
         status_of(Overloaded(Reason.OVERLOADED, "the server has all it can do: retry later"), chosen), context
