@@ -33,10 +33,24 @@ def fail(error: Exception, *, method: str, request_id: str) -> NoReturn:
     """Raises `CallFailed` with the status of an error; an unexpected one is logged and becomes INTERNAL without its text."""
     if not isinstance(error, LakewardenError) or isinstance(error, Internal):
         logger.error("%s failed (request_id=%s)", method, request_id, exc_info=error)
+        _let_go(error)
         error = Internal(
             Reason.INTERNAL_ERROR, f"internal error; tell the operator the request id {request_id}"
         )
+    _let_go(error)
     raise CallFailed(status_of(error, request_id)) from error
+
+
+def _let_go(error: BaseException) -> None:
+    """Takes the frames from an error and from what it came of.
+
+    A frame that has a name for the error it raises holds itself, and with it the call, whose stream counts as open until
+    the cyclic collector comes: a connection has only so many.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__ or cause.__context__
 
 
 def status_of(error: LakewardenError, request_id: str) -> status_pb2.Status:
