@@ -16,6 +16,7 @@ from lakewarden_server.authn.authenticator import Authenticator, Caller
 from lakewarden_server.authn.keys import Keys
 from lakewarden_server.authz.bounded import Bounded
 from lakewarden_server.authz.follower import Follower, Fresh
+from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import (
     Aborted,
     LakewardenError,
@@ -31,6 +32,7 @@ from lakewarden_server.pipeline.binding import Admitted, Bound, Place, bind, che
 from lakewarden_server.pipeline.decisions import DecisionLog
 from lakewarden_server.pipeline.errors import fail
 from lakewarden_server.pipeline.headers import Headers
+from lakewarden_server.pipeline.refusal_times import even_out
 from lakewarden_server.pipeline.refusals import authorize
 from lakewarden_server.pipeline.rules import Method
 from lakewarden_server.pipeline.token_uses import TokenUses
@@ -106,7 +108,7 @@ class Pipeline:
 
     def handle(self, method_name: str, request: Message, incoming: Incoming) -> Reply:
         """Answers one call. Raises `CallFailed` with the status of whatever went wrong, and nothing else."""
-        request_id = incoming.request_id or headers.request_id(incoming.metadata)
+        request_id, began = incoming.request_id or headers.request_id(incoming.metadata), monotonic()
         try:
             method = self._methods.get(method_name)
             if method is None:
@@ -126,6 +128,7 @@ class Pipeline:
             run = self._write if method.rule.write else self._read
             return run(method, request, arrived, fresh)
         except Exception as error:  # noqa: BLE001 - the one place where every error leaves
+            even_out(error, began)
             fail(error, method=method_name, request_id=request_id)
 
     def _fresh(self, method: Method, arrived: Headers) -> Fresh:
