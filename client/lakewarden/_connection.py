@@ -179,8 +179,10 @@ class Connection:
 def _pause(error: LakewardenError, tries: int) -> float | None:
     """Seconds before the next try, spread so that many clients do not come back together; None where none would help."""
     if error.retry_seconds is not None:
-        # Never sooner than the server said, and later each time.
-        return random.uniform(1, 2) * min(max(error.retry_seconds, 0.0), RETRY_SECONDS_MAX) * tries
+        # Never sooner than the server said, and later each time; what takes long is the caller's to wait for.
+        if error.retry_seconds > RETRY_SECONDS_MAX:
+            return None
+        return random.uniform(1, 2) * max(error.retry_seconds, 0.0) * tries
     if isinstance(error, Unavailable):
         return random.uniform(0.5, 1) * BACKOFF_SECONDS * 4.0 ** (tries - 1)
     return None

@@ -45,6 +45,7 @@ from lakewarden.v1 import (
     workspaces_pb2,
 )
 from lakewarden_policy import load_policy, policy_texts
+from lakewarden_server.authn.guesses import Guesses
 from lakewarden_server.authn.keys import Keys, load_key_file
 from lakewarden_server.authz.bounded import Bounded
 from lakewarden_server.authz.follower import Follower
@@ -185,6 +186,7 @@ class App:
             self.keys,
             self._decisions,
             self._uses,
+            Guesses(settings.failed_logins_per_minute),
         )
         self._certificates = _certificates(settings)
         self.observability = Observability(

@@ -195,6 +195,12 @@ def migrate_command(**options: object) -> None:
     "--read-threads", type=int, help="Threads that answer reads, 4 by default.  [LAKEWARDEN_READ_THREADS]"
 )
 @click.option(
+    "--failed-logins-per-minute",
+    type=int,
+    help="Wrong credentials of one name from one address before it is held up, 10 by default; 0 for no limit."
+    "  [LAKEWARDEN_FAILED_LOGINS_PER_MINUTE]",
+)
+@click.option(
     "--workers", type=int, help="Processes that share the address, 1 by default.  [LAKEWARDEN_WORKERS]"
 )
 @click.option(

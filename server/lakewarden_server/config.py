@@ -20,6 +20,8 @@ READ_THREADS_DEFAULT = 4
 READ_THREADS_MAX = 64
 WORKERS_MAX = 64
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):\d{1,5}|unix:.+")
+FAILED_LOGINS_DEFAULT = 10
+FAILED_LOGINS_MAX = 10_000
 LOG_FORMATS = ("text", "json")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
@@ -49,6 +51,8 @@ class Settings:
     """Address Prometheus metrics are served on; none if empty."""
     http: str = ""
     """Address HTTP (SCIM) is served on; none if empty."""
+    failed_logins_per_minute: int = FAILED_LOGINS_DEFAULT
+    """Of one peer with one credential's name, before it is held up; 0 if nobody is."""
     log_format: str = "text"
     traces: bool = False
 
@@ -64,7 +68,7 @@ def read_settings(
     """Settings from LAKEWARDEN_* variables; `overrides` that are not None win. Raises `SettingsError`.
 
     Variables: DATA_DIR, DATABASE_URL, KEY_FILE, LISTEN, TLS_CERT_FILE, TLS_KEY_FILE, TLS_CLIENT_CA_FILE, ALLOW_PLAINTEXT, GRACE_SECONDS,
-    READ_THREADS, WORKERS, HTTP, METRICS, LOG_FORMAT; and OpenTelemetry's own for traces.
+    READ_THREADS, WORKERS, HTTP, METRICS, FAILED_LOGINS_PER_MINUTE, LOG_FORMAT; and OpenTelemetry's own for traces.
     """
     variables = os.environ if environment is None else environment
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
@@ -115,6 +119,12 @@ def read_settings(
         metrics=_metrics_address(said("METRICS", "metrics"), text("METRICS", "metrics")),
         log_format=_log_format(said("LOG_FORMAT", "log_format"), text("LOG_FORMAT", "log_format", "text")),
         http=http,
+        failed_logins_per_minute=_count(
+            said("FAILED_LOGINS_PER_MINUTE", "failed_logins_per_minute"),
+            text("FAILED_LOGINS_PER_MINUTE", "failed_logins_per_minute", str(FAILED_LOGINS_DEFAULT)),
+            FAILED_LOGINS_MAX,
+            low=0,
+        ),
         traces=_wants_traces(variables),
     )
 
@@ -169,9 +179,9 @@ def _boolean(name: str, text: str) -> bool:
     return text.lower() in _TRUE
 
 
-def _count(name: str, text: str, high: int) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= high:
-        raise SettingsError(f"{name}={text!r}: give a whole number from 1 to {high}")
+def _count(name: str, text: str, high: int, *, low: int = 1) -> int:
+    if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+        raise SettingsError(f"{name}={text!r}: give a whole number from {low} to {high}")
     return int(text)
 
 

@@ -13,11 +13,13 @@ from lakewarden_server.authn import client_certificates, presented
 from lakewarden_server.authn.access_tokens import AccessToken, AccessTokens
 from lakewarden_server.authn.client_certificates import ClientCertificate
 from lakewarden_server.authn.federation import IdentityProviders
+from lakewarden_server.authn.guesses import Guesses
 from lakewarden_server.authn.jwts import Jwt
 from lakewarden_server.authn.keys import Keys
 from lakewarden_server.authn.presented import ClientSecret, Presented
 from lakewarden_server.authn.tokens import DIGEST_BYTES, TokenKind, TokenText, digest
 from lakewarden_server.core.errors import Reason, Unauthenticated
+from lakewarden_server.core.peers import LOCAL, Peer
 
 KNOWN_MAX = 10_000
 """How many verified tokens a process remembers."""
@@ -49,6 +51,7 @@ class Credential(NamedTuple):
     """None where the mark is remembered, as such a text was taken apart before, and where there is a certificate alone."""
     certificate: ClientCertificate | None = None
     """What the client showed in TLS."""
+    peer: Peer = LOCAL
 
     def __repr__(self) -> str:
         return f"Credential(shown={self.shown!r})"
@@ -78,28 +81,41 @@ class _Examined(NamedTuple):
 class Authenticator:
     """Holds keys, and what it verified before; everything else it needs is in the snapshot."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, guesses: Guesses | None = None) -> None:
+        self._guesses = guesses or Guesses(0)
         self._peppers = [pepper.secret for pepper in keys.peppers]
         self._access_tokens = AccessTokens(keys)
         self._identity_providers = IdentityProviders()
         self._mark_key = secrets.token_bytes(32)
         self._known: dict[bytes, _Known] = {}
 
-    def read(self, authorization: str, certificate: bytes = b"") -> Credential:
+    def read(self, authorization: str, certificate: bytes = b"", peer: Peer = LOCAL) -> Credential:
         """The credential of an `authorization` value and a verified certificate in PEM (empty for none), without any lookup:
         garbage and forgeries cost the database nothing.
 
         Raises `Unauthenticated`: TOKEN_MISSING, TOKEN_MALFORMED, TOKEN_CHECKSUM_WRONG; TOKEN_INVALID for a forged access token;
-        CERTIFICATE_INVALID for a certificate that cannot be read.
+        CERTIFICATE_INVALID for a certificate that cannot be read; and `RetryLater` for a peer that guessed too often. What was verified here
+        before is no guess: it goes on whatever others do behind the same address.
         """
         shown_in_tls = client_certificates.read(certificate) if certificate else None
         if shown_in_tls is not None and not authorization:
-            return Credential("", b"", None, shown_in_tls)
+            return Credential("", b"", None, shown_in_tls, peer)
         mark = hashlib.blake2b(
             authorization.encode(errors="replace"), key=self._mark_key, digest_size=_MARK_BYTES
         ).digest()
-        shown = None if mark in self._known else presented.read(authorization, self._access_tokens)
-        return Credential(authorization, mark, shown, shown_in_tls)
+        shown = None if mark in self._known else self._taken_apart(authorization, peer)
+        return Credential(authorization, mark, shown, shown_in_tls, peer)
+
+    def _taken_apart(self, authorization: str, peer: Peer) -> Presented:
+        self._guesses.check_peer(peer)
+        try:
+            shown = presented.read(authorization, self._access_tokens)
+        except Unauthenticated as error:
+            self._guesses.check_name(peer, "")
+            self._guesses.failed(peer, "", error)
+            raise
+        self._guesses.check_name(peer, presented.named(shown))
+        return shown
 
     def authenticate(self, snapshot: Snapshot, credential: Credential, now: datetime) -> Caller:
         """The caller a credential belongs to: whom the token says, or without one whom the certificate does.
@@ -131,7 +147,13 @@ class Authenticator:
         ):
             return known.caller
         shown = credential.shown or presented.read(credential.authorization, self._access_tokens)
-        row, principal, kind, expire_time = self._examined(snapshot, shown, now)
+        try:
+            row, principal, kind, expire_time = self._examined(snapshot, shown, now)
+        except Unauthenticated as error:
+            self._known.pop(credential.mark, None)
+            self._guesses.failed(credential.peer, presented.named(shown), error)
+            raise
+        self._guesses.succeeded(credential.peer, presented.named(shown))
         caller = Caller(
             id=principal.id,
             name=principal.name,

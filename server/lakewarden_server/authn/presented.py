@@ -68,5 +68,14 @@ def _basic(text: str) -> ClientSecret:
     return ClientSecret(name_key(unquote_plus(client_id)), found)
 
 
+def named(shown: Presented) -> str:
+    """What a credential says it is of: a client id, the id of a token or of what it rests on. A provider's token names nothing here yet."""
+    if isinstance(shown, ClientSecret):
+        return shown.client_id
+    if isinstance(shown, AccessToken):
+        return shown.credential_id
+    return shown.id if isinstance(shown, TokenText) else ""
+
+
 def _malformed(message: str) -> Unauthenticated:
     return Unauthenticated(Reason.TOKEN_MALFORMED, message)

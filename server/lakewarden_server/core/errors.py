@@ -9,6 +9,7 @@ LakewardenError
 ├── FailedPrecondition    right request, wrong state                   FAILED_PRECONDITION
 ├── Aborted               lost a race; read again and retry            ABORTED
 ├── ResourceExhausted     a limit was reached                          RESOURCE_EXHAUSTED
+│   ├── RetryLater        the caller asks for too much; retry        RESOURCE_EXHAUSTED
 │   └── Overloaded        more calls than the server can take; retry   RESOURCE_EXHAUSTED
 ├── DeadlineExceeded      the caller's time is up                      DEADLINE_EXCEEDED
 ├── Unavailable           cannot answer safely now; retry              UNAVAILABLE
@@ -81,6 +82,7 @@ class Reason(StrEnum):
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     STORAGE_FULL = "STORAGE_FULL"
     OVERLOADED = "OVERLOADED"
+    TOO_MANY_FAILURES = "TOO_MANY_FAILURES"
     # DEADLINE_EXCEEDED
     DEADLINE_PASSED = "DEADLINE_PASSED"
     # UNAVAILABLE
@@ -97,7 +99,7 @@ class LakewardenError(Exception):
     """
 
     code: ClassVar[str] = "INTERNAL"
-    retry_seconds: ClassVar[float | None] = None
+    retry_seconds: float | None = None
     """When to try again, for the caller; None where nothing is said about it."""
 
     def __init__(self, reason: Reason, message: str, **metadata: str) -> None:
@@ -159,6 +161,14 @@ class Overloaded(ResourceExhausted):
     """More calls wait than the server takes on; this one was not begun."""
 
     retry_seconds = 0.5
+
+
+class RetryLater(ResourceExhausted):
+    """The caller asked for too much; it says after how many seconds to ask again."""
+
+    def __init__(self, reason: Reason, message: str, *, retry_seconds: float, **metadata: str) -> None:
+        super().__init__(reason, message, **metadata)
+        self.retry_seconds = retry_seconds
 
 
 class DeadlineExceeded(LakewardenError):

@@ -16,6 +16,7 @@ from lakewarden_policy import ACCOUNT_ID
 from lakewarden_server.core.peers import Peer
 from lakewarden_server.http.calls import Calls
 from lakewarden_server.http.requests import BodyTooLarge, NotArrived, read_body
+from lakewarden_server.http.statuses import reason_of, retry_after_seconds
 from lakewarden_server.pipeline import headers
 from lakewarden_server.pipeline.errors import CallFailed
 from lakewarden_server.pipeline.pipeline import Handler
@@ -31,15 +32,19 @@ SUBJECT_TYPES: Final = frozenset(
 SCOPE: Final = "all-apis"
 """The one there is: an access token does what its principal may."""
 _NEVER_KEPT: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_OF_THE_CALLER: Final = {"TOO_MANY_FAILURES"}
 _SERVER_CODES: Final = {code_pb2.UNAVAILABLE, code_pb2.RESOURCE_EXHAUSTED, code_pb2.DEADLINE_EXCEEDED}
 
 
 class Refused(Exception):
     """A request that is refused with an error of RFC 6749 section 5.2."""
 
-    def __init__(self, error: str, description: str, status: int = 400) -> None:
+    def __init__(
+        self, error: str, description: str, status: int = 400, retry_after_seconds: int | None = None
+    ) -> None:
         super().__init__(description)
         self.error, self.description, self.status = error, description, status
+        self.retry_after_seconds = retry_after_seconds
 
 
 def answer(
@@ -70,6 +75,8 @@ def answer(
 def refuse(refused: Refused) -> JSONResponse:
     """The body of an error."""
     more = {"WWW-Authenticate": 'Basic realm="lakewarden"'} if refused.status == 401 else {}
+    if refused.retry_after_seconds is not None:
+        more["Retry-After"] = str(refused.retry_after_seconds)
     told = {"error": refused.error, "error_description": refused.description}
     return JSONResponse(told, refused.status, headers={**_NEVER_KEPT, **more})
 
@@ -143,7 +150,10 @@ def _of_subject(fields: Mapping[str, str]) -> str:
 def _translated(failed: CallFailed, *, by_client: bool) -> Refused:
     code = failed.status.code
     if code in _SERVER_CODES:
-        return Refused("temporarily_unavailable", failed.status.message, 503)
+        # Of what the caller has too much, it learns so; what the server has too much of is the server's.
+        status = 429 if reason_of(failed.status) in _OF_THE_CALLER else 503
+        seconds = retry_after_seconds(failed.status)
+        return Refused("temporarily_unavailable", failed.status.message, status, seconds)
     if code == code_pb2.INTERNAL:
         return Refused("server_error", failed.status.message, 500)
     if by_client:

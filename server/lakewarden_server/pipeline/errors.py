@@ -63,7 +63,8 @@ def status_of(error: LakewardenError, request_id: str) -> status_pb2.Status:
     status = status_pb2.Status(code=code_pb2.Code.Value(error.code), message=_fitting(error.message))
     details: list[Message] = [information, error_details_pb2.RequestInfo(request_id=request_id)]
     if error.retry_seconds is not None:
-        delay = Duration(nanos=round(error.retry_seconds * 1e9))
+        delay = Duration()
+        delay.FromMicroseconds(round(error.retry_seconds * 1e6))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     for detail in details:
         packed = AnyMessage()

@@ -13,6 +13,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from lakewarden_server.authn.authenticator import Authenticator, Caller
+from lakewarden_server.authn.guesses import Guesses
 from lakewarden_server.authn.keys import Keys
 from lakewarden_server.authz.bounded import Bounded
 from lakewarden_server.authz.follower import Follower, Fresh
@@ -90,12 +91,13 @@ class Pipeline:
         keys: Keys,
         decisions: DecisionLog,
         uses: TokenUses,
+        guesses: Guesses,
     ) -> None:
         self._methods = methods
         self._database = database
         self._follower = follower
         self._bounded = bounded
-        self._authenticator = Authenticator(keys)
+        self._authenticator = Authenticator(keys, guesses)
         self._page_key = keys.page_token
         self._payload_key = keys.payload
         self._decisions = decisions
@@ -114,7 +116,7 @@ class Pipeline:
             if method is None:
                 raise PermissionDenied(Reason.ACCESS_DENIED, "no rule allows this method")
             credential = self._authenticator.read(
-                incoming.metadata.get(headers.AUTHORIZATION, ""), incoming.certificate
+                incoming.metadata.get(headers.AUTHORIZATION, ""), incoming.certificate, incoming.peer
             )
             arrived = headers.read(
                 incoming.metadata, incoming.seconds_left, request_id, credential, incoming.peer

@@ -23,6 +23,7 @@ from lakewarden_server.http.scim.resources import provider
 from lakewarden_server.http.scim.service import Exchange
 from lakewarden_server.http.scim.storage import RpcStorage
 from lakewarden_server.http.scim.workspaces import WorkspaceStorage
+from lakewarden_server.http.statuses import retry_after_seconds
 from lakewarden_server.pipeline import headers
 from lakewarden_server.pipeline.errors import CallFailed
 from lakewarden_server.pipeline.pipeline import Handler
@@ -76,6 +77,9 @@ class ScimEdge:
             response = self._handle(request, calls, metadata if of_workspace else None)
         except CallFailed as failure:
             response = self._service.error_response(CallRefused(failure.status))
+            seconds = retry_after_seconds(failure.status)
+            more = {} if seconds is None else {"Retry-After": str(seconds)}
+            return _answer(response, calls, more)
         except SCIMException as error:
             response = self._service.error_response(error)
         except Exception:
@@ -111,7 +115,10 @@ class ScimEdge:
                     raise
 
 
-def _answer(response: ScimResponse, calls: Calls | None = None) -> Answer:
-    told = {"Cache-Control": "no-store", **response.headers, **dict(calls.reply_metadata if calls else ())}
+def _answer(
+    response: ScimResponse, calls: Calls | None = None, more: Mapping[str, str] | None = None
+) -> Answer:
+    metadata = dict(calls.reply_metadata if calls else ())
+    told = {"Cache-Control": "no-store", **response.headers, **metadata, **(more or {})}
     body = b"" if response.body is None else json.dumps(response.body).encode()
     return Answer(int(response.status), told, body)
