@@ -141,6 +141,21 @@ def test_logout_forgets_and_on_request_revokes(wire: WireServer, monkeypatch: py
     assert main(["logout"]) == 0
 
 
+def test_logout_says_that_an_access_token_is_not_revoked_and_what_ends_it(
+    wire: WireServer, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    assert _log_in(wire, monkeypatch, "eyJ.access.token") == 0
+    wire.answers["SessionService/GetSession"] = lambda *_: sessions_pb2.Session(
+        principal="3f0c9a52", token_id="s1", credential_kind=sessions_pb2.CLIENT_CREDENTIALS
+    )
+    assert main(["logout", "--revoke"]) != 0
+    assert wire.calls[-1].rpc == "SessionService/GetSession"
+    assert "cannot be revoked: it ends within the hour" in capsys.readouterr().err
+    assert read_profiles().profiles["default"].token == "eyJ.access.token"
+    assert main(["logout"]) == 0
+    assert read_profiles().profiles["default"].token == ""
+
+
 def test_profile_commands_change_the_file(home: Path) -> None:
     assert main(["profile", "set", "a", "--endpoint", "a:1", "--workspace", "w"]) == 0
     assert main(["profile", "set", "b", "--endpoint", "b:1", "--insecure"]) == 0

@@ -19,7 +19,13 @@ from lakewarden._config import (
     resolve,
     write_profiles,
 )
-from lakewarden._errors import LakewardenError, PermissionDenied, Unauthenticated, Unavailable
+from lakewarden._errors import (
+    InvalidArgument,
+    LakewardenError,
+    PermissionDenied,
+    Unauthenticated,
+    Unavailable,
+)
 from lakewarden.cli._commands import Command
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._terminal import is_interactive
@@ -176,9 +182,18 @@ def logout(invocation: Invocation, revoke: bool) -> None:
         invocation.note(f"profile {name} holds no token")
         return
     if revoke:
+        from lakewarden.v1 import sessions_pb2
+
         invocation.endpoint, invocation.profile = stored.endpoint, name
         client = invocation.open_client(token=stored.token)
-        client.tokens.delete(client.session.get().token_id)
+        session = client.session.get()
+        if session.credential_kind > sessions_pb2.PERSONAL_ACCESS_TOKEN:
+            raise InvalidArgument(
+                "an access token cannot be revoked: it ends within the hour, or at once with the client secret or federation policy "
+                "it was traded for, or when its principal is disabled. The profile still holds it: `lakewarden logout` removes it",
+                reason="CREDENTIAL_UNSUITABLE",
+            )
+        client.tokens.delete(session.token_id)
     write_profiles(found.with_profile(name, replace(stored, token="")))
     invocation.note(f"logged out of profile {name}{' and revoked its token' if revoke else ''}")
 
