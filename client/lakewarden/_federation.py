@@ -33,14 +33,15 @@ class FederationPolicies(Resource[pb.FederationPolicy]):
         self,
         issuer: str,
         audiences: Iterable[str],
-        jwks: str,
+        jwks: str = "",
         *,
+        jwks_uri: str = "",
         service_principal: str = "",
         subject: str = "",
         subject_claim: str = "",
         comment: str = "",
     ) -> pb.FederationPolicy:
-        """Trust an issuer's tokens for these audiences, signed by these keys (the text of a JSON Web Key Set).
+        """Trust an issuer's tokens for these audiences, signed by these keys (the text of a JSON Web Key Set, or the URL of one).
 
         They stand for the `service_principal` whose `subject` they name, or without one for the users named by `subject_claim`.
         """
@@ -49,6 +50,7 @@ class FederationPolicies(Resource[pb.FederationPolicy]):
                 "issuer": issuer,
                 "audiences": list(audiences),
                 "jwks": jwks,
+                "jwks_uri": jwks_uri,
                 "service_principal": service_principal,
                 "subject": subject,
                 "subject_claim": subject_claim,

@@ -47,6 +47,7 @@ from lakewarden.v1 import (
 from lakewarden_policy import load_policy, policy_texts
 from lakewarden_server.authn.guesses import Guesses
 from lakewarden_server.authn.keys import Keys, load_key_file
+from lakewarden_server.authn.provider_keys import JwksHosts, ProviderKeys, is_url
 from lakewarden_server.authz.bounded import Bounded
 from lakewarden_server.authz.follower import Follower
 from lakewarden_server.bootstrap import note_policy
@@ -108,7 +109,7 @@ PURGE_SECONDS_MAX = 10.0
 logger = logging.getLogger("lakewarden")
 
 
-def services(keys: Keys) -> dict[ServiceDescriptor, object]:
+def services(keys: Keys, hosts: JwksHosts | None = None) -> dict[ServiceDescriptor, object]:
     """Every service this server offers, by its descriptor."""
     parsing = Parsing()
     return {
@@ -135,7 +136,9 @@ def services(keys: Keys) -> dict[ServiceDescriptor, object]:
         _service(groups_pb2, "GroupService"): GroupService(),
         _service(service_principals_pb2, "ServicePrincipalService"): ServicePrincipalService(keys),
         _service(tokens_pb2, "TokenService"): TokenService(keys),
-        _service(federation_policies_pb2, "FederationPolicyService"): FederationPolicyService(),
+        _service(federation_policies_pb2, "FederationPolicyService"): FederationPolicyService(
+            hosts or JwksHosts()
+        ),
         _service(ip_access_lists_pb2, "IpAccessListService"): IpAccessListService(),
         _service(sessions_pb2, "SessionService"): SessionService(version("lakewarden")),
         _service(workspace_bindings_pb2, "WorkspaceBindingService"): WorkspaceBindingService(),
@@ -174,7 +177,9 @@ class App:
             + (HTTP_THREADS if settings.http else 0),
         )
         self.follower = Follower(self.database, load_policy())
-        offered = services(self.keys)
+        hosts = JwksHosts(settings.jwks_hosts, settings.jwks_private_hosts)
+        self._provider_keys = ProviderKeys(hosts)
+        offered = services(self.keys, hosts)
         self._bounded = Bounded(self.follower)
         self._decisions = DecisionLog(self.database)
         self._uses = TokenUses(self.database)
@@ -187,6 +192,7 @@ class App:
             self._decisions,
             self._uses,
             Guesses(settings.failed_logins_per_minute),
+            self._provider_keys,
         )
         self._certificates = _certificates(settings)
         self.observability = Observability(
@@ -236,7 +242,8 @@ class App:
     def start(self) -> None:
         """Loads the whole state, then listens: before that nobody can ask. Raises `AddressUnavailable`, `Unavailable`."""
         self._keep_policy()
-        self.follower.at_head()
+        self._want_keys()
+        self._provider_keys.start()
         self.observability.start()
         if self._http:
             self._http.start()
@@ -251,6 +258,7 @@ class App:
         if self._http:
             self._http.stop(self.settings.grace_seconds)
         self.rpc.stop(self.settings.grace_seconds)
+        self._provider_keys.stop()
         self._bounded.stop()
         self._decisions.stop()
         self._uses.flush()
@@ -282,7 +290,7 @@ class App:
             if self._certificates:
                 self._certificates.refresh()
             try:
-                self.follower.at_head()
+                self._want_keys()
                 self._uses.flush_when_due()
                 if monotonic() - purged > PURGE_SECONDS:
                     purged = monotonic()
@@ -295,6 +303,11 @@ class App:
                 ready = True
             if not self._stopping.is_set():
                 self.rpc.set_serving(ready)
+
+    def _want_keys(self) -> None:
+        """Comes to the head, and has the key sets fetched that its policies name."""
+        policies = self.follower.at_head().snapshot.federation_policies.values()
+        self._provider_keys.want({policy.jwks for policy in policies if is_url(policy.jwks)})
 
     def _purge(self) -> None:
         """Forgets answers of requests older than a day and what deleted objects left behind, revokes idle tokens; if it fails now, the next hour will do."""

@@ -192,6 +192,16 @@ def migrate_command(**options: object) -> None:
     help="Allow plaintext on an address others reach.  [LAKEWARDEN_ALLOW_PLAINTEXT]",
 )
 @click.option(
+    "--jwks-hosts",
+    metavar="HOST,…",
+    help="Hosts that keys of identity providers may be fetched from.  [LAKEWARDEN_JWKS_HOSTS]",
+)
+@click.option(
+    "--jwks-private-hosts",
+    metavar="HOST,…",
+    help="Such hosts with private addresses.  [LAKEWARDEN_JWKS_PRIVATE_HOSTS]",
+)
+@click.option(
     "--read-threads", type=int, help="Threads that answer reads, 4 by default.  [LAKEWARDEN_READ_THREADS]"
 )
 @click.option(

@@ -22,6 +22,7 @@ WORKERS_MAX = 64
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):\d{1,5}|unix:.+")
 FAILED_LOGINS_DEFAULT = 10
 FAILED_LOGINS_MAX = 10_000
+_HOST = re.compile(r"[a-z0-9.-]+(:\d{1,5})?")
 LOG_FORMATS = ("text", "json")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
@@ -53,6 +54,10 @@ class Settings:
     """Address HTTP (SCIM) is served on; none if empty."""
     failed_logins_per_minute: int = FAILED_LOGINS_DEFAULT
     """Of one peer with one credential's name, before it is held up; 0 if nobody is."""
+    jwks_hosts: frozenset[str] = frozenset()
+    """Hosts that keys of identity providers are fetched from."""
+    jwks_private_hosts: frozenset[str] = frozenset()
+    """Such hosts whose addresses may be private."""
     log_format: str = "text"
     traces: bool = False
 
@@ -68,7 +73,8 @@ def read_settings(
     """Settings from LAKEWARDEN_* variables; `overrides` that are not None win. Raises `SettingsError`.
 
     Variables: DATA_DIR, DATABASE_URL, KEY_FILE, LISTEN, TLS_CERT_FILE, TLS_KEY_FILE, TLS_CLIENT_CA_FILE, ALLOW_PLAINTEXT, GRACE_SECONDS,
-    READ_THREADS, WORKERS, HTTP, METRICS, FAILED_LOGINS_PER_MINUTE, LOG_FORMAT; and OpenTelemetry's own for traces.
+    READ_THREADS, WORKERS, HTTP, METRICS, FAILED_LOGINS_PER_MINUTE, LOG_FORMAT, JWKS_HOSTS, JWKS_PRIVATE_HOSTS; and OpenTelemetry's
+    own for traces.
     """
     variables = os.environ if environment is None else environment
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
@@ -125,6 +131,10 @@ def read_settings(
             FAILED_LOGINS_MAX,
             low=0,
         ),
+        jwks_hosts=_hosts(said("JWKS_HOSTS", "jwks_hosts"), text("JWKS_HOSTS", "jwks_hosts")),
+        jwks_private_hosts=_hosts(
+            said("JWKS_PRIVATE_HOSTS", "jwks_private_hosts"), text("JWKS_PRIVATE_HOSTS", "jwks_private_hosts")
+        ),
         traces=_wants_traces(variables),
     )
 
@@ -149,6 +159,16 @@ def _metrics_address(name: str, text: str) -> str:
     if not port.isdecimal() or int(port) > 65_535:
         raise SettingsError(f"{name}={text!r}: give HOST:PORT, or a port of this machine alone")
     return f"{host or '127.0.0.1'}:{port}"
+
+
+def _hosts(name: str, text: str) -> frozenset[str]:
+    """Hosts between commas, each with its port where that is not 443."""
+    found = frozenset(host.strip() for host in text.split(",") if host.strip())
+    if wrong := sorted(host for host in found if not _HOST.fullmatch(host)):
+        raise SettingsError(
+            f"{name}: {wrong[0]!r} is no host: write id.example.com, in lower case, with :PORT if that is not 443"
+        )
+    return found
 
 
 def _log_format(name: str, text: str) -> str:

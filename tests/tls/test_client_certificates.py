@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-import ssl
 import time
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,62 +14,19 @@ import pytest
 from click.testing import CliRunner
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from lakewarden import Client, ConfigurationError, LakewardenError
+from lakewarden import ConfigurationError, LakewardenError
 from lakewarden.cli._application import root
 from lakewarden.v1 import sessions_pb2, sessions_pb2_grpc
+from lakewarden_policy import FederationPolicy, Snapshot
 from lakewarden_server.authn import client_certificates
+from lakewarden_server.authn.client_certificates import ClientCertificate
 from lakewarden_server.cli import main as operate
 from lakewarden_server.config import SettingsError, read_settings
 from lakewarden_server.core.errors import Unauthenticated
 from services.errors import fails
-from tls.authorities import Authority, Pair
+from tls.authorities import Authority
 from tls.conftest import TlsServer, until
-
-SPARK = "spiffe://example.com/lake/spark"
-
-
-class Mutual:
-    """A server that asks clients for certificates of one CA, and an admin whose certificate stands for nobody."""
-
-    def __init__(self, server: TlsServer) -> None:
-        self.server, self.authority = server, Authority("Client CA")
-        self._numbers = itertools.count()
-        admin = server.server.app
-        (server.directory / "client-ca.pem").write_bytes(self.authority.certificate)
-        server.start(tls_client_ca_file=server.directory / "client-ca.pem")
-        assert server.server.app is not admin
-        self.admin = self.client(self.authority.client(), token=server.server.admin_token)
-        self.spark = self.admin.service_principals.create("spark").name
-        self.policy = self.map(SPARK, self.spark)
-
-    def map(self, uri: str, principal: str) -> str:
-        made = self.admin.federation_policies.create_for_certificates(uri, service_principal=principal)
-        return made.id
-
-    def files(self, pair: Pair) -> tuple[str, str]:
-        """The pair in files of its own."""
-        number = next(self._numbers)
-        chain, key = (self.server.directory / f"client-{number}.{kind}" for kind in ("pem", "key"))
-        pair.write(chain, key)
-        return str(chain), str(key)
-
-    def client(self, pair: Pair, *, token: str = "") -> Client:
-        chain, key = self.files(pair)
-        return self.server.client(token=token, cert_file=chain, key_file=key)
-
-    def who(self, pair: Pair, *, token: str = "") -> str:
-        """Whom the server takes a new connection for."""
-        with self.client(pair, token=token) as client:
-            return client.session.get().principal
-
-    def web(self, pair: Pair, *, token: str = "", **headers: str) -> httpx2.Response:
-        """Asks who it is, over HTTP."""
-        trusting = ssl.create_default_context(cafile=self.server.ca_file)
-        trusting.load_cert_chain(*self.files(pair))
-        url = f"https://{self.server.addresses['http']}/scim/v2/Me"
-        sent = {**headers, **({"Authorization": f"Bearer {token}"} if token else {})}
-        with httpx2.Client(verify=trusting, headers=sent) as client:
-            return client.get(url)
+from tls.mutual import SPARK, Mutual, refused
 
 
 @pytest.fixture
@@ -79,13 +34,6 @@ def mutual(over_tls: TlsServer) -> Iterator[Mutual]:
     made = Mutual(over_tls)
     yield made
     made.admin.close()
-
-
-def refused(mutual: Mutual, pair: Pair, *, token: str = "") -> str:
-    """The reason a call is refused for."""
-    with pytest.raises(LakewardenError) as failure:
-        mutual.who(pair, token=token)
-    return failure.value.reason or failure.value.code
 
 
 def test_a_certificate_is_who_its_policy_says_by_grpc_and_http(mutual: Mutual) -> None:
@@ -381,3 +329,28 @@ def test_what_is_no_certificate_is_nobodys() -> None:
     for pem in (b"nonsense", b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"):
         with pytest.raises(Unauthenticated, match="cannot be read"):
             client_certificates.read(pem)
+
+
+@pytest.mark.parametrize(
+    ("lax", "uri"),
+    [
+        (lambda known, shown: known.casefold() == shown.casefold(), SPARK.upper()),
+        (lambda known, shown: shown.startswith(known), f"{SPARK}2"),
+        (lambda known, shown: known.startswith(shown), SPARK[:-1]),
+        (lambda known, shown: known in shown, f"https://evil.example/{SPARK}"),
+        (lambda known, shown: known == shown.partition("\0")[0], f"{SPARK}\0.evil.example"),
+    ],
+)
+def test_a_server_that_compared_less_would_be_found_out(
+    mutual: Mutual, monkeypatch: pytest.MonkeyPatch, lax: Callable[[str, str], bool], uri: str
+) -> None:
+    def policy_of(
+        snapshot: Snapshot, certificate: ClientCertificate, _now: datetime
+    ) -> FederationPolicy | None:
+        known = snapshot.client_certificates
+        return next((known[name] for name in known if lax(name, certificate.uri)), None)
+
+    pair = mutual.authority.client(uri)
+    assert refused(mutual, pair) == "CERTIFICATE_INVALID"
+    monkeypatch.setattr(client_certificates, "policy_of", policy_of)
+    assert mutual.who(pair) == mutual.spark

@@ -31,9 +31,9 @@ def federation_policy() -> None:
 @click.option(
     "--jwks",
     type=click.File("r", encoding="utf-8"),
-    required=True,
     help="File with the provider's public keys.",
 )
+@click.option("--jwks-uri", default="", metavar="URL", help="Where the provider publishes them instead.")
 @click.option("--service-principal", default="", metavar="ID", help="Whom its tokens stand for; else users.")
 @click.option("--subject", default="", metavar="TEXT", help="What the claim says for the service principal.")
 @click.option("--subject-claim", default="", metavar="NAME", help="The claim that says who it is (sub).")
@@ -43,17 +43,21 @@ def create(
     invocation: Invocation,
     issuer: str,
     audiences: tuple[str, ...],
-    jwks: TextIO,
+    jwks: TextIO | None,
+    jwks_uri: str,
     service_principal: str,
     subject: str,
     subject_claim: str,
     comment: str,
 ) -> None:
     """Trust the tokens of an issuer, of one service principal or of all users."""
+    if (jwks is None) == (not jwks_uri):
+        raise click.UsageError("Say the keys with --jwks, or where they are with --jwks-uri.")
     made = invocation.open_client().federation_policies.create(
         issuer,
         audiences,
-        jwks.read(),
+        jwks.read() if jwks else "",
+        jwks_uri=jwks_uri,
         service_principal=service_principal,
         subject=subject,
         subject_claim=subject_claim,

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'lakewarden/v1/federation_policies.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"\xa4\x02\n\x10\x46\x65\x64\x65rationPolicy\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1f\n\x11service_principal\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06issuer\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\taudiences\x18\x04 \x03(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rsubject_claim\x18\x10 \x01(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07subject\x18\x11 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04jwks\x18\x12 \x01(\tB\x04\xe2\x41\x01\x01\"a\n\x1d\x43reateFederationPolicyRequest\x12@\n\x11\x66\x65\x64\x65ration_policy\x18\x01 \x01(\x0b\x32\x1f.lakewarden.v1.FederationPolicyB\x04\xe2\x41\x01\x02\"R\n\x1dListFederationPoliciesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x83\x01\n\x1eListFederationPoliciesResponse\x12\x42\n\x13\x66\x65\x64\x65ration_policies\x18\x01 \x03(\x0b\x32\x1f.lakewarden.v1.FederationPolicyB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"1\n\x1d\x44\x65leteFederationPolicyRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x32\xc0\x03\n\x17\x46\x65\x64\x65rationPolicyService\x12\x89\x01\n\x16\x43reateFederationPolicy\x12,.lakewarden.v1.CreateFederationPolicyRequest\x1a\x1f.lakewarden.v1.FederationPolicy\" \xfa\xd4\x18\x1c\n\x18\x66\x65\x64\x65ration_policy.create@\x01\x12\x93\x01\n\x16ListFederationPolicies\x12,.lakewarden.v1.ListFederationPoliciesRequest\x1a-.lakewarden.v1.ListFederationPoliciesResponse\"\x1c\xfa\xd4\x18\x18\n\x16\x66\x65\x64\x65ration_policy.list\x12\x82\x01\n\x16\x44\x65leteFederationPolicy\x12,.lakewarden.v1.DeleteFederationPolicyRequest\x1a\x16.google.protobuf.Empty\"\"\xfa\xd4\x18\x1e\n\x18\x66\x65\x64\x65ration_policy.delete@\x01x\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'lakewarden/v1/federation_policies.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"\xbc\x02\n\x10\x46\x65\x64\x65rationPolicy\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1f\n\x11service_principal\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06issuer\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\taudiences\x18\x04 \x03(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63omment\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rsubject_claim\x18\x10 \x01(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07subject\x18\x11 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04jwks\x18\x12 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08jwks_uri\x18\x13 \x01(\tB\x04\xe2\x41\x01\x01\"a\n\x1d\x43reateFederationPolicyRequest\x12@\n\x11\x66\x65\x64\x65ration_policy\x18\x01 \x01(\x0b\x32\x1f.lakewarden.v1.FederationPolicyB\x04\xe2\x41\x01\x02\"R\n\x1dListFederationPoliciesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x83\x01\n\x1eListFederationPoliciesResponse\x12\x42\n\x13\x66\x65\x64\x65ration_policies\x18\x01 \x03(\x0b\x32\x1f.lakewarden.v1.FederationPolicyB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"1\n\x1d\x44\x65leteFederationPolicyRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x32\xc0\x03\n\x17\x46\x65\x64\x65rationPolicyService\x12\x89\x01\n\x16\x43reateFederationPolicy\x12,.lakewarden.v1.CreateFederationPolicyRequest\x1a\x1f.lakewarden.v1.FederationPolicy\" \xfa\xd4\x18\x1c\n\x18\x66\x65\x64\x65ration_policy.create@\x01\x12\x93\x01\n\x16ListFederationPolicies\x12,.lakewarden.v1.ListFederationPoliciesRequest\x1a-.lakewarden.v1.ListFederationPoliciesResponse\"\x1c\xfa\xd4\x18\x18\n\x16\x66\x65\x64\x65ration_policy.list\x12\x82\x01\n\x16\x44\x65leteFederationPolicy\x12,.lakewarden.v1.DeleteFederationPolicyRequest\x1a\x16.google.protobuf.Empty\"\"\xfa\xd4\x18\x1e\n\x18\x66\x65\x64\x65ration_policy.delete@\x01x\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,6 +55,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FEDERATIONPOLICY'].fields_by_name['subject']._serialized_options = b'\342A\001\001'
   _globals['_FEDERATIONPOLICY'].fields_by_name['jwks']._loaded_options = None
   _globals['_FEDERATIONPOLICY'].fields_by_name['jwks']._serialized_options = b'\342A\001\001'
+  _globals['_FEDERATIONPOLICY'].fields_by_name['jwks_uri']._loaded_options = None
+  _globals['_FEDERATIONPOLICY'].fields_by_name['jwks_uri']._serialized_options = b'\342A\001\001'
   _globals['_CREATEFEDERATIONPOLICYREQUEST'].fields_by_name['federation_policy']._loaded_options = None
   _globals['_CREATEFEDERATIONPOLICYREQUEST'].fields_by_name['federation_policy']._serialized_options = b'\342A\001\002'
   _globals['_LISTFEDERATIONPOLICIESREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -74,15 +76,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FEDERATIONPOLICYSERVICE'].methods_by_name['DeleteFederationPolicy']._loaded_options = None
   _globals['_FEDERATIONPOLICYSERVICE'].methods_by_name['DeleteFederationPolicy']._serialized_options = b'\372\324\030\036\n\030federation_policy.delete@\001x\001'
   _globals['_FEDERATIONPOLICY']._serialized_start=181
-  _globals['_FEDERATIONPOLICY']._serialized_end=473
-  _globals['_CREATEFEDERATIONPOLICYREQUEST']._serialized_start=475
-  _globals['_CREATEFEDERATIONPOLICYREQUEST']._serialized_end=572
-  _globals['_LISTFEDERATIONPOLICIESREQUEST']._serialized_start=574
-  _globals['_LISTFEDERATIONPOLICIESREQUEST']._serialized_end=656
-  _globals['_LISTFEDERATIONPOLICIESRESPONSE']._serialized_start=659
-  _globals['_LISTFEDERATIONPOLICIESRESPONSE']._serialized_end=790
-  _globals['_DELETEFEDERATIONPOLICYREQUEST']._serialized_start=792
-  _globals['_DELETEFEDERATIONPOLICYREQUEST']._serialized_end=841
-  _globals['_FEDERATIONPOLICYSERVICE']._serialized_start=844
-  _globals['_FEDERATIONPOLICYSERVICE']._serialized_end=1292
+  _globals['_FEDERATIONPOLICY']._serialized_end=497
+  _globals['_CREATEFEDERATIONPOLICYREQUEST']._serialized_start=499
+  _globals['_CREATEFEDERATIONPOLICYREQUEST']._serialized_end=596
+  _globals['_LISTFEDERATIONPOLICIESREQUEST']._serialized_start=598
+  _globals['_LISTFEDERATIONPOLICIESREQUEST']._serialized_end=680
+  _globals['_LISTFEDERATIONPOLICIESRESPONSE']._serialized_start=683
+  _globals['_LISTFEDERATIONPOLICIESRESPONSE']._serialized_end=814
+  _globals['_DELETEFEDERATIONPOLICYREQUEST']._serialized_start=816
+  _globals['_DELETEFEDERATIONPOLICYREQUEST']._serialized_end=865
+  _globals['_FEDERATIONPOLICYSERVICE']._serialized_start=868
+  _globals['_FEDERATIONPOLICYSERVICE']._serialized_end=1316
 # @@protoc_insertion_point(module_scope)

@@ -35,6 +35,7 @@ class FederationPolicy(message.Message):
     SUBJECT_CLAIM_FIELD_NUMBER: builtins.int
     SUBJECT_FIELD_NUMBER: builtins.int
     JWKS_FIELD_NUMBER: builtins.int
+    JWKS_URI_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Identifier (UUID)."""
     service_principal: builtins.str
@@ -53,7 +54,11 @@ class FederationPolicy(message.Message):
     """The value that claim must have, byte by byte, for the service principal; of certificates the one URI of their subject alternative name. Empty for a policy of all users."""
     jwks: builtins.str
     """The public keys of the provider, as a JSON Web Key Set (RFC 7517). No other keys are taken, whatever a token says. At most 65,536 bytes and 20 keys.
-    Empty for certificates, which come from the CA that the server was started with.
+    Empty where `jwks_uri` is set, and for certificates, which come from the CA that the server was started with.
+    """
+    jwks_uri: builtins.str
+    """Where the provider publishes that key set: an https URL, whose host the operator of the server allows. Fetched every 5 minutes, and when a token has an
+    unknown key at most once a minute; redirects are not followed. At most 2,048 bytes.
     """
     @builtins.property
     def audiences(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
@@ -76,10 +81,11 @@ class FederationPolicy(message.Message):
         subject_claim: builtins.str = ...,
         subject: builtins.str = ...,
         jwks: builtins.str = ...,
+        jwks_uri: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["audiences", b"audiences", "comment", b"comment", "create_time", b"create_time", "created_by", b"created_by", "id", b"id", "issuer", b"issuer", "jwks", b"jwks", "service_principal", b"service_principal", "subject", b"subject", "subject_claim", b"subject_claim"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["audiences", b"audiences", "comment", b"comment", "create_time", b"create_time", "created_by", b"created_by", "id", b"id", "issuer", b"issuer", "jwks", b"jwks", "jwks_uri", b"jwks_uri", "service_principal", b"service_principal", "subject", b"subject", "subject_claim", b"subject_claim"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

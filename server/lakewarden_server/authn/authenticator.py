@@ -17,6 +17,7 @@ from lakewarden_server.authn.guesses import Guesses
 from lakewarden_server.authn.jwts import Jwt
 from lakewarden_server.authn.keys import Keys
 from lakewarden_server.authn.presented import ClientSecret, Presented
+from lakewarden_server.authn.provider_keys import ProviderKeys, is_url
 from lakewarden_server.authn.tokens import DIGEST_BYTES, TokenKind, TokenText, digest
 from lakewarden_server.core.errors import Reason, Unauthenticated
 from lakewarden_server.core.peers import LOCAL, Peer
@@ -81,11 +82,13 @@ class _Examined(NamedTuple):
 class Authenticator:
     """Holds keys, and what it verified before; everything else it needs is in the snapshot."""
 
-    def __init__(self, keys: Keys, guesses: Guesses | None = None) -> None:
+    def __init__(
+        self, keys: Keys, guesses: Guesses | None = None, provider_keys: ProviderKeys | None = None
+    ) -> None:
         self._guesses = guesses or Guesses(0)
         self._peppers = [pepper.secret for pepper in keys.peppers]
         self._access_tokens = AccessTokens(keys)
-        self._identity_providers = IdentityProviders()
+        self._identity_providers = IdentityProviders(provider_keys)
         self._mark_key = secrets.token_bytes(32)
         self._known: dict[bytes, _Known] = {}
 
@@ -163,6 +166,9 @@ class Authenticator:
             token_expire_time=expire_time,
             token_workspace_id=row.workspace_id if isinstance(row, Token) else None,
         )
+        if isinstance(row, FederationPolicy) and is_url(row.jwks):
+            # Its keys may be withdrawn while the row stays as it is.
+            return caller
         if len(self._known) >= KNOWN_MAX:
             self._known.clear()
         self._known[credential.mark] = _Known(row, principal, caller)

@@ -1,7 +1,7 @@
 """Tokens of identity providers: admitted by a federation policy, and only once everything it says was found right.
 
-Issuer and audience are compared with the policies before any key is looked at, and keys come from the policy alone: nothing
-in a token says where to ask or what with (RFC 8725; Unity Catalog's CVE-2026-27478 let `iss` choose the keys, OpenFGA's
+Issuer and audience are compared with the policies before any key is looked at, and keys come from the policy, or from the URL in
+it, alone: nothing in a token says where to ask or what with (RFC 8725; Unity Catalog's CVE-2026-27478 let `iss` choose the keys, OpenFGA's
 CVE-2026-55689 an unset audience let all pass). Whom a token stands for is looked up only once its signature was found right,
 or the time of a refusal would tell a forger who is there.
 """
@@ -19,6 +19,7 @@ from joserfc.errors import JoseError
 from lakewarden_policy import FederationPolicy, Principal, Snapshot
 from lakewarden_server.authn.jwks import InvalidJwks, Key, parse_jwks
 from lakewarden_server.authn.jwts import Jwt, is_time
+from lakewarden_server.authn.provider_keys import JwksHosts, ProviderKeys, is_url
 from lakewarden_server.core.errors import Reason, Unauthenticated
 
 ALGORITHMS: Final = (
@@ -53,8 +54,10 @@ class Admitted(NamedTuple):
 class IdentityProviders:
     """Admits their tokens; keeps their key sets as it read them, since to read one takes longer than to verify a signature."""
 
-    def __init__(self) -> None:
+    def __init__(self, provider_keys: ProviderKeys | None = None) -> None:
+        """Without `provider_keys` no policy with a URL admits anybody."""
         self._key_set = lru_cache(maxsize=KEY_SETS_MAX)(parse_jwks)
+        self._provider_keys = provider_keys or ProviderKeys(JwksHosts())
 
     def admit(self, snapshot: Snapshot, token: Jwt, now: datetime) -> Admitted:
         """Raises `Unauthenticated`: TOKEN_INVALID, TOKEN_EXPIRED, PRINCIPAL_DISABLED."""
@@ -91,6 +94,12 @@ class IdentityProviders:
         return signed
 
     def _key_for(self, text: str, token: Jwt) -> Key | None:
+        if is_url(text):
+            published = self._provider_keys.current(text)
+            found = published.key_for(token.header) if published else None
+            if found is None:
+                self._provider_keys.missed(text)
+            return found
         try:
             return self._key_set(text).key_for(token.header)
         except InvalidJwks:

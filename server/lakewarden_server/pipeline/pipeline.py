@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from lakewarden_server.authn.authenticator import Authenticator, Caller
 from lakewarden_server.authn.guesses import Guesses
 from lakewarden_server.authn.keys import Keys
+from lakewarden_server.authn.provider_keys import ProviderKeys
 from lakewarden_server.authz.bounded import Bounded
 from lakewarden_server.authz.follower import Follower, Fresh
 from lakewarden_server.core.clock import monotonic
@@ -92,12 +93,13 @@ class Pipeline:
         decisions: DecisionLog,
         uses: TokenUses,
         guesses: Guesses,
+        provider_keys: ProviderKeys,
     ) -> None:
         self._methods = methods
         self._database = database
         self._follower = follower
         self._bounded = bounded
-        self._authenticator = Authenticator(keys, guesses)
+        self._authenticator = Authenticator(keys, guesses, provider_keys)
         self._page_key = keys.page_token
         self._payload_key = keys.payload
         self._decisions = decisions

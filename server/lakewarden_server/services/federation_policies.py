@@ -10,6 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 from lakewarden.v1 import federation_policies_pb2 as pb
 from lakewarden_policy import CLIENT_CERTIFICATES
 from lakewarden_server.authn.jwks import InvalidJwks, parse_jwks
+from lakewarden_server.authn.provider_keys import JwksHosts, is_url
 from lakewarden_server.core.errors import (
     AlreadyExists,
     InvalidArgument,
@@ -38,6 +39,10 @@ _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 class FederationPolicyService:
     """Implements `lakewarden.v1.FederationPolicyService`."""
 
+    def __init__(self, hosts: JwksHosts) -> None:
+        """`hosts` are those whose keys may be named by URL."""
+        self._hosts = hosts
+
     def create_federation_policy(
         self, request: pb.CreateFederationPolicyRequest, call: Call
     ) -> pb.FederationPolicy:
@@ -52,7 +57,7 @@ class FederationPolicyService:
         compared = (
             _of_certificates(message, principal_id, call)
             if message.issuer == CLIENT_CERTIFICATES
-            else _of_tokens(message, principal_id)
+            else _of_tokens(message, principal_id, self._hosts)
         )
         row = FederationPolicy(
             id=new_id(),
@@ -115,7 +120,7 @@ def _service_principal_id(name: str, call: Call) -> str | None:
     return found.id
 
 
-def _of_tokens(message: pb.FederationPolicy, principal_id: str | None) -> dict[str, Any]:
+def _of_tokens(message: pb.FederationPolicy, principal_id: str | None, hosts: JwksHosts) -> dict[str, Any]:
     """What is compared of an identity provider's token."""
     claim = message.subject_claim or SUBJECT_CLAIM_DEFAULT
     return {
@@ -123,7 +128,7 @@ def _of_tokens(message: pb.FederationPolicy, principal_id: str | None) -> dict[s
         "audiences": _audiences(message),
         "subject_claim": _said(claim, "subject_claim", AUDIENCE_BYTES_MAX),
         "subject": _subject(message, principal_id),
-        "jwks": _jwks(message.jwks),
+        "jwks": _jwks(message, hosts),
     }
 
 
@@ -131,7 +136,7 @@ def _of_certificates(message: pb.FederationPolicy, principal_id: str | None, cal
     """What is compared of a client certificate: its URI, which stands for one service principal. Raises FIELD_INVALID, NAME_TAKEN."""
     if principal_id is None:
         raise validation.invalid("service_principal", "a certificate stands for a service principal")
-    for field in ("audiences", "subject_claim", "jwks"):
+    for field in ("audiences", "subject_claim", "jwks", "jwks_uri"):
         if getattr(message, field):
             raise validation.invalid(field, "a policy of client certificates has none")
     uri = _said(message.subject, "subject", SUBJECT_BYTES_MAX)
@@ -164,11 +169,16 @@ def _subject(message: pb.FederationPolicy, principal_id: str | None) -> str:
     return _said(message.subject, "subject", SUBJECT_BYTES_MAX)
 
 
-def _jwks(text: str) -> str:
+def _jwks(message: pb.FederationPolicy, hosts: JwksHosts) -> str:
+    """The key set, or where it is: the one column holds either, and which it is shows by how it begins."""
+    if message.jwks and message.jwks_uri:
+        raise validation.invalid("jwks_uri", "say the keys or where they are, not both")
+    field, check = ("jwks_uri", hosts.check) if message.jwks_uri else ("jwks", parse_jwks)
+    text = str(getattr(message, field))
     try:
-        parse_jwks(text)
+        check(text)
     except InvalidJwks as error:
-        raise validation.invalid("jwks", str(error)) from None
+        raise validation.invalid(field, str(error)) from None
     return text
 
 
@@ -180,7 +190,8 @@ def _to_message(row: FederationPolicy, call: Call) -> pb.FederationPolicy:
         audiences=row.audiences,
         subject_claim=row.subject_claim,
         subject=row.subject,
-        jwks=row.jwks,
+        jwks="" if is_url(row.jwks) else row.jwks,
+        jwks_uri=row.jwks if is_url(row.jwks) else "",
         comment=row.comment,
         created_by=call.principal_name(row.created_by),
     )
