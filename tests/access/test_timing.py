@@ -17,6 +17,7 @@ from access.timings import Measured, measure
 from lakewarden_server.authn.authenticator import Authenticator
 from lakewarden_server.authn.tokens import ALPHABET, TokenKind, TokenText, mint, parse
 from lakewarden_server.core.errors import Reason, Unauthenticated
+from lakewarden_server.core.peers import LOCAL
 from lakewarden_server.pipeline import pipeline
 from lakewarden_server.pipeline.errors import CallFailed
 from lakewarden_server.pipeline.pipeline import Incoming
@@ -78,7 +79,7 @@ class House:
 
         def ask() -> object:
             try:
-                self.server.app.pipeline.handle(name, request, Incoming(metadata, 10.0))
+                self.server.app.pipeline.handle(name, request, Incoming(metadata, 10.0, LOCAL))
             except CallFailed as failure:
                 return failure.status.code
             return 0
