@@ -80,7 +80,7 @@ def test_server_with_an_rpc_without_a_rule_does_not_start(
     offer = lakewarden_server.app.services
     extra: ServiceDescriptor = service(("Probe", None))
     monkeypatch.setattr(
-        lakewarden_server.app, "services", lambda keys: {**offer(keys), extra: ProbeService()}
+        lakewarden_server.app, "services", lambda *given: {**offer(*given), extra: ProbeService()}
     )
     with pytest.raises(RuleError, match="has no"), serve(directory=tmp_path):
         pass

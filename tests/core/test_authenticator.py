@@ -52,6 +52,13 @@ def refusal(authenticator: Authenticator, snapshot: Snapshot, text: TokenText, n
     return str(refused.value.reason)
 
 
+@pytest.mark.parametrize("sent", ["Basic \u00e9", "Basic ====", "Basic /w==", "Basic "])
+def test_what_is_no_base64_is_malformed(authenticator: Authenticator, sent: str) -> None:
+    with pytest.raises(Unauthenticated) as refused:
+        authenticator.read(sent)
+    assert refused.value.reason is Reason.TOKEN_MALFORMED
+
+
 def test_a_revoked_token_is_not_remembered(authenticator: Authenticator, text: TokenText) -> None:
     assert refusal(authenticator, state(principals=[BOB], tokens=[]), text) == Reason.TOKEN_INVALID
 

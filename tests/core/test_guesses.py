@@ -64,6 +64,13 @@ def test_eleventh_failure_in_a_minute_is_not_looked_at(guesses: Guesses, clock: 
     assert pause(guesses, BOB, "spark") == 0, "the same name of another peer"
 
 
+def test_failures_for_days_keep_the_longest_pause(guesses: Guesses, clock: Clock) -> None:
+    for _ in range(2_000):
+        clock.now += pause(guesses, EVE, "spark")
+        assert tried(guesses, EVE, "spark")
+    assert pause(guesses, EVE, "spark") == PAUSE_SECONDS_MAX
+
+
 def test_ten_failures_in_more_than_a_minute_are_none_too_many(guesses: Guesses, clock: Clock) -> None:
     for _ in range(100):
         assert tried(guesses, EVE, "spark")

@@ -90,7 +90,9 @@ def probed(monkeypatch: pytest.MonkeyPatch, *, urgent: bool = True, **options: A
         ("Watch", {"operation": "session.get", "own_pool": True}),
     )
     probe, offer = Probe(), lakewarden_server.app.services
-    monkeypatch.setattr(lakewarden_server.app, "services", lambda keys: {**offer(keys), descriptor: probe})
+    monkeypatch.setattr(
+        lakewarden_server.app, "services", lambda *given: {**offer(*given), descriptor: probe}
+    )
     with (
         serve(workspace=False, **options) as server,
         grpc.insecure_channel(server.endpoint, [("grpc.max_metadata_size", 1 << 20)]) as channel,

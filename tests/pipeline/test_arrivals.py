@@ -169,6 +169,22 @@ def test_a_request_that_does_not_come_ends_its_call(monkeypatch: pytest.MonkeyPa
         assert running.result().value == "wait"
 
 
+def test_of_too_many_silent_calls_the_one_that_waits_longest_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lakewarden_server.rpc.lanes.Arrivals", lambda: Arrivals(expected_max=20))
+    with probed(monkeypatch) as probe:
+        first = [Silent(probe, "Read") for _ in range(20)]
+        expected(probe, 20)
+        later = [Silent(probe, "Write") for _ in range(5)]
+        assert failure(first[0].call)[::2] == ("RESOURCE_EXHAUSTED", arrivals.DRIVEN_OUT)
+        assert probe.call("Read", "through", seconds=SECONDS).result().value == "through"
+        give_up = monotonic() + SECONDS
+        while sum(each.call.done() for each in first) < 5:
+            assert monotonic() < give_up
+        for each in (*first, *later):
+            each.send("at last")
+        assert {each.call.result().value for each in later} == {"at last"}
+
+
 def test_requests_that_arrive_at_once_after_their_headers_are_no_more_than_the_lane_takes(
     probe: ProbedServer, silent: Callable[..., Silent]
 ) -> None:

@@ -15,6 +15,7 @@ from lakewarden import LakewardenError
 from lakewarden_server.authn.tokens import TokenKind, mint
 from lakewarden_server.storage import Database
 from lakewarden_server.testing import serve
+from observability.watching import Collector, collecting, exposition, watched
 from services.providers import AUDIENCE, ISSUER, SUBJECT, Provider
 
 
@@ -51,8 +52,23 @@ def _spelled(value: object) -> str:
     return str(value)
 
 
-def test_no_credential_is_in_the_database_or_the_log(database_url: str) -> None:
+def secret_of(text: str) -> str:
+    """What nobody may learn of a token's text: what comes after its id."""
+    return text.rpartition("_")[2][:40]
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+        yield collector
+
+
+def test_no_secret_is_told_anywhere(database_url: str, collector: Collector) -> None:
+    """Twenty secrets and more, made, used, refused and pasted in the wrong place."""
+    errors: list[str] = []
     with everything_logged() as written, serve(database_url=database_url) as server:
+        watched(server, metrics="127.0.0.1:0", traces=True)
         admin = server.client()
         name = admin.service_principals.create("spark").name
         made = admin.service_principals.create_secret(name)
@@ -66,6 +82,16 @@ def test_no_credential_is_in_the_database_or_the_log(database_url: str) -> None:
         traded = admin.as_token(identity).tokens.create_access_token().access_token
         program = server.client(token, workspace="")
         assert program.session.get().principal == name
+        own = admin.tokens.create()
+        rotated = admin.tokens.rotate(own.token.id)
+        on_behalf = admin.tokens.create(principal=name).token_value
+        stranger, bootstrap = (mint(kind).render() for kind in (TokenKind.PAT, TokenKind.BOOTSTRAP))
+        value, other_value = "planted-value-1f7c", "planted-value-92ab"
+        password, other_password = "planted-password-77d0", "planted-password-e41b"
+        in_header = mint(TokenKind.PAT).render()
+        admin.service_credentials.create("vault", "secret", {"value": value})
+        options = {"options": {"host": "h", "user": "u"}, "secret_options": {"password": password}}
+        admin.connections.create("crm", "POSTGRESQL", **options)
         for attempt in (
             lambda: admin.tokens.create_access_token(name, unknown),
             lambda: server.client(token[:-6] + "AAAAAA").session.get(),
@@ -74,24 +100,67 @@ def test_no_credential_is_in_the_database_or_the_log(database_url: str) -> None:
             lambda: admin.as_token(identity).session.get(),
             lambda: program.tokens.create(),
             lambda: program.catalogs.create(f"x_{name}"),
+            lambda: server.client(stranger).session.get(),
+            lambda: server.client(f"{stranger}x").session.get(),
+            lambda: server.client(bootstrap).tokens.create(),
+            lambda: server.client(own.token_value).session.get(),
+            lambda: admin.service_credentials.create("vault", "secret", {"value": other_value}),
+            lambda: admin.connections.create(
+                "crm", "POSTGRESQL", options=options["options"], secret_options={"password": other_password}
+            ),
+            lambda: admin.connections.create(
+                "crm2", "POSTGRESQL", options={"password": other_password}, secret_options={}
+            ),
         ):
-            with pytest.raises(LakewardenError):
+            with pytest.raises(LakewardenError) as refused:
                 attempt()
+            errors += [str(refused.value), repr(vars(refused.value))]
+        with pytest.raises(LakewardenError):
+            list(server.client(workspace=in_header).catalogs.list())
         server.app.decisions.stop()
-        stored, logged = dump(server.app.database), written.getvalue()
-        key = server.app.settings.key_file.read_text().split()[0]
+        metrics = exposition(server)
+        watched(server, traces=False)
+        told = {
+            "database": dump(server.app.database),
+            "log": written.getvalue(),
+            "errors": "\n".join(errors),
+            "metrics": metrics,
+            "traces": repr(collector.bodies),
+            "audit": "\n".join(map(str, server.client().audit.list())),
+        }
+        root, keys = server.app.settings.key_file.read_text().split()[0], server.app.keys
     secrets = {
-        "client secret": made.secret_value[29:72],
-        "unknown secret": unknown[29:72],
+        "client secret": secret_of(made.secret_value),
+        "unknown secret": secret_of(unknown),
         "as sent": base64.b64encode(f"{name}:{made.secret_value}".encode()).decode()[60:100],
         "access token": token.split(".")[1],
         "its signature": token.split(".")[2],
-        "a provider's token": identity.split(".")[2],
+        "a provider's token": identity.split(".")[1],
+        "its provider's signature": identity.split(".")[2],
         "a forged one": foreign.split(".")[2],
         "what it was traded for": traded.split(".")[2],
-        "key": key,
+        "key": root,
+        "pepper": keys.peppers[0].secret.hex(),
+        "key of page tokens": keys.page_token.hex(),
+        "the admin's token": secret_of(server.admin_token),
+        "own token": secret_of(own.token_value),
+        "rotated token": secret_of(rotated.token_value),
+        "on-behalf token": secret_of(on_behalf),
+        "unknown token": secret_of(stranger),
+        "unknown one-time token": secret_of(bootstrap),
+        "credential": value,
+        "refused credential": other_value,
+        "password": password,
+        "refused password": other_password,
+        "token as a workspace": secret_of(in_header),
     }
-    assert made.secret.id in stored, "the control: what is no secret is found"
-    assert len(logged) > 100, "the control: something was logged"
-    assert {what for what, secret in secrets.items() if secret in stored} == set()
-    assert {what for what, secret in secrets.items() if secret in logged} == set()
+    assert len(secrets) > 20
+    assert all(len(secret) > 15 for secret in secrets.values())
+    assert len(set(secrets.values())) == len(secrets)
+    # The controls: what is no secret is found, and each place holds something.
+    assert made.secret.id in told["database"]
+    assert name in told["audit"]
+    assert all(len(what) > 100 for what in told.values())
+    assert {
+        (where, what) for where, text in told.items() for what, secret in secrets.items() if secret in text
+    } == set()

@@ -294,6 +294,7 @@ WEAK = {"kty": "RSA", "e": "AQAB", "n": "w" * 170, "kid": "1020 bits"}
         ({"jwks": '{"keys": []}'}, "jwks"),
         ({"jwks": '{"keys": [{"kty": "oct", "k": "AAAA"}]}'}, "jwks"),
         ({"jwks": '{"keys": [{"kty": "RSA", "n": "AAAA"}]}'}, "jwks"),
+        ({"jwks": '{"keys": [{"kty": []}]}'}, "jwks"),
         ({"jwks": json.dumps({"keys": [KEYS.keys["ES256"].as_dict(private=True)]})}, "jwks"),
         ({"jwks": json.dumps({"keys": [KEYS.keys["ES256"].as_dict(private=False)] * 2})}, "jwks"),
         ({"jwks": json.dumps({"keys": [WEAK]})}, "jwks"),

@@ -27,6 +27,7 @@ READS = {
     "FunctionService": "GetFunction",
     "GrantService": "ListGrants",
     "GroupService": "GetGroup",
+    "IpAccessListService": "ListIpAccessLists",
     "MaterializedViewService": "GetMaterializedView",
     "MetastoreService": "GetMetastore",
     "PermissionService": "ListPermissionLevels",
@@ -49,7 +50,10 @@ READS = {
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[tuple[EmbeddedServer, World, grpc_testing.Server]]:
-    with serve() as server:
+    # Its transport has no other end; a call is told one all the same.
+    context = "grpc_testing._server._servicer_context.ServicerContext.peer"
+    with pytest.MonkeyPatch.context() as patch, serve() as server:
+        patch.setattr(context, lambda _context: "ipv4:127.0.0.1:1")
         world = build(server)
         implemented = {
             descriptor: servicer_class(descriptor, server.app.pipeline)()

@@ -22,6 +22,7 @@ WINDOW_SECONDS: Final = 60.0
 PAUSE_SECONDS: Final = 60.0
 """The first pause; each failure after it doubles the next one."""
 PAUSE_SECONDS_MAX: Final = 300.0
+PAUSES_MAX: Final = math.ceil(math.log2(PAUSE_SECONDS_MAX / PAUSE_SECONDS))
 FORGET_SECONDS: Final = 600.0
 """Without a failure after a pause: then the next one is a first one again."""
 COUNTS_MAX: Final = 10_000
@@ -72,7 +73,8 @@ class Counts:
             often = len(found.times) == self._failures_max and now - found.times[0] < WINDOW_SECONDS
             if often or found.pauses:
                 found.until = now + min(PAUSE_SECONDS * 2.0**found.pauses, PAUSE_SECONDS_MAX)
-                found.pauses += 1
+                # No further than the longest pause: whoever fails for days must not reach numbers that are none.
+                found.pauses = min(found.pauses + 1, PAUSES_MAX)
 
     def forget(self, key: tuple[str, str]) -> None:
         """Starts anew for a key."""

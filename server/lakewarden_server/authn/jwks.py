@@ -62,11 +62,12 @@ def parse_jwks(text: str) -> KeySet:
 
 
 def _key(told: dict[str, Any]) -> Key:
-    if told.get("kty") not in _TYPES:
+    kty = told.get("kty")
+    if not isinstance(kty, str) or kty not in _TYPES:
         raise InvalidJwks("a key is of no type that signs: RSA, EC or OKP")
     if told.keys() & _PRIVATE:
         raise InvalidJwks("it holds a private key: give the public ones alone")
-    if told["kty"] == "RSA" and len(str(told.get("n", ""))) * _BITS_PER_CHARACTER < RSA_BITS_MIN:
+    if kty == "RSA" and len(str(told.get("n", ""))) * _BITS_PER_CHARACTER < RSA_BITS_MIN:
         # Looked at before it is read: the library only warns of it.
         raise InvalidJwks(f"an RSA key has less than {RSA_BITS_MIN} bits")
     try:

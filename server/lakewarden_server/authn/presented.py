@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -57,7 +56,8 @@ def _basic(text: str) -> ClientSecret:
     """`base64(client id:client secret)`, both form-encoded (RFC 6749 section 2.3.1)."""
     try:
         pair = base64.b64decode(text, validate=True).decode() if len(text) <= BASIC_CHARACTERS_MAX else ""
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
+        # Also what is no base64, no ASCII or no UTF-8.
         pair = ""
     client_id, colon, secret = pair.partition(":")
     if not colon:

@@ -23,6 +23,9 @@ REQUEST_SECONDS_MAX = 10.0
 """How long a call may wait for its own request."""
 LATE = f"the request did not arrive within {REQUEST_SECONDS_MAX:g} seconds of its headers: send it with them"
 NONE_SENT = "the call was closed without a request: send exactly one"
+EXPECTED_MAX = 500
+"""Calls that wait for their requests at once, half of what a server takes; then the one that waits longest ends."""
+DRIVEN_OUT = "too many calls wait for their requests: send the request with the headers"
 LOOK_SECONDS = 1.0
 ONE_REQUEST = "unary_request"
 """The name of the function by which grpcio waits for the request of a call that has one."""
@@ -88,9 +91,13 @@ class Arrivals:
     """The calls of a server whose requests have not arrived. Ends those that wait too long, once it is started."""
 
     def __init__(
-        self, *, seconds_max: float = REQUEST_SECONDS_MAX, look_seconds: float = LOOK_SECONDS
+        self,
+        *,
+        seconds_max: float = REQUEST_SECONDS_MAX,
+        look_seconds: float = LOOK_SECONDS,
+        expected_max: int = EXPECTED_MAX,
     ) -> None:
-        self._seconds_max, self._look_seconds = seconds_max, look_seconds
+        self._seconds_max, self._look_seconds, self._expected_max = seconds_max, look_seconds, expected_max
         self._lock = threading.Lock()
         self._expected: dict[int, tuple[float, UnaryCall]] = {}
         self._stopped = threading.Event()
@@ -111,9 +118,13 @@ class Arrivals:
 
     def expect(self, call: UnaryCall, arrived: Callable[[Any], None]) -> None:
         """Calls `arrived` with the request, in the polling thread, or with None when it will not come."""
-        key = id(call)
+        key, longest = id(call), None
         with self._lock:
+            if len(self._expected) >= self._expected_max:
+                longest = next(iter(self._expected.values()))[1]
             self._expected[key] = (monotonic(), call)
+        if longest is not None:
+            longest.end(cygrpc.StatusCode.resource_exhausted, DRIVEN_OUT)
 
         def end(request: Any) -> None:
             with self._lock:
@@ -128,7 +139,9 @@ class Arrivals:
                 before = monotonic() - self._seconds_max
                 late = [call for since, call in self._expected.values() if since < before]
             for call in late:
-                call.end(cygrpc.StatusCode.deadline_exceeded, LATE)
+                # One that cannot be ended must not keep the others.
+                with suppress(Exception):
+                    call.end(cygrpc.StatusCode.deadline_exceeded, LATE)
 
 
 class CallPool(ThreadPoolExecutor):
