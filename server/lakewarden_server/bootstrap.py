@@ -37,6 +37,8 @@ class Bootstrapped:
 
     principal_id: str
     token: str
+    lists_lifted: bool = False
+    """Whether the account enforced its IP access lists and no longer does."""
 
 
 def bootstrap(
@@ -123,7 +125,7 @@ def recover(
         detail = {"lifted": "ip access lists"} if lifted else {}
         uow.audit(_record(principal.id, principal.name, "lakewarden-server recover", "recover", **detail))
         uow.commit()
-    return Bootstrapped(principal.id, text.render())
+    return Bootstrapped(principal.id, text.render(), lifted)
 
 
 def note_policy(database: Database, *, digest: str) -> None:

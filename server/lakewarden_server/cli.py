@@ -126,6 +126,12 @@ def recover_command(admin: str, lift_ip_access_lists: bool, **options: object) -
         database.close()
     write_token_file(settings.bootstrap_token_file, again.token)
     click.echo(f"One-time token for {admin}, good for 24 hours: {settings.bootstrap_token_file}")
+    if lift_ip_access_lists:
+        click.echo(
+            "The account no longer enforces its IP access lists."
+            if again.lists_lifted
+            else "Nothing was lifted: the account enforces no IP access lists."
+        )
 
 
 for command in (backup, restore, restored, signing_key, pepper, secrets_key):

@@ -14,12 +14,15 @@ from lakewarden_server.core.seals import BrokenSeal
 from lakewarden_server.key_rotation import seal_anew, tokens_by_pepper
 from lakewarden_server.storage import Database, create_database
 
+TAKEN_UP = "With several workers send each server a SIGHUP, else restart it: a single worker ends at a SIGHUP."
+"""How a running server comes to use a changed key file."""
 
-@click.group("signing-key")
+
+@click.group("signing-key", epilog=TAKEN_UP)
 def signing_key() -> None:
     """Change the key that signs access tokens.
 
-    Three steps, each done on the key file of every server, which then gets a SIGHUP: add, use, and an hour later drop.
+    Three steps, each done on the key file of every server, which then takes it up: add, use, and an hour later drop.
 
     \b
     Example:
@@ -27,10 +30,10 @@ def signing_key() -> None:
     """
 
 
-@signing_key.command("add")
+@signing_key.command("add", epilog=TAKEN_UP)
 @data_options
 def add_signing_key(**options: object) -> None:
-    """Add a key that verifies and does not sign yet. Copy the key file to all servers and send them a SIGHUP.
+    """Add a key that verifies and does not sign yet. Copy the key file to all servers, which then take it up.
 
     \b
     Example:
@@ -69,11 +72,11 @@ def drop_signing_keys(**options: object) -> None:
     _tell_signing(settings)
 
 
-@click.group("pepper")
+@click.group("pepper", epilog=TAKEN_UP)
 def pepper() -> None:
     """Change the pepper that tokens and client secrets are digested under.
 
-    Three steps, each done on the key file of every server, which then gets a SIGHUP: add, use, and drop when nothing that is to
+    Three steps, each done on the key file of every server, which then takes it up: add, use, and drop when nothing that is to
     live on rests on the old one: tokens and secrets are not stored, so each is digested under the new one when it is made anew.
 
     \b
@@ -100,10 +103,10 @@ def list_peppers(**options: object) -> None:
         click.echo(f"{key_id}  not in the key file  {count} tokens, which are void")
 
 
-@pepper.command("add")
+@pepper.command("add", epilog=TAKEN_UP)
 @data_options
 def add_pepper(**options: object) -> None:
-    """Add a pepper that verifies and is not used yet. Copy the key file to all servers and send them a SIGHUP.
+    """Add a pepper that verifies and is not used yet. Copy the key file to all servers, which then take it up.
 
     \b
     Example:
@@ -150,14 +153,14 @@ def drop_peppers(void_tokens: bool, **options: object) -> None:
     drop_keys(settings.key_file, Ring.PEPPER)
     _tell_ring(settings, Ring.PEPPER)
     if count:
-        click.echo(f"{count} tokens or client secrets are void once the servers had a SIGHUP")
+        click.echo(f"{count} tokens or client secrets are void once the servers took up the key file. {TAKEN_UP}")
 
 
-@click.group("secrets-key")
+@click.group("secrets-key", epilog=TAKEN_UP)
 def secrets_key() -> None:
     """Change the key that secrets of credentials, connections and providers are sealed with.
 
-    Three steps, each done on the key file of every server, which then gets a SIGHUP: add, use, drop.
+    Three steps, each done on the key file of every server, which then takes it up: add, use, drop.
 
     \b
     Example:
@@ -165,10 +168,10 @@ def secrets_key() -> None:
     """
 
 
-@secrets_key.command("add")
+@secrets_key.command("add", epilog=TAKEN_UP)
 @data_options
 def add_secrets_key(**options: object) -> None:
-    """Add a key that opens and does not seal yet. Copy the key file to all servers and send them a SIGHUP.
+    """Add a key that opens and does not seal yet. Copy the key file to all servers, which then take it up.
 
     \b
     Example:

@@ -102,7 +102,11 @@ def test_recover_lifts_the_lists_that_refuse_everybody(home: Path) -> None:
         assert refusal() == "IP_NOT_ALLOWED"
         assert _run(home, "recover", "--admin", "ada@example.com").exit_code == 0
         assert refusal() == "IP_NOT_ALLOWED", "a token alone does not help"
-        assert _run(home, "recover", "--admin", "ada@example.com", "--lift-ip-access-lists").exit_code == 0
+        lift = ("recover", "--admin", "ada@example.com", "--lift-ip-access-lists")
+        lifted = _run(home, *lift)
+        assert lifted.exit_code == 0
+        assert "The account no longer enforces its IP access lists." in lifted.output
+        assert "Nothing was lifted" in _run(home, *lift).output
         assert refusal() == ""
         assert "ip access lists" in str(next(iter(client.audit.list(action="recover"))))
     app.stop()

@@ -16,6 +16,7 @@ from lakewarden_server.http import discovery, oauth
 from lakewarden_server.http.connections import certificate_of
 from lakewarden_server.http.requests import (
     BODY_BYTES_MAX,
+    METHODS,
     BodyTooLarge,
     Busy,
     NotArrived,
@@ -32,7 +33,6 @@ from lakewarden_server.pipeline.pipeline import Handler
 
 ACCOUNT_MOUNTS = (f"/api/2.0/accounts/{ACCOUNT_ID}/scim/v2", "/scim/v2")
 WORKSPACE_MOUNT = "/api/2.0/preview/scim/v2"
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
 class Scim:

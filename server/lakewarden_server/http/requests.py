@@ -16,6 +16,8 @@ from lakewarden_server.pipeline import headers
 REQUESTS_WAITING_MAX = 50
 BODY_BYTES_MAX = headers.MESSAGE_BYTES_MAX
 BODY_SECONDS = 20.0
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+"""All there are, for a path whose handler tells them apart or refuses them itself."""
 WORKSPACE_HEADER = "x-databricks-workspace-id"
 """How clients of the Databricks API say which workspace they call; here by its name."""
 Found = TypeVar("Found")

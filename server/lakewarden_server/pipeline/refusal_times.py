@@ -14,7 +14,8 @@ STEP_SECONDS = 0.001
 def even_out(error: Exception, began: float) -> None:
     """Waits for the next whole step since the call began, where the refusal is the one for what is missing or hidden.
 
-    What is hidden takes a decision, what is missing none, and no stand-in costs the same. `began` in monotonic seconds.
+    What is hidden takes a decision, what is missing none, and no stand-in costs the same. The step hides the difference only while deciding
+    takes well within one, as measured with SQLite; on a busy server or PostgreSQL it only blurs. `began` in monotonic seconds.
     """
     if isinstance(error, LakewardenError) and error.reason is Reason.ACCESS_DENIED:
         time.sleep(STEP_SECONDS - (monotonic() - began) % STEP_SECONDS)

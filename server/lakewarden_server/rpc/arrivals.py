@@ -2,7 +2,8 @@
 
 grpcio gives each call a thread that then waits for the request: whoever opens a few calls and sends nothing has every thread of a
 server, and every other call pays for waking the thread twice. Here the thread that polls the network takes the request, and the pool
-gets the call with it. This is the one place that knows grpcio's own parts, and tests pin them; calls it does not recognise
+gets the call with it. Functions and constants of grpcio's `_server` and its cython messages are used here, and tests
+pin them; `rpc.lanes` sets `experimental_thread_pool`. Calls it does not recognise
 run as grpcio would run them.
 """
 

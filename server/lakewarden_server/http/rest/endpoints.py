@@ -18,6 +18,7 @@ from lakewarden_server.http.calls import Calls
 from lakewarden_server.http.connections import certificate_of
 from lakewarden_server.http.requests import (
     BODY_BYTES_MAX,
+    METHODS,
     BodyTooLarge,
     Busy,
     NotArrived,
@@ -39,7 +40,6 @@ OPERATIONS = (
     *assignments.OPERATIONS,
     *secrets.OPERATIONS,
 )
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 _ABSENT = Refusal(404, "ENDPOINT_NOT_FOUND", "there is no such call here", [])
 _TOO_LARGE = Refusal(
     413, "MAX_REQUEST_SIZE_EXCEEDED", f"at most {BODY_BYTES_MAX} bytes are read: split the request", []
@@ -88,7 +88,7 @@ class RestEndpoints:
                 session=session,
                 path=request.path_params,
                 query=dict(parse_qsl(request.url.query, keep_blank_values=True)),
-                body=exchanges.read_body(body),
+                body=exchanges.parse_object(body),
                 named_workspace=unquote(sent.get(headers.WORKSPACE, "")) or session.workspace,
             )
             return _response(200, operation.answer(exchange), dict(calls.reply_metadata))

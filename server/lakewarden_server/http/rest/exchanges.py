@@ -89,7 +89,7 @@ class Operation(NamedTuple):
     answer: Callable[[Exchange], Mapping[str, Any]]
 
 
-def read_body(body: bytes) -> Mapping[str, Any]:
+def parse_object(body: bytes) -> Mapping[str, Any]:
     """The JSON object in a body, where there is one. Raises `Refused`."""
     if not body.strip():
         return {}
