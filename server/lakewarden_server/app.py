@@ -287,9 +287,9 @@ class App:
         """Ready means: the state is complete and was compared with the primary less than a second ago."""
         ready, purged = True, monotonic() - PURGE_SECONDS / 2
         while not self._stopping.wait(READINESS_SECONDS):
-            if self._certificates:
-                self._certificates.refresh()
             try:
+                if self._certificates:
+                    self._certificates.refresh()
                 self._want_keys()
                 self._uses.flush_when_due()
                 if monotonic() - purged > PURGE_SECONDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import ssl
 import threading
@@ -9,9 +10,12 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import grpc
 import httpx2
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from lakewarden_server.core import certificates as certificates_module
 from lakewarden_server.core.certificates import CertificateError, CertificateFiles, Certificates
 from observability.watching import samples
 from tls.authorities import Authority, Pair, served_serial_number
@@ -87,7 +91,18 @@ def broken(server: TlsServer) -> dict[str, Pair]:
         "cut short": Pair(good.chain[: len(good.chain) // 2], good.private_key),
         "another key": Pair(good.chain, other.private_key),
         "expired": server.authority.server(lifetime=timedelta(minutes=-1)),
+        "key on an unsupported curve": Pair(good.chain, on_unsupported_curve(good.private_key)),
+        "certificate on an unsupported curve": Pair(on_unsupported_curve(good.chain), good.private_key),
     }
+
+
+def on_unsupported_curve(pem: bytes) -> bytes:
+    """The same on SM2, which no TLS here speaks; its name is as long as that of P-256."""
+    head, *body, foot = pem.splitlines(keepends=True)
+    der = base64.b64decode(b"".join(body))
+    p256, sm2 = bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a811ccf5501822d")
+    assert p256 in der
+    return head + base64.encodebytes(der.replace(p256, sm2)) + foot
 
 
 def test_files_that_cannot_be_served_lose_nothing(
@@ -111,6 +126,46 @@ def test_files_that_cannot_be_served_lose_nothing(
     until(lambda: shown(over_tls) == {renewed.serial_number}, "a good file after bad ones is not taken")
 
 
+def test_a_half_written_bundle_of_cas_loses_nothing(
+    over_tls: TlsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = CertificateFiles(over_tls.chain_file, over_tls.key_file, over_tls.ca_file)
+    whole, second = over_tls.ca_file.read_bytes(), Authority("Another CA").certificate
+    over_tls.start(metrics="127.0.0.1:0", tls_client_ca_file=over_tls.ca_file)
+    over_tls.ca_file.write_bytes(whole + second[: len(second) // 2])
+    until(lambda: refusals(over_tls) == 1, "half a bundle is not refused")
+    assert "the certificate of before is" in caplog.text
+    with pytest.raises(CertificateError, match=r"ca\.pem"):
+        Certificates(files)
+    over_tls.ca_file.write_bytes(whole + second)
+    until(lambda: samples(over_tls.server)[RELOADS, ("loaded",)] == 1, "the whole bundle is not taken")
+
+
+def test_a_server_that_cannot_look_at_its_certificate_is_not_ready_and_looks_again(
+    over_tls: TlsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_arguments: object) -> None:
+        raise RecursionError("a defect nobody thought of")
+
+    channel = grpc.secure_channel(
+        over_tls.addresses["grpc"], grpc.ssl_channel_credentials(over_tls.ca_file.read_bytes())
+    )
+    with channel, monkeypatch.context() as defect:
+        health = health_pb2_grpc.HealthStub(channel)
+
+        def status() -> int:
+            return health.Check(health_pb2.HealthCheckRequest(), timeout=10).status
+
+        until(lambda: status() == health_pb2.HealthCheckResponse.SERVING, "it never was ready")
+        defect.setattr(certificates_module, "_read", unreadable)
+        until(lambda: status() == health_pb2.HealthCheckResponse.NOT_SERVING, "it is ready for ever")
+        defect.undo()
+        until(lambda: status() == health_pb2.HealthCheckResponse.SERVING, "it is never ready again")
+    renewed = over_tls.authority.server()
+    renewed.write(over_tls.chain_file, over_tls.key_file)
+    until(lambda: shown(over_tls) == {renewed.serial_number}, "nobody looks at the files any more")
+
+
 def test_each_problem_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     files = CertificateFiles(tmp_path / "tls.pem", tmp_path / "tls.key")
     good = Authority().server()
@@ -132,7 +187,17 @@ def test_each_problem_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert certificates.refused == 4
 
 
-@pytest.mark.parametrize("what", ["no certificate", "no private key", "another key", "encrypted"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "no certificate",
+        "no private key",
+        "another key",
+        "encrypted",
+        "key on an unsupported curve",
+        "certificate on an unsupported curve",
+    ],
+)
 def test_no_server_starts_with_files_that_cannot_be_served(over_tls: TlsServer, what: str) -> None:
     key = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIG=\n-----END ENCRYPTED PRIVATE KEY-----\n"
     pairs = {**broken(over_tls), "encrypted": Pair(over_tls.pair.chain, key)}

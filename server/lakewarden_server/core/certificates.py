@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 VERSION_MIN = ssl.TLSVersion.TLSv1_2
@@ -115,12 +116,14 @@ def _read(files: CertificateFiles) -> Contents:
 def _loaded(files: CertificateFiles, contents: Contents) -> Certificate:
     leaf = _certificates(files.chain, contents.chain)[0]
     try:
-        private_key = load_pem_private_key(contents.private_key, None)
+        is_pair = load_pem_private_key(contents.private_key, None).public_key() == leaf.public_key()
+    except UnsupportedAlgorithm as error:
+        raise CertificateError(f"{files.chain} and {files.private_key} cannot be served: {error}") from None
     except (ValueError, TypeError):
         raise CertificateError(
             f"{files.private_key} holds no private key in PEM without a passphrase"
         ) from None
-    if private_key.public_key() != leaf.public_key():
+    if not is_pair:
         raise CertificateError(f"{files.private_key} is not the key of the certificate in {files.chain}")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = VERSION_MIN
@@ -132,7 +135,10 @@ def _loaded(files: CertificateFiles, contents: Contents) -> Certificate:
     if files.client_ca:
         _certificates(files.client_ca, contents.client_ca)
         context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(cadata=contents.client_ca.decode("ascii", errors="ignore"))
+        try:
+            context.load_verify_locations(cadata=contents.client_ca.decode("ascii", errors="ignore"))
+        except (OSError, ValueError) as error:
+            raise CertificateError(f"{files.client_ca} cannot be used whole: {error}") from None
     return Certificate(contents, context, leaf.not_valid_after_utc)
 
 
