@@ -14,7 +14,9 @@ from lakewarden_server.core.seals import BrokenSeal
 from lakewarden_server.key_rotation import seal_anew, tokens_by_pepper
 from lakewarden_server.storage import Database, create_database
 
-TAKEN_UP = "With several workers send each server a SIGHUP, else restart it: a single worker ends at a SIGHUP."
+TAKEN_UP = (
+    "With several workers send each server a SIGHUP, else restart it: a single worker ends at a SIGHUP."
+)
 """How a running server comes to use a changed key file."""
 
 
@@ -153,7 +155,9 @@ def drop_peppers(void_tokens: bool, **options: object) -> None:
     drop_keys(settings.key_file, Ring.PEPPER)
     _tell_ring(settings, Ring.PEPPER)
     if count:
-        click.echo(f"{count} tokens or client secrets are void once the servers took up the key file. {TAKEN_UP}")
+        click.echo(
+            f"{count} tokens or client secrets are void once the servers took up the key file. {TAKEN_UP}"
+        )
 
 
 @click.group("secrets-key", epilog=TAKEN_UP)

@@ -98,6 +98,7 @@ class Cluster:
             data_directory=self.directory,
             listen="127.0.0.1:0",
             grace_seconds=1.0,
+            failed_logins_per_minute=0,
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(composition, "Follower", follower)

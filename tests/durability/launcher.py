@@ -39,6 +39,7 @@ def main() -> None:
         key_file=options.data_dir / KEY_FILE,
         data_directory=options.data_dir,
         listen=options.listen,
+        failed_logins_per_minute=0,
     )
     app = App(settings, database=database)
     app.start()

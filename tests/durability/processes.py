@@ -38,7 +38,15 @@ class ServerProcess:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                env={name: value for name, value in os.environ.items() if not name.startswith("LAKEWARDEN_")},
+                env={
+                    **{
+                        name: value
+                        for name, value in os.environ.items()
+                        if not name.startswith("LAKEWARDEN_")
+                    },
+                    # All clients of a test call from one address, some of them with tokens that were revoked.
+                    "LAKEWARDEN_FAILED_LOGINS_PER_MINUTE": "0",
+                },
             )
         try:
             self.endpoint = self._wait_for_endpoint()

@@ -208,6 +208,10 @@ def nonsense(publisher: Publisher) -> None:
     publisher.body = b"<html>" + bytes(range(256))
 
 
+def odd_type(publisher: Publisher) -> None:
+    publisher.body = b'{"keys": [{"kty": []}]}'
+
+
 def private(publisher: Publisher) -> None:
     keys = Provider().keys["RS256"].as_dict(private=True)
     publisher.body = json.dumps({"keys": [keys]}).encode()
@@ -217,7 +221,9 @@ def shortened(publisher: Publisher) -> None:
     publisher.body = publisher.body[:-2]
 
 
-@pytest.mark.parametrize("spoil", [redirected, failing, too_long, dripping, nonsense, private, shortened])
+@pytest.mark.parametrize(
+    "spoil", [redirected, failing, too_long, dripping, nonsense, odd_type, private, shortened]
+)
 def test_what_is_no_good_changes_nothing(
     often: None,
     publisher: Publisher,

@@ -118,7 +118,7 @@ class ProviderKeys:
     def _run(self) -> None:
         while not self._stopping.wait(POLL_SECONDS):
             for url, found in self._published.items():
-                if _is_due(found):
+                if _is_due(found) and not self._stopping.is_set():
                     self._refresh(url, found)
 
     def _refresh(self, url: str, found: _Published) -> None:
@@ -131,6 +131,9 @@ class ProviderKeys:
             found.confirmed = found.tried
         except (FetchFailed, InvalidJwks) as error:
             problem = str(error)
+        except Exception as error:  # noqa: BLE001
+            # One provider's answer, or its address, must not end the fetching for all.
+            problem = f"{type(error).__name__} while they were fetched"
         if problem and problem != found.problem:
             logger.warning("the keys at %s were not taken, those of before stay: %s", url, problem)
         found.problem = problem
