@@ -24,7 +24,7 @@ from policies.judging import cases
 from policies.snapshots import ask, snapshot_of
 from policies.worlds import World, by_name
 
-WORLDS, QUESTIONS = 80, 600
+WORLDS, QUESTIONS = 400, 600
 
 Make = Callable[[World, int], Decider]
 
