@@ -45,7 +45,8 @@ def is_running(process: int) -> bool:
     """Whether a process is there and has not ended."""
     try:
         return ") Z " not in Path(f"/proc/{process}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
+        # The second where it went between opening and reading.
         return False
 
 
