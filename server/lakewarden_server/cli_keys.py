@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -30,48 +31,6 @@ def signing_key() -> None:
     Example:
       lakewarden-server signing-key add
     """
-
-
-@signing_key.command("add", epilog=TAKEN_UP)
-@data_options
-def add_signing_key(**options: object) -> None:
-    """Add a key that verifies and does not sign yet. Copy the key file to all servers, which then take it up.
-
-    \b
-    Example:
-      lakewarden-server signing-key add
-    """
-    settings = read_settings(options)
-    add_key(settings.key_file, Ring.SIGNING)
-    _tell_signing(settings)
-
-
-@signing_key.command("use")
-@data_options
-def use_signing_key(**options: object) -> None:
-    """Let the key that was added last sign; the others go on verifying. All servers must know it already.
-
-    \b
-    Example:
-      lakewarden-server signing-key use
-    """
-    settings = read_settings(options)
-    use_key(settings.key_file, Ring.SIGNING)
-    _tell_signing(settings)
-
-
-@signing_key.command("drop")
-@data_options
-def drop_signing_keys(**options: object) -> None:
-    """Drop all keys but the one that signs: what they signed is refused. An hour after `use` nothing of theirs is left.
-
-    \b
-    Example:
-      lakewarden-server signing-key drop
-    """
-    settings = read_settings(options)
-    drop_keys(settings.key_file, Ring.SIGNING)
-    _tell_signing(settings)
 
 
 @click.group("pepper", epilog=TAKEN_UP)
@@ -105,34 +64,6 @@ def list_peppers(**options: object) -> None:
         click.echo(f"{key_id}  not in the key file  {count} tokens, which are void")
 
 
-@pepper.command("add", epilog=TAKEN_UP)
-@data_options
-def add_pepper(**options: object) -> None:
-    """Add a pepper that verifies and is not used yet. Copy the key file to all servers, which then take it up.
-
-    \b
-    Example:
-      lakewarden-server pepper add
-    """
-    settings = read_settings(options)
-    add_key(settings.key_file, Ring.PEPPER)
-    _tell_ring(settings, Ring.PEPPER)
-
-
-@pepper.command("use")
-@data_options
-def use_pepper(**options: object) -> None:
-    """Digest what is made from now on under the pepper added last; the others go on verifying. All servers must know it already.
-
-    \b
-    Example:
-      lakewarden-server pepper use
-    """
-    settings = read_settings(options)
-    use_key(settings.key_file, Ring.PEPPER)
-    _tell_ring(settings, Ring.PEPPER)
-
-
 @pepper.command("drop")
 @data_options
 @click.option("--void-tokens", is_flag=True, help="Also when tokens rest on them, which are void then.")
@@ -153,7 +84,7 @@ def drop_peppers(void_tokens: bool, **options: object) -> None:
             f"{count} tokens or client secrets rest on the peppers to be dropped: make them anew first, or say --void-tokens"
         )
     drop_keys(settings.key_file, Ring.PEPPER)
-    _tell_ring(settings, Ring.PEPPER)
+    _tell(settings, Ring.PEPPER)
     if count:
         click.echo(
             f"{count} tokens or client secrets are void once the servers took up the key file. {TAKEN_UP}"
@@ -170,34 +101,6 @@ def secrets_key() -> None:
     Example:
       lakewarden-server secrets-key add
     """
-
-
-@secrets_key.command("add", epilog=TAKEN_UP)
-@data_options
-def add_secrets_key(**options: object) -> None:
-    """Add a key that opens and does not seal yet. Copy the key file to all servers, which then take it up.
-
-    \b
-    Example:
-      lakewarden-server secrets-key add
-    """
-    settings = read_settings(options)
-    add_key(settings.key_file, Ring.SECRETS)
-    _tell_ring(settings, Ring.SECRETS)
-
-
-@secrets_key.command("use")
-@data_options
-def use_secrets_key(**options: object) -> None:
-    """Seal from now on with the key added last; the others go on opening. All servers must know it already.
-
-    \b
-    Example:
-      lakewarden-server secrets-key use
-    """
-    settings = read_settings(options)
-    use_key(settings.key_file, Ring.SECRETS)
-    _tell_ring(settings, Ring.SECRETS)
 
 
 @secrets_key.command("drop")
@@ -219,7 +122,48 @@ def drop_secrets_keys(**options: object) -> None:
     click.echo(f"{sealed} secrets sealed anew")
     if lost:
         click.echo(f"{lost} secrets are sealed with keys that are not here: set them anew")
-    _tell_ring(settings, Ring.SECRETS)
+    _tell(settings, Ring.SECRETS)
+
+
+def _step(
+    group: click.Group, name: str, ring: Ring, change: Callable[[Path, Ring], object], what: str
+) -> None:
+    """A command that changes one ring of the key file and tells what it holds then."""
+
+    @data_options
+    def run(**options: object) -> None:
+        settings = read_settings(options)
+        change(settings.key_file, ring)
+        _tell(settings, ring)
+
+    example = f"\b\nExample:\n  lakewarden-server {group.name} {name}"
+    epilog = TAKEN_UP if change is add_key else None
+    group.command(name, help=f"{what}\n\n{example}", epilog=epilog)(run)
+
+
+for _group, _ring, _adds, _uses in (
+    (
+        signing_key, Ring.SIGNING,
+        "Add a key that verifies and does not sign yet.",
+        "Let the key that was added last sign; the others go on verifying.",
+    ),
+    (
+        pepper, Ring.PEPPER,
+        "Add a pepper that verifies and is not used yet.",
+        "Digest what is made from now on under the pepper added last; the others go on verifying.",
+    ),
+    (
+        secrets_key, Ring.SECRETS,
+        "Add a key that opens and does not seal yet.",
+        "Seal from now on with the key added last; the others go on opening.",
+    ),
+):  # fmt: skip
+    _step(_group, "add", _ring, add_key, f"{_adds} Copy the key file to all servers, which then take it up.")
+    _step(_group, "use", _ring, use_key, f"{_uses} All servers must know it already.")
+_step(
+    signing_key, "drop", Ring.SIGNING, drop_keys,
+    "Drop all keys but the one that signs: what they signed is refused. An hour after `use` nothing of theirs is left.",
+)  # fmt: skip
 
 
 @contextmanager
@@ -233,12 +177,11 @@ def _opened(settings: Settings) -> Iterator[Database]:
         database.close()
 
 
-def _tell_signing(settings: Settings) -> None:
-    count = len(load_key_file(settings.key_file).signing)
-    click.echo(f"{settings.key_file}: {count} signing key{'s' if count > 1 else ''}, the first one signs")
-
-
-def _tell_ring(settings: Settings, ring: Ring) -> None:
+def _tell(settings: Settings, ring: Ring) -> None:
     used, *others = load_key_file(settings.key_file).rings[ring]
+    if ring is Ring.SIGNING:
+        count = len(others) + 1
+        click.echo(f"{settings.key_file}: {count} signing key{'s' if count > 1 else ''}, the first one signs")
+        return
     told = f", {', '.join(key.id for key in others)} beside it" if others else ", no other beside it"
     click.echo(f"{settings.key_file}: {ring} {used.id} in use{told}")

@@ -191,6 +191,38 @@ def test_workspaces_list_holds_for_calls_from_it_only(
             caller.session.get()
 
 
+def test_what_is_done_to_a_workspace_comes_from_where_its_lists_admit(
+    server: EmbeddedServer, admin: Client, away: Away
+) -> None:
+    ann = server.token_of("ann")
+    for user in ("ann", "bob"):
+        server.client_as(user)
+    admin.grants.grant("ADMIN", "workspace", "workspace", "ann@example.com")
+    admin.workspaces.create("other", metastore="metastore")
+    admin.grants.grant("ADMIN", "workspace", "other", "ann@example.com")
+    admin.ip_access_lists.create("b", "BLOCK", [THERE], workspace="workspace")
+    admin.ip_access_lists.enforce(workspace="workspace")
+    for caller in (away(ann, workspace=""), away(ann, workspace="other")):
+        for attempt in (
+            lambda caller=caller: caller.ip_access_lists.enforce(enforced=False, workspace="workspace"),
+            lambda caller=caller: list(caller.ip_access_lists.list(workspace="workspace")),
+            lambda caller=caller: caller.grants.grant("ADMIN", "workspace", "workspace", "bob@example.com"),
+            lambda caller=caller: caller.workspaces.get("workspace"),
+        ):
+            with fails("IP_NOT_ALLOWED", "PERMISSION_DENIED"):
+                attempt()
+        # What is another workspace's it does not hold for.
+        caller.grants.grant("ADMIN", "workspace", "other", "bob@example.com")
+    # To whom it is not allowed anyway it is refused as if there were no list.
+    admin.users.create("eve@example.com")
+    with fails("ACCESS_DENIED", "PERMISSION_DENIED"):
+        away(server.issue_token("eve@example.com"), workspace="").workspaces.get("workspace")
+    server.client(ann, workspace="").workspaces.get("workspace")
+    # The account's admins are held by the account's lists: one of them mends a workspace that refuses all of its own.
+    away(workspace="").ip_access_lists.enforce(enforced=False, workspace="workspace")
+    away(ann, workspace="").workspaces.get("workspace")
+
+
 def test_http_is_admitted_by_the_same_lists(server: EmbeddedServer, admin: Client) -> None:
     name = admin.service_principals.create("spark").name
     secret = admin.service_principals.create_secret(name).secret_value

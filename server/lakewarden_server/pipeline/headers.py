@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -42,6 +42,8 @@ ENDLESS_SECONDS = 365 * 86_400.0
 MESSAGE_BYTES_MAX = 1 << 20
 LARGE_MESSAGE_BYTES_MAX = 8 << 20
 """Of methods whose rule says `large_requests`."""
+MANAGES_LISTS = "ip_access_list.manage"
+"""The operation of whom the lists of workspaces do not hold for what is done to these."""
 REVISION_DIGITS_MAX = 19
 """Digits of the largest revision a database can hold; Python reads no integer of thousands."""
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -177,6 +179,18 @@ def _place_in(workspace: Securable, headers: Headers, decider: Decider, caller: 
         return Place(UNKNOWN_WORKSPACE_ID, None)
     _require_tokens_allowed(decider, caller, workspace.id)
     return Place(workspace.id, workspace.metastore_id)
+
+
+def check_address(headers: Headers, objects: Iterable[str], decider: Decider, caller: Caller) -> None:
+    """What is done to a workspace comes from where its IP access lists admit, as what is done in it: a header less lifts no list.
+
+    Asked once the call is authorized, so that the refusal tells nobody of a workspace. Who manages the account's lists is held by
+    those alone, or nobody could mend a workspace's from outside. Raises IP_NOT_ALLOWED.
+    """
+    snapshot = decider.snapshot
+    refusing = [found for found in objects if snapshot.ip_admissions.refuses(found, headers.peer.address)]
+    if refusing and not decider.operation(caller.id, None, MANAGES_LISTS, {}).allowed:
+        raise _address_refused(headers.peer, f"workspace {snapshot.securables[refusing[0]].name}")
 
 
 def _address_refused(peer: Peer, scope: str) -> PermissionDenied:

@@ -237,6 +237,7 @@ class Pipeline:
             bound = bind(method, request, fresh.decider, caller, place, prepared=prepared)
             check_token(bound, caller)
             authorize(bound, fresh.decider, caller, place)
+            headers.check_address(arrived, bound.objects.values(), fresh.decider, caller)
         except (PermissionDenied, NotFound) as error:
             denied = Admitted(caller, place, bound, fresh.decider)
             self._log(denied, method, request, error, arrived, fresh)
@@ -301,6 +302,7 @@ class Pipeline:
                 bound = bound._replace(operations=((f"{kind.lower()}.get", None),))
         if not (bound.absent_kind and isinstance(message, Empty)):
             authorize(bound, now.decider, caller, place)
+        headers.check_address(arrived, bound.objects.values(), now.decider, caller)
         return message
 
     def _payload_hash(self, request: Message) -> str:
