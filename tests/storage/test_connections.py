@@ -205,10 +205,13 @@ def _limit_pages(database: Database, *, relative: int) -> None:
 
 def test_a_copied_template_is_fast_and_another_history(tmp_path: Path) -> None:
     template = SqliteTemplate()
-    first = template.create(tmp_path / "first.db")
-    began = monotonic()
-    second = template.create(tmp_path / "second.db")
-    took = monotonic() - began
+    took = []
+    for name in ("first", "second", "third", "fourth", "fifth"):
+        began = monotonic()
+        made = template.create(tmp_path / f"{name}.db")
+        took.append(monotonic() - began)
+        made.close()
+    first, second = (create_database(f"sqlite:///{tmp_path / name}.db") for name in ("first", "second"))
     with pytest.raises(FileExistsError):
         template.create(tmp_path / "second.db")
     assert first.head()[0].epoch != second.head()[0].epoch
@@ -217,8 +220,8 @@ def test_a_copied_template_is_fast_and_another_history(tmp_path: Path) -> None:
     assert second.head()[0].revision == 0
     first.close()
     second.close()
-    # Generous against a busy machine; it takes about 5 ms, migrating about 40.
-    assert took < 1
+    # The first one migrates, and a busy machine does not stop every copy for as long.
+    assert min(took[1:]) < took[0]
 
 
 def test_parameters_stay_out_of_error_texts(database: Database) -> None:
