@@ -35,7 +35,7 @@ class Recoveries:
         with installation.client(server) as client:
             while True:
                 try:
-                    list(client.catalogs.list())
+                    list(client.catalogs.list(limit=1))
                 except Unavailable:
                     assert time.monotonic() < since + SECONDS_MAX, server.output
                     time.sleep(0.02)
