@@ -1,0 +1,9 @@
+"""An answer about lineage, and how it is shown: a tree in the terminal, DOT, Mermaid, JSON, and a drawing in SVG."""
+
+from lakewarden.lineage.dot import to_dot
+from lakewarden.lineage.lines import to_tree
+from lakewarden.lineage.mermaid import to_mermaid
+from lakewarden.lineage.model import Lineage, LineageEdge, LineageNode
+from lakewarden.lineage.svg import to_svg
+
+__all__ = ["Lineage", "LineageEdge", "LineageNode", "to_dot", "to_mermaid", "to_svg", "to_tree"]

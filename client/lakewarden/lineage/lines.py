@@ -1,0 +1,61 @@
+"""Lineage as a tree of lines. An asset that several ways lead to is followed once; further on it is named only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lakewarden.lineage.model import Lineage, LineageNode, plain
+
+LABEL_MAX = 200
+
+
+def to_tree(lineage: Lineage) -> Iterator[str]:
+    """Lines: each root, then what it was made of and what was made of it."""
+    lineage = lineage.ordered()
+    nodes = {node.id: node for node in lineage.nodes}
+    for root in lineage.roots:
+        yield _label(root)
+        branches = [
+            (title, branch)
+            for title, upstream in (("made of", True), ("used by", False))
+            if (
+                branch := list(
+                    _branch(lineage, nodes, root.id, upstream=upstream, indent="   ", told={root.id})
+                )
+            )
+        ]
+        for title, branch in branches:
+            yield f"  {title}"
+            yield from branch
+        if not branches:
+            yield "  no lineage"
+    if lineage.truncated_by:
+        yield f"There is more than this: cut by {lineage.truncated_by.lower()}."
+
+
+def _branch(
+    lineage: Lineage,
+    nodes: dict[str, LineageNode],
+    node_id: str,
+    *,
+    upstream: bool,
+    indent: str,
+    told: set[str],
+) -> Iterator[str]:
+    edges = list(lineage.around(node_id, upstream=upstream))
+    steps = list(dict.fromkeys(edge.source_id if upstream else edge.target_id for edge in edges))
+    steps.sort(key=lambda step: (nodes[step].hidden, nodes[step].name, step))
+    for step in steps:
+        last = step is steps[-1]
+        again = step in told
+        more = again and not nodes[step].hidden and any(lineage.around(step, upstream=upstream))
+        yield f"{indent}{'└─' if last else '├─'} {_label(nodes[step])}{' … (above)' if more else ''}"
+        if not again:
+            told.add(step)
+            deeper = indent + ("   " if last else "│  ")
+            yield from _branch(lineage, nodes, step, upstream=upstream, indent=deeper, told=told)
+
+
+def _label(node: LineageNode) -> str:
+    label = plain(node.label, LABEL_MAX)
+    return label if node.hidden or node.kind == "TABLE" else f"{label}  {node.kind.lower().replace('_', ' ')}"

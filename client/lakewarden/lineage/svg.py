@@ -1,0 +1,130 @@
+"""Lineage as a drawing: layers from left to right, sources left of what was made of them, few crossings."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import NamedTuple
+from xml.sax.saxutils import escape, quoteattr
+
+from lakewarden.lineage.model import Lineage, LineageNode, plain
+
+LABEL_MAX = 44
+SWEEPS = 8
+"""Times the order within the layers is improved from their neighbours'."""
+CHARACTER_WIDTH, PADDING, HEIGHT, ROW, GAP, MARGIN = 7.2, 14, 40, 58, 90, 24
+_STYLE = """
+  text { font: 13px ui-sans-serif, system-ui, sans-serif; fill: #1b2733 }
+  .kind { font-size: 10.5px; fill: #5d6b78 }
+  .node rect { fill: #ffffff; stroke: #8ea0b0; stroke-width: 1.2 }
+  .root rect { fill: #e8f1fb; stroke: #1f6fc4; stroke-width: 2 }
+  .hidden rect { fill: #f3f4f6; stroke: #9aa5b1; stroke-dasharray: 5 4 }
+  .hidden text, .dropped text { fill: #7a8794; font-style: italic }
+  .dropped rect { stroke-dasharray: 2 3 }
+  .edge { fill: none; stroke: #8ea0b0; stroke-width: 1.4 }
+  .edge.unsure { stroke-dasharray: 5 4 }
+  .note { fill: #9a5b00 }
+"""
+
+
+class _Box(NamedTuple):
+    node: LineageNode
+    x: float
+    y: float
+    width: float
+
+
+def to_svg(lineage: Lineage) -> str:
+    """One SVG document that stands alone; every label is escaped, and in full where one points at it."""
+    lineage = lineage.ordered()
+    boxes, width, height = _boxes(lineage)
+    note = f"cut by {lineage.truncated_by.lower()}: there is more than this" if lineage.truncated_by else ""
+    height += 24 if note else 0
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="Lineage">',
+        f"<style>{_STYLE}</style>",
+        '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
+        '<path d="M0 0 8 4 0 8z" fill="#8ea0b0"/></marker></defs>',
+        f'<rect width="{width:.0f}" height="{height:.0f}" fill="#fbfcfd"/>',
+    ]
+    for edge in lineage.edges:
+        look = "edge" if edge.state == "LIVE" else "edge unsure"
+        curve = _curve(boxes[edge.source_id], boxes[edge.target_id])
+        lines.append(f'<path class="{look}" marker-end="url(#arrow)" d="{curve}"/>')
+    lines += [_drawn(box) for box in boxes.values()]
+    if note:
+        lines.append(f'<text class="note" x="{MARGIN}" y="{height - 14:.0f}">{note}</text>')
+    return "\n".join([*lines, "</svg>"]) + "\n"
+
+
+def _boxes(lineage: Lineage) -> tuple[dict[str, _Box], float, float]:
+    """Where each node is drawn, and the size of the whole."""
+    layers = _ordered_layers(lineage)
+    tallest = max((len(layer) for layer in layers), default=0)
+    boxes: dict[str, _Box] = {}
+    x = float(MARGIN)
+    for layer in layers:
+        width = max(_width(node) for node in layer)
+        top = MARGIN + (tallest - len(layer)) * ROW / 2
+        for row, node in enumerate(layer):
+            boxes[node.id] = _Box(node, x, top + row * ROW, width)
+        x += width + GAP
+    return boxes, max(x - GAP + MARGIN, 2 * MARGIN), 2 * MARGIN + max(tallest * ROW - (ROW - HEIGHT), 0)
+
+
+def _ordered_layers(lineage: Lineage) -> list[list[LineageNode]]:
+    """The nodes by their layer, each layer ordered by where its neighbours stand (barycentres, swept both ways)."""
+    found: dict[int, list[LineageNode]] = defaultdict(list)
+    for node in lineage.nodes:
+        found[node.distance].append(node)
+    layers = [found[distance] for distance in sorted(found)]
+    beside: dict[str, list[str]] = defaultdict(list)
+    for edge in lineage.edges:
+        beside[edge.source_id].append(edge.target_id)
+        beside[edge.target_id].append(edge.source_id)
+    rows = {node.id: float(row) for layer in layers for row, node in enumerate(layer)}
+    for sweep in range(SWEEPS):
+        for layer in layers if sweep % 2 == 0 else reversed(layers):
+            layer.sort(key=lambda node: (_middle(rows, beside[node.id], rows[node.id]), rows[node.id]))
+            rows.update((node.id, row - (len(layer) - 1) / 2) for row, node in enumerate(layer))
+    return layers
+
+
+def _middle(rows: dict[str, float], others: list[str], alone: float) -> float:
+    return sum(rows[other] for other in others) / len(others) if others else alone
+
+
+def _width(node: LineageNode) -> float:
+    return max(90.0, 2 * PADDING + CHARACTER_WIDTH * len(plain(node.label, LABEL_MAX)))
+
+
+def _curve(source: _Box, target: _Box) -> str:
+    start_x, start_y = source.x + source.width, source.y + HEIGHT / 2
+    end_x, end_y = target.x, target.y + HEIGHT / 2
+    if end_x > start_x:
+        bend = (end_x - start_x) / 2
+        return (
+            f"M{start_x:.1f} {start_y:.1f}C{start_x + bend:.1f} {start_y:.1f} "
+            f"{end_x - bend:.1f} {end_y:.1f} {end_x:.1f} {end_y:.1f}"
+        )
+    # Within a layer, or against the direction of reading: round the outside.
+    below = max(source.y, target.y) + HEIGHT + (ROW - HEIGHT) / 2
+    return (
+        f"M{start_x:.1f} {start_y:.1f}C{start_x + GAP / 2:.1f} {start_y:.1f} {start_x + GAP / 2:.1f} {below:.1f} "
+        f"{start_x:.1f} {below:.1f}L{end_x:.1f} {below:.1f}C{end_x - GAP / 2:.1f} {below:.1f} "
+        f"{end_x - GAP / 2:.1f} {end_y:.1f} {end_x:.1f} {end_y:.1f}"
+    )
+
+
+def _drawn(box: _Box) -> str:
+    node = box.node
+    look = "hidden" if node.hidden else "dropped" if node.dropped else "root" if node.distance == 0 else ""
+    kind = "" if node.hidden else node.kind.lower().replace("_", " ")
+    full = quoteattr(plain(node.label, 4_000))
+    return (
+        f'<g class="node {look}" aria-label={full}><title>{escape(plain(node.label, 4_000))}</title>'
+        f'<rect x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" height="{HEIGHT}" rx="7"/>'
+        f'<text x="{box.x + PADDING:.1f}" y="{box.y + (17 if kind else 24):.1f}">{escape(plain(node.label, LABEL_MAX))}</text>'
+        + (f'<text class="kind" x="{box.x + PADDING:.1f}" y="{box.y + 31:.1f}">{kind}</text>' if kind else "")
+        + "</g>"
+    )

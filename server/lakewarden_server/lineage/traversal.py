@@ -1,0 +1,135 @@
+"""Walks the graph level by level within what may be seen: a hidden neighbour is met, never looked behind.
+
+Everything told, also whether the answer is whole, follows from what is visible and from its hidden neighbours alone, so that
+an answer is the same whatever lies behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from lakewarden_server.core.clock import monotonic
+from lakewarden_server.lineage.graph import Direction, Flags, Graph, Hops, Ints, State
+
+Sight = Callable[[Ints], Flags]
+"""Which of these assets the caller may see."""
+
+
+class Truncation(StrEnum):
+    """Why an answer is not whole."""
+
+    DEPTH = "DEPTH"
+    NODES = "NODES"
+    TIME = "TIME"
+
+
+class Walk(NamedTuple):
+    """What is asked: from which assets, which way, how far."""
+
+    roots: tuple[int, ...]
+    directions: tuple[Direction, ...]
+    depth_max: int
+    nodes_max: int
+    """Assets besides the roots."""
+    deadline: float
+    """Monotonic seconds, looked at before each level."""
+    states: frozenset[State] = frozenset({State.LIVE})
+    self_edges: bool = False
+
+
+class Level(NamedTuple):
+    """What is one step further from the roots than the level before."""
+
+    depth: int
+    direction: Direction
+    visible: Ints
+    """Assets met here for the first time."""
+    hidden: Ints
+    """Hidden assets met here for the first time."""
+    hops: Hops
+    """Edges met for the first time; ``near`` is where the walk came from."""
+    sources: Ints
+    """Of each edge the asset it leads from."""
+    targets: Ints
+
+
+class Ending(NamedTuple):
+    """How a walk ended."""
+
+    truncated_by: Truncation | None
+    nodes: int
+    """Assets told of besides the roots, hidden ones among them."""
+    edges: int
+
+
+def walk(graph: Graph, asked: Walk, sight: Sight) -> Generator[Level, None, Ending]:
+    """The levels around the roots, all of which must be visible. Every asset and every edge comes once."""
+    return (yield from _Walker(graph, asked, sight).levels())
+
+
+class _Walker:
+    def __init__(self, graph: Graph, asked: Walk, sight: Sight) -> None:
+        self._graph, self._asked, self._sight = graph, asked, sight
+        end = max(graph.nodes_end, max(asked.roots, default=-1) + 1)
+        roots = np.array(sorted(set(asked.roots)), dtype=np.int32)
+        self._told = np.zeros(end, dtype=bool)
+        self._told[roots] = True
+        self._reached = {way: self._told.copy() for way in asked.directions}
+        self._frontiers = dict.fromkeys(asked.directions, roots)
+        self._edges_told = np.zeros(graph.edges_end, dtype=bool)
+        self._states = np.zeros(len(State), dtype=bool)
+        self._states[[int(state) for state in asked.states]] = True
+        self._nodes = self._edges = 0
+
+    def levels(self) -> Generator[Level, None, Ending]:
+        for depth in range(1, self._asked.depth_max + 1):
+            if monotonic() > self._asked.deadline:
+                return self._ending(Truncation.TIME if self._has_more() else None)
+            for way in self._asked.directions:
+                level, cut = self._level(depth, way)
+                if len(level.hops.edges):
+                    yield level
+                if cut:
+                    return self._ending(Truncation.NODES)
+            if not any(len(frontier) for frontier in self._frontiers.values()):
+                return self._ending(None)
+        return self._ending(Truncation.DEPTH if self._has_more() else None)
+
+    def _level(self, depth: int, way: Direction) -> tuple[Level, bool]:
+        """The next level that way, and whether it is cut where the assets would be too many."""
+        hops = self._next(way)
+        first = np.unique(hops.far[~self._told[hops.far]])
+        cut = len(first) > self._asked.nodes_max - self._nodes
+        first = first[: self._asked.nodes_max - self._nodes]
+        self._told[first] = True
+        # An edge that was told from its other end is walked all the same.
+        ahead = np.unique(hops.far)
+        ahead = ahead[~self._reached[way][ahead]]
+        self._reached[way][ahead] = True
+        self._frontiers[way] = ahead[self._sight(ahead)]
+        hops = hops.where(self._told[hops.far] & ~self._edges_told[hops.edges])
+        self._edges_told[hops.edges] = True
+        self._nodes += len(first)
+        self._edges += len(hops.edges)
+        seen = self._sight(first)
+        upstream = way is Direction.UPSTREAM
+        sources, targets = (hops.far, hops.near) if upstream else (hops.near, hops.far)
+        return Level(depth, way, first[seen], first[~seen], hops, sources, targets), cut
+
+    def _next(self, way: Direction) -> Hops:
+        """The edges that lie ahead that way."""
+        hops = self._graph.hops(self._frontiers[way], way)
+        wanted = self._states[hops.states]
+        if not self._asked.self_edges:
+            wanted &= hops.near != hops.far
+        return hops.where(wanted)
+
+    def _has_more(self) -> bool:
+        return any(not self._edges_told[self._next(way).edges].all() for way in self._asked.directions)
+
+    def _ending(self, truncated_by: Truncation | None) -> Ending:
+        return Ending(truncated_by, self._nodes, self._edges)

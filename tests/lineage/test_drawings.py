@@ -1,0 +1,130 @@
+"""Every form in which lineage is shown, with names that try to break it."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from lakewarden.lineage import Lineage, LineageEdge, LineageNode, to_dot, to_mermaid, to_svg, to_tree
+from lakewarden.lineage.mermaid import CHARACTERS_MAX, EDGES_MAX
+
+HOSTILE = 'x"]; click n0 "javascript:alert(1)" <script>alert(1)</script> \\ \n %% end'
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def lineage(*, named: str = "main.raw.orders", truncated_by: str = "") -> Lineage:
+    nodes = (
+        LineageNode("0", "main.sales.orders", "TABLE", 0),
+        LineageNode("1", named, "TABLE", -1),
+        LineageNode("2", "", "", -1, hidden=True),
+        LineageNode("3", "main.sales.report", "VIEW", 1),
+        LineageNode("4", "main.sales.old", "TABLE", 2, dropped=True),
+    )
+    edges = (
+        LineageEdge("7", "1", "0"),
+        LineageEdge("", "2", "0"),
+        LineageEdge("8", "0", "3"),
+        LineageEdge("9", "3", "4", "PROVISIONAL"),
+    )
+    return Lineage(nodes, edges, truncated_by)
+
+
+def test_a_tree_of_lines() -> None:
+    assert list(to_tree(lineage(truncated_by="DEPTH"))) == [
+        "main.sales.orders",
+        "  made of",
+        "   ├─ main.raw.orders",
+        "   └─ (hidden)",
+        "  used by",
+        "   └─ main.sales.report  view",
+        "      └─ main.sales.old (dropped)",
+        "There is more than this: cut by depth.",
+    ]
+
+
+def test_a_tree_follows_what_several_ways_lead_to_once_and_ends_in_cycles() -> None:
+    nodes = tuple(LineageNode(str(number), f"t{number}", "TABLE", min(number, 2)) for number in range(4))
+    pairs = [("0", "1"), ("0", "2"), ("1", "3"), ("2", "3"), ("3", "0")]
+    edges = tuple(LineageEdge(str(number), *pair) for number, pair in enumerate(pairs))
+    assert (
+        list(to_tree(Lineage(nodes, edges)))[-5:]
+        == [
+            "  used by",
+            "   ├─ t1",
+            "   │  └─ t3",
+            "   │     └─ t0 … (above)",
+            "   └─ t2",
+            "      └─ t3 … (above)",
+        ][-5:]
+    )
+
+
+def test_without_lineage_it_says_so() -> None:
+    assert list(to_tree(Lineage((LineageNode("0", "t", "TABLE", 0),), ()))) == ["t", "  no lineage"]
+
+
+def test_svg_is_one_well_formed_document_whatever_names_say() -> None:
+    drawn = to_svg(lineage(named=HOSTILE, truncated_by="NODES"))
+    root = ElementTree.fromstring(drawn)
+    assert root.tag == f"{SVG}svg"
+    tags = {element.tag for element in root.iter()}
+    assert tags <= {
+        SVG + tag for tag in ("svg", "style", "defs", "marker", "path", "rect", "g", "title", "text")
+    }
+    assert len(root.findall(f"{SVG}g")) == 5
+    assert sum(path.get("class", "").startswith("edge") for path in root.findall(f"{SVG}path")) == 4
+    assert "main.sales.report" in drawn
+    assert "(hidden)" in drawn
+
+
+def test_boxes_of_an_svg_do_not_lie_on_each_other() -> None:
+    nodes = [LineageNode("0", "root", "TABLE", 0)]
+    edges = []
+    for number in range(1, 40):
+        nodes.append(
+            LineageNode(
+                str(number), f"catalog.schema.table_{number}" * (number % 3 + 1), "TABLE", number % 4 + 1
+            )
+        )
+        edges.append(LineageEdge(str(number), str(max(number - 1, 0) if number % 4 else 0), str(number)))
+    root = ElementTree.fromstring(to_svg(Lineage(tuple(nodes), tuple(edges))))
+    boxes = [
+        tuple(float(rect.get(side, "")) for side in ("x", "y", "width", "height"))
+        for rect in root.findall(f"{SVG}g/{SVG}rect")
+    ]
+    assert len(boxes) == 40
+    for number, (x, y, width, height) in enumerate(boxes):
+        assert x >= 0
+        assert y >= 0
+        assert x + width <= float(root.get("width", ""))
+        assert y + height <= float(root.get("height", ""))
+        for other_x, other_y, other_width, other_height in boxes[:number]:
+            apart = x + width <= other_x or other_x + other_width <= x
+            assert apart or y + height <= other_y or other_y + other_height <= y
+
+
+@pytest.mark.parametrize("form", [to_dot, to_mermaid])
+def test_a_name_does_not_leave_its_label(form: object) -> None:
+    text = form(lineage(named=HOSTILE))  # type: ignore[operator]
+    assert len(text.splitlines()) == len(form(lineage()).splitlines())  # type: ignore[operator]
+    assert "<script>" not in to_mermaid(lineage(named=HOSTILE))
+
+
+def test_mermaid_stays_within_its_limits_and_says_what_it_leaves_out() -> None:
+    nodes = [LineageNode("0", "root", "TABLE", 0)]
+    nodes += [
+        LineageNode(str(number), f"main.s.t{number}", "TABLE", 1 + number // 400) for number in range(1, 900)
+    ]
+    edges = [LineageEdge(str(number), "0", str(number)) for number in range(1, 900)]
+    text = to_mermaid(Lineage(tuple(nodes), tuple(edges)))
+    assert text.count("-->") <= EDGES_MAX
+    assert len(text) <= CHARACTERS_MAX
+    assert "further away are not drawn" in text
+
+
+def test_an_answer_is_shown_in_the_same_order_however_it_came() -> None:
+    found = lineage()
+    turned = Lineage(found.nodes[::-1], found.edges[::-1])
+    assert turned.to_dict() == found.to_dict()
+    assert to_dot(turned) == to_dot(found)
