@@ -1,0 +1,204 @@
+"""All events of one run as one state, whatever order they came in and however often (reference/lineage.md 5, Idempotency).
+
+Every part of a `Run` is a join-semilattice: sets are united, times are the least or the greatest, a facet is the one of the
+latest event by (time, key). So folding is commutative, associative and idempotent, and so is what is derived from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from lakewarden_server.lineage.events import Event, EventKind, EventType
+from lakewarden_server.lineage.facet_values import Said
+from lakewarden_server.lineage.facets import Facets
+from lakewarden_server.lineage.names import AssetKind, AssetName
+
+Stamp = tuple[int, str]
+"""Of what an event said: its time, and its key where two have the same."""
+
+
+class Stamped(NamedTuple):
+    """What the latest event with this facet said, None where it deleted it."""
+
+    time: int
+    key: str
+    value: Said
+
+
+FacetsSaid = dict[str, Stamped]
+
+
+class RunState(StrEnum):
+    """What the edges of a run are worth."""
+
+    PROVISIONAL = "PROVISIONAL"
+    """It has not ended."""
+    LIVE = "LIVE"
+    DROPPED = "DROPPED"
+    """It failed or was aborted: nothing was written that stays."""
+
+
+_ENDS = frozenset({EventType.COMPLETE, EventType.ABORT, EventType.FAIL})
+_ENDLESS = frozenset({"STREAMING", "SERVICE"})
+
+
+@dataclass
+class Run:
+    """The fold of the events with one key. What has no run (a job event, a dataset event) is one that is replaced, not added to."""
+
+    key: str
+    kind: EventKind
+    first_time: int
+    last_time: int
+    newest: Stamp
+    job: AssetName | None = None
+    job_stamp: Stamp = (0, "")
+    end: tuple[int, str, str] | None = None
+    """Time, key and type of the terminal event; of several the latest."""
+    running: bool = False
+    """Whether a RUNNING event has come."""
+    run_facets: FacetsSaid = field(default_factory=dict)
+    job_facets: FacetsSaid = field(default_factory=dict)
+    inputs: dict[AssetName, FacetsSaid] = field(default_factory=dict)
+    outputs: dict[AssetName, FacetsSaid] = field(default_factory=dict)
+
+    @property
+    def state(self) -> RunState:
+        """What its edges are worth.
+
+        A stream has no end to wait for: what it says while it runs is so, and stays so when it is stopped.
+        """
+        if self.kind is not EventKind.RUN or (self.running and self._is_endless):
+            return RunState.LIVE
+        if self.end is None:
+            return RunState.PROVISIONAL
+        return RunState.LIVE if self.end[2] == EventType.COMPLETE else RunState.DROPPED
+
+    @property
+    def end_time(self) -> int:
+        """When what it did was done: at its end, or before there is one at its last event."""
+        return self.end[0] if self.end else self.last_time
+
+    @property
+    def _is_endless(self) -> bool:
+        job_type = said(self.job_facets, "jobType")
+        return bool(job_type) and job_type["processing"] in _ENDLESS
+
+    def to_json(self) -> str:
+        """As text that `from_json` reads; of equal runs the same."""
+        return json.dumps(
+            {
+                "key": self.key,
+                "kind": self.kind,
+                "first_time": self.first_time,
+                "last_time": self.last_time,
+                "newest": self.newest,
+                "job": self.job,
+                "job_stamp": self.job_stamp,
+                "end": self.end,
+                "running": self.running,
+                "run_facets": self.run_facets,
+                "job_facets": self.job_facets,
+                "inputs": [[name, self.inputs[name]] for name in sorted(self.inputs)],
+                "outputs": [[name, self.outputs[name]] for name in sorted(self.outputs)],
+            },
+            sort_keys=True,
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Run:
+        """The run that `to_json` wrote."""
+        stored = json.loads(text)
+        return cls(
+            key=stored["key"],
+            kind=EventKind(stored["kind"]),
+            first_time=stored["first_time"],
+            last_time=stored["last_time"],
+            newest=tuple(stored["newest"]),
+            job=_asset(stored["job"]) if stored["job"] else None,
+            job_stamp=tuple(stored["job_stamp"]),
+            end=tuple(stored["end"]) if stored["end"] else None,
+            running=stored["running"],
+            run_facets=_facets_of(stored["run_facets"]),
+            job_facets=_facets_of(stored["job_facets"]),
+            inputs={_asset(name): _facets_of(facets) for name, facets in stored["inputs"]},
+            outputs={_asset(name): _facets_of(facets) for name, facets in stored["outputs"]},
+        )
+
+
+def run_key(event: Event, facets: Facets) -> str:
+    """Which events fold into one state.
+
+    Those of a run by its id. Job events, and dataset events, by what they are about: the newest replaces the others, except
+    that a dataset's lifecycle happens once each time it is told.
+    """
+    if event.kind is EventKind.RUN:
+        return f"run:{event.run_id}"
+    about = event.job if event.kind is EventKind.JOB else facets.outputs[0][0]
+    if event.kind is EventKind.DATASET and "lifecycleStateChange" in facets.outputs[0][1]:
+        return f"event:{event.key}"
+    assert about is not None
+    return f"{event.kind.lower()}:{json.dumps(about[1:], separators=(',', ':'))}"
+
+
+def fold(run: Run | None, event: Event, facets: Facets) -> Run:
+    """The run with one more event; `run` is changed and returned, or a new one where there was none."""
+    stamp = (event.time, event.key)
+    if run is None:
+        run = Run(run_key(event, facets), event.kind, event.time, event.time, stamp)
+    elif event.kind is not EventKind.RUN and stamp > run.newest:
+        run.run_facets, run.job_facets, run.inputs, run.outputs = {}, {}, {}, {}
+    older = event.kind is not EventKind.RUN and stamp < run.newest
+    run.first_time = min(run.first_time, event.time)
+    run.last_time = max(run.last_time, event.time)
+    run.newest = max(run.newest, stamp)
+    if older:
+        return run
+    if event.job is not None and stamp >= run.job_stamp:
+        run.job, run.job_stamp = event.job, stamp
+    if event.type in _ENDS:
+        end = (event.time, event.key, event.type.value)
+        run.end = end if run.end is None else max(run.end, end)
+    run.running = run.running or event.type is EventType.RUNNING
+    _join(run.run_facets, facets.run, stamp)
+    _join(run.job_facets, facets.job, stamp)
+    for datasets, told in ((run.inputs, facets.inputs), (run.outputs, facets.outputs)):
+        for name, of_dataset in told:
+            _join(datasets.setdefault(name, {}), of_dataset, stamp)
+    return run
+
+
+def said(facets: Mapping[str, Stamped], name: str) -> Said:
+    """What a facet says; None where it is absent or deleted."""
+    found = facets.get(name)
+    return found.value if found else None
+
+
+def _join(known: FacetsSaid, told: Mapping[str, Said], stamp: Stamp) -> None:
+    for name, value in told.items():
+        before = known.get(name)
+        if (
+            before is None
+            or stamp > before[:2]
+            or (stamp == before[:2] and _text(value) > _text(before.value))
+        ):
+            known[name] = Stamped(*stamp, value)
+
+
+def _text(value: Said) -> str:
+    """Orders what one event says twice of one dataset."""
+    return json.dumps(value, sort_keys=True)
+
+
+def _asset(stored: Any) -> AssetName:
+    kind, namespace, name = stored
+    return AssetName(AssetKind(kind), namespace, name)
+
+
+def _facets_of(stored: Mapping[str, Any]) -> FacetsSaid:
+    return {name: Stamped(*stamped) for name, stamped in stored.items()}

@@ -1,0 +1,198 @@
+"""One spelling for each dataset, whatever its producer calls it: what OpenLineage's `namespace` and `name` become before
+anything is compared (OpenLineage spec, naming.md; reference/lineage.md 2.4).
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from lakewarden_policy.names import name_key
+
+NAME_CHARACTERS_MAX: Final = 4_000
+"""Of a namespace, a name and a column, each."""
+NAMES_KEPT_MAX: Final = 10_000
+ROUNDS_MAX: Final = 5
+
+UNITY_CATALOG: Final = "unitycatalog"
+"""The scheme of our own tables, and of everybody's who keeps a Unity Catalog."""
+
+
+class NameInvalid(ValueError):
+    """A namespace, name or column nobody could store or look up; the message is the reason code."""
+
+
+class AssetKind(StrEnum):
+    """What an edge can begin and end at."""
+
+    DATASET = "DATASET"
+    JOB = "JOB"
+    SECURABLE = "SECURABLE"
+    """A securable of ours by its id, which stands beside the names it is known by and outlives them."""
+
+
+class AssetName(NamedTuple):
+    """A dataset, or a job that takes part in lineage itself, by its canonical name."""
+
+    kind: AssetKind
+    namespace: str
+    name: str
+
+
+_ALIASES: Final = {
+    "postgresql": "postgres",
+    "s3a": "s3",
+    "s3n": "s3",
+    "gcs": "gs",
+    "abfs": "abfss",
+    "wasb": "wasbs",
+    "mssql": "sqlserver",
+}
+"""Schemes that are second names of one system."""
+_PORTS: Final = {
+    "postgres": "5432",
+    "mysql": "3306",
+    "sqlserver": "1433",
+    "oracle": "1521",
+    "redshift": "5439",
+    "kafka": "9092",
+    "mongodb": "27017",
+    "cassandra": "9042",
+    "hdfs": "8020",
+    "hive": "9083",
+    "unitycatalog": "443",
+}
+"""What a port is when it is not said."""
+_OBJECT_STORES: Final = frozenset({"s3", "gs", "abfss", "wasbs", "r2", "oss", "cos"})
+_FILE_SYSTEMS: Final = frozenset({"file", "hdfs", "dbfs", "maprfs", "webhdfs"})
+_LOWER: Final = frozenset({"hive", "trino", "presto", "redshift", "awsathena", "glue"})
+"""Systems that fold what is not quoted to lower case and keep nothing else."""
+_UPPER: Final = frozenset({"snowflake"})
+_SCHEME: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?P<slashes>/{0,3})(?P<rest>.*)", re.DOTALL)
+_PARTITION: Final = re.compile(r"[^/=]+=[^/]*")
+_FILE: Final = re.compile(r"[^/=]+\.[A-Za-z0-9.]+")
+
+
+def check_name(text: object) -> str:
+    """A namespace, name or column as text that both databases hold. Raises `NameInvalid`."""
+    if not isinstance(text, str) or not text:
+        raise NameInvalid("NAME_MISSING")
+    if len(text) > NAME_CHARACTERS_MAX:
+        raise NameInvalid("NAME_TOO_LONG")
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise NameInvalid("NAME_INVALID")
+    if "\x00" in text:
+        raise NameInvalid("NAME_INVALID")
+    return text
+
+
+@lru_cache(NAMES_KEPT_MAX)
+def dataset_name(namespace: str, name: str) -> AssetName:
+    """The canonical name of a dataset; of two spellings of one dataset the same. Idempotent.
+
+    A name that has a rule for its system is changed by it; any other stays as it was written. Raises `NameInvalid`.
+    """
+    namespace, name = check_name(namespace).strip(), check_name(name).strip()
+    if not namespace or not name:
+        raise NameInvalid("NAME_MISSING")
+    # What one rule leaves behind may be something for another: once more, until nothing changes.
+    for _ in range(ROUNDS_MAX):
+        scheme, canonical = _namespace(namespace)
+        changed = canonical, _name(scheme, canonical, name).strip() or name
+        if changed == (namespace, name):
+            break
+        namespace, name = changed
+    return AssetName(AssetKind.DATASET, namespace, name)
+
+
+@lru_cache(NAMES_KEPT_MAX)
+def job_name(namespace: str, name: str) -> AssetName:
+    """The name of a job, which no rule changes: schedulers tell case apart. Raises `NameInvalid`."""
+    return AssetName(AssetKind.JOB, check_name(namespace), check_name(name))
+
+
+def securable_name(securable_id: str) -> AssetName:
+    """What stands for a securable among the names of its asset."""
+    return AssetName(AssetKind.SECURABLE, "", securable_id)
+
+
+def own_full_name(name: AssetName) -> str:
+    """`catalog.schema.table` of a name in a Unity Catalog; empty for any other."""
+    return name.name if name.namespace.partition(":")[0] == UNITY_CATALOG else ""
+
+
+def storage_url(name: AssetName) -> str:
+    """The URL of a dataset that is a path in storage; empty for any other."""
+    scheme, _, authority = name.namespace.partition("://")
+    if scheme in _OBJECT_STORES:
+        return f"{name.namespace}/{name.name}" if authority else ""
+    return f"file://{name.name}" if name.namespace == "file" else ""
+
+
+def _namespace(namespace: str) -> tuple[str, str]:
+    """The scheme, empty where there is none, and the canonical namespace."""
+    found = _SCHEME.fullmatch(namespace)
+    if found is None:
+        scheme = namespace.lower()
+        return (scheme, scheme) if scheme in _FILE_SYSTEMS | {"bigquery"} else ("", namespace)
+    scheme = _ALIASES.get(found["scheme"].lower(), found["scheme"].lower())
+    rest = found["rest"].rstrip("/")
+    if scheme == "file" and len(found["slashes"]) != 2:
+        # `file:/warehouse` and `file:///warehouse` are one directory, and the root of all is said in no path.
+        rest = rest.strip("/")
+        return scheme, f"file:/{rest}" if rest else "file"
+    if not found["slashes"] and not rest:
+        return scheme, scheme
+    if len(found["slashes"]) < 2:
+        return scheme, f"{scheme}:{found['slashes']}{rest}"
+    authority, slash, path = rest.partition("/")
+    if not authority and not path:
+        return scheme, scheme
+    return scheme, f"{scheme}://{_authority(scheme, authority)}{slash}{path}"
+
+
+def _authority(scheme: str, authority: str) -> str:
+    """Host and port, comma by comma (Kafka lists its brokers), without the port everybody assumes."""
+    account, at, hosts = authority.rpartition("@")
+    port = _PORTS.get(scheme)
+    if scheme not in _UPPER:
+        hosts = hosts.lower()
+    if port:
+        hosts = ",".join(sorted(host.removesuffix(f":{port}") for host in hosts.split(",")))
+    return f"{account}{at}{hosts}"
+
+
+def _name(scheme: str, namespace: str, name: str) -> str:
+    if scheme in _OBJECT_STORES:
+        return _path(name).lstrip("/") or "/"
+    if scheme in _FILE_SYSTEMS and ("/" in name or namespace == scheme):
+        return f"/{_path(name).lstrip('/')}"
+    if scheme == UNITY_CATALOG:
+        return name_key(name)
+    if scheme in _LOWER:
+        return name.replace("`", "").lower()
+    if scheme in _UPPER:
+        return ".".join(_upper(part) for part in name.split("."))
+    return name
+
+
+def _upper(part: str) -> str:
+    """Upper case, unless it is quoted to be something else; quotes that change nothing go."""
+    quoted = len(part) > 2 and part[0] == part[-1] == '"'
+    return part if quoted and part.upper() != part else part.strip('"').upper()
+
+
+def _path(name: str) -> str:
+    """A path without what the same dataset is sometimes said with: slashes at its end, its partitions, a file in one."""
+    parts = name.split("/")
+    while len(parts) > 1 and not parts[-1]:
+        parts.pop()
+    last = len(parts)
+    if last > 2 and _FILE.fullmatch(parts[-1]) and _PARTITION.fullmatch(parts[-2]):
+        last -= 1
+    while last > 1 and _PARTITION.fullmatch(parts[last - 1]):
+        last -= 1
+    stripped = "/".join(parts[:last])
+    return stripped if stripped.strip("/") else "/".join(parts)
