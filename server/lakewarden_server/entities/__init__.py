@@ -15,6 +15,22 @@ from lakewarden_server.entities.functions import Function
 from lakewarden_server.entities.grants import Grant
 from lakewarden_server.entities.group_members import GroupMember
 from lakewarden_server.entities.ip_access_lists import IpAccessList, IpAccessSettings
+from lakewarden_server.entities.lineage import (
+    LineageAlias,
+    LineageAsset,
+    LineageChange,
+    LineageContribution,
+    LineageEdge,
+    LineageEnding,
+    LineageEvent,
+    LineageHead,
+    LineageJob,
+    LineageLink,
+    LineageMapping,
+    LineageMention,
+    LineageName,
+    LineageRun,
+)
 from lakewarden_server.entities.metastores import Metastore
 from lakewarden_server.entities.principals import Principal
 from lakewarden_server.entities.records import (
@@ -67,6 +83,20 @@ __all__ = [
     "Idempotency",
     "IpAccessList",
     "IpAccessSettings",
+    "LineageAlias",
+    "LineageAsset",
+    "LineageChange",
+    "LineageContribution",
+    "LineageEdge",
+    "LineageEnding",
+    "LineageEvent",
+    "LineageHead",
+    "LineageJob",
+    "LineageLink",
+    "LineageMapping",
+    "LineageMention",
+    "LineageName",
+    "LineageRun",
     "MaterializedView",
     "Metastore",
     "ModelAlias",

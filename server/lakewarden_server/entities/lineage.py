@@ -1,0 +1,251 @@
+"""The tables of lineage: events as they came, runs as they fold, names with what they meant when, assets, and the edges between them.
+
+Only the lineage repositories write them, with Core statements and under a head of their own: nothing here goes to the change log
+or the audit chain, and no decision waits for it. Times of events are microseconds since 1970. Ids are dense, from the
+head's counters, so that a graph can be kept in arrays; what refers to them has no foreign keys, which would cost a look-up
+for every row of a table that only one transaction at a time writes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from lakewarden_server.entities.base import Base, JsonObject
+
+
+def _id() -> Mapped[int]:
+    return mapped_column(BigInteger, primary_key=True, autoincrement=False)
+
+
+def _number(**more: Any) -> Mapped[int]:
+    return mapped_column(BigInteger, **more)
+
+
+class LineageHead(Base):
+    """The single row every lineage transaction takes first; beside the sequence, the newest id of each kind."""
+
+    __tablename__ = "lineage_head"
+    __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sequence: Mapped[int] = _number()
+    name_id: Mapped[int] = _number()
+    job_id: Mapped[int] = _number()
+    run_id: Mapped[int] = _number()
+    asset_id: Mapped[int] = _number()
+    edge_id: Mapped[int] = _number()
+
+
+class LineageEvent(Base):
+    """One event as it came, compressed with zlib; its key makes a repetition nothing new."""
+
+    __tablename__ = "lineage_events"
+    __table_args__ = (Index("ix_lineage_events_received_time", "received_time"),)
+
+    workspace_id: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    sequence: Mapped[int] = _number()
+    run_id: Mapped[int] = _number()
+    time: Mapped[int] = _number()
+    received_time: Mapped[datetime]
+    flags: Mapped[list[str]] = mapped_column(JsonObject)
+    dropped_facets: Mapped[list[list[str]]] = mapped_column(JsonObject)
+    body: Mapped[bytes]
+
+
+class LineageJob(Base):
+    """What produces edges: a job of a scheduler, an application, a model. It belongs to the workspace it was told from."""
+
+    __tablename__ = "lineage_jobs"
+    __table_args__ = (UniqueConstraint("workspace_id", "digest"),)
+
+    id: Mapped[int] = _id()
+    metastore_id: Mapped[str]
+    workspace_id: Mapped[str]
+    digest: Mapped[str]
+    namespace: Mapped[str]
+    name: Mapped[str]
+
+
+class LineageRun(Base):
+    """The fold of a run's events; `key` names the run within its workspace, so that none can speak for another's."""
+
+    __tablename__ = "lineage_runs"
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "key"),
+        CheckConstraint("state IN ('PROVISIONAL', 'LIVE', 'DROPPED')", name="state"),
+    )
+
+    id: Mapped[int] = _id()
+    metastore_id: Mapped[str]
+    workspace_id: Mapped[str]
+    key: Mapped[str]
+    job_id: Mapped[int] = _number()
+    """0 for what no job did."""
+    principal_id: Mapped[str]
+    """Who told of it first."""
+    state: Mapped[str]
+    first_time: Mapped[int] = _number()
+    last_time: Mapped[int] = _number()
+    fold: Mapped[bytes]
+
+
+class LineageName(Base):
+    """A canonical name, unique in its metastore by the SHA-256 of its parts: names can be longer than an index takes."""
+
+    __tablename__ = "lineage_names"
+    __table_args__ = (UniqueConstraint("metastore_id", "digest"),)
+
+    id: Mapped[int] = _id()
+    metastore_id: Mapped[str]
+    digest: Mapped[str]
+    kind: Mapped[str]
+    namespace: Mapped[str]
+    name: Mapped[str]
+
+
+class LineageMention(Base):
+    """A run speaks of a name, and means what it meant at `time`."""
+
+    __tablename__ = "lineage_mentions"
+    __table_args__ = (Index("ix_lineage_mentions_name_id_time", "name_id", "time"),)
+
+    run_id: Mapped[int] = _id()
+    name_id: Mapped[int] = _id()
+    time: Mapped[int] = _number()
+
+
+class LineageLink(Base):
+    """Two names were said to be one dataset's, first and last at these times."""
+
+    __tablename__ = "lineage_links"
+
+    one_id: Mapped[int] = _id()
+    other_id: Mapped[int] = _id()
+    first_time: Mapped[int] = _number()
+    last_time: Mapped[int] = _number()
+
+    __table_args__ = (Index("ix_lineage_links_other_id", "other_id"),)
+
+
+class LineageEnding(Base):
+    """A run dropped what a name meant, or renamed it."""
+
+    __tablename__ = "lineage_endings"
+    __table_args__ = (
+        Index("ix_lineage_endings_name_id", "name_id"),
+        Index("ix_lineage_endings_renamed_to_id", "renamed_to_id"),
+    )
+
+    run_id: Mapped[int] = _id()
+    name_id: Mapped[int] = _id()
+    renamed_to_id: Mapped[int] = _id()
+    """0 for a drop."""
+    time: Mapped[int] = _number()
+
+
+class LineageAsset(Base):
+    """One incarnation of a dataset, or a job that takes part in lineage itself; `name` is one of those it has."""
+
+    __tablename__ = "lineage_assets"
+    __table_args__ = (
+        CheckConstraint("state IN ('LIVE', 'DROPPED', 'MERGED')", name="state"),
+        Index("ix_lineage_assets_securable_id", "securable_id"),
+    )
+
+    id: Mapped[int] = _id()
+    metastore_id: Mapped[str]
+    kind: Mapped[str]
+    securable_id: Mapped[str | None]
+    state: Mapped[str]
+    end_time: Mapped[int] = _number()
+    merged_into_id: Mapped[int | None] = _number()
+    """The asset that has its names now; it stays only so that who knew its id learns that."""
+    namespace: Mapped[str]
+    name: Mapped[str]
+
+
+class LineageAlias(Base):
+    """What a name meant after one time and until another; no asset where nobody has spoken of it then."""
+
+    __tablename__ = "lineage_aliases"
+    __table_args__ = (Index("ix_lineage_aliases_asset_id", "asset_id"),)
+
+    name_id: Mapped[int] = _id()
+    after: Mapped[int] = _id()
+    until: Mapped[int] = _number()
+    asset_id: Mapped[int | None] = _number()
+
+
+class LineageEdge(Base):
+    """`target_id` was made of `source_id` by a job: what all its runs that count say together."""
+
+    __tablename__ = "lineage_edges"
+    __table_args__ = (
+        UniqueConstraint("source_id", "target_id", "job_id"),
+        CheckConstraint("state IN ('LIVE', 'PROVISIONAL', 'DROPPED', 'RETRACTED')", name="state"),
+        Index("ix_lineage_edges_target_id", "target_id"),
+    )
+
+    id: Mapped[int] = _id()
+    metastore_id: Mapped[str]
+    source_id: Mapped[int] = _number()
+    target_id: Mapped[int] = _number()
+    job_id: Mapped[int] = _number()
+    state: Mapped[str]
+    """DROPPED with an asset it was between; RETRACTED when no run says it any more."""
+    first_time: Mapped[int] = _number()
+    last_time: Mapped[int] = _number()
+    end_time: Mapped[int] = _number()
+    run_count: Mapped[int] = _number()
+    mapping_hash: Mapped[str]
+
+
+class LineageContribution(Base):
+    """What one run says of one pair of names, and the edge that makes of it."""
+
+    __tablename__ = "lineage_contributions"
+    __table_args__ = (
+        Index("ix_lineage_contributions_source_name_id", "source_name_id"),
+        Index("ix_lineage_contributions_target_name_id", "target_name_id"),
+        Index("ix_lineage_contributions_edge_id", "edge_id"),
+    )
+
+    run_id: Mapped[int] = _id()
+    source_name_id: Mapped[int] = _id()
+    target_name_id: Mapped[int] = _id()
+    source_time: Mapped[int] = _number()
+    target_time: Mapped[int] = _number()
+    edge_id: Mapped[int] = _number()
+    live: Mapped[bool]
+    first_time: Mapped[int] = _number()
+    last_time: Mapped[int] = _number()
+    mapping_hash: Mapped[str]
+
+
+class LineageMapping(Base):
+    """Which columns were made of which, once for all runs that say the same: [target, source, subtype, masking] each."""
+
+    __tablename__ = "lineage_mappings"
+
+    hash: Mapped[str] = mapped_column(primary_key=True)
+    columns: Mapped[list[Any]] = mapped_column(JsonObject)
+
+
+class LineageChange(Base):
+    """What a lineage transaction changed of the graph, in commit order: whoever keeps it in memory follows this."""
+
+    __tablename__ = "lineage_changes"
+
+    sequence: Mapped[int] = _id()
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str]
+    """EDGE, or ASSET, which is then the source and alone."""
+    edge_id: Mapped[int | None] = _number()
+    source_asset_id: Mapped[int] = _number()
+    target_asset_id: Mapped[int | None] = _number()
+    state: Mapped[str]

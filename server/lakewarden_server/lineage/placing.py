@@ -1,0 +1,343 @@
+"""Keeps in the tables which asset each name meant when: names get ids here, and assets their rows.
+
+Only what a transaction's events changed is gone through again: the names they link, end or speak of first, with all that these
+are linked to. What comes out is that of `identities.assets`, whatever was stored before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from lakewarden_server.entities import (
+    LineageAlias,
+    LineageAsset,
+    LineageEnding,
+    LineageLink,
+    LineageMention,
+    LineageName,
+)
+from lakewarden_server.lineage.identities import BEGINNING, FOREVER, Asset, LinkSpan, assets
+from lakewarden_server.lineage.names import AssetKind, AssetName
+from lakewarden_server.lineage.statements import Ending, Link
+from lakewarden_server.storage.repositories.lineage import LineageStore
+
+
+class Span(NamedTuple):
+    """A stored alias: what a name meant after one time and until another."""
+
+    after: int
+    until: int
+    asset_id: int | None
+
+
+class Places:
+    """Names, aliases and assets of one metastore, as one transaction sees and changes them."""
+
+    def __init__(self, store: LineageStore, metastore_id: str) -> None:
+        self._store = store
+        self._metastore_id = metastore_id
+        self._ids: dict[AssetName, int] = {}
+        self._names: dict[int, AssetName] = {}
+        self._spans: dict[int, list[Span]] = {}
+        self._dirty: set[int] = set()
+        self._mentioned: set[int] = set()
+        """Names that an event of this transaction speaks of."""
+        self.moved: set[int] = set()
+        """Names that do not mean the asset any more that they meant at some time."""
+        self.changed: dict[int, dict[str, Any]] = {}
+        """The rows of assets that are new or not as they were."""
+
+    def learn(self, names: Collection[AssetName]) -> None:
+        """Gives every name an id; call it before any other method speaks of the names."""
+        digests = {_digest(name): name for name in names if name not in self._ids}
+        for row in self._store.find(LineageName, "digest", digests, metastore_id=self._metastore_id):
+            self._know(row.id, digests.pop(row.digest))
+        new = []
+        for digest, name in sorted(digests.items()):
+            name_id = self._store.new_id("name_id")
+            self._know(name_id, name)
+            self._spans[name_id] = [Span(BEGINNING, FOREVER, None)]
+            new.append(
+                {
+                    "id": name_id,
+                    "metastore_id": self._metastore_id,
+                    "digest": digest,
+                    "kind": name.kind.value,
+                    "namespace": name.namespace,
+                    "name": name.name,
+                }
+            )
+        self._store.put(LineageName, new)
+        aliases = [
+            {"name_id": row["id"], "after": BEGINNING, "until": FOREVER, "asset_id": None} for row in new
+        ]
+        self._store.put(LineageAlias, aliases)
+        self._load([self._ids[name] for name in names])
+
+    def id_of(self, name: AssetName) -> int:
+        """The id of a name that was learnt."""
+        return self._ids[name]
+
+    def asset_at(self, name_id: int, time: int) -> int:
+        """The asset a name meant at a time; call it after `settle`, for what some run speaks of."""
+        for span in self._spans[name_id]:
+            if span.after < time <= span.until and span.asset_id is not None:
+                return span.asset_id
+        raise LookupError(f"nobody spoke of name {name_id} at {time}")
+
+    def link(self, links: Iterable[Link]) -> None:
+        """Widens the spans of links, and notes what that changes."""
+        told: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for link in links:
+            told[self._ids[link.one], self._ids[link.other]].append(link.time)
+        known = {
+            (row.one_id, row.other_id): row
+            for row in self._store.find(LineageLink, "one_id", {one for one, _other in told})
+        }
+        rows = []
+        for (one, other), times in told.items():
+            row = known.get((one, other))
+            first = min([*times, row.first_time] if row else times)
+            last = max([*times, row.last_time] if row else times)
+            if row and (first, last) == (row.first_time, row.last_time):
+                continue
+            rows.append({"one_id": one, "other_id": other, "first_time": first, "last_time": last})
+            # Of names that have always meant the same, a link says the same whenever it is said.
+            if row is None or self._is_cut(one) or self._is_cut(other):
+                self._dirty |= {one, other}
+        self._store.put(LineageLink, rows)
+
+    def end(self, told: Mapping[int, Collection[Ending]]) -> None:
+        """The endings each run states now, by its id; others it stated before are taken back."""
+        before = {
+            (row.run_id, row.name_id, row.renamed_to_id): row.time
+            for row in self._store.find(LineageEnding, "run_id", told)
+        }
+        now: dict[tuple[int, int, int], int] = {}
+        for run_id, endings in told.items():
+            for ending in endings:
+                to = self._ids[ending.renamed_to] if ending.renamed_to else 0
+                now[run_id, self._ids[ending.name], to] = ending.time
+        gone = [key for key in before if key not in now]
+        new = [key for key in now if before.get(key) != now[key]]
+        for _run_id, name_id, renamed_to_id in (*gone, *new):
+            self._dirty |= {name_id, renamed_to_id} - {0}
+        self._store.remove(LineageEnding, gone)
+        self._store.put(
+            LineageEnding,
+            [
+                {"run_id": run_id, "name_id": name_id, "renamed_to_id": to, "time": now[run_id, name_id, to]}
+                for run_id, name_id, to in new
+            ],
+        )
+
+    def mention(self, told: Mapping[int, Mapping[AssetName, int]]) -> None:
+        """Which names each run speaks of, and at which time it means them."""
+        before = {
+            (row.run_id, row.name_id): row.time for row in self._store.find(LineageMention, "run_id", told)
+        }
+        now = {
+            (run_id, self._ids[name]): time for run_id, names in told.items() for name, time in names.items()
+        }
+        gone = [key for key in before if key not in now]
+        new = [key for key in now if before.get(key) != now[key]]
+        for _run_id, name_id in gone:
+            self._dirty.add(name_id)
+        for run_id, name_id in new:
+            self._mentioned.add(name_id)
+            moved = (run_id, name_id) in before and self._is_cut(name_id)
+            if moved or self._is_unspoken(name_id, now[run_id, name_id]):
+                self._dirty.add(name_id)
+        self._store.remove(LineageMention, gone)
+        self._store.put(
+            LineageMention,
+            [{"run_id": key[0], "name_id": key[1], "time": now[key]} for key in new],
+        )
+
+    def settle(self) -> None:
+        """Goes through the history of every name that was changed, and writes what it means now."""
+        for names, links, endings in self._components():
+            found = assets(
+                [self._names[name_id] for name_id in names],
+                [
+                    LinkSpan(
+                        self._names[row.one_id], self._names[row.other_id], row.first_time, row.last_time
+                    )
+                    for row in links
+                ],
+                [
+                    Ending(
+                        self._names[row.name_id],
+                        row.time,
+                        self._names[row.renamed_to_id] if row.renamed_to_id else None,
+                    )
+                    for row in endings
+                ],
+            )
+            self._place(names, found)
+        self._store.put(LineageAsset, list(self.changed.values()))
+
+    def _know(self, name_id: int, name: AssetName) -> None:
+        self._ids[name], self._names[name_id] = name_id, name
+
+    def _load(self, name_ids: Collection[int]) -> None:
+        wanted = {name_id for name_id in name_ids if name_id not in self._spans}
+        for name_id in wanted:
+            self._spans[name_id] = []
+        for row in self._store.find(LineageAlias, "name_id", wanted):
+            self._spans[row.name_id].append(Span(row.after, row.until, row.asset_id))
+
+    def _is_cut(self, name_id: int) -> bool:
+        return len(self._spans[name_id]) > 1
+
+    def _is_unspoken(self, name_id: int, time: int) -> bool:
+        return any(span.after < time <= span.until and span.asset_id is None for span in self._spans[name_id])
+
+    def _components(self) -> list[tuple[list[int], list[Any], list[Any]]]:
+        """The changed names with all that they are linked to or renamed from and to, each with its links and endings."""
+        links: dict[tuple[int, ...], Any] = {}
+        endings: dict[tuple[int, ...], Any] = {}
+        seen, frontier = set(self._dirty), set(self._dirty)
+        while frontier:
+            found = self._store.links_of(frontier)
+            links |= {(row.one_id, row.other_id): row for row in found}
+            ends = {end for row in found for end in (row.one_id, row.other_id)}
+            ended = self._store.endings_of(frontier)
+            endings |= {(row.run_id, row.name_id, row.renamed_to_id): row for row in ended}
+            ends |= {end for row in ended for end in (row.name_id, row.renamed_to_id) if end}
+            frontier = ends - seen
+            seen |= frontier
+        self.recall(seen)
+        return _parts(seen, list(links.values()), list(endings.values()))
+
+    def recall(self, name_ids: Collection[int]) -> None:
+        """Learns what stored names are and mean, by their ids."""
+        unknown = {name_id for name_id in name_ids if name_id not in self._names}
+        for row in self._store.find(LineageName, "id", unknown):
+            self._know(row.id, AssetName(AssetKind(row.kind), row.namespace, row.name))
+        self._load(name_ids)
+
+    def _place(self, names: list[int], found: list[Asset]) -> None:
+        """Writes what the names of one component mean now, keeping the ids of assets wherever they go on."""
+        before = {name_id: self._spans[name_id] for name_id in names}
+        known = {span.asset_id for spans in before.values() for span in spans} - {None}
+        rows = {row.id: row for row in self._store.find(LineageAsset, "id", known)}
+        spoken = self._spoken(found, before)
+        taken: set[int] = set()
+        heirs: dict[int, int] = {}
+        now: dict[int, list[Span]] = {name_id: [] for name_id in names}
+        for index, asset in enumerate(found):
+            asset_id = None
+            if index in spoken:
+                overlapping = self._overlapping(asset, before)
+                free = [before_id for before_id in overlapping if before_id not in taken]
+                asset_id = free[0] if free else self._store.new_id("asset_id")
+                taken.add(asset_id)
+                for before_id in overlapping:
+                    heirs.setdefault(before_id, asset_id)
+                self._write_asset(asset_id, asset, rows.get(asset_id))
+            for alias in asset.aliases:
+                now[self._ids[alias.name]].append(Span(alias.after, alias.until, asset_id))
+        for before_id in rows.keys() - taken:
+            row = dict(rows[before_id]._mapping)
+            self.changed[before_id] = row | {"state": "MERGED", "merged_into_id": heirs.get(before_id)}
+        self._write_aliases(before, now)
+
+    def _overlapping(self, asset: Asset, before: Mapping[int, list[Span]]) -> list[int]:
+        """The ids its names had in its time, the earliest and oldest first."""
+        found = {
+            (span.after, span.asset_id)
+            for alias in asset.aliases
+            for span in before[self._ids[alias.name]]
+            if span.asset_id is not None and span.after < alias.until and alias.after < span.until
+        }
+        return list(dict.fromkeys(asset_id for _after, asset_id in sorted(found)))
+
+    def _spoken(self, found: list[Asset], before: Mapping[int, list[Span]]) -> set[int]:
+        """Which of the assets some run speaks of."""
+        spoken: set[int] = set()
+        unsure: dict[tuple[int, int, int], int] = {}
+        for index, asset in enumerate(found):
+            spans = [(self._ids[alias.name], alias.after, alias.until) for alias in asset.aliases]
+            whole = any(
+                name_id in self._mentioned and (after, until) == (BEGINNING, FOREVER)
+                for name_id, after, until in spans
+            )
+            if whole:
+                spoken.add(index)
+            else:
+                unsure |= dict.fromkeys(spans, index)
+        return spoken | {unsure[span] for span in self._store.mentioned(unsure)}
+
+    def _write_asset(self, asset_id: int, asset: Asset, row: Any) -> None:
+        shown = max(
+            asset.aliases, key=lambda alias: (alias.name.kind is not AssetKind.SECURABLE, alias.until)
+        ).until
+        name = min(
+            alias.name
+            for alias in asset.aliases
+            if alias.until == shown
+            and (alias.name.kind is not AssetKind.SECURABLE or len(asset.aliases) == 1)
+        )
+        written = {
+            "id": asset_id,
+            "metastore_id": self._metastore_id,
+            "kind": name.kind.value,
+            "securable_id": asset.securable_id,
+            "state": "LIVE" if asset.end_time == FOREVER else "DROPPED",
+            "end_time": asset.end_time,
+            "merged_into_id": None,
+            "namespace": name.namespace,
+            "name": name.name,
+        }
+        if row is None or written != dict(row._mapping):
+            self.changed[asset_id] = written
+
+    def _write_aliases(self, before: Mapping[int, list[Span]], now: Mapping[int, list[Span]]) -> None:
+        gone, new = [], []
+        for name_id, spans in now.items():
+            spans.sort()
+            self._spans[name_id] = spans
+            if spans == sorted(before[name_id], key=lambda span: span.after):
+                continue
+            self.moved.add(name_id)
+            gone += [(name_id, span.after) for span in before[name_id]]
+            new += [{"name_id": name_id, **span._asdict()} for span in spans]
+        kept = {(row["name_id"], row["after"]) for row in new}
+        self._store.remove(LineageAlias, [key for key in gone if key not in kept])
+        self._store.put(LineageAlias, new)
+
+
+def _parts(
+    names: set[int], links: list[Any], endings: list[Any]
+) -> list[tuple[list[int], list[Any], list[Any]]]:
+    """Names that have to do with each other, with what they have to do."""
+    root = {name_id: name_id for name_id in names}
+
+    def find(name_id: int) -> int:
+        while root[name_id] != name_id:
+            root[name_id] = root[root[name_id]]
+            name_id = root[name_id]
+        return name_id
+
+    for row in links:
+        root[find(row.one_id)] = find(row.other_id)
+    for row in endings:
+        if row.renamed_to_id:
+            root[find(row.name_id)] = find(row.renamed_to_id)
+    parts: dict[int, tuple[list[int], list[Any], list[Any]]] = defaultdict(lambda: ([], [], []))
+    for name_id in sorted(names):
+        parts[find(name_id)][0].append(name_id)
+    for row in links:
+        parts[find(row.one_id)][1].append(row)
+    for row in endings:
+        parts[find(row.name_id)][2].append(row)
+    return [parts[key] for key in sorted(parts)]
+
+
+def _digest(name: AssetName) -> str:
+    return hashlib.sha256(json.dumps(name).encode()).hexdigest()

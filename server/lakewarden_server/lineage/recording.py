@@ -1,0 +1,245 @@
+"""Events into tables, in one transaction: what is new is folded into its runs, and what follows from those is derived again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from lakewarden_policy import RELATIONS, Snapshot
+from lakewarden_policy.names import InvalidName
+from lakewarden_server.core.urls import InvalidUrl, ancestors, canonical_url
+from lakewarden_server.entities import LineageEvent, LineageJob, LineageRun
+from lakewarden_server.lineage.events import Event
+from lakewarden_server.lineage.facets import Facets
+from lakewarden_server.lineage.folding import Run, fold, run_key
+from lakewarden_server.lineage.names import AssetKind, AssetName, own_full_name, securable_name, storage_url
+from lakewarden_server.lineage.placing import Places
+from lakewarden_server.lineage.statements import Ending, Link, endings, links, meant_at, names
+from lakewarden_server.lineage.weaving import Weaver
+from lakewarden_server.storage.repositories.lineage import LineageStore
+
+BODY_ZLIB_LEVEL: Final = 3
+"""A third of the time of the default, for a tenth more bytes."""
+
+
+class Origin(NamedTuple):
+    """Whose events these are, and the state that says what their names stand for."""
+
+    metastore_id: str
+    workspace_id: str
+    principal_id: str
+    snapshot: Snapshot
+
+
+class Received(NamedTuple):
+    """A checked event with what its facets say."""
+
+    event: Event
+    facets: Facets
+
+
+def record(
+    store: LineageStore, origin: Origin, received: Sequence[Received], received_time: datetime
+) -> list[bool]:
+    """Records events of one origin; of each, whether it was new. The store's head must be held."""
+    return _Recording(store, origin, received_time).run(received)
+
+
+class _Recording:
+    """One transaction's events of one origin."""
+
+    def __init__(self, store: LineageStore, origin: Origin, received_time: datetime) -> None:
+        self._store = store
+        self._origin = origin
+        self._time = received_time
+        self._places = Places(store, origin.metastore_id)
+        self._run_ids: dict[str, int] = {}
+        self._stored: dict[str, Any] = {}
+
+    def run(self, received: Sequence[Received]) -> list[bool]:
+        known = self._known(received)
+        new: dict[str, Received] = {}
+        fresh = []
+        for each in received:
+            fresh.append(each.event.key not in known and each.event.key not in new)
+            new.setdefault(each.event.key, each)
+        new = {key: each for key, each in new.items() if key not in known}
+        if new:
+            self._record(list(new.values()))
+        return fresh
+
+    def _known(self, received: Sequence[Received]) -> set[str]:
+        keys = {each.event.key for each in received}
+        return {
+            row.key
+            for row in self._store.find(LineageEvent, "key", keys, workspace_id=self._origin.workspace_id)
+        }
+
+    def _record(self, new: list[Received]) -> None:
+        runs = self._fold(new)
+        by_id = {self._run_ids[key]: run for key, run in runs.items()}
+        mentions = {
+            run_id: {name: meant_at(run, name) for name in names(run)} for run_id, run in by_id.items()
+        }
+        ended = {run_id: endings(run) for run_id, run in by_id.items()}
+        told = self._links(new)
+        self._places.learn(_all_names(mentions, ended, told))
+        self._places.link(told)
+        self._places.end(ended)
+        self._places.mention(mentions)
+        self._places.settle()
+        jobs = self._write_runs(by_id)
+        Weaver(self._store, self._places, self._origin.metastore_id).weave(by_id, jobs)
+        self._write_events(new)
+
+    def _fold(self, new: list[Received]) -> dict[str, Run]:
+        """The runs these events are of, with them folded in."""
+        keys = [run_key(*each) for each in new]
+        rows = self._store.find(LineageRun, "key", set(keys), workspace_id=self._origin.workspace_id)
+        self._stored = {row.key: row for row in rows}
+        runs = {key: Run.from_json(zlib.decompress(row.fold)) for key, row in self._stored.items()}
+        for key, each in zip(keys, new, strict=True):
+            runs[key] = fold(runs.get(key), *each)
+        for key in runs:
+            row = self._stored.get(key)
+            self._run_ids[key] = row.id if row else self._store.new_id("run_id")
+        return runs
+
+    def _links(self, new: list[Received]) -> set[Link]:
+        """What the events say of names that are one, and what the catalog says of the names in them."""
+        told: set[Link] = set()
+        times: dict[AssetName, set[int]] = defaultdict(set)
+        for event, facets in new:
+            found = links(facets, event.time)
+            told |= found
+            for name, _said in (*facets.inputs, *facets.outputs):
+                times[name].add(event.time)
+            for link in found:
+                times[link.one].add(event.time)
+                times[link.other].add(event.time)
+        for name, securable_id in self._bound(times).items():
+            other = securable_name(securable_id)
+            told |= {
+                Link(min(name, other), max(name, other), time)
+                for time in (min(times[name]), max(times[name]))
+            }
+        return told
+
+    def _bound(self, told: Collection[AssetName]) -> dict[AssetName, str]:
+        """The names that stand for a securable of the metastore, by full name or as the path of its table."""
+        found = {name: securable_id for name in told if (securable_id := self._named(name))}
+        above = {name: _ancestors(name) for name in told}
+        tables = self._store.tables_at({url for urls in above.values() for url in urls})
+        for name, urls in above.items():
+            at = next((tables[url] for url in urls if url in tables), "")
+            if at and self._origin.snapshot.ancestor(at, "METASTORE") == self._origin.metastore_id:
+                found[name] = at
+        return found
+
+    def _named(self, name: AssetName) -> str | None:
+        full_name = own_full_name(name)
+        if not full_name or name.kind is not AssetKind.DATASET:
+            return None
+        try:
+            for kind in sorted(RELATIONS):
+                found = self._origin.snapshot.resolve(kind, full_name, self._origin.metastore_id)
+                if found is not None:
+                    return found.id
+        except InvalidName:
+            return None
+        return None
+
+    def _write_runs(self, runs: Mapping[int, Run]) -> dict[int, int]:
+        """Writes the folds; the ids of the runs' jobs."""
+        job_ids = self._job_ids({run.job for run in runs.values() if run.job is not None})
+        jobs = {run_id: job_ids[run.job] if run.job else 0 for run_id, run in runs.items()}
+        rows = []
+        for run_id, run in runs.items():
+            stored = self._stored.get(run.key)
+            rows.append(
+                {
+                    "id": run_id,
+                    "metastore_id": self._origin.metastore_id,
+                    "workspace_id": self._origin.workspace_id,
+                    "key": run.key,
+                    "job_id": jobs[run_id],
+                    "principal_id": stored.principal_id if stored else self._origin.principal_id,
+                    "state": run.state.value,
+                    "first_time": run.first_time,
+                    "last_time": run.last_time,
+                    "fold": zlib.compress(run.to_json().encode(), BODY_ZLIB_LEVEL),
+                }
+            )
+        self._store.put(LineageRun, rows)
+        return jobs
+
+    def _job_ids(self, jobs: Collection[AssetName]) -> dict[AssetName, int]:
+        digests = {_digest(job): job for job in jobs}
+        found = self._store.find(LineageJob, "digest", digests, workspace_id=self._origin.workspace_id)
+        known = {row.digest: row.id for row in found}
+        rows = []
+        for digest in sorted(digests.keys() - known.keys()):
+            known[digest] = self._store.new_id("job_id")
+            rows.append(
+                {
+                    "id": known[digest],
+                    "metastore_id": self._origin.metastore_id,
+                    "workspace_id": self._origin.workspace_id,
+                    "digest": digest,
+                    "namespace": digests[digest].namespace,
+                    "name": digests[digest].name,
+                }
+            )
+        self._store.put(LineageJob, rows)
+        return {job: known[digest] for digest, job in digests.items()}
+
+    def _write_events(self, new: list[Received]) -> None:
+        self._store.put(
+            LineageEvent,
+            [
+                {
+                    "workspace_id": self._origin.workspace_id,
+                    "key": event.key,
+                    "sequence": self._store.sequence,
+                    "run_id": self._run_ids[run_key(event, facets)],
+                    "time": event.time,
+                    "received_time": self._time,
+                    "flags": sorted(event.flags),
+                    "dropped_facets": [list(dropped) for dropped in facets.dropped],
+                    "body": zlib.compress(event.body, BODY_ZLIB_LEVEL),
+                }
+                for event, facets in new
+            ],
+        )
+
+
+def _all_names(
+    mentions: Mapping[int, Mapping[AssetName, int]],
+    ended: Mapping[int, Iterable[Ending]],
+    told: Iterable[Link],
+) -> set[AssetName]:
+    found = {name for of_run in mentions.values() for name in of_run}
+    for of_run in ended.values():
+        for ending in of_run:
+            found |= {ending.name, ending.renamed_to or ending.name}
+    for link in told:
+        found |= {link.one, link.other}
+    return found
+
+
+def _ancestors(name: AssetName) -> tuple[str, ...]:
+    """The URL of a path and all above it, the longest first; none of what is no path of a storage we know."""
+    url = storage_url(name)
+    try:
+        return ancestors(canonical_url(url)) if url else ()
+    except InvalidUrl:
+        return ()
+
+
+def _digest(job: AssetName) -> str:
+    return hashlib.sha256(json.dumps(job[1:]).encode()).hexdigest()

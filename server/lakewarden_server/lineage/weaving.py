@@ -1,0 +1,227 @@
+"""Keeps the edges: each is what the runs that state it say together, between the assets their names meant at their times."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final
+
+from lakewarden_server.entities import (
+    LineageAsset,
+    LineageChange,
+    LineageContribution,
+    LineageEdge,
+    LineageMapping,
+    LineageRun,
+)
+from lakewarden_server.lineage.folding import Run, RunState
+from lakewarden_server.lineage.identities import FOREVER
+from lakewarden_server.lineage.placing import Places
+from lakewarden_server.lineage.statements import edges, meant_at
+from lakewarden_server.storage.repositories.lineage import LineageStore
+
+Row = dict[str, Any]
+EMPTY: Final = "[]"
+
+
+class Weaver:
+    """The edges of one metastore in one transaction."""
+
+    def __init__(self, store: LineageStore, places: Places, metastore_id: str) -> None:
+        self._store = store
+        self._places = places
+        self._metastore_id = metastore_id
+        self._mappings: dict[str, list[Any]] = {}
+        self._jobs: dict[int, int] = {}
+        self._touched: set[int] = set()
+        self._edges: dict[int, Row] = {}
+        self._new: set[int] = set()
+
+    def weave(self, runs: Mapping[int, Run], jobs: Mapping[int, int]) -> None:
+        """Writes what runs state now, by their ids, and states anew every edge that this or a moved name changes.
+
+        `jobs` are the ids of the runs' jobs.
+        """
+        self._jobs |= jobs
+        before = {
+            _key(row): dict(row._mapping) for row in self._store.find(LineageContribution, "run_id", runs)
+        }
+        now = {_key(row): row for run_id, run in runs.items() for row in self._stated(run_id, run)}
+        for found in self._store.contributions_of(self._places.moved):
+            if found.run_id not in runs:
+                before[_key(found)] = dict(found._mapping)
+                now[_key(found)] = dict(found._mapping)
+        self._places.recall({name_id for _run_id, *name_ids in now for name_id in name_ids})
+        self._know_jobs({run_id for run_id, *_names in now} - set(self._jobs))
+        self._find_edges(now.values())
+        gone = [key for key in now.keys() ^ before.keys() if key in before]
+        changed = [row for key, row in now.items() if row != before.get(key)]
+        for row in (
+            *(before[key] for key in gone),
+            *(before[_key(row)] for row in changed if _key(row) in before),
+        ):
+            self._touched.add(row["edge_id"])
+        self._touched |= {row["edge_id"] for row in changed}
+        self._store.remove(LineageContribution, gone)
+        self._store.put(LineageContribution, changed)
+        self._write_mappings()
+        self._restate()
+
+    def _stated(self, run_id: int, run: Run) -> Iterable[Row]:
+        if run.state is RunState.DROPPED:
+            return
+        for edge in edges(run):
+            columns = [list(column) for column in edge.columns]
+            yield {
+                "run_id": run_id,
+                "source_name_id": self._places.id_of(edge.source),
+                "target_name_id": self._places.id_of(edge.target),
+                "source_time": meant_at(run, edge.source),
+                "target_time": meant_at(run, edge.target),
+                "edge_id": 0,
+                "live": run.state is RunState.LIVE,
+                "first_time": run.first_time,
+                "last_time": run.last_time,
+                "mapping_hash": self._mapping(columns),
+            }
+
+    def _mapping(self, columns: list[Any]) -> str:
+        hashed = hashlib.sha256(json.dumps(columns).encode()).hexdigest()
+        self._mappings[hashed] = columns
+        return hashed
+
+    def _write_mappings(self) -> None:
+        known = {row.hash for row in self._store.find(LineageMapping, "hash", self._mappings)}
+        new = [
+            {"hash": hashed, "columns": columns}
+            for hashed, columns in self._mappings.items()
+            if hashed not in known
+        ]
+        self._store.put(LineageMapping, new)
+
+    def _know_jobs(self, run_ids: Collection[int]) -> None:
+        for row in self._store.find(LineageRun, "id", run_ids):
+            self._jobs[row.id] = row.job_id
+
+    def _find_edges(self, rows: Iterable[Row]) -> None:
+        """Puts into each row the id of the edge it speaks of now, making the edges there are not yet."""
+        wanted: dict[tuple[int, int, int], list[Row]] = {}
+        for row in rows:
+            source = self._places.asset_at(row["source_name_id"], row["source_time"])
+            target = self._places.asset_at(row["target_name_id"], row["target_time"])
+            wanted.setdefault((source, target, self._jobs[row["run_id"]]), []).append(row)
+        for edge in self._store.edges_between(wanted):
+            self._edges[edge.id] = dict(edge._mapping)
+            for row in wanted.pop((edge.source_id, edge.target_id, edge.job_id)):
+                row["edge_id"] = edge.id
+        for (source, target, job), of_edge in sorted(wanted.items(), key=lambda item: item[0]):
+            edge_id = self._store.new_id("edge_id")
+            self._new.add(edge_id)
+            self._edges[edge_id] = {
+                "id": edge_id,
+                "metastore_id": self._metastore_id,
+                "source_id": source,
+                "target_id": target,
+                "job_id": job,
+                "state": "RETRACTED",
+                "first_time": 0,
+                "last_time": 0,
+                "end_time": FOREVER,
+                "run_count": 0,
+                "mapping_hash": EMPTY,
+            }
+            for row in of_edge:
+                row["edge_id"] = edge_id
+
+    def _restate(self) -> None:
+        """Writes every edge that is not what its contributions and its assets make of it, and tells the change."""
+        self._touched |= {row.id for row in self._store.edges_at(self._places.changed)}
+        unknown = self._touched - set(self._edges)
+        self._edges |= {row.id: dict(row._mapping) for row in self._store.find(LineageEdge, "id", unknown)}
+        summaries = self._store.summaries(self._touched)
+        mappings = self._newest_mappings()
+        ends = self._ends(
+            {self._edges[edge_id][end] for edge_id in self._touched for end in ("source_id", "target_id")}
+        )
+        changed, told = [], []
+        for edge_id in sorted(self._touched):
+            before = self._edges[edge_id]
+            row = dict(before)
+            summary = summaries.get(edge_id)
+            row["end_time"] = min(ends[row["source_id"]], ends[row["target_id"]])
+            if summary is None:
+                row |= {"state": "RETRACTED", "run_count": 0}
+            else:
+                live = "LIVE" if row["end_time"] == FOREVER else "DROPPED"
+                row |= {
+                    "state": live if summary.live else "PROVISIONAL",
+                    "first_time": summary.first_time,
+                    "last_time": summary.last_time,
+                    "run_count": summary.run_count,
+                    "mapping_hash": mappings[edge_id],
+                }
+            if row != before or edge_id in self._new:
+                changed.append(row)
+                if row["state"] != before["state"] or row["mapping_hash"] != before["mapping_hash"]:
+                    told.append(row)
+        self._store.put(LineageEdge, changed)
+        self._tell(told)
+
+    def _newest_mappings(self) -> dict[int, str]:
+        """Of each edge the mapping of its newest run, united where that says it of several names of one asset."""
+        found = self._store.newest_mappings(self._touched)
+        several = {hashed for hashes in found.values() if len(hashes) > 1 for hashed in hashes}
+        columns = {row.hash: row.columns for row in self._store.find(LineageMapping, "hash", several)}
+        newest = {}
+        for edge_id, hashes in found.items():
+            if len(hashes) == 1:
+                newest[edge_id] = hashes[0]
+            else:
+                united = {tuple(column) for hashed in hashes for column in columns[hashed]}
+                newest[edge_id] = self._mapping([list(column) for column in sorted(united)])
+        self._write_mappings()
+        return newest
+
+    def _ends(self, asset_ids: set[int]) -> dict[int, int]:
+        """When assets ended, FOREVER for those that did not."""
+        changed = self._places.changed
+        ends = {
+            row.id: row.end_time for row in self._store.find(LineageAsset, "id", asset_ids - set(changed))
+        }
+        return ends | {asset_id: row["end_time"] for asset_id, row in changed.items()}
+
+    def _tell(self, edge_rows: list[Row]) -> None:
+        """Writes the changes that whoever keeps the graph in memory follows."""
+        told: list[Row] = [
+            {
+                "kind": "ASSET",
+                "edge_id": None,
+                "source_asset_id": asset_id,
+                "target_asset_id": None,
+                "state": row["state"],
+            }
+            for asset_id, row in sorted(self._places.changed.items())
+        ]
+        told += [
+            {
+                "kind": "EDGE",
+                "edge_id": row["id"],
+                "source_asset_id": row["source_id"],
+                "target_asset_id": row["target_id"],
+                "state": row["state"],
+            }
+            for row in edge_rows
+        ]
+        self._store.put(
+            LineageChange,
+            [
+                {"sequence": self._store.sequence, "position": position, **row}
+                for position, row in enumerate(told)
+            ],
+        )
+
+
+def _key(row: Any) -> tuple[int, int, int]:
+    values = row if isinstance(row, dict) else row._mapping
+    return values["run_id"], values["source_name_id"], values["target_name_id"]

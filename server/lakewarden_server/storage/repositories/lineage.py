@@ -1,0 +1,229 @@
+"""The rows of lineage, read and written many at once in one transaction that holds lineage's own head.
+
+The authorization head, the change log and the audit chain are never touched: no decision waits for lineage or catches up with it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, Select, delete, func, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from lakewarden_server.entities import (
+    Base,
+    LineageContribution,
+    LineageEdge,
+    LineageEnding,
+    LineageHead,
+    LineageLink,
+    LineageMention,
+    LineageRun,
+    Securable,
+    StoragePath,
+)
+
+BATCH: Final = 400
+"""Values in one statement; SQLite bounds the parameters of a statement."""
+ROWS_DELETED: Final = 200
+
+_INSERTS: Final = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_head: Final = LineageHead.__table__.c
+
+
+class Summary(NamedTuple):
+    """What the contributions to an edge that are worth the same say together."""
+
+    live: bool
+    first_time: int
+    last_time: int
+    run_count: int
+
+
+class LineageStore:
+    """Rows of lineage within one transaction. `take` comes before anything that writes."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._insert = _INSERTS[connection.dialect.name]
+        self.sequence = 0
+        self._ids: dict[str, int] = {}
+
+    def take(self) -> None:
+        """Takes the head's lock and its next sequence in one statement: sequence order is commit order."""
+        statement = (
+            update(LineageHead)
+            .where(_head.id == 1)
+            .values(sequence=_head.sequence + 1)
+            .returning(
+                _head.sequence, _head.name_id, _head.job_id, _head.run_id, _head.asset_id, _head.edge_id
+            )
+        )
+        row = self._connection.execute(statement).one()
+        self.sequence = row.sequence
+        self._ids = {
+            name: row._mapping[name] for name in ("name_id", "job_id", "run_id", "asset_id", "edge_id")
+        }
+
+    def new_id(self, kind: str) -> int:
+        """The next dense id of a kind: `name_id`, `job_id`, `run_id`, `asset_id` or `edge_id`."""
+        self._ids[kind] += 1
+        return self._ids[kind]
+
+    def keep_ids(self) -> None:
+        """Writes which ids were given away; before COMMIT."""
+        self._connection.execute(update(LineageHead).where(_head.id == 1).values(**self._ids))
+
+    def find(self, entity: type[Base], column: str, values: Collection[Any], **where: Any) -> list[Any]:
+        """The rows whose column has one of the values, and whose other columns are as given."""
+        table = entity.__table__
+        more = [table.c[name] == value for name, value in where.items()]
+        found: list[Any] = []
+        for batch in _batches(values, BATCH):
+            found += self._connection.execute(select(table).where(table.c[column].in_(batch), *more))
+        return found
+
+    def all(self, entity: type[Base], **where: Any) -> Iterator[Any]:
+        """Every row, for an export."""
+        table = entity.__table__
+        statement = select(table).where(*(table.c[name] == value for name, value in where.items()))
+        yield from self._connection.execute(statement, execution_options={"yield_per": 1_000})
+
+    def put(self, entity: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Inserts rows, or replaces those with their primary keys."""
+        if not rows:
+            return
+        table: Any = entity.__table__
+        statement: Any = self._insert(table)
+        keys = [column.name for column in table.primary_key]
+        others = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+        written = (
+            statement.on_conflict_do_update(index_elements=keys, set_=others)
+            if others
+            else statement.on_conflict_do_nothing(index_elements=keys)
+        )
+        self._connection.execute(written, [dict(row) for row in rows])
+
+    def remove(self, entity: type[Base], keys: Collection[tuple[Any, ...]]) -> None:
+        """Deletes rows by their primary keys."""
+        table: Any = entity.__table__
+        columns = tuple_(*table.primary_key.columns)
+        for batch in _batches(keys, ROWS_DELETED):
+            self._connection.execute(delete(table).where(columns.in_(batch)))
+
+    def links_of(self, name_ids: Collection[int]) -> list[Any]:
+        """The links that one of the names takes part in."""
+        found = [*self.find(LineageLink, "one_id", name_ids), *self.find(LineageLink, "other_id", name_ids)]
+        return list({(row.one_id, row.other_id): row for row in found}.values())
+
+    def endings_of(self, name_ids: Collection[int]) -> list[Any]:
+        """The endings that one of the names takes part in."""
+        found = [
+            *self.find(LineageEnding, "name_id", name_ids),
+            *self.find(LineageEnding, "renamed_to_id", name_ids),
+        ]
+        return list({(row.run_id, row.name_id, row.renamed_to_id): row for row in found}.values())
+
+    def contributions_of(self, name_ids: Collection[int]) -> list[Any]:
+        """What runs say of edges from or to one of the names."""
+        found = [
+            *self.find(LineageContribution, "source_name_id", name_ids),
+            *self.find(LineageContribution, "target_name_id", name_ids),
+        ]
+        return list({(row.run_id, row.source_name_id, row.target_name_id): row for row in found}.values())
+
+    def mentioned(self, spans: Collection[tuple[int, int, int]]) -> set[tuple[int, int, int]]:
+        """Of (name, after, until), those in which some run speaks of the name."""
+        table = LineageMention.__table__.c
+        return {
+            (name_id, after, until)
+            for name_id, after, until in spans
+            if self._connection.execute(
+                select(table.run_id)
+                .where(table.name_id == name_id, table.time > after, table.time <= until)
+                .limit(1)
+            ).first()
+        }
+
+    def edges_between(self, ends: Collection[tuple[int, int, int]]) -> list[Any]:
+        """The edges of (source, target, job)."""
+        table = LineageEdge.__table__
+        columns = tuple_(table.c.source_id, table.c.target_id, table.c.job_id)
+        found: list[Any] = []
+        for batch in _batches(ends, ROWS_DELETED):
+            found += self._connection.execute(select(table).where(columns.in_(batch)))
+        return found
+
+    def edges_at(self, asset_ids: Collection[int]) -> list[Any]:
+        """The edges from or to one of the assets."""
+        found = [
+            *self.find(LineageEdge, "source_id", asset_ids),
+            *self.find(LineageEdge, "target_id", asset_ids),
+        ]
+        return list({row.id: row for row in found}.values())
+
+    def summaries(self, edge_ids: Collection[int]) -> dict[int, Summary]:
+        """Of each edge that has any contribution, those of its runs that count: the live ones, or where there are none, the others."""
+        table = LineageContribution.__table__.c
+        found: dict[int, Summary] = {}
+        for batch in _batches(edge_ids, BATCH):
+            statement = (
+                select(
+                    table.edge_id,
+                    table.live,
+                    func.min(table.first_time),
+                    func.max(table.last_time),
+                    func.count(table.run_id.distinct()),
+                )
+                .where(table.edge_id.in_(batch))
+                .group_by(table.edge_id, table.live)
+            )
+            for edge_id, live, first, last, count in self._connection.execute(statement):
+                if edge_id not in found or live:
+                    found[edge_id] = Summary(live, first, last, count)
+        return found
+
+    def newest_mappings(self, edge_ids: Collection[int]) -> dict[int, list[str]]:
+        """Of each edge the hashes of what its newest run says, a live one before any other."""
+        found: dict[int, list[str]] = defaultdict(list)
+        for batch in _batches(edge_ids, BATCH):
+            for edge_id, mapping_hash in self._connection.execute(_newest(batch)):
+                found[edge_id].append(mapping_hash)
+        return {edge_id: sorted(set(hashes)) for edge_id, hashes in found.items()}
+
+    def tables_at(self, urls: Collection[str]) -> dict[str, str]:
+        """Of storage URLs, those that a live table is registered at, with its id."""
+        path, securable = StoragePath.__table__.c, Securable.__table__.c
+        found: dict[str, str] = {}
+        for batch in _batches(urls, BATCH):
+            statement = select(path.url, path.securable_id).where(
+                path.url.in_(batch), path.use == "DATA", securable.kind == "TABLE"
+            )
+            joined = statement.join_from(StoragePath, Securable, securable.id == path.securable_id)
+            found |= {row.url: row.securable_id for row in self._connection.execute(joined)}
+        return found
+
+
+def _newest(edge_ids: Sequence[int]) -> Select[Any]:
+    contribution, run = LineageContribution.__table__.c, LineageRun.__table__.c
+    # By the key and not the id of a run: which of two came first must not matter. Two keys are equal in two workspaces only.
+    order = (contribution.live.desc(), contribution.last_time.desc(), run.key.desc(), run.workspace_id)
+    ranked = (
+        select(
+            contribution.edge_id,
+            contribution.mapping_hash,
+            func.rank().over(partition_by=contribution.edge_id, order_by=order).label("place"),
+        )
+        .join_from(LineageContribution, LineageRun, run.id == contribution.run_id)
+        .where(contribution.edge_id.in_(edge_ids))
+        .subquery()
+    )
+    return select(ranked.c.edge_id, ranked.c.mapping_hash).where(ranked.c.place == 1)
+
+
+def _batches(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    listed = list(values)
+    for start in range(0, len(listed), size):
+        yield listed[start : start + size]

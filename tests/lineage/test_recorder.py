@@ -1,0 +1,217 @@
+"""Many callers, one transaction; and what lineage never touches."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from sqlalchemy import func, select
+
+from lakewarden_policy import load_policy
+from lakewarden_server.authz.follower import Follower
+from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.errors import DeadlineExceeded, LakewardenError, Overloaded
+from lakewarden_server.entities import (
+    AuditLog,
+    Base,
+    ChangeLog,
+    LineageEvent,
+    LineageHead,
+    Metastore,
+)
+from lakewarden_server.lineage import recorder as recorders
+from lakewarden_server.lineage.facets import understand
+from lakewarden_server.lineage.recorder import Recorder
+from lakewarden_server.lineage.recording import Received
+from lineage.corpus import NOW, event, read
+from lineage.stored import Lineage
+from storage.worlds import catalog, committed, metastore, user
+from storage.worlds import schema as schema_of
+from storage.worlds import table as table_of
+
+CALLERS = 24
+
+
+def count(database, entity) -> int:
+    with database.reading() as connection:
+        return connection.execute(select(func.count()).select_from(entity)).scalar_one()
+
+
+def received(*bodies: bytes) -> list[Received]:
+    return [Received(told, understand(told)) for told in map(read, bodies)]
+
+
+def told(number: int) -> bytes:
+    return event(run=number, second=number, inputs=["a"], outputs=["b"])
+
+
+def in_threads(actions) -> None:
+    threads = [threading.Thread(target=action) for action in actions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_concurrent_callers_are_all_answered_and_share_transactions(database):
+    lineage = Lineage(database)
+    in_threads([lambda number=number: lineage.record(told(number)) for number in range(CALLERS)])
+    assert lineage.edge("a", "b")["runs"] == CALLERS
+    with database.reading() as connection:
+        transactions = connection.execute(select(LineageHead.sequence)).scalar_one()
+    assert transactions < CALLERS
+
+
+def test_lineage_touches_neither_the_head_of_decisions_nor_change_log_nor_audit(database):
+    lineage = Lineage(database)
+    before = database.head()[0], count(database, ChangeLog), count(database, AuditLog)
+    lineage.record(told(1))
+    assert (database.head()[0], count(database, ChangeLog), count(database, AuditLog)) == before
+    assert count(database, LineageEvent) == 1
+
+
+def test_the_tables_of_lineage_are_not_change_logged():
+    from lakewarden_server.storage.change_log import LOGGED_TABLES
+
+    lineage = {name for name in Base.metadata.tables if name.startswith("lineage_")}
+    assert len(lineage) == 14
+    assert not lineage & LOGGED_TABLES
+
+
+def test_more_events_than_may_wait_are_refused_at_once(database):
+    lineage = Lineage(database)
+    small = Recorder(database, queue_events_max=2)
+    with pytest.raises(Overloaded):
+        small.record(lineage.origin, received(told(1), told(2), told(3)), time=NOW, deadline=monotonic() + 10)
+    assert count(database, LineageEvent) == 0
+    assert small.record(lineage.origin, received(told(1)), time=NOW, deadline=monotonic() + 10) == [True]
+
+
+def blocked(monkeypatch):
+    """Recording stops until the second event is set; the first says that it has begun."""
+    begun, go = threading.Event(), threading.Event()
+    record = recorders.record
+
+    def waiting(*arguments):
+        begun.set()
+        assert go.wait(20)
+        return record(*arguments)
+
+    monkeypatch.setattr(recorders, "record", waiting)
+    return begun, go
+
+
+def test_whoever_waits_too_long_is_told_and_nothing_of_theirs_is_recorded(database, monkeypatch):
+    lineage = Lineage(database)
+    begun, go = blocked(monkeypatch)
+    first = threading.Thread(target=lambda: lineage.record(told(1)))
+    first.start()
+    assert begun.wait(20)
+    with pytest.raises(DeadlineExceeded):
+        lineage.recorder.record(lineage.origin, received(told(2)), time=NOW, deadline=monotonic() + 0.1)
+    go.set()
+    first.join()
+    lineage.record(told(3))
+    assert lineage.edge("a", "b")["runs"] == 2
+
+
+def test_nobody_is_answered_before_the_commit(database, monkeypatch):
+    lineage = Lineage(database)
+    begun, go = blocked(monkeypatch)
+    answered = []
+    thread = threading.Thread(target=lambda: answered.append(lineage.record(told(1))))
+    thread.start()
+    assert begun.wait(20)
+    assert answered == []
+    assert count(database, LineageEvent) == 0
+    go.set()
+    thread.join()
+    assert answered == [[True]]
+    assert count(database, LineageEvent) == 1
+
+
+def test_an_event_nobody_foresaw_fails_alone(database, monkeypatch):
+    """Callers in one transaction with a fault: it is that caller's, and the others are recorded."""
+    lineage = Lineage(database)
+    begun, go = blocked(monkeypatch)
+    record = recorders.record
+
+    def faulty(store, origin, events, received_time):
+        if any(each.event.job.name == "fault" for each in events):
+            raise ZeroDivisionError
+        return record(store, origin, events, received_time)
+
+    failed = []
+
+    def fault():
+        try:
+            lineage.record(event(run=99, job="fault"))
+        except ZeroDivisionError as error:
+            failed.append(error)
+
+    first = threading.Thread(target=lambda: lineage.record(told(0)))
+    first.start()
+    assert begun.wait(20)
+    monkeypatch.setattr(recorders, "record", faulty)
+    others = [threading.Thread(target=lambda n=n: lineage.record(told(n))) for n in (1, 2, 3)]
+    others.insert(1, threading.Thread(target=fault))
+    for thread in others:
+        thread.start()
+    give_up = monotonic() + 20
+    while lineage.recorder.waiting < 4:
+        assert monotonic() < give_up
+        time.sleep(0.01)
+    go.set()
+    for thread in [first, *others]:
+        thread.join()
+    assert len(failed) == 1
+    assert lineage.edge("a", "b")["runs"] == 4
+
+
+def test_a_database_that_refuses_is_told_to_all_who_waited(database):
+    lineage = Lineage(database)
+    bodies = received(told(1))
+    database.close()
+    database.engines.writer.dispose()
+    if database.dialect == "sqlite":
+        assert database.engines.path is not None
+        database.engines.path.unlink()
+        with pytest.raises(LakewardenError):
+            lineage.recorder.record(lineage.origin, bodies, time=NOW, deadline=monotonic() + 5)
+
+
+@pytest.fixture
+def governed(database):
+    """A metastore with the table main.sales.orders at a path."""
+    owner = user("ada@example.com")
+    store = metastore(owner)
+    main = catalog(store, "main")
+    sales = schema_of(main, "sales")
+    orders = table_of(sales, "orders")
+    committed(database, owner, store, main, sales, orders)
+    return store, orders
+
+
+def test_a_name_in_our_catalog_is_bound_to_the_securable_and_follows_no_rename(database, governed):
+    store, orders = governed
+    follower = Follower(database, load_policy())
+    lineage = Lineage(database, metastore_id=store.id, snapshot=follower.at_head().snapshot)
+    ours = {"namespace": "unitycatalog://host:443", "name": "Main.Sales.Orders", "facets": {}}
+    lineage.record(event(inputs=[ours], outputs=["mart"]))
+    assert lineage.meaning("main.sales.orders")["securable"] == orders.id
+    sequence = lineage.sequence()
+    from storage.worlds import writing
+
+    with writing(database) as uow:
+        renamed = uow.session.get(type(orders), orders.id)
+        renamed.name, renamed.name_key = "bookings", "bookings"
+        uow.commit()
+    assert lineage.sequence() == sequence
+    lineage = Lineage(database, metastore_id=store.id, snapshot=follower.at_head().snapshot)
+    later = {**ours, "name": "main.sales.bookings"}
+    lineage.record(event(second=9, run=2, inputs=[later], outputs=["mart"]))
+    assert lineage.meaning("main.sales.bookings") == lineage.meaning("main.sales.orders")
+    assert lineage.edge("main.sales.bookings", "mart")["runs"] == 2
+    assert [change.kind for change in lineage.changes(sequence) if change.state != "LIVE"] == []
+    assert isinstance(store, Metastore)
