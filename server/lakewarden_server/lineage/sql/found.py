@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lakewarden_server.lineage.mapping import WHOLE, ColumnUse
+from lakewarden_server.lineage.mapping import WHOLE, ColumnUse, said_once
 from lakewarden_server.lineage.sql.binding import Binding
 from lakewarden_server.lineage.sql.relations import Output, Relation, folded
-from lakewarden_server.lineage.sql.strengths import DIRECT, EMPTY, INDIRECT, UNKNOWN, Deps, add, subtypes
+from lakewarden_server.lineage.sql.strengths import DIRECT, UNKNOWN, Deps, add, subtypes
 from lakewarden_server.lineage.sql.traced import Kind, Reason, Source, Traced
 
 
@@ -65,20 +65,12 @@ def _pairs(relation: Relation, columns: Sequence[str]) -> list[tuple[Output, str
 
 def answer(binding: Binding, found: Found, *, uses_max: int) -> Traced:
     """The answer: uses in a fixed order; what holds for every column stands once, under WHOLE."""
-    whole = dict(found.whole)
-    for leaf, bits in _shared(list(found.columns.values())).items():
-        whole[leaf] = whole.get(leaf, 0) | bits
     uses: list[ColumnUse[Source]] = []
-    for target, deps in [*found.columns.items(), (WHOLE, whole)]:
+    for target, deps in [*found.columns.items(), (WHOLE, found.whole)]:
         for leaf, bits in deps.items():
-            if leaf == UNKNOWN:
-                continue
-            said = 0 if target == WHOLE else whole.get(leaf, 0) & INDIRECT
-            source, column = binding.leaves[leaf]
-            uses += [
-                ColumnUse(target, source, column, subtype, masking)
-                for subtype, masking in subtypes(bits & ~said)
-            ]
+            if leaf != UNKNOWN:
+                source, column = binding.leaves[leaf]
+                uses += [ColumnUse(target, source, column, *told) for told in subtypes(bits)]
         if len(uses) > uses_max:
             binding.leave_out(Reason.TOO_MANY_USES)
             uses = []
@@ -90,7 +82,7 @@ def answer(binding: Binding, found: Found, *, uses_max: int) -> Traced:
         tuple(reads),
         found.writes,
         tuple(found.columns),
-        tuple(sorted(set(uses))),
+        tuple(sorted(said_once(uses, found.columns))),
         tuple(column for column, deps in found.columns.items() if not _is_direct(deps)),
         tuple(binding.unresolved),
         reason_of(binding.reasons),
@@ -104,15 +96,3 @@ def reason_of(reasons: set[Reason]) -> Reason | None:
 
 def _is_direct(deps: Deps) -> bool:
     return any(bits & DIRECT for bits in deps.values())
-
-
-def _shared(columns: Sequence[Deps]) -> Deps:
-    """The indirect dependencies that all of several columns have."""
-    if len(columns) < 2:
-        return EMPTY
-    shared = {leaf: bits & INDIRECT for leaf, bits in columns[0].items() if bits & INDIRECT}
-    for deps in columns[1:]:
-        shared = {leaf: common for leaf, bits in shared.items() if (common := bits & deps.get(leaf, 0))}
-        if not shared:
-            break
-    return shared
