@@ -16,6 +16,7 @@ from lakewarden._connection import TRIES_MAX, Connection, open_connection
 from lakewarden._definitions import Functions, MaterializedViews, StreamingTables, Views
 from lakewarden._federation import FederationPolicies
 from lakewarden._ip_access import IpAccessLists
+from lakewarden._lineage import LineageQuestions
 from lakewarden._models import Models
 from lakewarden._objects import Permissions, WorkspaceObjects
 from lakewarden._places import Connections, ExternalLocations, ServiceCredentials, StorageCredentials
@@ -230,6 +231,11 @@ class Client:
     def audit(self) -> Audit:
         """What was done and what was refused."""
         return Audit(self._connection)
+
+    @cached_property
+    def lineage(self) -> LineageQuestions:
+        """Which data was made of which."""
+        return LineageQuestions(self._connection)
 
     @cached_property
     def session(self) -> Sessions:

@@ -22,6 +22,7 @@ from lakewarden.v1 import (
     grants_pb2,
     groups_pb2,
     ip_access_lists_pb2,
+    lineage_graph_pb2,
     materialized_views_pb2,
     metastores_pb2,
     permissions_pb2,
@@ -55,6 +56,7 @@ from lakewarden_server.config import Settings, SettingsError
 from lakewarden_server.core.certificates import CertificateFiles, Certificates
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import LakewardenError
+from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.observability.assembly import Observability
 from lakewarden_server.pipeline.decisions import DecisionLog
 from lakewarden_server.pipeline.pipeline import Handler, Pipeline
@@ -73,6 +75,7 @@ from lakewarden_server.services.functions import FunctionService
 from lakewarden_server.services.grants import GrantService
 from lakewarden_server.services.groups import GroupService
 from lakewarden_server.services.ip_access_lists import IpAccessListService
+from lakewarden_server.services.lineage_graph import LineageGraphService
 from lakewarden_server.services.locations import ExternalLocationService
 from lakewarden_server.services.materialized_views import MaterializedViewService
 from lakewarden_server.services.metastores import MetastoreService
@@ -132,6 +135,7 @@ def services(keys: Keys, hosts: JwksHosts | None = None) -> dict[ServiceDescript
         _service(recipients_pb2, "RecipientService"): RecipientService(),
         _service(providers_pb2, "ProviderService"): ProviderService(keys),
         _service(external_metadata_pb2, "ExternalMetadataService"): ExternalMetadataService(),
+        _service(lineage_graph_pb2, "LineageGraphService"): LineageGraphService(LineageFollower()),
         _service(users_pb2, "UserService"): UserService(),
         _service(groups_pb2, "GroupService"): GroupService(),
         _service(service_principals_pb2, "ServicePrincipalService"): ServicePrincipalService(keys),

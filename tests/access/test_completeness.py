@@ -69,7 +69,11 @@ def test_every_rpc_is_asked_who_may_call_it_and_what_it_gives_away() -> None:
 
 def test_every_rpc_is_used_through_the_client_in_the_services_suite() -> None:
     """By the client method's spelling: what no test of the services calls is not tested to work."""
-    text = "\n".join(path.read_text(encoding="utf-8") for path in (TESTS / "services").glob("test_*.py"))
+    text = "\n".join(
+        path.read_text(encoding="utf-8")
+        for suite in ("services", "lineage")
+        for path in (TESTS / suite).glob("test_*.py")
+    )
     missing = [rpc for rpc in _names() if rpc not in text and not re.search(_spelling(rpc), text)]
     assert missing == []
 
@@ -115,7 +119,7 @@ def _spelling(rpc: str) -> str:
         "StorageCredential": "storage_credentials", "ServiceCredential": "service_credentials",
         "WorkspaceObject": "workspace_objects", "Permission": "permissions",
         "FederationPolicy": "federation_policies", "IpAccessList": "ip_access_lists",
-        "ExternalLocation": "external_locations", "ExternalMetadata": "external_metadata",
+        "ExternalLocation": "external_locations", "LineageGraph": "lineage", "ExternalMetadata": "external_metadata",
     }.get(service, f"{service.lower()}s")  # fmt: skip
     verbs = {
         "Check": "check", "BatchCheck": "batch_check", "AuthorizePlan": "authorize_plan", "GetSession": "get",
@@ -128,6 +132,7 @@ def _spelling(rpc: str) -> str:
         "GetPermissions": "get", "SetPermissions": "set", "ListPermissionLevels": "levels",
         "ListGrants": "list", "UpdateGrants": "(grant|revoke|update)", "ListGroupMembers": "members",
         "UpdateGroupMembers": "update_members", "UpdateGroup": "rename",
+        "TraverseLineage": "traverse", "FindLineagePaths": "paths",
         "GetAuditHead": "head", "VerifyAuditLog": "verify", "ReplayDecisions": "replay",
         "ListShareObjects": "objects", "UpdateShareObjects": "update_objects", "ListShareRecipients": "recipients",
         "CreateShareRecipient": "add_recipient", "DeleteShareRecipient": "remove_recipient",

@@ -162,6 +162,8 @@ ASKED_ELSEWHERE = {
     "AuthorizationService/WatchPolicy": "for service principals with QUERY_ENGINE alone; tests/services/test_watching.py",
     "CatalogService/ListCatalogs": "filtered, never refused; test_lists.py",
     "GroupService/ListGroups": "filtered, never refused; test_lists.py",
+    "LineageGraphService/FindLineagePaths": "each asset is decided by its .get; tests/lineage/test_questions.py",
+    "LineageGraphService/TraverseLineage": "each asset is decided by its .get; tests/lineage/test_questions.py",
     "MetastoreService/ListMetastores": "filtered, never refused; test_lists.py",
     "SchemaService/ListSchemas": "filtered, never refused; test_lists.py",
     "ServicePrincipalService/ListServicePrincipals": "filtered, never refused; test_lists.py",

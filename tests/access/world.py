@@ -95,6 +95,10 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "GroupService/ListGroups": {},
     "GroupService/UpdateGroup": {"name": "analysts", "group": {"name": "mine"}, "updateMask": "name"},
     "GroupService/UpdateGroupMembers": {"name": "analysts", "add": [NOBODY]},
+    "LineageGraphService/FindLineagePaths": {
+        "source": {"table": "main.sales.orders"}, "target": {"table": "main.sales.orders"},
+    },
+    "LineageGraphService/TraverseLineage": {"root": {"table": "main.sales.orders"}},
     "MetastoreService/CreateMetastore": {"metastore": {"name": "mine"}},
     "MetastoreService/DeleteMetastore": {"fullName": "metastore", "force": True},
     "MetastoreService/GetMetastore": {"fullName": "metastore"},

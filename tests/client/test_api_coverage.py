@@ -70,6 +70,8 @@ METHODS: dict[str, Callable[[Client], Any]] = {
     "GroupService/UpdateGroupMembers": lambda client: client.groups.update_members(
         "g", add=["a"], remove=["b"]
     ),
+    "LineageGraphService/FindLineagePaths": lambda client: client.lineage.paths("a.b.c", "a.b.d"),
+    "LineageGraphService/TraverseLineage": lambda client: client.lineage.traverse("a.b.c"),
     "MetastoreService/CreateMetastore": lambda client: client.metastores.create("eu", region="eu-central-1"),
     "MetastoreService/DeleteMetastore": lambda client: client.metastores.delete("eu", force=True),
     "MetastoreService/GetMetastore": lambda client: client.metastores.get("eu"),
@@ -195,6 +197,10 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("GroupService/UpdateGroup", "group update g --external-id x"),
     ("GroupService/UpdateGroupMembers", "group add g a b"),
     ("GroupService/UpdateGroupMembers", "group remove g a"),
+    ("LineageGraphService/FindLineagePaths", "lineage paths a.b.c a.b.d"),
+    ("LineageGraphService/TraverseLineage", "lineage upstream a.b.c --depth 2"),
+    ("LineageGraphService/TraverseLineage", "lineage downstream a.b.c --include RETIRED"),
+    ("LineageGraphService/TraverseLineage", "lineage show a.b.c --format svg"),
     ("MetastoreService/CreateMetastore", "metastore create eu"),
     ("MetastoreService/DeleteMetastore", "metastore delete eu --yes"),
     ("MetastoreService/GetMetastore", "metastore get eu"),
@@ -357,7 +363,7 @@ def test_every_rpc_has_a_command_or_a_reason() -> None:
 def test_command_calls_its_rpc(wire: WireServer, rpc: str, line: str, output: str) -> None:
     arguments = [word.replace("id_INT", "id INT") for word in line.split()]
     code = main([*arguments, "--endpoint", wire.endpoint, "-o", output])
-    assert code == (1 if line.startswith(("check", "explain", "simulate")) else 0)
+    assert code == (1 if line.startswith(("check", "explain", "simulate", "lineage paths")) else 0)
     called = [call.rpc for call in wire.calls]
     # `ls` asks for every kind a schema holds, tables first; `grant` looks first for what would no longer end.
     expected = ["GrantService/ListGrants", rpc] if line.startswith("grant ") else [rpc]

@@ -27,6 +27,7 @@ NOUNS = (
     "federation_policies",
     "grants",
     "ip_access_lists",
+    "lineage_graph",
     "groups",
     "materialized_views",
     "metastores",

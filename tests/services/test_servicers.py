@@ -28,6 +28,7 @@ READS = {
     "GrantService": "ListGrants",
     "GroupService": "GetGroup",
     "IpAccessListService": "ListIpAccessLists",
+    "LineageGraphService": "TraverseLineage",
     "MaterializedViewService": "GetMaterializedView",
     "MetastoreService": "GetMetastore",
     "PermissionService": "ListPermissionLevels",

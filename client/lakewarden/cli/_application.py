@@ -1,6 +1,6 @@
 """The root command, and the one place where errors become messages and exit codes.
 
-0 ok · 1 no by `check`, a difference by `diff`, a failure by `test`, a finding by `audit verify | replay` · 2 usage · 3 not found ·
+0 ok · 1 no by `check` or `lineage paths`, a difference by `diff`, a failure by `test`, a finding by `audit verify | replay` · 2 usage · 3 not found ·
 4 unauthenticated or denied · 5 conflict or precondition ·
 6 unavailable or timed out · 70 a bug · 74 the output cannot be written · 130 interrupted.
 """
@@ -119,6 +119,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "token": ("tokens:token", "Manage personal access tokens."),
     "audit": ("audit:audit", "Read, export and verify what was done and refused."),
+    "lineage": ("lineage:lineage", "Show which data was made of which."),
 }
 
 

@@ -11,9 +11,9 @@ from lakewarden.lineage.model import Lineage, LineageNode, plain
 LABEL_MAX = 44
 SWEEPS = 8
 """Times the order within the layers is improved from their neighbours'."""
-CHARACTER_WIDTH, PADDING, HEIGHT, ROW, GAP, MARGIN = 7.2, 14, 40, 58, 90, 24
+CHARACTER_WIDTH, PADDING, HEIGHT, ROW, GAP, MARGIN, LANE = 7.2, 14, 40, 58, 90, 24, 10
 _STYLE = """
-  text { font: 13px ui-sans-serif, system-ui, sans-serif; fill: #1b2733 }
+  text { font-family: ui-sans-serif, system-ui, "DejaVu Sans", sans-serif; font-size: 12.5px; fill: #1b2733 }
   .kind { font-size: 10.5px; fill: #5d6b78 }
   .node rect { fill: #ffffff; stroke: #8ea0b0; stroke-width: 1.2 }
   .root rect { fill: #e8f1fb; stroke: #1f6fc4; stroke-width: 2 }
@@ -37,6 +37,10 @@ def to_svg(lineage: Lineage) -> str:
     """One SVG document that stands alone; every label is escaped, and in full where one points at it."""
     lineage = lineage.ordered()
     boxes, width, height = _boxes(lineage)
+    floor = height - MARGIN
+    back = [edge for edge in lineage.edges if not _leads_on(boxes[edge.source_id], boxes[edge.target_id])]
+    lanes = {edge: floor + (lane + 1) * LANE for lane, edge in enumerate(back)}
+    height += len(back) * LANE
     note = f"cut by {lineage.truncated_by.lower()}: there is more than this" if lineage.truncated_by else ""
     height += 24 if note else 0
     lines = [
@@ -49,7 +53,7 @@ def to_svg(lineage: Lineage) -> str:
     ]
     for edge in lineage.edges:
         look = "edge" if edge.state == "LIVE" else "edge unsure"
-        curve = _curve(boxes[edge.source_id], boxes[edge.target_id])
+        curve = _curve(boxes[edge.source_id], boxes[edge.target_id], lanes.get(edge))
         lines.append(f'<path class="{look}" marker-end="url(#arrow)" d="{curve}"/>')
     lines += [_drawn(box) for box in boxes.values()]
     if note:
@@ -98,21 +102,25 @@ def _width(node: LineageNode) -> float:
     return max(90.0, 2 * PADDING + CHARACTER_WIDTH * len(plain(node.label, LABEL_MAX)))
 
 
-def _curve(source: _Box, target: _Box) -> str:
+def _leads_on(source: _Box, target: _Box) -> bool:
+    return target.x > source.x
+
+
+def _curve(source: _Box, target: _Box, lane: float | None) -> str:
+    """From the right of one box to the left of the other; what leads back goes round below everything, in a lane of its own."""
     start_x, start_y = source.x + source.width, source.y + HEIGHT / 2
     end_x, end_y = target.x, target.y + HEIGHT / 2
-    if end_x > start_x:
+    if lane is None:
         bend = (end_x - start_x) / 2
         return (
             f"M{start_x:.1f} {start_y:.1f}C{start_x + bend:.1f} {start_y:.1f} "
             f"{end_x - bend:.1f} {end_y:.1f} {end_x:.1f} {end_y:.1f}"
         )
-    # Within a layer, or against the direction of reading: round the outside.
-    below = max(source.y, target.y) + HEIGHT + (ROW - HEIGHT) / 2
+    side = GAP / 3
     return (
-        f"M{start_x:.1f} {start_y:.1f}C{start_x + GAP / 2:.1f} {start_y:.1f} {start_x + GAP / 2:.1f} {below:.1f} "
-        f"{start_x:.1f} {below:.1f}L{end_x:.1f} {below:.1f}C{end_x - GAP / 2:.1f} {below:.1f} "
-        f"{end_x - GAP / 2:.1f} {end_y:.1f} {end_x:.1f} {end_y:.1f}"
+        f"M{start_x:.1f} {start_y:.1f}C{start_x + side:.1f} {start_y:.1f} {start_x + side:.1f} {lane:.1f} "
+        f"{start_x:.1f} {lane:.1f}L{end_x:.1f} {lane:.1f}C{end_x - side:.1f} {lane:.1f} "
+        f"{end_x - side:.1f} {end_y:.1f} {end_x:.1f} {end_y:.1f}"
     )
 
 

@@ -53,7 +53,7 @@ class Places:
 
     def learn(self, names: Collection[AssetName]) -> None:
         """Gives every name an id; call it before any other method speaks of the names."""
-        digests = {_digest(name): name for name in names if name not in self._ids}
+        digests = {name_digest(name): name for name in names if name not in self._ids}
         for row in self._store.find(LineageName, "digest", digests, metastore_id=self._metastore_id):
             self._know(row.id, digests.pop(row.digest))
         new = []
@@ -339,5 +339,6 @@ def _parts(
     return [parts[key] for key in sorted(parts)]
 
 
-def _digest(name: AssetName) -> str:
+def name_digest(name: AssetName) -> str:
+    """What a name is found by in the tables."""
     return hashlib.sha256(json.dumps(name).encode()).hexdigest()

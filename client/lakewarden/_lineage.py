@@ -1,0 +1,82 @@
+"""Questions about lineage: what data was made of, what was made of it, and on which ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from lakewarden._resources import Resource
+from lakewarden.lineage.model import Lineage, LineageEdge, LineageNode
+from lakewarden.v1 import lineage_graph_pb2, lineage_graph_pb2_grpc
+
+DIRECTIONS = {"both": 0, "upstream": 1, "downstream": 2}
+ASSET_TYPES = ("table", "volume", "registered_model", "external_metadata", "path")
+
+
+class LineageQuestions(Resource[Any]):
+    """Answers show what the caller may see; what it may not is met as a hidden node and never looked behind."""
+
+    messages: ClassVar[Any] = lineage_graph_pb2
+    stub_class: ClassVar[type[Any]] = lineage_graph_pb2_grpc.LineageGraphServiceStub
+
+    def traverse(
+        self,
+        name: str,
+        *,
+        asset_type: str = "",
+        namespace: str = "",
+        direction: str = "both",
+        max_depth: int = 0,
+        max_nodes: int = 0,
+        include_states: Iterable[str] = (),
+        include_self_edges: bool = False,
+    ) -> Lineage:
+        """Return the lineage around an asset, at most `max_depth` steps (5) and `max_nodes` nodes (2,000) of it.
+
+        `direction` is upstream, downstream or both. Without `asset_type` a URL is a path and any other name a table's (or a
+        view's); with `namespace` the name is that of a dataset as OpenLineage has it.
+        """
+        reply: lineage_graph_pb2.TraverseLineageResponse = self._call(
+            "TraverseLineage",
+            root=asset(name, asset_type=asset_type, namespace=namespace),
+            direction=DIRECTIONS[direction],
+            max_depth=max_depth,
+            max_nodes=max_nodes,
+            include_states=[lineage_graph_pb2.LineageState.Value(state) for state in include_states],
+            include_self_edges=include_self_edges,
+        )
+        return Lineage(tuple(map(_node, reply.nodes)), tuple(map(_edge, reply.edges)), reply.truncated_by)
+
+    def paths(
+        self, source: str, target: str, *, max_paths: int = 0, max_depth: int = 0
+    ) -> tuple[tuple[LineageNode, ...], ...]:
+        """Return the ways from one asset to another, the shortest first, at most `max_paths` (10)."""
+        reply: lineage_graph_pb2.FindLineagePathsResponse = self._call(
+            "FindLineagePaths",
+            source=asset(source),
+            target=asset(target),
+            max_paths=max_paths,
+            max_depth=max_depth,
+        )
+        nodes = {node.handle: _node(node) for node in reply.nodes}
+        return tuple(tuple(nodes[handle] for handle in path.nodes) for path in reply.paths)
+
+
+def asset(name: str, *, asset_type: str = "", namespace: str = "") -> lineage_graph_pb2.LineageAsset:
+    """The message that names an asset."""
+    named = lineage_graph_pb2.LineageAsset()
+    if namespace:
+        named.dataset.namespace, named.dataset.name = namespace, name
+    else:
+        setattr(named, asset_type or ("path" if "://" in name else "table"), name)
+    return named
+
+
+def _node(node: lineage_graph_pb2.LineageNode) -> LineageNode:
+    name = f"{node.namespace} {node.name}" if node.namespace else node.name
+    return LineageNode(str(node.handle), name, node.kind, node.distance, node.hidden, node.dropped)
+
+
+def _edge(edge: lineage_graph_pb2.LineageEdge) -> LineageEdge:
+    state = lineage_graph_pb2.LineageState.Name(edge.state)
+    return LineageEdge(str(edge.id) if edge.id else "", str(edge.source), str(edge.target), state)

@@ -1,0 +1,126 @@
+"""`lakewarden lineage`: which data was made of which."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from lakewarden.cli._commands import Group
+from lakewarden.cli._invocation import Invocation, pass_invocation
+from lakewarden.cli._terminal import printable
+
+if TYPE_CHECKING:
+    from lakewarden.lineage import Lineage
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+FORMATS = ("tree", "json", "dot", "mermaid", "svg")
+DEPTH_DEFAULT = 5
+NODES_DEFAULT = 2_000
+EXIT_NO_PATH = 1
+
+
+@click.group("lineage", cls=Group, example="lakewarden lineage upstream main.sales.orders")
+def lineage() -> None:
+    """Show which data was made of which, as far as you may see it; what you may not see is named (hidden)."""
+
+
+_OPTIONS = (
+    click.argument("name"),
+    click.option(
+        "--type", "asset_type", default="", metavar="TYPE",
+        type=click.Choice(["", "table", "volume", "registered_model", "external_metadata", "path"]),
+        help="What NAME is the name of: table, volume, registered_model, external_metadata or path. A URL is a path, else it is a table or view.",
+    ),
+    click.option("--namespace", default="", metavar="TEXT", help="NAME is that of a dataset of this OpenLineage namespace."),
+    click.option("--depth", "max_depth", type=click.IntRange(1, 100), default=DEPTH_DEFAULT, show_default=True, metavar="N", help="At most so many steps."),
+    click.option("--nodes", "max_nodes", type=click.IntRange(1, 20_000), default=NODES_DEFAULT, show_default=True, metavar="N", help="At most so many assets."),
+    click.option("--include", "include_states", multiple=True, type=click.Choice(["PROVISIONAL", "RETIRED", "DROPPED"], case_sensitive=False), help="Also edges in this state; repeatable."),
+    click.option("--format", "form", type=click.Choice(FORMATS), default="tree", show_default=True, help="How to show it."),
+    click.option("--to", "target", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write it into this file instead."),
+)  # fmt: skip
+
+
+def shown_options(decorated: Decorated) -> Decorated:
+    """The name of an asset and how far and in which form to show what is around it."""
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+@lineage.command("upstream", example="lakewarden lineage upstream main.sales.orders --depth 2")
+@shown_options
+@pass_invocation
+def upstream(invocation: Invocation, /, **asked: Any) -> None:
+    """Show what an asset was made of."""
+    _show(invocation, "upstream", **asked)
+
+
+@lineage.command("downstream", example="lakewarden lineage downstream main.sales.orders --format mermaid")
+@shown_options
+@pass_invocation
+def downstream(invocation: Invocation, /, **asked: Any) -> None:
+    """Show what was made of an asset."""
+    _show(invocation, "downstream", **asked)
+
+
+@lineage.command(
+    "show", example="lakewarden lineage show main.sales.orders --format svg --to orders-lineage.svg"
+)
+@shown_options
+@pass_invocation
+def show(invocation: Invocation, /, **asked: Any) -> None:
+    """Show what an asset was made of and what was made of it."""
+    _show(invocation, "both", **asked)
+
+
+@lineage.command("paths", example="lakewarden lineage paths main.raw.orders main.sales.report")
+@click.argument("source")
+@click.argument("target")
+@click.option("--depth", "max_depth", type=click.IntRange(1, 100), default=20, show_default=True, metavar="N", help="At most so many steps.")  # fmt: skip
+@click.option("--limit", "max_paths", type=click.IntRange(1, 100), default=10, show_default=True, metavar="N", help="At most so many ways.")  # fmt: skip
+@click.pass_context
+@pass_invocation
+def paths(
+    invocation: Invocation, context: click.Context, source: str, target: str, max_depth: int, max_paths: int
+) -> None:
+    """Show the ways on which data went from one asset to another, the shortest first. Exits with 1 where there is none."""
+    found = invocation.open_client().lineage.paths(source, target, max_depth=max_depth, max_paths=max_paths)
+    if invocation.output == "table":
+        for way in found:
+            click.echo(printable(" → ".join(node.label for node in way)))
+    else:
+        rows = [{"steps": len(way) - 1, "assets": [node.name for node in way]} for way in found]
+        invocation.show_all(rows, ("steps", "assets"), name="assets")
+    if not found:
+        click.echo("No way that you may see leads there.", err=True)
+        context.exit(EXIT_NO_PATH)
+
+
+def _show(
+    invocation: Invocation, direction: str, *, name: str, form: str, target: Path | None, **asked: Any
+) -> None:
+    found = invocation.open_client().lineage.traverse(name, direction=direction, **asked)
+    if form == "tree" and target is None and invocation.output != "table":
+        invocation.show(found.to_dict(), name="nodes")
+        return
+    text = _form(found, form)
+    if target is None:
+        click.echo(text, nl=False)
+        return
+    target.write_text(text, encoding="utf-8")
+    click.echo(f"{len(found.nodes)} assets and {len(found.edges)} edges written to {target}", err=True)
+
+
+def _form(found: Lineage, form: str) -> str:
+    from lakewarden.lineage import to_dot, to_mermaid, to_svg, to_tree
+
+    if form == "tree":
+        return "".join(f"{line}\n" for line in to_tree(found))
+    if form == "json":
+        return json.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    return {"dot": to_dot, "mermaid": to_mermaid, "svg": to_svg}[form](found)

@@ -1,0 +1,102 @@
+"""Keeps the process's lineage at the head of its log: read whole once, then change by change, in the order of commits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+from immutables import Map
+
+from lakewarden_server.core.clock import monotonic
+from lakewarden_server.lineage.graph import Edge, Graph, State
+from lakewarden_server.lineage.names import AssetKind
+from lakewarden_server.lineage.nodes import LineageState, Node
+from lakewarden_server.storage.repositories.lineage_graph import LineageGraphReader
+from lakewarden_server.storage.unit_of_work import UnitOfWork
+
+logger = logging.getLogger("lakewarden.lineage")
+
+RETRACTED: Final = "RETRACTED"
+"""What an edge is that no run states any more: none."""
+
+
+class LineageFollower:
+    """One per process; safe to share between threads. Nothing is read before the first question about lineage."""
+
+    def __init__(self) -> None:
+        self._state: LineageState | None = None
+        self._reading = threading.Lock()
+        self.rebuilds = 0
+
+    def at_head(self, uow: UnitOfWork) -> LineageState:
+        """The lineage as the transaction sees it, or later: whatever was acknowledged before the question is in it."""
+        reader = LineageGraphReader(uow.connection)
+        sequence = reader.sequence()
+        held = self._state
+        if held is not None and held.epoch == uow.head.epoch and held.sequence >= sequence:
+            return held
+        with self._reading:
+            held = self._state
+            if held is not None and held.epoch == uow.head.epoch and held.sequence >= sequence:
+                return held
+            same = held is not None and held.epoch == uow.head.epoch
+            later = (
+                _brought(held, reader, sequence)
+                if held is not None and same
+                else self._read(reader, uow.head.epoch, sequence)
+            )
+            self._state = later
+            return later
+
+    def _read(self, reader: LineageGraphReader, epoch: str, sequence: int) -> LineageState:
+        started = monotonic()
+        chunks = [
+            np.array([(*ends, State[state]) for *ends, state in chunk], dtype=np.int32)
+            for chunk in reader.edges()
+        ]
+        columns = np.concatenate(chunks).T if chunks else np.zeros((4, 0), dtype=np.int32)
+        ids, sources, targets, states = (np.ascontiguousarray(column) for column in columns)
+        empty = LineageState(
+            epoch, sequence, Graph.from_arrays(sequence, ids, sources, targets, states), Map(), Map(), 0
+        )
+        state = _with_nodes(empty, reader.nodes(None))
+        self.rebuilds += 1
+        logger.info("read %d edges of lineage in %.2f s", len(ids), monotonic() - started)
+        return state
+
+
+def _brought(held: LineageState, reader: LineageGraphReader, sequence: int) -> LineageState:
+    edges, asset_ids = reader.changes(held.sequence)
+    live = [
+        Edge(edge_id, source, target, State[state])
+        for edge_id, source, target, state in edges
+        if state != RETRACTED
+    ]
+    gone = [edge_id for edge_id, _source, _target, state in edges if state == RETRACTED]
+    graph = held.graph.changed(sequence, live, gone)
+    return _with_nodes(held._replace(sequence=sequence, graph=graph), reader.nodes(asset_ids))
+
+
+def _with_nodes(state: LineageState, rows: Iterable[Any]) -> LineageState:
+    end = max(state.end, state.graph.nodes_end)
+    nodes, by_securable = state.nodes.mutate(), state.by_securable.mutate()
+    for row in rows:
+        node = Node(
+            row.id,
+            row.metastore_id,
+            AssetKind(row.kind),
+            row.namespace,
+            row.name,
+            row.state != "LIVE",
+            row.securable_id,
+            row.parent_id,
+            row.recorder_id,
+        )
+        nodes[node.id] = node
+        if node.securable_id is not None and row.state != "MERGED":
+            by_securable[node.securable_id] = node.id
+        end = max(end, node.id + 1)
+    return state._replace(nodes=nodes.finish(), by_securable=by_securable.finish(), end=end)

@@ -1,0 +1,41 @@
+"""The lineage at one sequence number: the graph, and what its nodes stand for."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from immutables import Map
+
+from lakewarden_server.lineage.graph import Graph
+from lakewarden_server.lineage.names import AssetKind
+
+
+class Node(NamedTuple):
+    """What an asset of the graph is: one incarnation of a dataset, or a job that takes part in lineage itself."""
+
+    id: int
+    metastore_id: str
+    kind: AssetKind
+    namespace: str
+    name: str
+    """One it has or had; a securable is shown by the name it has now."""
+    dropped: bool
+    securable_id: str | None
+    parent_id: str | None
+    """The container of the securable, also when that is gone: who browses it sees what was dropped from it."""
+    recorder_id: str | None
+    """Of what is no securable, the principal who recorded it first."""
+
+
+class LineageState(NamedTuple):
+    """One per process at a time; replaced by a later one, never changed."""
+
+    epoch: str
+    """Of the history of the database it was read from."""
+    sequence: int
+    graph: Graph
+    nodes: Map[int, Node]
+    by_securable: Map[str, int]
+    """The node of a securable, by the securable's id."""
+    end: int
+    """One more than the highest id of a node."""

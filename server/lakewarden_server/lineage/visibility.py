@@ -1,0 +1,121 @@
+"""Who may see which asset, decided by the same Casbin decisions as everything else, and once per container instead of per node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lakewarden_policy import Decider
+from lakewarden_policy.records import Securable
+from lakewarden_policy.siblings import Access, Asked, Siblings
+from lakewarden_server.core.urls import InvalidUrl, ancestors, canonical_url
+from lakewarden_server.lineage.graph import Flags, Ints
+from lakewarden_server.lineage.names import AssetName, storage_url
+from lakewarden_server.lineage.nodes import LineageState, Node
+
+_UNKNOWN: Final = 0
+_VISIBLE: Final = 1
+_HIDDEN: Final = 2
+
+
+class Sight:
+    """What one subject sees from one workspace in one state: a bitmap over the assets, filled in as they are met.
+
+    An asset is seen by whoever sees what it stands for (BROWSE or more, the catalog bound to the workspace); a path by who
+    sees the external location over it; what stands for nothing of ours by who recorded it and by the metastore's admin; what
+    was dropped by who may browse all of the schema it was dropped from, too.
+    """
+
+    def __init__(
+        self,
+        decider: Decider,
+        subject_id: str,
+        workspace_id: str | None,
+        metastore_id: str | None,
+        state: LineageState,
+    ) -> None:
+        """``metastore_id`` is that of the workspace; what is in another one is hidden."""
+        self._decider, self._nodes = decider, state.nodes
+        self._subject_id, self._workspace_id, self._metastore_id = subject_id, workspace_id, metastore_id
+        self._known: NDArray[np.int8] = np.zeros(state.end + 1, dtype=np.int8)
+        self._access: dict[str, Access] = {}
+        self._siblings: dict[tuple[str, str], Siblings] = {}
+        self._decided: dict[tuple[str, str], bool] = {}
+        self._places: Mapping[str, str] | None = None
+
+    def __call__(self, assets: Ints) -> Flags:
+        """Which of them may be seen."""
+        unknown = assets[self._known[assets] == _UNKNOWN]
+        for asset in unknown.tolist():
+            self._known[asset] = _VISIBLE if self.sees(asset) else _HIDDEN
+        seen: Flags = self._known[assets] == _VISIBLE
+        return seen
+
+    def sees(self, asset_id: int) -> bool:
+        """Whether one may be seen."""
+        node = self._nodes.get(asset_id)
+        if node is None or node.metastore_id != self._metastore_id:
+            return False
+        securable = self._decider.snapshot.securables.get(node.securable_id or "")
+        if securable is not None and self._sees_securable(securable):
+            return True
+        if node.securable_id is not None:
+            was_in = node.parent_id if securable is None else securable.parent_id
+            is_gone = securable is None or securable.kind == "DELETED_TABLE"
+            return is_gone and (self._has(was_in, "SCHEMA:BROWSE") or self._is_admin())
+        location = self._location_over(node)
+        if location is not None:
+            return self._sees_securable(location)
+        return node.recorder_id == self._subject_id or self._is_admin()
+
+    def _sees_securable(self, securable: Securable) -> bool:
+        parent_id = securable.parent_id
+        if parent_id is None:
+            return False
+        key = (parent_id, securable.kind)
+        siblings = self._siblings.get(key)
+        if siblings is None:
+            siblings = self._siblings[key] = self._access_to(securable.kind).siblings(
+                parent_id, (securable.id,)
+            )
+        return not siblings.nothing and (siblings.everything or siblings.allows(securable.id))
+
+    def _access_to(self, kind: str) -> Access:
+        access = self._access.get(kind)
+        if access is None:
+            asked = Asked(self._subject_id, self._workspace_id, kind, None)
+            access = self._access[kind] = Access(self._decider, asked)
+        return access
+
+    def _is_admin(self) -> bool:
+        return self._has(self._metastore_id, "METASTORE:MANAGE")
+
+    def _has(self, object_id: str | None, act: str) -> bool:
+        if object_id is None:
+            return False
+        known = self._decided.get((object_id, act))
+        if known is None:
+            row = self._decider.atom(self._subject_id, self._workspace_id, object_id, act)
+            known = self._decided[object_id, act] = row is not None
+        return known
+
+    def _location_over(self, node: Node) -> Securable | None:
+        """The external location with the longest URL that a path lies in."""
+        url = storage_url(AssetName(node.kind, node.namespace, node.name))
+        if not url:
+            return None
+        if self._places is None:
+            places = self._decider.snapshot.places.values()
+            self._places = {place.url: place.securable_id for place in places}
+        try:
+            above = ancestors(canonical_url(url))
+        except InvalidUrl:
+            return None
+        for place in above:
+            found = self._decider.snapshot.securables.get(self._places.get(place, ""))
+            if found is not None and found.metastore_id == self._metastore_id:
+                return found
+        return None

@@ -1,0 +1,129 @@
+"""What the graph of lineage in memory is made of, read whole or what changed of it; and what a name means today."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, and_, func, select
+
+from lakewarden_server.entities import (
+    LineageAlias,
+    LineageAsset,
+    LineageChange,
+    LineageEdge,
+    LineageHead,
+    LineageMention,
+    LineageName,
+    LineageRun,
+    Securable,
+)
+
+EDGES_CHUNK: Final = 50_000
+NODES_BATCH: Final = 400
+
+EdgeRow = tuple[int, int, int, str]
+"""Id, source, target, state."""
+
+_alias: Final = LineageAlias.__table__.c
+_asset: Final = LineageAsset.__table__.c
+_change: Final = LineageChange.__table__.c
+_edge: Final = LineageEdge.__table__.c
+_mention: Final = LineageMention.__table__.c
+_name: Final = LineageName.__table__.c
+
+
+class LineageGraphReader:
+    """Reads within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def sequence(self) -> int:
+        """The newest sequence number committed."""
+        found: int = self._connection.execute(select(LineageHead.__table__.c.sequence)).scalar_one()
+        return found
+
+    def edges(self) -> Iterator[Sequence[Any]]:
+        """Every edge that some run states, in chunks of rows."""
+        statement = select(_edge.id, _edge.source_id, _edge.target_id, _edge.state).where(
+            _edge.state != "RETRACTED"
+        )
+        result = self._connection.execute(statement, execution_options={"yield_per": EDGES_CHUNK})
+        yield from result.partitions()
+
+    def nodes(self, asset_ids: Collection[int] | None) -> Iterator[Row[Any]]:
+        """Assets with their securable's container and, of what is no securable, who recorded it first; all for None."""
+        if asset_ids is None:
+            yield from self._connection.execute(_nodes(), execution_options={"yield_per": EDGES_CHUNK})
+            return
+        listed = sorted(asset_ids)
+        for start in range(0, len(listed), NODES_BATCH):
+            batch = listed[start : start + NODES_BATCH]
+            yield from self._connection.execute(_nodes(batch))
+
+    def changes(self, after: int) -> tuple[list[EdgeRow], set[int]]:
+        """What changed after a sequence number: edges as they are now, and the ids of assets."""
+        statement = (
+            select(
+                _change.kind, _change.edge_id, _change.source_asset_id, _change.target_asset_id, _change.state
+            )
+            .where(_change.sequence > after)
+            .order_by(_change.sequence, _change.position)
+        )
+        edges: dict[int, EdgeRow] = {}
+        assets: set[int] = set()
+        for kind, edge_id, source, target, state in self._connection.execute(statement):
+            if kind == "EDGE":
+                edges[edge_id] = (edge_id, source, target, state)
+            else:
+                assets.add(source)
+        return list(edges.values()), assets
+
+    def asset_named(self, metastore_id: str, digest: str, until: int) -> int | None:
+        """The asset that the name of this digest means until a time; None where nobody spoke of it."""
+        statement = (
+            select(_alias.asset_id)
+            .join_from(LineageName, LineageAlias, _alias.name_id == _name.id)
+            .where(_name.metastore_id == metastore_id, _name.digest == digest, _alias.until == until)
+        )
+        found: int | None = self._connection.execute(statement).scalar_one_or_none()
+        return found
+
+
+def _nodes(asset_ids: Sequence[int] | None = None) -> Select[Any]:
+    first = (
+        select(_alias.asset_id, func.min(_mention.run_id).label("run_id"))
+        .join_from(
+            LineageAlias,
+            LineageMention,
+            and_(
+                _mention.name_id == _alias.name_id,
+                _mention.time > _alias.after,
+                _mention.time <= _alias.until,
+            ),
+        )
+        .group_by(_alias.asset_id)
+    )
+    run, securable = LineageRun.__table__.c, Securable.__table__.c
+    if asset_ids is not None:
+        first = first.where(_alias.asset_id.in_(asset_ids))
+    told = first.subquery()
+    statement = (
+        select(
+            _asset.id,
+            _asset.metastore_id,
+            _asset.kind,
+            _asset.namespace,
+            _asset.name,
+            _asset.state,
+            _asset.securable_id,
+            securable.parent_id,
+            run.principal_id.label("recorder_id"),
+        )
+        .select_from(LineageAsset)
+        .outerjoin(Securable, securable.id == _asset.securable_id)
+        .outerjoin(told, told.c.asset_id == _asset.id)
+        .outerjoin(LineageRun, run.id == told.c.run_id)
+    )
+    return statement if asset_ids is None else statement.where(_asset.id.in_(asset_ids))

@@ -1,0 +1,69 @@
+"""A lake with lineage inside a real server: tables, and runs that made them of each other."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from lakewarden.lineage import Lineage as Answer
+from lakewarden_server.core.clock import monotonic
+from lakewarden_server.lineage.facets import understand
+from lakewarden_server.lineage.recorder import Recorder
+from lakewarden_server.lineage.recording import Origin, Received
+from lakewarden_server.storage.repositories.lineage_graph import LineageGraphReader
+from lakewarden_server.testing import METASTORE, WORKSPACE, EmbeddedServer
+from lineage.corpus import NOW, dataset, event, read
+
+OURS = "unitycatalog://lake.example.com"
+
+
+class Lake:
+    """Tables of `main`, each in a schema named before its dot, and the runs between them."""
+
+    def __init__(self, server: EmbeddedServer, tables: Sequence[str] = ()) -> None:
+        self.server = server
+        self.admin = server.client()
+        self._runs = itertools.count(1)
+        self._recorder = Recorder(server.app.database)
+        self.admin.catalogs.create("main")
+        for schema in sorted({table.partition(".")[0] for table in tables}):
+            self.admin.schemas.create(f"main.{schema}")
+        for table in tables:
+            self.admin.tables.create(f"main.{table}", columns=[{"name": "id", "type_text": "BIGINT"}])
+
+    def made(self, source: str, target: str, *, kind: str = "COMPLETE", second: float | None = None) -> None:
+        """A run made one table of another; names with `://` in them are datasets elsewhere."""
+        run = next(self._runs)
+        self.record(
+            event(kind, second or run, run=run, job=f"job {run}", inputs=[_of(source)], outputs=[_of(target)])
+        )
+
+    def record(self, *bodies: bytes) -> None:
+        snapshot = self.server.app.follower.at_head().snapshot
+        metastore = snapshot.locate("METASTORE", METASTORE, None).securable
+        workspace = snapshot.locate("WORKSPACE", WORKSPACE, None).securable
+        admin = snapshot.principal_named("admin@example.com")
+        assert metastore
+        assert workspace
+        assert admin
+        origin = Origin(metastore.id, workspace.id, admin.id, snapshot)
+        received = [Received(found, understand(found)) for found in map(read, bodies)]
+        self._recorder.record(origin, received, time=NOW, deadline=monotonic() + 60)
+
+    def sequence(self) -> int:
+        """Of the newest change of the lineage."""
+        with self.server.app.database.reading() as connection:
+            return LineageGraphReader(connection).sequence()
+
+
+def _of(name: str) -> dict[str, object]:
+    if "://" in name:
+        namespace, _, rest = name.partition("|")
+        return dataset(rest, namespace)
+    return dataset(f"main.{name}", OURS)
+
+
+def shown(answer: Answer) -> tuple[set[str], set[tuple[str, str]]]:
+    """The labels of an answer, and its edges between them."""
+    labels = {node.id: node.label.removeprefix("main.") for node in answer.nodes}
+    return set(labels.values()), {(labels[edge.source_id], labels[edge.target_id]) for edge in answer.edges}
