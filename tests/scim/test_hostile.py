@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from lakewarden_server.http.application import BODY_BYTES_MAX
+from lakewarden_server.http.requests import BODY_BYTES_MAX
 from scim.requests import CORE, PATCH, assert_error, group, made, patch, user
 
 U = f"{CORE}:User"

@@ -2,9 +2,11 @@
 
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from lakewarden_server.app import App
 from lakewarden_server.config import SettingsError, read_settings
 from lakewarden_server.core.addresses import AddressUnavailable, InsecureAddress
+from lakewarden_server.http import server as http_server
 from lakewarden_server.testing import serve
 
 EXECUTABLE = Path(sys.executable).with_name("lakewarden-server")
@@ -79,6 +82,45 @@ def test_the_servers_certificate_is_that_of_http_too(server, certificate):
     ):
         client.get("/scim/v2/Me")
     app.stop()
+
+
+@pytest.fixture
+def over_tls(server, certificate):
+    """Starts HTTP over TLS on loopback; its port."""
+    key, chain = certificate
+    with ExitStack() as stack:
+
+        def started():
+            app = App(
+                replace(server.app.settings, http="127.0.0.1:0", tls_key_file=key, tls_certificate_file=chain)
+            )
+            stack.callback(app.stop)
+            app.start()
+            return int(app.http_address.rpartition(":")[2])
+
+        yield started
+
+
+def test_handshake_that_does_not_come_ends_the_connection(over_tls, monkeypatch):
+    monkeypatch.setattr(http_server, "TLS_SECONDS", 0.3)
+    with socket.create_connection(("127.0.0.1", over_tls()), timeout=5) as connection:
+        assert connection.recv(1) == b""
+
+
+def test_handshakes_that_do_not_come_keep_nobody_out(over_tls, certificate, monkeypatch):
+    monkeypatch.setattr(http_server, "HANDSHAKES_MAX", 3)
+    port = over_tls()
+    with ExitStack() as stack:
+        silent = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5)) for _ in range(6)
+        ]
+        assert [connection.recv(1) for connection in silent[:3]] == [b""] * 3
+        trusting = ssl.create_default_context(cafile=certificate[1])
+        url = f"https://localhost:{port}/scim/v2/ServiceProviderConfig"
+        assert httpx2.get(url, verify=trusting).status_code == 200
+        silent[-1].settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            silent[-1].recv(1)
 
 
 def test_workers_share_the_address(tmp_path):

@@ -13,10 +13,11 @@ from starlette.routing import Route
 
 from lakewarden_policy import ACCOUNT_ID
 from lakewarden_server.http import discovery, oauth
+from lakewarden_server.http.calls import Calls
 from lakewarden_server.http.connections import certificate_of
 from lakewarden_server.http.requests import (
-    BODY_BYTES_MAX,
     METHODS,
+    OPEN_BODY_BYTES_MAX,
     BodyTooLarge,
     Busy,
     NotArrived,
@@ -25,10 +26,12 @@ from lakewarden_server.http.requests import (
     metadata,
     peer_of,
     read_body,
+    with_host_checked,
 )
 from lakewarden_server.http.rest.endpoints import RestEndpoints
 from lakewarden_server.http.scim import errors
-from lakewarden_server.http.scim.edge import Answer, ScimEdge
+from lakewarden_server.http.scim.edge import Answer, ScimEdge, purpose_of
+from lakewarden_server.pipeline.errors import CallFailed
 from lakewarden_server.pipeline.pipeline import Handler
 
 ACCOUNT_MOUNTS = (f"/api/2.0/accounts/{ACCOUNT_ID}/scim/v2", "/scim/v2")
@@ -38,8 +41,9 @@ WORKSPACE_MOUNT = "/api/2.0/preview/scim/v2"
 class Scim:
     """SCIM at one path."""
 
-    def __init__(self, edge: ScimEdge, threads: Threads, mount: str) -> None:
+    def __init__(self, edge: ScimEdge, pipeline: Handler, threads: Threads, mount: str) -> None:
         self._edge = edge
+        self._pipeline = pipeline
         self._threads = threads
         self._mount = mount
         self._of_workspace = mount == WORKSPACE_MOUNT
@@ -52,29 +56,35 @@ class Scim:
         path = request.path_params["path"]
         if path and not path.startswith("/"):
             return PlainTextResponse("there is nothing here", 404)
+        asked = ScimRequest(
+            method=request.method,
+            base_url=base_url(request) + self._mount,
+            path=path.removesuffix(".scim"),
+            query=dict(parse_qsl(request.url.query, keep_blank_values=True)),
+            headers=request.headers.items(),
+        )
+        purpose = purpose_of(asked, of_workspace=self._of_workspace)
+        sent = metadata(request, of_workspace=self._of_workspace)
+        shown, peer = certificate_of(request.scope), peer_of(request)
+        calls = Calls(self._pipeline, sent, shown, peer, about=purpose.rpc)
         try:
-            body = await read_body(request)
-            asked = ScimRequest(
-                method=request.method,
-                base_url=base_url(request) + self._mount,
-                path=path.removesuffix(".scim"),
-                query=dict(parse_qsl(request.url.query, keep_blank_values=True)),
-                headers=request.headers.items(),
-                body=body,
-            )
-            sent = metadata(request, of_workspace=self._of_workspace)
-            shown = certificate_of(request.scope)
-            ask = partial(
-                self._edge.answer, asked, sent, shown, peer_of(request), of_workspace=self._of_workspace
-            )
+            asked.body = await self._body(request, calls, is_open=purpose.is_open)
+            ask = partial(self._edge.answer, asked, calls, of_workspace=self._of_workspace)
             return _response(await self._threads.run(ask))
+        except CallFailed as failure:
+            return _response(self._edge.refuse_call(failure.status, calls))
         except NotArrived:
             return PlainTextResponse("the request did not arrive", 408, {"Connection": "close"})
-        except BodyTooLarge:
-            refused = self._edge.refuse(errors.BodyTooLarge(BODY_BYTES_MAX))
-            return _response(refused, {"Connection": "close"})
+        except BodyTooLarge as error:
+            return _response(self._edge.refuse(errors.BodyTooLarge(str(error))), {"Connection": "close"})
         except Busy:
             return _response(self._edge.refuse(errors.Busy()), {"Retry-After": "1"})
+
+    async def _body(self, request: Request, calls: Calls, *, is_open: bool) -> bytes:
+        if is_open:
+            return await read_body(request, bytes_max=OPEN_BODY_BYTES_MAX)
+        calls.screen()
+        return await read_body(request, prove=partial(self._threads.run, calls.session))
 
 
 class TokenEndpoint:
@@ -107,16 +117,15 @@ class Application:
 
     def __init__(self, pipeline: Handler, *, threads: int) -> None:
         self._threads = Threads(threads)
-        edge = ScimEdge(pipeline)
-        mounts = [Scim(edge, self._threads, mount) for mount in (*ACCOUNT_MOUNTS, WORKSPACE_MOUNT)]
-        self.asgi = Starlette(
-            routes=[
-                *discovery.routes(),
-                *TokenEndpoint(pipeline, self._threads).routes(),
-                *(mount.route() for mount in mounts),
-                *RestEndpoints(pipeline, self._threads).routes(),
-            ]
-        )
+        edge = ScimEdge()
+        mounts = [Scim(edge, pipeline, self._threads, mount) for mount in (*ACCOUNT_MOUNTS, WORKSPACE_MOUNT)]
+        routes = [
+            *discovery.routes(),
+            *TokenEndpoint(pipeline, self._threads).routes(),
+            *(mount.route() for mount in mounts),
+            *RestEndpoints(pipeline, self._threads).routes(),
+        ]
+        self.asgi = with_host_checked(Starlette(routes=routes))
 
     def stop(self) -> None:
         """Waits for every thread."""

@@ -7,31 +7,45 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from lakewarden.v1 import sessions_pb2
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.peers import Peer
 from lakewarden_server.pipeline.pipeline import Handler, Incoming, Reply
 
 REQUEST_SECONDS = 30.0
-"""For all the calls of one request together."""
+"""For all the calls of one request together, from the first of them on."""
+PACKAGE = "lakewarden.v1"
+GET_SESSION = "SessionService/GetSession"
+UPDATE_GRANTS = "GrantService/UpdateGrants"
 
 
 class Calls:
     """Calls RPCs as whoever sent the HTTP request; there is no other way from HTTP to the state."""
 
     def __init__(
-        self, pipeline: Handler, metadata: Mapping[str, str], certificate: bytes, peer: Peer
+        self,
+        pipeline: Handler,
+        metadata: Mapping[str, str],
+        certificate: bytes,
+        peer: Peer,
+        *,
+        about: str = GET_SESSION,
     ) -> None:
-        """`metadata` is that of a gRPC call: keys in lower case. `certificate` is what the client showed in TLS, in PEM."""
+        """`metadata` is that of a gRPC call: keys in lower case. `certificate` is what the client showed in TLS, in PEM.
+
+        `about` is the `Service/Method` the request is made for, whatever it reads before that.
+        """
         self._pipeline = pipeline
-        self._metadata = metadata
+        self._about = f"{PACKAGE}.{about}"
+        self.metadata = metadata
         self._certificate = certificate
         self._peer = peer
-        self._deadline = monotonic() + REQUEST_SECONDS
+        self._deadline: float | None = None
         self.reply_metadata: tuple[tuple[str, str], ...] = ()
         """Of the last reply: revision and request id."""
 
     def __call__(self, method: str, request: Message) -> Any:
-        """The reply of `Service/Method` of `lakewarden.v1`. Raises `CallFailed`."""
+        """The reply of `Service/Method`. Raises `CallFailed`."""
         reply = self._handle(method, request, only_admit=False)
         self.reply_metadata = reply.metadata
         return reply.message
@@ -40,12 +54,20 @@ class Calls:
         """Nothing, where the caller may make this write. Raises `CallFailed`."""
         self._handle(method, request, only_admit=True)
 
+    def session(self) -> sessions_pb2.Session:
+        """Who the caller is and where from. Raises `CallFailed`."""
+        found: sessions_pb2.Session = self(GET_SESSION, sessions_pb2.GetSessionRequest())
+        return found
+
+    def screen(self) -> None:
+        """Refuses, in memory alone, whoever shows nothing that could be a credential. Raises `CallFailed`."""
+        self._pipeline.screen(self._about, self._incoming(None))
+
     def _handle(self, method: str, request: Message, *, only_admit: bool) -> Reply:
-        incoming = Incoming(
-            self._metadata,
-            self._deadline - monotonic(),
-            self._peer,
-            only_admit=only_admit,
-            certificate=self._certificate,
-        )
-        return self._pipeline.handle(f"lakewarden.v1.{method}", request, incoming)
+        if self._deadline is None:
+            self._deadline = monotonic() + REQUEST_SECONDS
+        incoming = self._incoming(self._deadline - monotonic())._replace(only_admit=only_admit)
+        return self._pipeline.handle(f"{PACKAGE}.{method}", request, incoming)
+
+    def _incoming(self, seconds_left: float | None) -> Incoming:
+        return Incoming(self.metadata, seconds_left, self._peer, certificate=self._certificate)

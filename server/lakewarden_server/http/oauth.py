@@ -15,14 +15,13 @@ from lakewarden.v1 import tokens_pb2
 from lakewarden_policy import ACCOUNT_ID
 from lakewarden_server.core.peers import Peer
 from lakewarden_server.http.calls import Calls
-from lakewarden_server.http.requests import BodyTooLarge, NotArrived, read_body
+from lakewarden_server.http.requests import OPEN_BODY_BYTES_MAX, BodyTooLarge, NotArrived, read_body
 from lakewarden_server.http.statuses import reason_of, retry_after_seconds
 from lakewarden_server.pipeline import headers
 from lakewarden_server.pipeline.errors import CallFailed
 from lakewarden_server.pipeline.pipeline import Handler
 
 PATHS: Final = ("/oidc/v1/token", f"/oidc/accounts/{ACCOUNT_ID}/v1/token")
-FORM_BYTES_MAX: Final = 16_384
 CLIENT_CREDENTIALS: Final = "client_credentials"
 TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"
@@ -89,9 +88,9 @@ async def read_form(request: Request) -> bytes:
     ):
         raise Refused("invalid_request", "send application/x-www-form-urlencoded")
     try:
-        return await read_body(request, bytes_max=FORM_BYTES_MAX)
-    except BodyTooLarge:
-        raise Refused("invalid_request", f"the form is larger than {FORM_BYTES_MAX} bytes", 413) from None
+        return await read_body(request, bytes_max=OPEN_BODY_BYTES_MAX)
+    except BodyTooLarge as error:
+        raise Refused("invalid_request", str(error), 413) from None
     except NotArrived:
         raise Refused("invalid_request", "the request did not arrive", 408) from None
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lakewarden_server.core.peers import Peer, peer_at
 from lakewarden_server.pipeline import headers
@@ -16,15 +19,25 @@ from lakewarden_server.pipeline import headers
 REQUESTS_WAITING_MAX = 50
 BODY_BYTES_MAX = headers.MESSAGE_BYTES_MAX
 BODY_SECONDS = 20.0
+UNPROVEN_BODY_BYTES_MAX = 1 << 16
+"""Of whoever only says who he is; for more of it the credential is looked up first."""
+OPEN_BODY_BYTES_MAX = 16_384
+"""Where no credential is asked for in a header."""
+HOST_BYTES_MAX = 255
+"""Addresses of this server stand in answers, once for each resource."""
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 """All there are, for a path whose handler tells them apart or refuses them itself."""
 WORKSPACE_HEADER = "x-databricks-workspace-id"
 """How clients of the Databricks API say which workspace they call; here by its name."""
+_HOST = re.compile(rb"[\w.:\[\]-]{0,%d}" % HOST_BYTES_MAX)
 Found = TypeVar("Found")
 
 
 class BodyTooLarge(Exception):
     """The body is over its limit; no more of it was read."""
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(f"at most {bytes_max} bytes are read: split the request")
 
 
 class NotArrived(Exception):
@@ -53,19 +66,31 @@ class Threads:
 
 
 async def read_body(
-    request: Request, *, bytes_max: int = BODY_BYTES_MAX, seconds: float = BODY_SECONDS
+    request: Request,
+    *,
+    bytes_max: int = BODY_BYTES_MAX,
+    prove: Callable[[], Awaitable[object]] | None = None,
 ) -> bytes:
-    """The body. Raises `BodyTooLarge` and `NotArrived`."""
-    found = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            async for chunk in request.stream():
-                found += chunk
-                if len(found) > bytes_max:
-                    raise BodyTooLarge
-    except (ClientDisconnect, TimeoutError):
-        raise NotArrived from None
-    return bytes(found)
+    """The body, all of it within `BODY_SECONDS`. Raises `BodyTooLarge` and `NotArrived`.
+
+    Past `UNPROVEN_BODY_BYTES_MAX` it reads on when `prove` has returned, and raises what that raises.
+    """
+    found, chunks = bytearray(), request.stream()
+    until = asyncio.get_running_loop().time() + BODY_SECONDS
+    while True:
+        try:
+            async with asyncio.timeout_at(until):
+                chunk = await anext(chunks, None)
+        except (ClientDisconnect, TimeoutError):
+            raise NotArrived from None
+        if chunk is None:
+            return bytes(found)
+        found += chunk
+        if len(found) > bytes_max:
+            raise BodyTooLarge(bytes_max)
+        if prove is not None and len(found) > UNPROVEN_BODY_BYTES_MAX:
+            await prove()
+            prove = None
 
 
 def metadata(request: Request, *, of_workspace: bool) -> dict[str, str]:
@@ -89,3 +114,17 @@ def base_url(request: Request) -> str:
     """
     behind_tls = request.headers.get("x-forwarded-proto", "").strip().lower() == "https"
     return f"{'https' if behind_tls else request.url.scheme}://{request.url.netloc}"
+
+
+def with_host_checked(application: ASGIApp) -> ASGIApp:
+    """The application for those whose `Host` is short, and a name or an address with or without a port."""
+
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if all(_HOST.fullmatch(host) for host in hosts):
+            await application(scope, receive, send)
+        else:
+            refused = PlainTextResponse("the header Host names no host", 400, {"Connection": "close"})
+            await refused(scope, receive, send)
+
+    return checked

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -16,9 +18,15 @@ from lakewarden_server.http.connections import Connection
 
 BACKLOG = 128
 HEADER_BYTES_MAX = 32 << 10
+SEND_BUFFER_BYTES = 128 << 10
+"""What the kernel takes of an answer nobody reads. It would else be megabytes of each, out of sight of the time for taking it."""
 IDLE_SECONDS = 15
+TLS_SECONDS = 10.0
+"""In which a client that connects over TLS ends its handshake, and one that is left takes leave."""
 START_SECONDS = 10.0
 POLL_SECONDS = 0.005
+HANDSHAKES_MAX = 200
+"""Connections whose handshake is not over; they are in no other count."""
 
 
 class _NewestContext(ssl.SSLContext):
@@ -37,6 +45,32 @@ class _NewestContext(ssl.SSLContext):
     def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
         """What asyncio calls for each connection."""
         return self._certificates.current.context.wrap_bio(*arguments, **options)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Gives clients less time for TLS than asyncio does, and lets fewer of them begin with it: uvicorn lets neither be said."""
+
+    async def create_server(  # type: ignore[override]
+        self, protocol_factory: Callable[[], asyncio.Protocol], **options: Any
+    ) -> asyncio.Server:
+        """A server of asyncio; of too many connections without TLS yet, the oldest ends."""
+        accepting: dict[asyncio.Task[Any], None] = {}
+
+        def accepted() -> asyncio.Protocol:
+            # asyncio asks for a protocol in a task of the connection's own, which lasts until TLS stands.
+            task = asyncio.current_task(self)
+            if task is not None:
+                if len(accepting) >= HANDSHAKES_MAX:
+                    oldest = next(iter(accepting))
+                    del accepting[oldest]
+                    oldest.cancel()
+                accepting[task] = None
+                task.add_done_callback(lambda ended: accepting.pop(ended, None))
+            return protocol_factory()
+
+        if options.get("ssl"):
+            options |= {"ssl_handshake_timeout": TLS_SECONDS, "ssl_shutdown_timeout": TLS_SECONDS}
+        return await super().create_server(accepted, **options)
 
 
 class HttpServer:
@@ -105,7 +139,8 @@ class HttpServer:
 
     def _run(self) -> None:
         assert self._socket is not None
-        self._server.run(sockets=[self._socket])
+        with asyncio.Runner(loop_factory=_Loop) as runner:
+            runner.run(self._server.serve(sockets=[self._socket]))
 
 
 def _bind(address: str, *, shared: bool) -> socket.socket:
@@ -117,6 +152,8 @@ def _bind(address: str, *, shared: bool) -> socket.socket:
         bound = socket.socket(family, kind, protocol)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Connections have it from the socket that listens.
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             if shared:
                 bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             bound.bind(target)

@@ -6,12 +6,11 @@ Spark repeats what a filter or join decides under every column; here it is said 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from lakewarden_server.lineage.facet_values import FacetInvalid, Said, listed, mapped, named, need, text
-from lakewarden_server.lineage.mapping import WHOLE, ColumnUse, Subtype
+from lakewarden_server.lineage.mapping import WHOLE, ColumnUse, Subtype, said_once
 from lakewarden_server.lineage.names import AssetKind, AssetName, check_name, dataset_name, job_name
 
 USES_MAX: Final = 100_000
@@ -58,15 +57,7 @@ def job_lineage(facet: dict[str, Any], job: AssetName | None) -> Said:
 
 def written(uses: Iterable[Use], fields: Iterable[str]) -> Said:
     """Uses as JSON, in order, each once; what is said of every one of `fields` is said of the whole set."""
-    distinct = set(uses)
-    targets = frozenset(fields)
-    seen = Counter(use._replace(target=WHOLE) for use in distinct if use.target != WHOLE)
-    # A value is made of its sources column by column; only what chose or ordered the rows can hold for all of them.
-    common = {
-        use for use, count in seen.items() if count == len(targets) > 0 and not use.subtype.is_direct
-    } | {use for use in distinct if use.target == WHOLE}
-    kept = {use for use in distinct if use.subtype.is_direct or use._replace(target=WHOLE) not in common}
-    kept |= common
+    kept = said_once(uses, frozenset(fields))
     return sorted([use.target, *use.source, use.column, use.subtype.value, use.masking] for use in kept)
 
 

@@ -5,6 +5,8 @@ The subtypes are those of OpenLineage's column lineage facet.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -47,3 +49,18 @@ class ColumnUse(NamedTuple, Generic[S]):
     subtype: Subtype
     masking: bool = False
     """Whether the value is hidden on the way, by a hash or a mask."""
+
+
+def said_once(uses: Iterable[ColumnUse[S]], targets: Collection[str]) -> set[ColumnUse[S]]:
+    """The uses, with what is said of every one of the targets said of the whole set instead.
+
+    A value is made of its sources column by column; only what chose or ordered the rows can hold for all of them.
+    """
+    distinct = set(uses)
+    seen = Counter(use._replace(target=WHOLE) for use in distinct if use.target != WHOLE)
+    common = {
+        use for use, count in seen.items() if count == len(targets) > 0 and not use.subtype.is_direct
+    } | {use for use in distinct if use.target == WHOLE}
+    return common | {
+        use for use in distinct if use.subtype.is_direct or use._replace(target=WHOLE) not in common
+    }

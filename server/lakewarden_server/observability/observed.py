@@ -55,7 +55,7 @@ class Observed:
     def handle(self, method_name: str, request: Message, incoming: Incoming) -> Reply:
         """Answers one call. Raises `CallFailed`."""
         request_id = headers.request_id(incoming.metadata)
-        began = [observer.began(method_name, request_id, incoming.metadata) for observer in self._observers]
+        began = self._began(method_name, request_id, incoming)
         started, outcome = perf_counter(), Outcome("INTERNAL", "", 0.0, 0, 0)
         try:
             reply = self._pipeline.handle(method_name, request, incoming._replace(request_id=request_id))
@@ -63,14 +63,32 @@ class Observed:
             outcome = Outcome("OK", "", perf_counter() - started, allowed, denied)
             return reply
         except CallFailed as failure:
-            outcome = Outcome(
-                code_pb2.Code.Name(failure.status.code), _reason(failure), perf_counter() - started, 0, 0
-            )
+            outcome = _failed(failure, started)
             raise
         finally:
-            # The last one first, so that what the first one set up is there for all of them.
-            for observer, told in zip(reversed(self._observers), reversed(began), strict=True):
-                observer.ended(told, method_name, outcome)
+            self._ended(began, method_name, outcome)
+
+    def screen(self, method_name: str, incoming: Incoming) -> None:
+        """Refuses like the pipeline, which is told as a call that failed; one that is let pass is yet to come. Raises `CallFailed`."""
+        request_id, started = headers.request_id(incoming.metadata), perf_counter()
+        try:
+            self._pipeline.screen(method_name, incoming._replace(request_id=request_id))
+        except CallFailed as failure:
+            began = self._began(method_name, request_id, incoming)
+            self._ended(began, method_name, _failed(failure, started))
+            raise
+
+    def _began(self, method_name: str, request_id: str, incoming: Incoming) -> list[Any]:
+        return [observer.began(method_name, request_id, incoming.metadata) for observer in self._observers]
+
+    def _ended(self, began: list[Any], method_name: str, outcome: Outcome) -> None:
+        # The last one first, so that what the first one set up is there for all of them.
+        for observer, told in zip(reversed(self._observers), reversed(began), strict=True):
+            observer.ended(told, method_name, outcome)
+
+
+def _failed(failure: CallFailed, started: float) -> Outcome:
+    return Outcome(code_pb2.Code.Name(failure.status.code), _reason(failure), perf_counter() - started, 0, 0)
 
 
 def _counted(message: Message) -> tuple[int, int]:

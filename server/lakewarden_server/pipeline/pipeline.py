@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
-from lakewarden_server.authn.authenticator import Authenticator, Caller
+from lakewarden_server.authn.authenticator import Authenticator, Caller, Credential
 from lakewarden_server.authn.guesses import Guesses
 from lakewarden_server.authn.keys import Keys
 from lakewarden_server.authn.provider_keys import ProviderKeys
@@ -79,6 +79,9 @@ class Handler(Protocol):
     def handle(self, method_name: str, request: Message, incoming: Incoming) -> Reply:
         """Answers one call. Raises `CallFailed`."""
 
+    def screen(self, method_name: str, incoming: Incoming) -> None:
+        """Refuses, in memory alone, whom a call will be refused to whatever it says. Raises `CallFailed`."""
+
 
 class Pipeline:
     """Answers every method; shared by all threads, holds no state of a call."""
@@ -117,9 +120,7 @@ class Pipeline:
             method = self._methods.get(method_name)
             if method is None:
                 raise PermissionDenied(Reason.ACCESS_DENIED, "no rule allows this method")
-            credential = self._authenticator.read(
-                incoming.metadata.get(headers.AUTHORIZATION, ""), incoming.certificate, incoming.peer
-            )
+            credential = self._read_credential(incoming)
             arrived = headers.read(
                 incoming.metadata, incoming.seconds_left, request_id, credential, incoming.peer
             )
@@ -134,6 +135,18 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - the one place where every error leaves
             even_out(error, began)
             fail(error, method=method_name, request_id=request_id)
+
+    def screen(self, method_name: str, incoming: Incoming) -> None:
+        """Refuses whoever shows no credential, or one that cannot be any, before the rest of the request is taken. Raises `CallFailed`."""
+        try:
+            self._read_credential(incoming)
+        except Exception as error:  # noqa: BLE001 - as in `handle`
+            request_id = incoming.request_id or headers.request_id(incoming.metadata)
+            fail(error, method=method_name, request_id=request_id)
+
+    def _read_credential(self, incoming: Incoming) -> Credential:
+        authorization = incoming.metadata.get(headers.AUTHORIZATION, "")
+        return self._authenticator.read(authorization, incoming.certificate, incoming.peer)
 
     def _fresh(self, method: Method, arrived: Headers) -> Fresh:
         """The head, unless the caller is content with less and nothing else than memory is read."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from lakewarden_policy import name_key
+from lakewarden_server.core.dialects import DIALECT_DEFAULT, DIALECTS
 from lakewarden_server.core.errors import InvalidArgument, Reason
 from lakewarden_server.services import validation
 
@@ -16,19 +17,6 @@ COLUMN_NAME_BYTES_MAX = 255
 TYPE_TEXT_BYTES_MAX = 4_096
 STATEMENT_BYTES_MAX = 65_536
 STATEMENT_NESTING_MAX = 100
-DIALECT_DEFAULT = "duckdb"
-DIALECTS = (
-    "duckdb",
-    "spark",
-    "databricks",
-    "trino",
-    "postgres",
-    "snowflake",
-    "bigquery",
-    "hive",
-    "mysql",
-    "sqlite",
-)
 
 
 class ColumnDefinition(NamedTuple):

@@ -14,7 +14,7 @@ from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
 
 from lakewarden_policy import Reference, Snapshot, SqlFunction, ViewDefinition, name_key, principal_key
-from lakewarden_server.services.definitions import DIALECT_DEFAULT
+from lakewarden_server.core.dialects import DIALECT_DEFAULT
 from lakewarden_server.services.queries import GROUP_FUNCTION, called_name
 
 CALLS_DEEP_MAX = 10

@@ -13,8 +13,9 @@ from sqlglot import exp, parse
 from sqlglot.errors import SqlglotError
 
 from lakewarden_policy import InvalidName, Reference, name_key, validate_name
+from lakewarden_server.core.dialects import DIALECT_DEFAULT, DIALECTS
 from lakewarden_server.core.errors import InvalidArgument, Reason
-from lakewarden_server.services.definitions import DIALECT_DEFAULT, DIALECTS, nesting
+from lakewarden_server.services.definitions import nesting
 
 DEFINITION_BYTES_MAX = 65_536
 DEFINITION_NESTING_MAX = 100

@@ -7,6 +7,7 @@ from typing import Any
 
 from lakewarden.v1 import grants_pb2
 from lakewarden_policy import ACCOUNT_ID
+from lakewarden_server.http.calls import GET_SESSION, UPDATE_GRANTS
 from lakewarden_server.http.rest import workspace_grants
 from lakewarden_server.http.rest.errors import Refused
 from lakewarden_server.http.rest.exchanges import Exchange, Operation
@@ -44,10 +45,10 @@ def unassign(exchange: Exchange) -> Mapping[str, Any]:
 
 _PATH = f"/api/2.0/accounts/{ACCOUNT_ID}/workspaces/{{workspace}}/permissionassignments"
 OPERATIONS = (
-    Operation("GET", f"{_PATH}/permissions", list_roles),
-    Operation("GET", _PATH, list_assignments),
-    Operation("PUT", f"{_PATH}/principals/{{principal}}", assign),
-    Operation("DELETE", f"{_PATH}/principals/{{principal}}", unassign),
+    Operation("GET", f"{_PATH}/permissions", GET_SESSION, list_roles),
+    Operation("GET", _PATH, "GrantService/ListGrants", list_assignments),
+    Operation("PUT", f"{_PATH}/principals/{{principal}}", UPDATE_GRANTS, assign),
+    Operation("DELETE", f"{_PATH}/principals/{{principal}}", UPDATE_GRANTS, unassign),
 )
 
 

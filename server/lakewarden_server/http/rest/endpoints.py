@@ -13,11 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from lakewarden.v1 import sessions_pb2
 from lakewarden_server.http.calls import Calls
 from lakewarden_server.http.connections import certificate_of
 from lakewarden_server.http.requests import (
-    BODY_BYTES_MAX,
     METHODS,
     BodyTooLarge,
     Busy,
@@ -41,11 +39,9 @@ OPERATIONS = (
     *secrets.OPERATIONS,
 )
 _ABSENT = Refusal(404, "ENDPOINT_NOT_FOUND", "there is no such call here", [])
-_TOO_LARGE = Refusal(
-    413, "MAX_REQUEST_SIZE_EXCEEDED", f"at most {BODY_BYTES_MAX} bytes are read: split the request", []
-)
 _LATE = Refusal(408, "MALFORMED_REQUEST", "the request did not arrive", [])
 _BUSY = Refusal(429, "RESOURCE_EXHAUSTED", "the server has all it can do: retry later", [], 1)
+_CLOSE = {"Connection": "close"}
 _FAILED = Refusal(500, "INTERNAL_ERROR", "internal error", [])
 logger = logging.getLogger("lakewarden.rest")
 
@@ -66,30 +62,33 @@ class RestEndpoints:
         return [*known, Route("/api/{path:path}", _absent, methods=METHODS)]
 
     async def _endpoint(self, operation: Operation, request: Request) -> Response:
+        sent = metadata(request, of_workspace=not operation.path.startswith("/api/2.0/accounts/"))
+        certificate, peer = certificate_of(request.scope), peer_of(request)
+        calls = Calls(self._pipeline, sent, certificate, peer, about=operation.rpc)
         try:
-            body = await read_body(request)
-            ask = partial(self._answer, operation, request, body)
-            return await self._threads.run(ask)
-        except BodyTooLarge:
-            return _refusal(_TOO_LARGE, {"Connection": "close"})
+            calls.screen()
+            body = await read_body(request, prove=partial(self._threads.run, calls.session))
+            return await self._threads.run(partial(self._answer, operation, request, body, calls))
+        except CallFailed as failure:
+            return _refusal(refusal_of(failure.status))
+        except BodyTooLarge as error:
+            return _refusal(Refusal(413, "MAX_REQUEST_SIZE_EXCEEDED", str(error), []), _CLOSE)
         except NotArrived:
-            return _refusal(_LATE, {"Connection": "close"})
+            return _refusal(_LATE, _CLOSE)
         except Busy:
             return _refusal(_BUSY)
 
-    def _answer(self, operation: Operation, request: Request, body: bytes) -> Response:
-        sent = metadata(request, of_workspace=not operation.path.startswith("/api/2.0/accounts/"))
-        calls = Calls(self._pipeline, sent, certificate_of(request.scope), peer_of(request))
+    def _answer(self, operation: Operation, request: Request, body: bytes, calls: Calls) -> Response:
         try:
             # Before the body is read as anything: who is nobody learns nothing of how it is read.
-            session = calls("SessionService/GetSession", sessions_pb2.GetSessionRequest())
+            session = calls.session()
             exchange = Exchange(
                 calls=calls,
                 session=session,
                 path=request.path_params,
                 query=dict(parse_qsl(request.url.query, keep_blank_values=True)),
                 body=exchanges.parse_object(body),
-                named_workspace=unquote(sent.get(headers.WORKSPACE, "")) or session.workspace,
+                named_workspace=unquote(calls.metadata.get(headers.WORKSPACE, "")) or session.workspace,
             )
             return _response(200, operation.answer(exchange), dict(calls.reply_metadata))
         except CallFailed as failure:

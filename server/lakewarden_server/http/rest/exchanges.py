@@ -86,6 +86,8 @@ class Operation(NamedTuple):
 
     method: str
     path: str
+    rpc: str
+    """The `Service/Method` it is for, whatever else it calls."""
     answer: Callable[[Exchange], Mapping[str, Any]]
 
 

@@ -9,6 +9,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from lakewarden.v1 import grants_pb2, permissions_pb2, workspace_objects_pb2
 from lakewarden.v1.grants_pb2 import SecurableType
+from lakewarden_server.http.calls import UPDATE_GRANTS
 from lakewarden_server.http.rest import token_permissions
 from lakewarden_server.http.rest.errors import Refused
 from lakewarden_server.http.rest.exchanges import Exchange, Operation, read_text
@@ -92,7 +93,7 @@ def add(exchange: Exchange) -> Mapping[str, Any]:
             for name, levels in wanted.items()
         ]
         exchange.calls(
-            "GrantService/UpdateGrants",
+            UPDATE_GRANTS,
             grants_pb2.UpdateGrantsRequest(
                 securable_type=_type(exchange), full_name=_id(exchange), changes=changes
             ),
@@ -100,20 +101,21 @@ def add(exchange: Exchange) -> Mapping[str, Any]:
     return get(exchange)
 
 
-def _operations(method: str, path: str, answer: Any) -> list[Operation]:
+def _operations(method: str, path: str, rpc: str, answer: Any) -> list[Operation]:
     """At both depths a type has in a path."""
     root = "/api/2.0/permissions"
     return [
-        Operation(method, f"{root}/{parts}{path}", answer) for parts in ("{type}/{id}", "{above}/{type}/{id}")
+        Operation(method, f"{root}/{parts}{path}", rpc, answer)
+        for parts in ("{type}/{id}", "{above}/{type}/{id}")
     ]
 
 
 OPERATIONS = (
     *token_permissions.OPERATIONS,
-    *_operations("GET", "/permissionLevels", get_levels),
-    *_operations("GET", "", get),
-    *_operations("PUT", "", replace),
-    *_operations("PATCH", "", add),
+    *_operations("GET", "/permissionLevels", "PermissionService/ListPermissionLevels", get_levels),
+    *_operations("GET", "", "PermissionService/GetPermissions", get),
+    *_operations("PUT", "", "PermissionService/SetPermissions", replace),
+    *_operations("PATCH", "", UPDATE_GRANTS, add),
 )
 
 

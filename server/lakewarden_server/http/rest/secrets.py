@@ -37,17 +37,22 @@ def delete(exchange: Exchange) -> Mapping[str, Any]:
     return {}
 
 
-def _operations(method: str, path: str, answer: Callable[[Exchange], Mapping[str, Any]]) -> list[Operation]:
+def _operations(
+    method: str, path: str, rpc: str, answer: Callable[[Exchange], Mapping[str, Any]]
+) -> list[Operation]:
     """At the account's path and at the one for callers in a workspace, which does the same."""
     root = "/api/2.0/accounts"
     own = "servicePrincipals/{principal}/credentials/secrets"
-    return [Operation(method, f"{root}{part}/{own}{path}", answer) for part in (f"/{ACCOUNT_ID}", "")]
+    return [
+        Operation(method, f"{root}{part}/{own}{path}", f"{SERVICE}/{rpc}", answer)
+        for part in (f"/{ACCOUNT_ID}", "")
+    ]
 
 
 OPERATIONS = (
-    *_operations("POST", "", create),
-    *_operations("GET", "", list_secrets),
-    *_operations("DELETE", "/{secret_id}", delete),
+    *_operations("POST", "", "CreateServicePrincipalSecret", create),
+    *_operations("GET", "", "ListServicePrincipalSecrets", list_secrets),
+    *_operations("DELETE", "/{secret_id}", "DeleteServicePrincipalSecret", delete),
 )
 
 

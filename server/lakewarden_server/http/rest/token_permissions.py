@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lakewarden_server.http.calls import GET_SESSION, UPDATE_GRANTS
 from lakewarden_server.http.rest import workspace_grants
 from lakewarden_server.http.rest.errors import Refused
 from lakewarden_server.http.rest.exchanges import Exchange, Operation, read_text
@@ -54,10 +55,10 @@ def add(exchange: Exchange) -> Mapping[str, Any]:
 
 _PATH = "/api/2.0/permissions/authorization/tokens"
 OPERATIONS = (
-    Operation("GET", f"{_PATH}/permissionLevels", get_levels),
-    Operation("GET", _PATH, get),
-    Operation("PUT", _PATH, replace),
-    Operation("PATCH", _PATH, add),
+    Operation("GET", f"{_PATH}/permissionLevels", GET_SESSION, get_levels),
+    Operation("GET", _PATH, "GrantService/ListGrants", get),
+    Operation("PUT", _PATH, UPDATE_GRANTS, replace),
+    Operation("PATCH", _PATH, UPDATE_GRANTS, add),
 )
 
 

@@ -76,13 +76,15 @@ def delete_of_workspace(exchange: Exchange) -> Mapping[str, Any]:
 
 _MANAGED = "/api/2.0/token-management"
 OPERATIONS = (
-    Operation("POST", "/api/2.0/token/create", create),
-    Operation("GET", "/api/2.0/token/list", list_own),
-    Operation("POST", "/api/2.0/token/delete", delete),
-    Operation("POST", f"{_MANAGED}/on-behalf-of/tokens", create_on_behalf),
-    Operation("GET", f"{_MANAGED}/tokens", list_of_workspace),
-    Operation("GET", f"{_MANAGED}/tokens/{{token_id}}", get_of_workspace),
-    Operation("DELETE", f"{_MANAGED}/tokens/{{token_id}}", delete_of_workspace),
+    Operation("POST", "/api/2.0/token/create", "TokenService/CreateToken", create),
+    Operation("GET", "/api/2.0/token/list", "TokenService/ListTokens", list_own),
+    Operation("POST", "/api/2.0/token/delete", "TokenService/DeleteToken", delete),
+    Operation("POST", f"{_MANAGED}/on-behalf-of/tokens", "TokenService/CreateToken", create_on_behalf),
+    Operation("GET", f"{_MANAGED}/tokens", "TokenService/ListWorkspaceTokens", list_of_workspace),
+    Operation("GET", f"{_MANAGED}/tokens/{{token_id}}", "TokenService/ListWorkspaceTokens", get_of_workspace),
+    Operation(
+        "DELETE", f"{_MANAGED}/tokens/{{token_id}}", "TokenService/DeleteWorkspaceToken", delete_of_workspace
+    ),
 )
 
 

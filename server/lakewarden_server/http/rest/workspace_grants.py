@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from lakewarden.v1 import grants_pb2
+from lakewarden_server.http.calls import UPDATE_GRANTS
 from lakewarden_server.http.rest.exchanges import Exchange
 
 _WORKSPACE = grants_pb2.SecurableType.WORKSPACE
@@ -34,5 +35,5 @@ def update(
         if privileges
     ]
     request = grants_pb2.UpdateGrantsRequest(securable_type=_WORKSPACE, full_name=workspace, changes=changes)
-    reply: grants_pb2.UpdateGrantsResponse = exchange.calls("GrantService/UpdateGrants", request)
+    reply: grants_pb2.UpdateGrantsResponse = exchange.calls(UPDATE_GRANTS, request)
     return reply.assignments

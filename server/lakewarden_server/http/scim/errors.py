@@ -49,5 +49,5 @@ class BodyTooLarge(SCIMException):
 
     status = 413
 
-    def __init__(self, bytes_max: int) -> None:
-        super().__init__(detail=f"at most {bytes_max} bytes are read: split the request")
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail=detail)

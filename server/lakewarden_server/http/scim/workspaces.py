@@ -16,7 +16,7 @@ from scim2_models import (
 from scim2_server.storage import SearchPage
 
 from lakewarden.v1 import grants_pb2, sessions_pb2
-from lakewarden_server.http.calls import Calls
+from lakewarden_server.http.calls import UPDATE_GRANTS, Calls
 from lakewarden_server.http.scim.errors import CallRefused
 from lakewarden_server.http.scim.nouns import Noun
 from lakewarden_server.http.scim.storage import RpcStorage, noun_of
@@ -103,4 +103,4 @@ class WorkspaceStorage(RpcStorage):
         request = grants_pb2.UpdateGrantsRequest(
             securable_type=_WORKSPACE, full_name=self._workspace, changes=[change]
         )
-        self._calls("GrantService/UpdateGrants", request)
+        self._calls(UPDATE_GRANTS, request)

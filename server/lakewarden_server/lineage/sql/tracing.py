@@ -1,0 +1,130 @@
+"""From SQL text to what each of its statements reads, writes and makes of what. Runs in the process that calls it, without limits on time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from sqlglot import exp, parse
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.errors import SqlglotError
+
+from lakewarden_server.core.dialects import DIALECT_DEFAULT, DIALECTS
+from lakewarden_server.lineage.sql.binding import Binding, Unsupported
+from lakewarden_server.lineage.sql.found import answer, reason_of
+from lakewarden_server.lineage.sql.queries import bind_query
+from lakewarden_server.lineage.sql.relations import folded
+from lakewarden_server.lineage.sql.sources import name_parts, source_of
+from lakewarden_server.lineage.sql.statements import find, kind_of, target_of
+from lakewarden_server.lineage.sql.traced import (
+    STATEMENTS_MAX,
+    TEXT_BYTES_MAX,
+    USES_MAX,
+    ColumnsOf,
+    Kind,
+    Reason,
+    Source,
+    Traced,
+)
+
+
+class LimitReached(BaseException):
+    """Raised from outside into a trace that has had what it may have. No library may take it for an error of its own."""
+
+    def __init__(self, reason: Reason) -> None:
+        self.reason = reason
+
+
+def trace(
+    sql: str, *, dialect: str, columns_of: ColumnsOf, catalog: str = "", schema: str = ""
+) -> list[Traced]:
+    """What each statement of a text does. Names of fewer than three parts are completed from `catalog` and `schema`.
+
+    Never raises for what the text says: what is not understood has a reason, and the tables it names where it parses.
+    """
+    chosen = dialect.lower() or DIALECT_DEFAULT
+    if chosen not in DIALECTS:
+        return [Traced(Kind.OTHER, reason=Reason.DIALECT_UNKNOWN)]
+    if len(sql.encode(errors="replace")) > TEXT_BYTES_MAX:
+        return [Traced(Kind.OTHER, reason=Reason.TEXT_TOO_LONG)]
+    try:
+        nodes = [node for node in parse(sql, dialect=chosen) if node is not None]
+    except (SqlglotError, ValueError):
+        return [Traced(Kind.OTHER, reason=Reason.SYNTAX)]
+    except _LIMITS as limit:
+        return [Traced(Kind.OTHER, reason=_limit(limit))]
+    if len(nodes) > STATEMENTS_MAX:
+        return [Traced(Kind.OTHER, reason=Reason.TOO_MANY_STATEMENTS)]
+    return _all_traced(nodes, Dialect.get_or_raise(chosen), columns_of, (catalog, schema))
+
+
+_LIMITS: Final = (RecursionError, MemoryError, LimitReached)
+_OF_THE_TEXT: Final = frozenset({Reason.TIME_LIMIT, Reason.MEMORY_LIMIT})
+"""Limits that a text reaches as a whole: what follows in it is not followed either."""
+
+
+def _limit(error: BaseException) -> Reason:
+    if isinstance(error, LimitReached):
+        return error.reason
+    return Reason.MEMORY_LIMIT if isinstance(error, MemoryError) else Reason.NESTED_TOO_DEEP
+
+
+def _all_traced(
+    nodes: Sequence[Any], dialect: Dialect, columns_of: ColumnsOf, defaults: tuple[str, str]
+) -> list[Traced]:
+    answers: list[Traced] = []
+    ended: Reason | None = None
+    uses_max = USES_MAX
+    for node in _single(nodes):
+        binding = Binding(dialect, columns_of, defaults, bind_query)
+        if ended is not None:
+            answers.append(tables_only(binding, node, ended))
+            continue
+        traced = _traced(binding, node, uses_max)
+        uses_max -= len(traced.uses)
+        if traced.reason in _OF_THE_TEXT:
+            ended = traced.reason
+        answers.append(traced)
+    return answers
+
+
+def _single(nodes: Sequence[Any]) -> Iterator[Any]:
+    """The statements; one that inserts into several tables from one source is as many."""
+    for node in nodes:
+        if isinstance(node, exp.MultitableInserts) and node.args.get("source") is not None:
+            for insert in node.expressions:
+                query = insert.args.get("expression")
+                if isinstance(query, exp.Select):
+                    query.set("from_", exp.From(this=node.args["source"].copy()))
+                yield insert
+        else:
+            yield node
+
+
+def _traced(binding: Binding, node: Any, uses_max: int) -> Traced:
+    try:
+        return answer(binding, find(binding, node), uses_max=uses_max)
+    except Unsupported:
+        reason = Reason.UNSUPPORTED
+    except _LIMITS as limit:
+        reason = _limit(limit)
+    return tables_only(binding, node, reason)
+
+
+def tables_only(binding: Binding, node: Any, reason: Reason) -> Traced:
+    """The tables and files a statement names, where its columns cannot be followed."""
+    if kind_of(node) is Kind.OTHER:
+        return Traced(Kind.OTHER, reason=reason)
+    target = target_of(binding, node)
+    names = {folded(cte.alias) for cte in node.find_all(exp.CTE)}
+    written = node.this.this if isinstance(node.args.get("this"), exp.Schema) else node.args.get("this")
+    reads: dict[Source, None] = {}
+    for table in node.find_all(exp.Table):
+        parts = name_parts(table)
+        source = source_of(binding, table)
+        if source is None or table is written or (len(parts) == 1 and folded(parts[0]) in names):
+            continue
+        reads[source] = None
+    if isinstance(node, exp.Select) and target is not None:
+        reads.pop(target, None)
+    return Traced(kind_of(node), tuple(reads), target, reason=reason_of({reason, *binding.reasons}))
