@@ -13,6 +13,7 @@ from lakewarden_server.authz.follower import Fresh
 from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.pipeline.binding import Admitted
 from lakewarden_server.pipeline.headers import Headers
+from lakewarden_server.pipeline.redaction import redacted_record
 from lakewarden_server.pipeline.rules import Method
 from lakewarden_server.services.call import Call
 from lakewarden_server.storage.audit import AuditRecord
@@ -23,7 +24,7 @@ def audit_record(call: Call, admitted: Admitted, reply: Message) -> AuditRecord:
     """The record of a change that is about to commit."""
     bound = admitted.bound
     object_id = bound.objects.get("self") or getattr(reply, "id", "") or bound.objects.get("parent", "")
-    return AuditRecord(
+    record = AuditRecord(
         actor_id=call.caller.id,
         actor_name=call.caller.name,
         subject_name=_subject(admitted),
@@ -39,6 +40,7 @@ def audit_record(call: Call, admitted: Admitted, reply: Message) -> AuditRecord:
         outcome="DONE",
         detail=call.detail,
     )
+    return redacted_record(record)
 
 
 def decision_records(

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import Aborted, DeadlineExceeded, Unavailable
+from lakewarden_server.pipeline.redaction import redacted_record
 from lakewarden_server.storage.decisions import DecisionRecord, append_decisions
 from lakewarden_server.storage.engine import Database
 
@@ -94,7 +95,7 @@ class DecisionLog:
 
     def _write(self, batch: list[DecisionRecord]) -> None:
         with self._database.transaction(deadline=monotonic() + WRITE_SECONDS_MAX) as connection:
-            append_decisions(connection, batch)
+            append_decisions(connection, [redacted_record(record) for record in batch])
             connection.commit()
 
     def _write_each(self, batch: list[DecisionRecord]) -> None:

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from lakewarden_server.core.errors import Internal, LakewardenError, Reason
+from lakewarden_server.pipeline.redaction import redacted_text
 
 DOMAIN = "lakewarden"
 MESSAGE_CHARACTERS_MAX = 2_000
@@ -58,9 +59,10 @@ def status_of(error: LakewardenError, request_id: str) -> status_pb2.Status:
     information = error_details_pb2.ErrorInfo(
         reason=error.reason,
         domain=DOMAIN,
-        metadata={key: _begin(value) for key, value in error.metadata.items()},
+        metadata={key: _begin(redacted_text(value)) for key, value in error.metadata.items()},
     )
-    status = status_pb2.Status(code=code_pb2.Code.Value(error.code), message=_fitting(error.message))
+    message = _fitting(redacted_text(error.message))
+    status = status_pb2.Status(code=code_pb2.Code.Value(error.code), message=message)
     details: list[Message] = [information, error_details_pb2.RequestInfo(request_id=request_id)]
     if error.retry_seconds is not None:
         delay = Duration()
