@@ -23,6 +23,7 @@ _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):\d{1,5}|unix:.+")
 FAILED_LOGINS_DEFAULT = 10
 FAILED_LOGINS_MAX = 10_000
 _HOST = re.compile(r"[a-z0-9.-]+(:\d{1,5})?")
+PORT_MAX = 65_535
 LOG_FORMATS = ("text", "json")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
@@ -156,7 +157,7 @@ def _metrics_address(name: str, text: str) -> str:
     host, _, port = text.rpartition(":")
     if not text:
         return ""
-    if not port.isdecimal() or int(port) > 65_535:
+    if not port.isdecimal() or int(port) > PORT_MAX:
         raise SettingsError(f"{name}={text!r}: give HOST:PORT, or a port of this machine alone")
     return f"{host or '127.0.0.1'}:{port}"
 
@@ -164,11 +165,16 @@ def _metrics_address(name: str, text: str) -> str:
 def _hosts(name: str, text: str) -> frozenset[str]:
     """Hosts between commas, each with its port where that is not 443."""
     found = frozenset(host.strip() for host in text.split(",") if host.strip())
-    if wrong := sorted(host for host in found if not _HOST.fullmatch(host)):
+    if wrong := sorted(host for host in found if not _is_host(host)):
         raise SettingsError(
             f"{name}: {wrong[0]!r} is no host: write id.example.com, in lower case, with :PORT if that is not 443"
         )
     return found
+
+
+def _is_host(text: str) -> bool:
+    port = text.partition(":")[2]
+    return _HOST.fullmatch(text) is not None and int(port or 0) <= PORT_MAX
 
 
 def _log_format(name: str, text: str) -> str:

@@ -328,7 +328,11 @@ def test_hosts_are_told_by_the_operator() -> None:
     settings = read_settings({"jwks_hosts": "id.example.com, keys.example.com:8443"}, environment={})
     assert settings.jwks_hosts == {"id.example.com", "keys.example.com:8443"}
     assert read_settings({}, environment={}).jwks_hosts == frozenset()
-    for wrong in ("https://id.example.com", "id.example.com/x", "*.example.com", "ID.example.com"):
+    assert read_settings({"jwks_hosts": "id.example.com:65535"}, environment={}).jwks_hosts
+    for wrong in (
+        "https://id.example.com", "id.example.com/x", "*.example.com", "ID.example.com",
+        "id.example.com:65536", "id.example.com:99999", "id.example.com:",
+    ):  # fmt: skip
         with pytest.raises(SettingsError, match="in lower case"):
             read_settings({"jwks_hosts": wrong}, environment={})
     with pytest.raises(InvalidJwks, match="its operator allows hosts"):
