@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime
 
 import pytest
@@ -91,6 +92,79 @@ def test_the_remembered_id_with_another_secret_is_refused(
     forged = text._replace(secret=mint(TokenKind.PAT).secret)
     snapshot = state(principals=[BOB], tokens=[stored(text)])
     assert refusal(authenticator, snapshot, forged) == Reason.TOKEN_INVALID
+
+
+def test_however_a_token_is_spelled_it_is_remembered_once(
+    authenticator: Authenticator, text: TokenText
+) -> None:
+    """Else one token would fill the memory of all others, with spellings of which it has any number."""
+    snapshot = state(principals=[BOB], tokens=[stored(text)])
+    for scheme in ("Bearer", "bearer", "BEARER", "bEARER"):
+        for blanks in range(50):
+            read = authenticator.read(f"{scheme} {' ' * blanks}{text.render()}{' ' * (50 - blanks)}")
+            assert read.shown is None, "it was taken for another one"
+            assert authenticator.authenticate(snapshot, read, NOW).name == "bob@example.com"
+    assert len(vars(authenticator)["_known"]) == 1
+
+
+def test_what_is_remembered_is_good_in_its_own_scheme_alone(
+    authenticator: Authenticator, text: TokenText
+) -> None:
+    secret = mint(TokenKind.CLIENT_SECRET)
+    spark = Principal("bob", "SERVICE_PRINCIPAL", "spark", "spark", True)
+    pair = f"spark:{secret.render()}"
+    known = authenticator.read(f"Basic {base64.b64encode(pair.encode()).decode()}")
+    authenticator.authenticate(state(principals=[spark], tokens=[stored(secret)]), known, NOW)
+    for sent in (
+        text.render(),
+        f"Basic {text.render()}",
+        f"Token {text.render()}",
+        f"Basic {pair}",
+        f"Bearer {pair}",
+    ):
+        with pytest.raises(Unauthenticated) as refused:
+            authenticator.read(sent)
+        assert refused.value.reason is Reason.TOKEN_MALFORMED
+
+
+def test_however_a_client_secret_is_spelled_it_is_remembered_once() -> None:
+    secret, authenticator = mint(TokenKind.CLIENT_SECRET), Authenticator(KEYS)
+    spark = Principal("bob", "SERVICE_PRINCIPAL", "spark", "spark", True)
+    snapshot = state(principals=[spark], tokens=[stored(secret)])
+    for client_id in ("spark", "SPARK", "Spark", "%73park", "%73%70ark"):
+        for blanks in ("", " ", "   "):
+            pair = base64.b64encode(f"{client_id}:{secret.render()}".encode()).decode()
+            read = authenticator.read(f"Basic {blanks}{pair}{blanks}")
+            assert authenticator.authenticate(snapshot, read, NOW).name == "spark"
+    assert len(vars(authenticator)["_known"]) == 1
+    other = base64.b64encode(f"other:{secret.render()}".encode()).decode()
+    with pytest.raises(Unauthenticated):
+        authenticator.authenticate(snapshot, authenticator.read(f"Basic {other}"), NOW)
+
+
+def test_from_memory_only_who_was_verified_and_still_is_there_is_known(
+    authenticator: Authenticator, text: TokenText
+) -> None:
+    shown = f"Bearer {text.render()}"
+    row = next(iter(vars(authenticator)["_known"].values())).row
+    snapshot = state(principals=[BOB], tokens=[row])
+    assert authenticator.remembered(snapshot, shown, b"") == "bob"
+    forged = text._replace(secret=mint(TokenKind.PAT).secret)
+    for stranger in (
+        f"Bearer {forged.render()}",
+        f"Bearer {mint(TokenKind.PAT).render()}",
+        "Bearer x",
+        "",
+        "x",
+    ):
+        assert authenticator.remembered(snapshot, stranger, b"") is None
+    for later in (
+        state(principals=[BOB], tokens=[]),
+        state(principals=[], tokens=[row]),
+        state(principals=[BOB._replace(active=False)], tokens=[row]),
+    ):
+        assert authenticator.remembered(later, shown, b"") is None
+    assert authenticator.remembered(snapshot, "", b"no certificate") is None
 
 
 def test_nothing_remembered_or_shown_holds_the_secret(authenticator: Authenticator, text: TokenText) -> None:

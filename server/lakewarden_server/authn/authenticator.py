@@ -47,9 +47,9 @@ class Credential(NamedTuple):
 
     authorization: str
     mark: bytes
-    """Tells equal texts by a hash under a key of this process, so that what is remembered holds no secret."""
+    """Tells equal credentials by a hash under a key of this process, so that what is remembered holds no secret."""
     shown: Presented | None
-    """None where the mark is remembered, as such a text was taken apart before, and where there is a certificate alone."""
+    """None where the mark is remembered, as such a credential was taken apart before, and where there is a certificate alone."""
     certificate: ClientCertificate | None = None
     """What the client showed in TLS."""
     peer: Peer = LOCAL
@@ -68,6 +68,13 @@ class _Known(NamedTuple):
     row: Row
     principal: Principal
     caller: Caller
+
+    def rests_on(self, snapshot: Snapshot) -> bool:
+        """Whether the state has them."""
+        return (
+            _row(snapshot, self.caller.token_id) is self.row
+            and snapshot.principals.get(self.caller.id) is self.principal
+        )
 
 
 class _Examined(NamedTuple):
@@ -103,11 +110,23 @@ class Authenticator:
         shown_in_tls = client_certificates.read(certificate) if certificate else None
         if shown_in_tls is not None and not authorization:
             return Credential("", b"", None, shown_in_tls, peer)
-        mark = hashlib.blake2b(
-            authorization.encode(errors="replace"), key=self._mark_key, digest_size=_MARK_BYTES
-        ).digest()
+        mark = self._mark(authorization)
         shown = None if mark in self._known else self._taken_apart(authorization, peer)
         return Credential(authorization, mark, shown, shown_in_tls, peer)
+
+    def remembered(self, snapshot: Snapshot, authorization: str, certificate: bytes) -> str | None:
+        """Id of the principal that shows what was verified here before, or a verified certificate alone, while a state has what that rests on.
+
+        Nothing is taken apart or counted, and no clock is read: it says whose request is worth receiving, and lets nobody in.
+        """
+        if not authorization:
+            return _certified(snapshot, certificate) if certificate else None
+        known = self._known.get(self._mark(authorization))
+        return known.caller.id if known is not None and known.rests_on(snapshot) else None
+
+    def _mark(self, authorization: str) -> bytes:
+        text = presented.spelled_once(authorization).encode(errors="replace")
+        return hashlib.blake2b(text, key=self._mark_key, digest_size=_MARK_BYTES).digest()
 
     def _taken_apart(self, authorization: str, peer: Peer) -> Presented:
         self._guesses.check_peer(peer)
@@ -144,8 +163,7 @@ class Authenticator:
         known = self._known.get(credential.mark)
         if (
             known is not None
-            and _row(snapshot, known.caller.token_id) is known.row
-            and snapshot.principals.get(known.caller.id) is known.principal
+            and known.rests_on(snapshot)
             and known.caller.token_expire_time > now.timestamp()
         ):
             return known.caller
@@ -215,6 +233,17 @@ def _by_certificate(
         token_expire_time=certificate.expire_time,
         token_workspace_id=None,
     )
+
+
+def _certified(snapshot: Snapshot, certificate: bytes) -> str | None:
+    """Id of the active principal a certificate stands for, if any."""
+    try:
+        uri = client_certificates.read(certificate).uri
+    except Unauthenticated:
+        return None
+    policy = snapshot.client_certificates.get(uri) if uri else None
+    principal = snapshot.principals.get(policy.principal_id or "") if policy else None
+    return principal.id if principal is not None and principal.active else None
 
 
 def _row(snapshot: Snapshot, row_id: str) -> Row | None:

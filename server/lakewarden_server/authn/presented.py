@@ -42,6 +42,21 @@ def read(authorization: str, access_tokens: AccessTokens) -> Presented:
     raise _malformed("the credential must read `Bearer <token>`")
 
 
+def spelled_once(authorization: str) -> str:
+    """The same text for every spelling of one credential, so that what is remembered by it has one place for each."""
+    scheme = authorization[: len(BEARER)].lower()
+    if scheme == BEARER:
+        return BEARER + authorization[len(BEARER) :].strip()
+    if scheme.startswith(BASIC):
+        try:
+            shown = _basic(authorization[len(BASIC) :].strip())
+        except Unauthenticated:
+            return authorization
+        # No header holds a NUL, so nothing else is spelled like this.
+        return f"{BASIC}\0{shown.client_id}:{shown.secret.render()}"
+    return authorization
+
+
 def _bearer(text: str, access_tokens: AccessTokens) -> Presented:
     if looks_like_jwt(text):
         token = take_apart(text)
