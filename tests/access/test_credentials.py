@@ -48,10 +48,13 @@ def test_rpc_never_answers_bytes_that_are_no_message(world: World, channel: grpc
         assert "Traceback" not in answer.text
 
 
-def test_unreadable_requests_do_not_block_their_connection(channel: grpc.Channel) -> None:
+def test_unreadable_requests_do_not_block_their_connection(world: World, channel: grpc.Channel) -> None:
+    method = "lakewarden.v1.SessionService/GetSession"
     for _ in range(CONNECTION_STREAMS_MAX + 10):
-        answer = call(channel, "lakewarden.v1.SessionService/GetSession", b"\xff\xff")
+        answer = call(channel, method, b"\xff\xff", token=world.nobody_token)
         assert (answer.code, answer.reason) == ("INVALID_ARGUMENT", "FIELD_INVALID")
+    # A stranger's is not even received.
+    assert call(channel, method, b"\xff\xff").reason == "TOKEN_MISSING"
 
 
 @pytest.mark.parametrize("scheme", ["Basic ", "", "Token "])

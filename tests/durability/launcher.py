@@ -1,4 +1,4 @@
-"""A server process with a defect that a test asks for: it dies at a step of a write, or commits without syncing.
+"""A server process with a defect that a test asks for: it dies at a step of a write, commits without syncing, or receives the requests of strangers.
 
 Run as a script; takes the place of `lakewarden-server serve`. Production code has no such switches.
 """
@@ -16,6 +16,7 @@ from sqlalchemy import event
 
 from lakewarden_server.app import App
 from lakewarden_server.config import KEY_FILE, Settings
+from lakewarden_server.rpc.gate import Gate
 from lakewarden_server.storage import Database, create_database
 
 KILLED = 137
@@ -30,10 +31,14 @@ def main() -> None:
     parser.add_argument("--crash-at", default="")
     parser.add_argument("--crash-file", type=Path)
     parser.add_argument("--synchronous", choices=("on", "off"), default="on")
+    parser.add_argument("--asks-strangers", action="store_true")
     options = parser.parse_args()
     database = create_database(options.database_url, on_step=crash_at(options.crash_at, options.crash_file))
     if options.synchronous == "off":
         relax(database)
+    if options.asks_strangers:
+        # As if everybody had been verified before, each call as somebody else.
+        Gate.remembered = lambda _gate, call: str(id(call))  # type: ignore[method-assign]
     settings = Settings(
         database_url=options.database_url,
         key_file=options.data_dir / KEY_FILE,

@@ -48,10 +48,14 @@ class Probe:
         """The same as an engine's watch."""
         return self._act(request, call)
 
+    def large(self, request: StringValue, call: Any) -> StringValue:
+        """The same for requests of several MiB."""
+        return self._act(request, call)
+
     def _act(self, request: StringValue, call: Any) -> StringValue:
         self.seconds.append(call.deadline - monotonic())
         self.threads.append(threading.current_thread().name)
-        if request.value == "wait":
+        if request.value.startswith("wait"):
             self.entered.release()
             assert self.gate.wait(20)
         if request.value == "crash":
@@ -88,6 +92,7 @@ def probed(monkeypatch: pytest.MonkeyPatch, *, urgent: bool = True, **options: A
         ("Write", {"operation": "session.get", "write": True}),
         ("Revoke", {"operation": "session.get", "write": True, "urgent": urgent}),
         ("Watch", {"operation": "session.get", "own_pool": True}),
+        ("Large", {"operation": "session.get", "large_requests": True}),
     )
     probe, offer = Probe(), lakewarden_server.app.services
     monkeypatch.setattr(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,45 +10,22 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.wrappers_pb2 import StringValue
 from grpc import _server
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from lakewarden_server.config import READ_THREADS_DEFAULT
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.rpc import arrivals
-from lakewarden_server.rpc.arrivals import Arrivals, CallPool, UnaryCall
-from lakewarden_server.rpc.lanes import PROMPT_THREADS, READS_WAITING_MAX, REFLECTION_THREADS
+from lakewarden_server.rpc import arrivals, pooled_calls
+from lakewarden_server.rpc.arrivals import Arrivals, CallPool
+from lakewarden_server.rpc.lanes import PROMPT_THREADS, READS_WAITING_MAX
+from lakewarden_server.rpc.open_calls import OpenCalls
+from lakewarden_server.rpc.pooled_calls import PooledCall
+from lakewarden_server.rpc.streams import REFLECTION_STREAMS_PER_PEER_MAX
 from pipeline.probe import ProbedServer, failure, probed
+from pipeline.silent import SECONDS, Silent, expected
 
-SECONDS = 15.0
 SILENT = 2 * READ_THREADS_DEFAULT
-REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-
-
-class Silent:
-    """A call that sends its headers and then, only when told, a request or the end of its stream."""
-
-    def __init__(self, probe: ProbedServer, method: str, *, seconds: float = SECONDS) -> None:
-        self._sent: queue.Queue[StringValue | None] = queue.Queue()
-        # A stream of requests on the caller's side is the same on the wire.
-        stub = probe.channel.stream_unary(
-            f"/{probe.name}/{method}" if "/" not in method else method,
-            StringValue.SerializeToString,
-            StringValue.FromString,
-        )
-        metadata = (("authorization", f"Bearer {probe.server.admin_token}"),)
-        self.call: Any = stub.future(iter(self._sent.get, None), timeout=seconds, metadata=metadata)
-
-    def send(self, value: str) -> None:
-        """Sends the request and ends the stream."""
-        self._sent.put(StringValue(value=value))
-        self._sent.put(None)
-
-    def end(self) -> None:
-        """Ends the stream without a request."""
-        self._sent.put(None)
 
 
 @pytest.fixture
@@ -66,15 +42,13 @@ def silent(probe: ProbedServer) -> Iterator[Callable[..., Silent]]:
         each.call.cancel()
 
 
-def expected(probe: ProbedServer, count: int) -> None:
-    """Waits until the server waits for so many requests."""
-    give_up = monotonic() + SECONDS
-    while len(probe.server.app.rpc._lanes.arrivals) != count:
-        assert monotonic() < give_up, len(probe.server.app.rpc._lanes.arrivals)
-
-
 def test_calls_without_a_request_hold_no_thread(probe: ProbedServer, silent: Callable[..., Silent]) -> None:
-    waiting = [silent(method) for method in ("Read", "Write", "Revoke", "Watch") for _ in range(SILENT)]
+    # Of one principal so many would hold up its own next ones.
+    shown = {
+        method: f"Bearer {probe.server.token_of(method.lower())}"
+        for method in ("Read", "Write", "Revoke", "Watch")
+    }
+    waiting = [silent(method, authorization=shown[method]) for method in shown for _ in range(SILENT)]
     expected(probe, len(waiting))
     for method in ("Read", "Write", "Revoke", "Watch"):
         assert probe.call(method, "through", seconds=SECONDS).result().value == "through"
@@ -87,7 +61,7 @@ def test_calls_without_a_request_hold_no_thread(probe: ProbedServer, silent: Cal
 def test_control_without_it_as_many_silent_calls_as_threads_stop_every_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(UnaryCall, "of", lambda function, arguments: None)
+    monkeypatch.setattr(PooledCall, "of", lambda function, arguments: None)
     with probed(monkeypatch) as probe:
         waiting = [Silent(probe, "Read") for _ in range(READ_THREADS_DEFAULT)]
         pool = probe.server.app.rpc._lanes.reads
@@ -113,7 +87,7 @@ def test_silent_calls_of_health_and_reflection_hold_up_neither_health_nor_refusa
         idle.wait(SECONDS)
         yield from ()
 
-    streams = [stub.ServerReflectionInfo(nothing()) for _ in range(REFLECTION_THREADS)]
+    streams = [stub.ServerReflectionInfo(nothing()) for _ in range(REFLECTION_STREAMS_PER_PEER_MAX)]
     check = probe.channel.unary_unary(
         "/grpc.health.v1.Health/Check",
         health_pb2.HealthCheckRequest.SerializeToString,
@@ -131,7 +105,7 @@ def test_a_call_closed_without_a_request_is_told(probe: ProbedServer, silent: Ca
     expected(probe, 1)
     call.end()
     code, _, details = failure(call.call)
-    assert (code, details) == ("UNIMPLEMENTED", arrivals.NONE_SENT)
+    assert (code, details) == ("UNIMPLEMENTED", pooled_calls.NONE_SENT)
     expected(probe, 0)
     assert probe.call("Read", "after").result().value == "after"
 
@@ -216,13 +190,22 @@ def test_what_grpcio_hands_to_a_pool_is_what_is_read_here() -> None:
     """Whoever upgrades grpcio learns it here: the names and the order of its own parts."""
     thunk = _server._unary_request(None, None, None)
     parts = (None, None, None, None, thunk, None, None)
-    call = UnaryCall.of(print, parts)
+    call = PooledCall.of(print, parts)
     assert call is not None
     assert call.request is thunk
-    assert UnaryCall.of(print, (*parts[:4], lambda: None, None, None)) is None
+    assert PooledCall.of(print, (*parts[:4], lambda: None, None, None)) is None
     assert list(inspect.signature(_server._unary_response_in_pool).parameters) == [
         "rpc_event", "state", "behavior", "argument_thunk", "request_deserializer", "response_serializer"
     ]  # fmt: skip
+    stream = PooledCall.stream_of(print, (None, None, _server._RPCState(), None, lambda: None, None, None))
+    assert stream is not None
+    assert stream.is_active
+    assert PooledCall.stream_of(print, (1, 2, 3)) is None
+    assert list(inspect.signature(_server._Context).parameters) == [
+        "rpc_event",
+        "state",
+        "request_deserializer",
+    ]
     for name, parameters in {
         "_receive_message": ["state", "call", "request_deserializer"],
         "_abort": ["state", "call", "code", "details"],
@@ -232,6 +215,6 @@ def test_what_grpcio_hands_to_a_pool_is_what_is_read_here() -> None:
 
 
 def test_a_pool_runs_what_is_no_call_as_any_pool() -> None:
-    with CallPool("test", threads=1, arrivals=Arrivals()) as pool:
+    with CallPool("test", threads=1, arrivals=Arrivals(), open_calls=OpenCalls()) as pool:
         assert isinstance(pool, ThreadPoolExecutor)
         assert pool.submit(sum, [1, 2]).result() == 3

@@ -68,6 +68,12 @@ class Follower:
         return self._policy
 
     @property
+    def held(self) -> Snapshot | None:
+        """The state in memory, however old; None where there is none. Nothing is decided on it."""
+        held = self._decider
+        return held.snapshot if held else None
+
+    @property
     def revision(self) -> int:
         """The revision of the state held; 0 where there is none."""
         held = self._decider

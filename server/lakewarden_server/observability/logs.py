@@ -56,4 +56,8 @@ class Logs:
         if logger.isEnabledFor(logging.INFO):
             told = {"code": outcome.code, "reason": outcome.reason, "seconds": round(outcome.seconds, 6)}
             logger.info("%s %s", method, outcome.code, extra={"call": told})
+        self.suspended(began)
+
+    def suspended(self, began: Token[tuple[str, str]]) -> None:
+        """From now on lines of this thread are of no call."""
         _call.reset(began)

@@ -76,6 +76,10 @@ class Metrics:
             if count:
                 self._decisions.labels(method, answer).inc(count)
 
+    def suspended(self, _began: None) -> None:
+        """Counts it no more in flight."""
+        self._in_flight.dec()
+
 
 class _State:
     """What the parts of a server know about themselves, read when somebody asks."""

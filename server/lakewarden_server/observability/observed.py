@@ -27,6 +27,9 @@ class Outcome(NamedTuple):
     denied: int
 
 
+_BROKEN = Outcome("INTERNAL", "", 0.0, 0, 0)
+
+
 class Observer(Protocol):
     """Watches calls; must neither raise nor block. It sees no request and no reply: they hold names and secrets."""
 
@@ -35,6 +38,9 @@ class Observer(Protocol):
 
     def ended(self, began: Any, method: str, outcome: Outcome) -> None:
         """Called last, on the same thread."""
+
+    def suspended(self, began: Any) -> None:
+        """Called instead where the call goes on, on another thread and told anew, when its request is there."""
 
 
 class Observed:
@@ -52,21 +58,41 @@ class Observed:
         """The methods by their wire names."""
         return self._pipeline.methods
 
+    def remembered(self, authorization: str, certificate: bytes) -> str | None:
+        """Told to nobody: it is no call yet."""
+        return self._pipeline.remembered(authorization, certificate)
+
+    def vouch(self, method_name: str, incoming: Incoming) -> str:
+        """A call that ends here is told as every other; one that goes on is told once its request is there. Raises `CallFailed`."""
+        request_id = headers.request_id(incoming.metadata)
+        began = self._begin(method_name, request_id, incoming)
+        started = perf_counter()
+        outcome: Outcome | None = _BROKEN
+        try:
+            caller_id = self._pipeline.vouch(method_name, incoming._replace(request_id=request_id))
+            outcome = None
+            return caller_id
+        except CallFailed as failure:
+            outcome = _failed(failure, perf_counter() - started)
+            raise
+        finally:
+            self._end(began, method_name, outcome)
+
     def handle(self, method_name: str, request: Message, incoming: Incoming) -> Reply:
         """Answers one call. Raises `CallFailed`."""
         request_id = headers.request_id(incoming.metadata)
-        began = self._began(method_name, request_id, incoming)
-        started, outcome = perf_counter(), Outcome("INTERNAL", "", 0.0, 0, 0)
+        began = self._begin(method_name, request_id, incoming)
+        started, outcome = perf_counter(), _BROKEN
         try:
             reply = self._pipeline.handle(method_name, request, incoming._replace(request_id=request_id))
             allowed, denied = _counted(reply.message) if method_name in self._logged else (0, 0)
             outcome = Outcome("OK", "", perf_counter() - started, allowed, denied)
             return reply
         except CallFailed as failure:
-            outcome = _failed(failure, started)
+            outcome = _failed(failure, perf_counter() - started)
             raise
         finally:
-            self._ended(began, method_name, outcome)
+            self._end(began, method_name, outcome)
 
     def screen(self, method_name: str, incoming: Incoming) -> None:
         """Refuses like the pipeline, which is told as a call that failed; one that is let pass is yet to come. Raises `CallFailed`."""
@@ -74,21 +100,24 @@ class Observed:
         try:
             self._pipeline.screen(method_name, incoming._replace(request_id=request_id))
         except CallFailed as failure:
-            began = self._began(method_name, request_id, incoming)
-            self._ended(began, method_name, _failed(failure, started))
+            began = self._begin(method_name, request_id, incoming)
+            self._end(began, method_name, _failed(failure, perf_counter() - started))
             raise
 
-    def _began(self, method_name: str, request_id: str, incoming: Incoming) -> list[Any]:
+    def _begin(self, method_name: str, request_id: str, incoming: Incoming) -> list[Any]:
         return [observer.began(method_name, request_id, incoming.metadata) for observer in self._observers]
 
-    def _ended(self, began: list[Any], method_name: str, outcome: Outcome) -> None:
+    def _end(self, began: list[Any], method_name: str, outcome: Outcome | None) -> None:
         # The last one first, so that what the first one set up is there for all of them.
         for observer, told in zip(reversed(self._observers), reversed(began), strict=True):
-            observer.ended(told, method_name, outcome)
+            if outcome is None:
+                observer.suspended(told)
+            else:
+                observer.ended(told, method_name, outcome)
 
 
-def _failed(failure: CallFailed, started: float) -> Outcome:
-    return Outcome(code_pb2.Code.Name(failure.status.code), _reason(failure), perf_counter() - started, 0, 0)
+def _failed(failure: CallFailed, seconds: float) -> Outcome:
+    return Outcome(code_pb2.Code.Name(failure.status.code), _reason(failure), seconds, 0, 0)
 
 
 def _counted(message: Message) -> tuple[int, int]:

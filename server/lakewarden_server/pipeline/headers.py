@@ -109,10 +109,14 @@ def read(
     )
 
 
-def check_size(request: Message, method: Method) -> None:
+def request_bytes_max(method: Method) -> int:
+    """How large a request of a method may be."""
+    return LARGE_MESSAGE_BYTES_MAX if method.rule.large_requests else MESSAGE_BYTES_MAX
+
+
+def check_size(size: int, method: Method) -> None:
     """Raises MESSAGE_TOO_LARGE; the transport's own limit is higher, so that this reason reaches the caller."""
-    size = request.ByteSize()
-    limit = LARGE_MESSAGE_BYTES_MAX if method.rule.large_requests else MESSAGE_BYTES_MAX
+    limit = request_bytes_max(method)
     if size > limit:
         raise ResourceExhausted(
             Reason.MESSAGE_TOO_LARGE, f"the request has {size} bytes; at most {limit} are read: split it"

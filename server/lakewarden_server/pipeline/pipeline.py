@@ -60,6 +60,8 @@ class Incoming(NamedTuple):
     """Of a write: refuse whom it is refused to and do nothing; the reply is empty."""
     certificate: bytes = b""
     """What the client showed in TLS, in PEM, its chain verified; empty for none."""
+    request_bytes: int = 0
+    """Of a call that is vouched for: the size of its request, where that has arrived."""
 
 
 class Reply(NamedTuple):
@@ -81,6 +83,12 @@ class Handler(Protocol):
 
     def screen(self, method_name: str, incoming: Incoming) -> None:
         """Refuses, in memory alone, whom a call will be refused to whatever it says. Raises `CallFailed`."""
+
+    def remembered(self, authorization: str, certificate: bytes) -> str | None:
+        """Id of the principal that shows what was verified before and rests on what the state in memory has; nothing is asked or counted."""
+
+    def vouch(self, method_name: str, incoming: Incoming) -> str:
+        """Id of who makes a call whose request is not there yet. Raises `CallFailed` for whom `handle` would refuse without reading it."""
 
 
 class Pipeline:
@@ -117,16 +125,7 @@ class Pipeline:
         """Answers one call. Raises `CallFailed` with the status of whatever went wrong, and nothing else."""
         request_id, began = incoming.request_id or headers.request_id(incoming.metadata), monotonic()
         try:
-            method = self._methods.get(method_name)
-            if method is None:
-                raise PermissionDenied(Reason.ACCESS_DENIED, "no rule allows this method")
-            credential = self._read_credential(incoming)
-            arrived = headers.read(
-                incoming.metadata, incoming.seconds_left, request_id, credential, incoming.peer
-            )
-            headers.check_size(request, method)
-            fresh = self._fresh(method, arrived)
-            headers.check_at_least(arrived, fresh.head)
+            method, arrived, fresh = self._begin(method_name, incoming, request_id, request.ByteSize())
             if incoming.only_admit:
                 self._refuse_early(method, request, arrived, fresh)
                 return _reply(Empty(), fresh.head.epoch, fresh.head.revision, arrived)
@@ -143,6 +142,37 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - as in `handle`
             request_id = incoming.request_id or headers.request_id(incoming.metadata)
             fail(error, method=method_name, request_id=request_id)
+
+    def remembered(self, authorization: str, certificate: bytes) -> str | None:
+        """See `Handler`. An old state does no harm: it is `handle` that decides."""
+        held = self._follower.held
+        return self._authenticator.remembered(held, authorization, certificate) if held else None
+
+    def vouch(self, method_name: str, incoming: Incoming) -> str:
+        """See `Handler`: authenticates as every call is, on a state no older than this one."""
+        request_id, began = incoming.request_id or headers.request_id(incoming.metadata), monotonic()
+        try:
+            _, arrived, fresh = self._begin(method_name, incoming, request_id, incoming.request_bytes)
+            return self._authenticator.authenticate(fresh.snapshot, arrived.credential, fresh.now).id
+        except Exception as error:  # noqa: BLE001 - as in `handle`
+            even_out(error, began)
+            fail(error, method=method_name, request_id=request_id)
+
+    def _begin(
+        self, method_name: str, incoming: Incoming, request_id: str, request_bytes: int
+    ) -> tuple[Method, Headers, Fresh]:
+        """What is read of a call besides its request, and the state it is answered from."""
+        method = self._methods.get(method_name)
+        if method is None:
+            raise PermissionDenied(Reason.ACCESS_DENIED, "no rule allows this method")
+        credential = self._read_credential(incoming)
+        arrived = headers.read(
+            incoming.metadata, incoming.seconds_left, request_id, credential, incoming.peer
+        )
+        headers.check_size(request_bytes, method)
+        fresh = self._fresh(method, arrived)
+        headers.check_at_least(arrived, fresh.head)
+        return method, arrived, fresh
 
     def _read_credential(self, incoming: Incoming) -> Credential:
         authorization = incoming.metadata.get(headers.AUTHORIZATION, "")

@@ -14,34 +14,52 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import grpc
 
+from lakewarden_server.pipeline.headers import MESSAGE_BYTES_MAX
 from lakewarden_server.pipeline.rules import Rule
-from lakewarden_server.rpc.arrivals import Arrivals, CallPool, UnaryCall
+from lakewarden_server.rpc.arrivals import Arrivals, CallPool
+from lakewarden_server.rpc.gate import Gate
+from lakewarden_server.rpc.open_calls import OpenCalls
+from lakewarden_server.rpc.pooled_calls import PooledCall
+from lakewarden_server.rpc.streams import StreamPool
 
 WRITE_THREADS = 8
 URGENT_THREADS = 4
 WATCH_THREADS = 2
 """Answer the replicas of engines: however many ask, and however much they are sent, they take no more of a process."""
 PROMPT_THREADS = 2
-REFLECTION_THREADS = 2
 READS_WAITING_MAX = 100
 WRITES_WAITING_MAX = 50
 URGENT_WAITING_MAX = 50
 WATCHES_WAITING_MAX = 100
+LARGE_REQUESTS_MAX = 4
+"""Requests over `MESSAGE_BYTES_MAX` that a lane has at once, running and waiting."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Lane(CallPool):
-    """A pool that knows how many calls it has, running and waiting, and hands what is too much to another one to be refused."""
+    """A pool that knows how many calls it has, running and waiting, and hands what is too much to another one to be refused.
+
+    Of a caller whom the gate does not know it looks at the credential before it asks for the request.
+    """
 
     def __init__(
-        self, name: str, *, threads: int, waiting_max: int, arrivals: Arrivals, refusals: Refusals
+        self,
+        name: str,
+        *,
+        threads: int,
+        waiting_max: int,
+        arrivals: Arrivals,
+        open_calls: OpenCalls,
+        refusals: Refusals,
+        gate: Gate,
     ) -> None:
-        super().__init__(name, threads=threads, arrivals=arrivals)
+        super().__init__(name, threads=threads, arrivals=arrivals, open_calls=open_calls)
         self._refusals = refusals
+        self._gate = gate
         self._calls_max = threads + waiting_max
-        self._calls = 0
+        self._calls = self._large = 0
         self._counting = threading.Lock()
 
     @property
@@ -49,21 +67,67 @@ class Lane(CallPool):
         """Whether one call more would be too many."""
         return self._calls >= self._calls_max
 
-    def admit(self, call: UnaryCall) -> Future[Any]:
+    def enter(self, call: PooledCall, ended: Future[Any]) -> None:
+        """Asks for the request of who is known, and has a thread look at the credential of everybody else."""
+        caller_id = self._gate.remembered(call)
+        if caller_id is not None:
+            self.expect(call, caller_id, ended)
+            return
+        found: list[str] = []
+
+        def looked(_: object) -> None:
+            if found:
+                self.expect(call, found[0], ended)
+            else:
+                ended.set_result(None)
+
+        try:
+            if self.is_full:
+                looking = self._refusals.refuse(call.with_request(b""))
+            else:
+                looking = self.admit(self._gate.checked(call, found.append))
+        except RuntimeError:
+            # Raised further, it would end the thread that polls. A pool that was shut down takes nothing.
+            ended.set_result(None)
+        else:
+            looking.add_done_callback(looked)
+
+    def received(self, call: PooledCall, request: Any) -> Future[Any]:
+        """Runs a call whose request is there, unless that is too large, or too many large ones are there."""
+        size = len(request)
+        if size <= MESSAGE_BYTES_MAX:
+            return super().received(call, request)
+        refused = self._gate.too_large(call, size)
+        if refused is not None:
+            return self._refusals.pool.admit(refused)
+        if self._large >= LARGE_REQUESTS_MAX:
+            return self._refusals.refuse(call.with_request(b""))
+        running = super().received(call, request)
+        with self._counting:
+            self._large += 1
+        running.add_done_callback(self._end_large)
+        return running
+
+    def admit(self, call: PooledCall) -> Future[Any]:
         """Runs a call when a thread is free, or refuses it. Only the polling thread admits."""
         return self._refusals.refuse(call) if self.is_full else super().admit(call)
 
     def start(self, function: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
         """Runs a function when a thread is free; it counts until it has ended."""
+        future = super().start(function, *args, **options)
+        # Counted only once it is taken: a pool that was shut down takes nothing.
         with self._counting:
             self._calls += 1
-        future = super().start(function, *args, **options)
         future.add_done_callback(self._end)
         return future
 
     def _end(self, _future: Future[Any]) -> None:
         with self._counting:
             self._calls -= 1
+
+    def _end_large(self, _future: Future[Any]) -> None:
+        with self._counting:
+            self._large -= 1
 
 
 class Refusals(NamedTuple):
@@ -72,7 +136,7 @@ class Refusals(NamedTuple):
     behaviour: Callable[[Any, grpc.ServicerContext], Any]
     pool: CallPool
 
-    def refuse(self, call: UnaryCall) -> Future[Any]:
+    def refuse(self, call: PooledCall) -> Future[Any]:
         """Refuses a call whose request has arrived."""
         return self.pool.admit(call._replace(behaviour=self.behaviour))
 
@@ -92,20 +156,30 @@ class Lanes:
     watches: Lane
     prompt: CallPool
     """For what asks nothing of the database: refusals and health."""
-    reflection: ThreadPoolExecutor
-    """Its streams hold a thread for as long as their callers like."""
+    reflection: StreamPool
     refusals: Refusals
     arrivals: Arrivals
+    open_calls: OpenCalls
 
     @classmethod
-    def of(cls, *, read_threads: int, refuse: Callable[[Any, grpc.ServicerContext], Any]) -> Lanes:
+    def of(
+        cls, *, read_threads: int, refuse: Callable[[Any, grpc.ServicerContext], Any], gate: Gate
+    ) -> Lanes:
         """The lanes of one server; `refuse` is the behaviour of a method whose lane is full."""
-        arrivals = Arrivals()
-        prompt = CallPool("prompt", threads=PROMPT_THREADS, arrivals=arrivals)
+        arrivals, open_calls = Arrivals(), OpenCalls()
+        prompt = CallPool("prompt", threads=PROMPT_THREADS, arrivals=arrivals, open_calls=open_calls)
         refusals = Refusals(refuse, prompt)
 
         def lane(name: str, threads: int, waiting_max: int) -> Lane:
-            return Lane(name, threads=threads, waiting_max=waiting_max, arrivals=arrivals, refusals=refusals)
+            return Lane(
+                name,
+                threads=threads,
+                waiting_max=waiting_max,
+                arrivals=arrivals,
+                open_calls=open_calls,
+                refusals=refusals,
+                gate=gate,
+            )
 
         return cls(
             lane("read", read_threads, READS_WAITING_MAX),
@@ -113,9 +187,10 @@ class Lanes:
             lane("urgent", URGENT_THREADS, URGENT_WAITING_MAX),
             lane("watch", WATCH_THREADS, WATCHES_WAITING_MAX),
             prompt,
-            ThreadPoolExecutor(REFLECTION_THREADS, thread_name_prefix="lakewarden-reflection"),
+            StreamPool("reflection", open_calls=open_calls),
             refusals,
             arrivals,
+            open_calls,
         )
 
     def lane(self, rule: Rule) -> Lane:

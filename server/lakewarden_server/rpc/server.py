@@ -12,6 +12,8 @@ from grpc_reflection.v1alpha import reflection
 from lakewarden_server.core.addresses import AddressUnavailable, refuse_plaintext
 from lakewarden_server.core.certificates import Certificate, Certificates
 from lakewarden_server.pipeline.pipeline import Handler
+from lakewarden_server.rpc.gate import Gate
+from lakewarden_server.rpc.incoming import certificate_reader
 from lakewarden_server.rpc.lanes import Lanes, in_pool
 from lakewarden_server.rpc.servicers import add_servicers, refuse, servicer_class
 
@@ -26,6 +28,9 @@ OPTIONS = (
     ("grpc.max_send_message_length", TRANSPORT_BYTES_MAX),
     ("grpc.max_metadata_size", METADATA_BYTES_MAX),
     ("grpc.max_concurrent_streams", CONNECTION_STREAMS_MAX),
+    # It widens the window of every stream to what the network takes at once, many times 64 KiB: so much would be held of each call nobody reads.
+    # One that is read is let send all of its request at once without it.
+    ("grpc.http2.bdp_probe", 0),
 )
 
 
@@ -45,14 +50,15 @@ class RpcServer:
     ) -> None:
         """A server for `address` (`host:port`, port 0 for any), not bound yet. Raises `InsecureAddress`."""
         refuse_plaintext(address, tls=certificates is not None, allowed=allow_plaintext)
-        self._lanes = Lanes.of(read_threads=read_threads, refuse=refuse)
+        asked = certificates is not None and certificates.asks_clients
+        gate = Gate(pipeline, certificate_reader(client_certificates=asked))
+        self._lanes = Lanes.of(read_threads=read_threads, refuse=refuse, gate=gate)
         self._server = grpc.server(
             self._lanes.reflection,
             # Two servers on one port share its calls without a word, so only workers of one server may.
             options=(*OPTIONS, ("grpc.so_reuseport", int(shared_port))),
             maximum_concurrent_rpcs=CONCURRENT_CALLS_MAX,
         )
-        asked = certificates is not None and certificates.asks_clients
         servicers = {
             service: servicer_class(service, pipeline, client_certificates=asked)() for service in services
         }

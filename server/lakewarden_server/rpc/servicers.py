@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NoReturn, cast
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
-from google.rpc import status_pb2
-from grpc_status import rpc_status
 
 from lakewarden_server.core.errors import InvalidArgument, Overloaded, Reason
-from lakewarden_server.core.peers import grpc_peer
 from lakewarden_server.pipeline.errors import CallFailed, status_of
 from lakewarden_server.pipeline.headers import request_id
-from lakewarden_server.pipeline.pipeline import Handler, Incoming
+from lakewarden_server.pipeline.pipeline import Handler
+from lakewarden_server.rpc.incoming import Certificate, certificate_reader, incoming_of, text_metadata
 from lakewarden_server.rpc.lanes import Admission, Lanes, in_pool
+from lakewarden_server.rpc.statuses import abort
 
 Behaviour = Callable[[Any, Message, grpc.ServicerContext], Message]
 
@@ -26,7 +25,7 @@ def servicer_class(
     service: ServiceDescriptor, pipeline: Handler, *, client_certificates: bool = False
 ) -> type[Any]:
     """A class with one method per RPC of `service`, all of them through `pipeline`, with what the client showed in TLS if that was asked for."""
-    certificate = _certificate if client_certificates else _no_certificate
+    certificate = certificate_reader(client_certificates=client_certificates)
     names = {
         method.name: _behaviour(f"{service.full_name}/{method.name}", pipeline, certificate)
         for method in service.methods
@@ -58,26 +57,18 @@ def add_servicers(
 
 def refuse(_request: object, context: grpc.ServicerContext) -> Message:
     """The behaviour of a method whose lane is full."""
-    chosen = request_id(_metadata(context.invocation_metadata()))
-    _abort(
+    chosen = request_id(text_metadata(context.invocation_metadata()))
+    abort(
         status_of(Overloaded(Reason.OVERLOADED, "the server has all it can do: retry later"), chosen), context
     )
 
 
-def _behaviour(
-    full_name: str, pipeline: Handler, certificate: Callable[[grpc.ServicerContext], bytes]
-) -> Behaviour:
+def _behaviour(full_name: str, pipeline: Handler, certificate: Certificate) -> Behaviour:
     def answer(_servicer: Any, request: Message, context: grpc.ServicerContext) -> Message:
-        incoming = Incoming(
-            metadata=_metadata(context.invocation_metadata()),
-            seconds_left=context.time_remaining(),
-            certificate=certificate(context),
-            peer=grpc_peer(context.peer()),
-        )
         try:
-            reply = pipeline.handle(full_name, request, incoming)
+            reply = pipeline.handle(full_name, request, incoming_of(context, certificate))
         except CallFailed as failure:
-            _abort(failure.status, context)
+            abort(failure.status, context)
         # Trailing: it travels with the status, where initial metadata would cost a message of its own.
         context.set_trailing_metadata(reply.metadata)
         return reply.message
@@ -91,32 +82,8 @@ def _reading(behaviour: Callable[..., Message], message: type[Any]) -> Callable[
             request = message.FromString(data)
         except DecodeError:
             problem = f"the request is no {message.DESCRIPTOR.full_name}: send one of this release"
-            chosen = request_id(_metadata(context.invocation_metadata()))
-            _abort(status_of(InvalidArgument(Reason.FIELD_INVALID, problem), chosen), context)
+            chosen = request_id(text_metadata(context.invocation_metadata()))
+            abort(status_of(InvalidArgument(Reason.FIELD_INVALID, problem), chosen), context)
         return behaviour(request, context)
 
     return read
-
-
-def _abort(found: status_pb2.Status, context: grpc.ServicerContext) -> NoReturn:
-    status = rpc_status.to_status(found)
-    context.set_trailing_metadata(status.trailing_metadata)
-    context.abort(status.code, status.details)
-    raise AssertionError("abort always raises")
-
-
-def _certificate(context: grpc.ServicerContext) -> bytes:
-    """The client's own certificate in PEM."""
-    # The stubs say bytes; it is a list of them.
-    found = cast(Mapping[str, Sequence[bytes]], context.auth_context())
-    return next(iter(found.get("x509_pem_cert", ())), b"")
-
-
-def _no_certificate(_context: grpc.ServicerContext) -> bytes:
-    """Nothing was asked for: to look would cost each call a few microseconds."""
-    return b""
-
-
-def _metadata(pairs: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
-    """Text metadata by key; of a key sent twice the last one counts, for every reader alike."""
-    return {key: value for key, value in pairs if isinstance(value, str)}
