@@ -25,6 +25,23 @@ def small_tables(seed: int) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+# Subqueries of other shapes, with the columns they have: {t} is a table, {p}, {q} and {r} are columns of it.
+SHAPES = [
+    ("WITH RECURSIVE w(x, y) AS (SELECT {p}, {q} FROM {t} UNION SELECT y, x + 1 FROM w WHERE x < 4) SELECT * FROM w", "x y"),
+    ("SELECT * FROM (SELECT {p} AS k, {q} AS o, {r} AS v FROM {t}) PIVOT (sum(v) FOR o IN (1, 2))", 'k "1" "2"'),
+    ("SELECT * FROM (SELECT {p} AS k, {q}, {r} FROM {t}) UNPIVOT (x FOR n IN ({q}, {r}))", "k x"),
+    ("SELECT * EXCLUDE ({p}) REPLACE ({r} + {p} AS {r}) FROM {t}", "{q} {r}"),
+    ("SELECT q.{p}, m.x FROM {t} q, LATERAL (SELECT max(w.h) AS x FROM v w WHERE w.c = q.{r}) m", "{p} x"),
+    ("SELECT q.*, l.x FROM {t} q, UNNEST([q.{p}, q.{q}]) AS l(x)", "{r} x"),
+    ("SELECT DISTINCT ON ({p}) {p}, {q} FROM {t} ORDER BY {p}, {q}, {r}", "{p} {q}"),
+    ("SELECT {p} AS x, {q} AS y FROM {t} UNION ALL BY NAME SELECT e AS y, f AS x FROM u", "x y"),
+    ("SELECT {p}, sum({q}) OVER w AS x FROM {t} WINDOW w AS (PARTITION BY {r} ORDER BY {p})", "{p} x"),
+    ("SELECT {p}, count(*) AS x FROM {t} GROUP BY GROUPING SETS (({p}), ({p}, {q}))", "{p} x"),
+    ("SELECT * FROM (SELECT {p} AS a, {q} AS z FROM {t}) NATURAL JOIN (SELECT a, f FROM u)", "a z f"),
+    ("SELECT s.l.x AS x, s.k FROM (SELECT {{'x': {p}, 'y': {q}}} AS l, {r} AS k FROM {t}) s", "x k"),
+]  # fmt: skip
+
+
 class Drawn:
     """One random query after the other."""
 
@@ -118,6 +135,12 @@ class Drawn:
             width = self._rng.randint(1, 3)
             return f"({self.query(width, depth - 1)}) {name}", [f"{name}.c{place}" for place in range(width)]
         table = self._rng.choice(sorted(TABLES))
+        if depth and self._rng.random() < 0.3:
+            words = dict(zip("pqr", self._rng.sample(TABLES[table], 3), strict=True), t=table)
+            shape, columns = self._rng.choice(SHAPES)
+            return f"({shape.format(**words)}) {name}", [
+                f"{name}.{c}" for c in columns.format(**words).split()
+            ]
         return f"{table} {name}", [f"{name}.{column}" for column in TABLES[table]]
 
     def _alias(self) -> str:

@@ -61,6 +61,15 @@ def test_each_statement_of_a_text_has_an_answer() -> None:
     assert names(answers[2].reads) == ["customers"]
 
 
+def test_tables_that_a_text_makes_are_known_to_what_follows() -> None:
+    text = """CREATE TEMP TABLE x AS SELECT id, amount * 2 AS twice FROM orders; CREATE TABLE y (a INT, b INT);
+    INSERT INTO y SELECT * FROM x; CREATE TABLE z AS SELECT ghost FROM x; CREATE TABLE IF NOT EXISTS target AS SELECT 1 AS one;
+    SELECT one FROM target"""
+    answers = trace(text, dialect="duckdb", columns_of=columns_of, catalog="main", schema="sales")
+    assert lines(answers[2]) == {"a = IDENTITY x.id", "b = IDENTITY x.twice"}
+    assert [answer.reason for answer in answers[3:]] == [Reason.COLUMN_UNKNOWN, None, Reason.COLUMN_UNKNOWN]
+
+
 def test_insert_into_several_tables_is_several_statements() -> None:
     text = "FROM orders INSERT INTO target (id) SELECT id INSERT INTO other (a) SELECT amount"
     answers = trace(text, dialect="spark", columns_of=columns_of, catalog="main", schema="sales")
@@ -104,6 +113,24 @@ def test_assignments_of_several_columns_and_of_fields() -> None:
     }
     answer = traced("UPDATE orders SET address.city = status WHERE id = 1", "databricks")
     assert answer.columns == ("address",)
+
+
+def test_merge_inserts_rows_whole_and_insert_takes_a_table() -> None:
+    answer = traced(
+        "MERGE target USING customers c ON target.id = c.id WHEN NOT MATCHED THEN INSERT ROW", "bigquery"
+    )
+    assert {"id = IDENTITY customers.id", "amount = IDENTITY customers.region"} <= lines(answer)
+    assert "name = IDENTITY customers.name" in lines(traced("INSERT INTO target TABLE customers", "spark"))
+
+
+def test_clauses_that_are_not_followed_are_told() -> None:
+    answer = traced(
+        "SELECT * FROM orders MATCH_RECOGNIZE (PARTITION BY id ORDER BY amount MEASURES first(id) AS f PATTERN (x) DEFINE x AS id > 1)",
+        "snowflake",
+    )
+    assert answer.reason is Reason.UNSUPPORTED
+    assert traced("SELECT * FROM my_function(1)").reason is Reason.FUNCTION_UNKNOWN
+    assert traced("SELECT posexplode(address) FROM orders", "spark").reason is Reason.COLUMNS_UNKNOWN
 
 
 def test_clones_and_copies_take_every_column() -> None:
@@ -180,6 +207,8 @@ def test_what_does_not_parse_or_is_too_much_has_a_reason() -> None:
         ("SELECT list_transform(address, x -> x || status) AS l FROM orders", "duckdb", {"l = TRANSFORMATION orders.address", "l = TRANSFORMATION orders.status"}),
         ("SELECT a.lower() AS l, main.sales.f(id) AS g FROM (SELECT status AS a, id FROM orders)", "duckdb", {"l = TRANSFORMATION orders.status", "g = TRANSFORMATION orders.id"}),
         ("SELECT id FROM (orders JOIN customers c ON orders.customer = c.id) j WHERE name = 'x'", "postgres", {"* = FILTER customers.name"}),
+        ("SELECT o.id, c.name FROM orders o ASOF JOIN customers c MATCH_CONDITION (o.amount >= c.region) ON o.id = c.id", "snowflake", {"* = JOIN orders.amount", "* = JOIN customers.region"}),
+        ("SELECT posexplode(address) AS (p, v) FROM orders", "spark", {"p = TRANSFORMATION orders.address", "v = TRANSFORMATION orders.address"}),
         ("SELECT o FROM orders o", "postgres", {"o = TRANSFORMATION orders.id", "o = TRANSFORMATION orders.address"}),
     ],
 )  # fmt: skip

@@ -70,7 +70,7 @@ def test_assaults_end_with_a_defined_answer_in_time(tracer: Tracer, assault: str
     answers = tracer.trace(ASSAULTS[assault], dialect="duckdb", columns_of=wide, catalog="c", schema="s")
     took = time.monotonic() - began
     assert answers
-    assert took < 15, took
+    assert took < 30, took
     assert tracer.pid is None or psutil.Process(tracer.pid).memory_info().rss < MEMORY_BYTES_MAX
     assert ask(tracer) is None
 

@@ -181,20 +181,29 @@ def _assign_all(binding: Binding, found: Found, source: Relation) -> None:
 def _insert_branch(binding: Binding, found: Found, then: Any, source: Relation, frame: Frame) -> None:
     assert found.writes is not None
     names, values = then.this, then.args.get("expression")
-    if values is None or isinstance(names, exp.Star):
+    if isinstance(names, exp.Star):
         _assign_all(binding, found, source)
         return
-    cells = values.expressions if isinstance(values, exp.Tuple) else [values]
-    if names is None:
+    whole_row = not values and isinstance(names, exp.Var)
+    if names is None or whole_row:
         columns = binding.columns_of(found.writes)
         if columns is None:
             binding.leave_out(Reason.TABLE_UNKNOWN)
             return
         targets = list(columns)
+    elif not values:
+        raise Unsupported
     else:
         listed = names.expressions if isinstance(names, exp.Tuple | exp.Schema) else [names]
         targets = [_column(binding, found, name) for name in listed]
-    for target, cell in zip(targets, cells, strict=False):
+    if whole_row:
+        # INSERT ROW of BigQuery: the columns of the source in order.
+        for target, output in zip(targets, source.known, strict=False):
+            found.put(target, output.deps)
+        return
+    for target, cell in zip(
+        targets, values.expressions if isinstance(values, exp.Tuple) else [values], strict=False
+    ):
         deps: Deps = {}
         gather(binding, cell, frame, deps)
         found.put(target, deps)

@@ -14,7 +14,7 @@ from lakewarden_server.lineage.sql.strengths import Deps
 from lakewarden_server.lineage.sql.traced import Reason
 
 # Generators that give as many columns as their argument has.
-_MANY = (exp.Columns, exp.QueryTransform, exp.Inline, exp.Stack)
+_MANY = (exp.Columns, exp.QueryTransform, exp.Inline, exp.Stack, exp.Posexplode)
 
 
 class Projected(NamedTuple):
@@ -47,7 +47,7 @@ def project(binding: Binding, select: Any, frame: Frame, *, merged_first: bool) 
         star = _star(selection)
         if star is not None:
             _open(binding, selection, star, frame, into, merged_first=merged_first)
-        elif selection.find(*_MANY):
+        elif not isinstance(selection, exp.Aliases) and selection.find(*_MANY):
             binding.leave_out(Reason.COLUMNS_UNKNOWN)
             into.unknown(Rest())
         else:

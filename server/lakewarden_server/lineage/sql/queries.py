@@ -12,15 +12,33 @@ from lakewarden_server.lineage.sql.binding import Binding, Unsupported
 from lakewarden_server.lineage.sql.expressions import gather
 from lakewarden_server.lineage.sql.pivots import pivoted
 from lakewarden_server.lineage.sql.projections import project
-from lakewarden_server.lineage.sql.relations import Frame, Output, Relation, folded, renamed, rest_of
+from lakewarden_server.lineage.sql.relations import (
+    Frame,
+    Output,
+    Place,
+    Relation,
+    Rest,
+    folded,
+    renamed,
+    rest_of,
+)
 from lakewarden_server.lineage.sql.sources import add_join, add_source, values
 from lakewarden_server.lineage.sql.strengths import FILTER, GROUP_BY, SORT, Deps, add
+from lakewarden_server.lineage.sql.traced import Reason
 
 RECURSION_ROUNDS_MAX: Final = 100
 """Rounds after which what a recursive query depends on must have stopped growing."""
 
 _DECIDING: Final = ("where", "having", "qualify", "connect", "limit", "offset", "prewhere")
+_KNOWN: Final = frozenset(
+    {
+        "with_", "expressions", "from_", "joins", "laterals", "windows", "group", "distinct", "into", "kind", "hint", "locks", "sample",
+        "settings", "format", "options", "operation_modifiers",
+    }
+)  # fmt: skip
+"""What else a SELECT has that is followed, or says nothing of columns. Anything else may change which columns there are."""
 _SORTING: Final = ("order", "sort", "cluster", "distribute")
+_FOLLOWED: Final = _KNOWN | {*_DECIDING, *_SORTING}
 
 
 def bind_query(binding: Binding, node: Any, parent: Frame) -> Relation:
@@ -58,6 +76,9 @@ def _select(binding: Binding, select: Any, parent: Frame) -> Relation:
         add_source(binding, lateral, frame)
     for window in select.args.get("windows") or ():
         frame.windows[folded(window.this.name)] = window
+    if any(value and key not in _FOLLOWED for key, value in select.args.items()):
+        binding.leave_out(Reason.UNSUPPORTED)
+        frame.put(Place("", Relation([], rest=Rest(), cut=0)))
     first = binding.dialect.USING_COLUMN_ORDER is not UsingColumnOrder.IN_PLACE
     outputs, rest, cut = project(binding, select, frame, merged_first=first)
     for clause in _DECIDING:

@@ -71,8 +71,9 @@ def add_join(binding: Binding, join: Any, frame: Frame) -> None:
         names = _common(frame.places[:before], added)
     for name in names:
         _merge(binding, name, frame, before, half=half)
-    if join.args.get("on") is not None:
-        gather(binding, join.args["on"], frame, frame.collecting(), how=JOIN)
+    for condition in ("on", "match_condition"):
+        if join.args.get(condition) is not None:
+            gather(binding, join.args[condition], frame, frame.collecting(), how=JOIN)
     if half:
         for place in added:
             place.visible = False

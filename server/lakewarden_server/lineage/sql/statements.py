@@ -61,7 +61,7 @@ def _files(copy: Any) -> Source | None:
     return Path(str(file.this)) if isinstance(file, exp.Literal) else None
 
 
-def _listed(node: Any) -> list[Any]:
+def column_list(node: Any) -> list[Any]:
     """The identifiers of a list of columns behind a target: `t (a, b)`, or column definitions."""
     if not isinstance(node, exp.Schema):
         return []
@@ -108,7 +108,7 @@ def _create(binding: Binding, node: Any) -> Found:
     elif isinstance(query, exp.Query | exp.Values | exp.Pivot):
         frame = Frame()
         bind_with(binding, node, frame)
-        _make(binding, found, binding.query(query, frame), _listed(node.this))
+        _make(binding, found, binding.query(query, frame), column_list(node.this))
     elif query is not None:
         raise Unsupported
     return found
@@ -116,14 +116,15 @@ def _create(binding: Binding, node: Any) -> Found:
 
 def _insert(binding: Binding, node: Any) -> Found:
     found = Found(Kind.INSERT, target_of(binding, node))
-    if found.writes is None or node.args.get("expression") is None:
+    query = node.args.get("expression") or node.args.get("source")
+    if found.writes is None or not query:
         raise Unsupported
     frame = Frame()
     bind_with(binding, node, frame)
-    relation = binding.query(node.expression, frame)
+    relation = binding.query(query, frame)
     found.decide(relation)
     columns = binding.columns_of(found.writes)
-    listed = _listed(node.this)
+    listed = column_list(node.this)
     if listed:
         names = [spelled(binding, name, columns) for name in listed]
         _by_position(binding, found, names, relation)
@@ -197,7 +198,7 @@ def _copy(binding: Binding, node: Any) -> Found:
             relation = binding.table(source)
         found.decide(relation)
         columns = binding.columns_of(found.writes)
-        names = [spelled(binding, name, columns) for name in _listed(node.this)] or list(columns or ())
+        names = [spelled(binding, name, columns) for name in column_list(node.this)] or list(columns or ())
         if isinstance(found.writes, Path):
             _by_name(binding, found, None, relation)
         elif relation.cut is None:
@@ -218,7 +219,7 @@ def _copy_out(binding: Binding, found: Found, node: Any) -> None:
     relation = binding.table(source)
     frame = Frame()
     frame.put(Place("", relation))
-    listed = _listed(node)
+    listed = column_list(node)
     if not listed:
         _make(binding, found, relation, [])
         return

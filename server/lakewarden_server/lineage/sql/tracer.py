@@ -21,6 +21,8 @@ WAITING_MAX: Final = 32
 """Texts that wait or are traced at a time; more are answered BUSY at once."""
 SECONDS_MAX: Final = 10.0
 """From a text's turn to its answer, and that it waits for its turn. Longer than the processor time it may take: the machine may be busy."""
+START_SECONDS_MAX: Final = 30.0
+"""Until a new worker is ready; not counted above."""
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 STOP_SECONDS_MAX: Final = 1.0
 MODULE: Final = "lakewarden_server.lineage.sql.worker"
@@ -129,6 +131,7 @@ class _Worker:
         self._in, self._out = self._process.stdin, self._process.stdout
         # A worker that was stopped reads nothing, and a pipe holds less than a text.
         os.set_blocking(self._in.fileno(), False)
+        self._ready = False
 
     @property
     def pid(self) -> int:
@@ -142,6 +145,8 @@ class _Worker:
 
     def ask(self, request: wire.Request, columns_of: ColumnsOf, seconds_max: float) -> Sequence[Traced]:
         """The answer to one text. Raises _Ended when there is none in time."""
+        if not self._ready:
+            self._ready = self._receive(time.monotonic() + START_SECONDS_MAX) == wire.READY
         until = time.monotonic() + seconds_max
         self._send(list(request), until)
         while True:

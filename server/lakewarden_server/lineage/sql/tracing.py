@@ -15,7 +15,7 @@ from lakewarden_server.lineage.sql.found import answer, reason_of
 from lakewarden_server.lineage.sql.queries import bind_query
 from lakewarden_server.lineage.sql.relations import folded
 from lakewarden_server.lineage.sql.sources import name_parts, source_of
-from lakewarden_server.lineage.sql.statements import find, kind_of, target_of
+from lakewarden_server.lineage.sql.statements import column_list, find, kind_of, target_of
 from lakewarden_server.lineage.sql.traced import (
     STATEMENTS_MAX,
     TEXT_BYTES_MAX,
@@ -59,6 +59,7 @@ def trace(
 
 
 _LIMITS: Final = (RecursionError, MemoryError, LimitReached)
+_MAKING: Final = frozenset({Kind.CREATE_TABLE, Kind.CREATE_VIEW})
 _OF_THE_TEXT: Final = frozenset({Reason.TIME_LIMIT, Reason.MEMORY_LIMIT})
 """Limits that a text reaches as a whole: what follows in it is not followed either."""
 
@@ -75,8 +76,13 @@ def _all_traced(
     answers: list[Traced] = []
     ended: Reason | None = None
     uses_max = USES_MAX
+    made: dict[Source, Sequence[str]] = {}
+
+    def columns_now(source: Source) -> Sequence[str] | None:
+        return made[source] if source in made else columns_of(source)
+
     for node in _single(nodes):
-        binding = Binding(dialect, columns_of, defaults, bind_query)
+        binding = Binding(dialect, columns_now, defaults, bind_query)
         if ended is not None:
             answers.append(tables_only(binding, node, ended))
             continue
@@ -84,6 +90,7 @@ def _all_traced(
         uses_max -= len(traced.uses)
         if traced.reason in _OF_THE_TEXT:
             ended = traced.reason
+        made.update(_made(node, traced, columns_now))
         answers.append(traced)
     return answers
 
@@ -99,6 +106,17 @@ def _single(nodes: Sequence[Any]) -> Iterator[Any]:
                 yield insert
         else:
             yield node
+
+
+def _made(node: Any, traced: Traced, columns_of: ColumnsOf) -> Iterator[tuple[Source, Sequence[str]]]:
+    """The table or view that a statement makes, with its columns, for the statements after it."""
+    if traced.kind not in _MAKING or traced.writes is None or traced.reason is not None:
+        return
+    if node.args.get("exists") and columns_of(traced.writes) is not None:
+        return
+    columns = traced.columns or [str(name.name) for name in column_list(node.this)]
+    if columns:
+        yield traced.writes, columns
 
 
 def _traced(binding: Binding, node: Any, uses_max: int) -> Traced:
@@ -118,6 +136,8 @@ def tables_only(binding: Binding, node: Any, reason: Reason) -> Traced:
     target = target_of(binding, node)
     names = {folded(cte.alias) for cte in node.find_all(exp.CTE)}
     written = node.this.this if isinstance(node.args.get("this"), exp.Schema) else node.args.get("this")
+    if isinstance(node, exp.Copy) and not node.args.get("kind"):
+        written = None
     reads: dict[Source, None] = {}
     for table in node.find_all(exp.Table):
         parts = name_parts(table)

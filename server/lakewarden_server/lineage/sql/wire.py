@@ -9,6 +9,8 @@ from typing import Any, Final, NamedTuple
 from lakewarden_server.lineage.mapping import ColumnUse, Subtype
 from lakewarden_server.lineage.sql.traced import Kind, Path, Reason, Source, TableName, Traced
 
+READY: Final = "ready"
+"""What a worker says when it has started."""
 COLUMNS: Final = "columns"
 """A question: the columns of a source, answered by a line with their names or null."""
 TRACED: Final = "traced"

@@ -38,6 +38,7 @@ def main() -> None:
     sys.setrecursionlimit(RECURSION_MAX)
     logging.disable(logging.CRITICAL)
     incoming, outgoing = sys.stdin.buffer, sys.stdout.buffer
+    _send(outgoing, wire.READY)
     while request := incoming.readline():
         answers = _answer(wire.Request(*json.loads(request)), incoming, outgoing)
         _send(outgoing, [wire.TRACED, [wire.from_traced(traced) for traced in answers]])
