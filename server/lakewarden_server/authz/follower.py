@@ -6,7 +6,6 @@ writer asks `before_write`, which sees the state just before its own revision on
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 from datetime import datetime
@@ -17,6 +16,7 @@ from lakewarden_policy import Decider, Head, Policy, Snapshot
 from lakewarden_server.authz.feed import Feed
 from lakewarden_server.authz.past import Past
 from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.collector import collector_paused
 from lakewarden_server.core.errors import Reason, Unavailable
 from lakewarden_server.storage import deltas
 from lakewarden_server.storage.engine import Database
@@ -171,7 +171,9 @@ class Follower:
             if brought is not None:
                 return brought
         started = monotonic()
-        decider = Decider(self._policy, _load(uow))
+        with collector_paused():
+            snapshot = load_snapshot(uow.connection, head=uow.head, now=uow.time)
+        decider = Decider(self._policy, snapshot)
         self.rebuilds += 1
         logger.info("read the whole state of revision %d in %.2f s", uow.revision, monotonic() - started)
         return decider
@@ -219,14 +221,3 @@ def _continues(uow: UnitOfWork, held: Head) -> bool:
     if uow.revision == held.revision:
         return uow.head.nonce == held.nonce
     return uow.revision > held.revision and nonce_of(uow.connection, held.revision) in (held.nonce, None)
-
-
-def _load(uow: UnitOfWork) -> Snapshot:
-    """Loads with the cyclic collector off: a large state would set it off again and again for nothing."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        return load_snapshot(uow.connection, head=uow.head, now=uow.time)
-    finally:
-        if enabled:
-            gc.enable()

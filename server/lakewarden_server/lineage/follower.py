@@ -5,26 +5,31 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
 from immutables import Map
 
 from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.collector import collector_paused
+from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.lineage.graph import Edge, Graph, State
 from lakewarden_server.lineage.names import AssetKind
 from lakewarden_server.lineage.nodes import LineageState, Node
+from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.repositories.lineage_graph import LineageGraphReader
 from lakewarden_server.storage.unit_of_work import UnitOfWork
 
 logger = logging.getLogger("lakewarden.lineage")
 
+WARM_SECONDS_MAX: Final = 60.0
 RETRACTED: Final = "RETRACTED"
 """What an edge is that no run states any more: none."""
 
 
 class LineageFollower:
-    """One per process; safe to share between threads. Nothing is read before the first question about lineage."""
+    """One per process; safe to share between threads."""
 
     def __init__(self) -> None:
         self._state: LineageState | None = None
@@ -43,21 +48,29 @@ class LineageFollower:
             if held is not None and held.epoch == uow.head.epoch and held.sequence >= sequence:
                 return held
             same = held is not None and held.epoch == uow.head.epoch
-            later = (
-                _brought(held, reader, sequence)
-                if held is not None and same
-                else self._read(reader, uow.head.epoch, sequence)
-            )
+            if held is not None and same:
+                later = _brought(held, reader, sequence)
+            else:
+                with collector_paused():
+                    later = self._read(reader, uow.head.epoch, sequence)
             self._state = later
             return later
+
+    def warm(self, database: Database) -> None:
+        """Reads what there is, so that the first question need not; without an answer from the database it will."""
+        try:
+            with database.read(deadline=monotonic() + WARM_SECONDS_MAX) as uow:
+                self.at_head(uow)
+        except LakewardenError as error:
+            logger.warning("lineage was not read: %s", error.message)
 
     def _read(self, reader: LineageGraphReader, epoch: str, sequence: int) -> LineageState:
         started = monotonic()
         chunks = [
-            np.array([(*ends, State[state]) for *ends, state in chunk], dtype=np.int32)
-            for chunk in reader.edges()
+            np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=4 * len(rows))
+            for rows in reader.edges({state.name: state.value for state in State})
         ]
-        columns = np.concatenate(chunks).T if chunks else np.zeros((4, 0), dtype=np.int32)
+        columns = np.concatenate([*chunks, np.zeros(0, dtype=np.int32)]).reshape(-1, 4).T
         ids, sources, targets, states = (np.ascontiguousarray(column) for column in columns)
         empty = LineageState(
             epoch, sequence, Graph.from_arrays(sequence, ids, sources, targets, states), Map(), Map(), 0

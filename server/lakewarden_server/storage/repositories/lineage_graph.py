@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, func, select
+from sqlalchemy import Connection, Row, Select, and_, case, func, select
 
 from lakewarden_server.entities import (
     LineageAlias,
@@ -44,11 +44,10 @@ class LineageGraphReader:
         found: int = self._connection.execute(select(LineageHead.__table__.c.sequence)).scalar_one()
         return found
 
-    def edges(self) -> Iterator[Sequence[Any]]:
-        """Every edge that some run states, in chunks of rows."""
-        statement = select(_edge.id, _edge.source_id, _edge.target_id, _edge.state).where(
-            _edge.state != "RETRACTED"
-        )
+    def edges(self, states: Mapping[str, int]) -> Iterator[Sequence[Any]]:
+        """Every edge in one of the states, in chunks of rows: id, source, target, and the number of the state."""
+        number = case(states, value=_edge.state)
+        statement = select(_edge.id, _edge.source_id, _edge.target_id, number).where(_edge.state.in_(states))
         result = self._connection.execute(statement, execution_options={"yield_per": EDGES_CHUNK})
         yield from result.partitions()
 
