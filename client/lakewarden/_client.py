@@ -17,6 +17,7 @@ from lakewarden._definitions import Functions, MaterializedViews, StreamingTable
 from lakewarden._federation import FederationPolicies
 from lakewarden._ip_access import IpAccessLists
 from lakewarden._lineage import LineageQuestions
+from lakewarden._lineage_events import LineageEvents
 from lakewarden._models import Models
 from lakewarden._objects import Permissions, WorkspaceObjects
 from lakewarden._places import Connections, ExternalLocations, ServiceCredentials, StorageCredentials
@@ -216,6 +217,11 @@ class Client:
     def ip_access_lists(self) -> IpAccessLists:
         """From which addresses the account and its workspaces are called."""
         return IpAccessLists(self._connection)
+
+    @cached_property
+    def lineage_events(self) -> LineageEvents:
+        """Telling which data was made of which."""
+        return LineageEvents(self._connection)
 
     @cached_property
     def grants(self) -> Grants:

@@ -23,6 +23,7 @@ from lakewarden.v1 import (
     groups_pb2,
     ip_access_lists_pb2,
     lineage_graph_pb2,
+    lineage_pb2,
     materialized_views_pb2,
     metastores_pb2,
     permissions_pb2,
@@ -57,6 +58,7 @@ from lakewarden_server.core.certificates import CertificateFiles, Certificates
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.lineage.follower import LineageFollower
+from lakewarden_server.lineage.recorder import Recorder
 from lakewarden_server.observability.assembly import Observability
 from lakewarden_server.pipeline.decisions import DecisionLog
 from lakewarden_server.pipeline.pipeline import Handler, Pipeline
@@ -75,6 +77,7 @@ from lakewarden_server.services.functions import FunctionService
 from lakewarden_server.services.grants import GrantService
 from lakewarden_server.services.groups import GroupService
 from lakewarden_server.services.ip_access_lists import IpAccessListService
+from lakewarden_server.services.lineage import LineageService
 from lakewarden_server.services.lineage_graph import LineageGraphService
 from lakewarden_server.services.locations import ExternalLocationService
 from lakewarden_server.services.materialized_views import MaterializedViewService
@@ -112,8 +115,10 @@ PURGE_SECONDS_MAX = 10.0
 logger = logging.getLogger("lakewarden")
 
 
-def services(keys: Keys, hosts: JwksHosts | None = None) -> dict[ServiceDescriptor, object]:
-    """Every service this server offers, by its descriptor."""
+def services(
+    keys: Keys, hosts: JwksHosts | None = None, recorder: Recorder | None = None
+) -> dict[ServiceDescriptor, object]:
+    """Every service this server offers, by its descriptor; without a recorder none that records lineage."""
     parsing = Parsing()
     return {
         _service(metastores_pb2, "MetastoreService"): MetastoreService(),
@@ -151,6 +156,7 @@ def services(keys: Keys, hosts: JwksHosts | None = None) -> dict[ServiceDescript
         _service(permissions_pb2, "PermissionService"): PermissionService(),
         _service(authorization_pb2, "AuthorizationService"): AuthorizationService(),
         _service(audit_pb2, "AuditService"): AuditService(),
+        _service(lineage_pb2, "LineageService"): LineageService(recorder),
     }
 
 
@@ -183,7 +189,7 @@ class App:
         self.follower = Follower(self.database, load_policy())
         hosts = JwksHosts(settings.jwks_hosts, settings.jwks_private_hosts)
         self._provider_keys = ProviderKeys(hosts)
-        offered = services(self.keys, hosts)
+        offered = services(self.keys, hosts, Recorder(self.database))
         self._bounded = Bounded(self.follower)
         self._decisions = DecisionLog(self.database)
         self._uses = TokenUses(self.database)

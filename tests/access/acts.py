@@ -221,6 +221,8 @@ ACTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "workspace.tokens": ("TokenService/ListWorkspaceTokens", {"workspace": "workspace"}),
     "workspace.end-token": ("TokenService/DeleteWorkspaceToken", {"workspace": "workspace", "id": "0" * 22}),
     "engine.revoke-token": ("TokenService/DeleteToken", {"principal": "{engine}", "id": "0" * 22}),
+    "lineage.record": ("LineageService/RecordOpenLineage", {"event": "e30="}),
+    "lineage.record-batch": ("LineageService/RecordOpenLineageBatch", {"events": ["e30="]}),
     "session.get": ("SessionService/GetSession", {}),
     **definitions.ACTS,
 }

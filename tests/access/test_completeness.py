@@ -119,13 +119,15 @@ def _spelling(rpc: str) -> str:
         "StorageCredential": "storage_credentials", "ServiceCredential": "service_credentials",
         "WorkspaceObject": "workspace_objects", "Permission": "permissions",
         "FederationPolicy": "federation_policies", "IpAccessList": "ip_access_lists",
-        "ExternalLocation": "external_locations", "LineageGraph": "lineage", "ExternalMetadata": "external_metadata",
+        "ExternalLocation": "external_locations", "LineageGraph": "lineage", "Lineage": "lineage_events",
+         "ExternalMetadata": "external_metadata",
     }.get(service, f"{service.lower()}s")  # fmt: skip
     verbs = {
         "Check": "check", "BatchCheck": "batch_check", "AuthorizePlan": "authorize_plan", "GetSession": "get",
         "Explain": "explain", "Simulate": "simulate", "FilterSecurables": "filter_securables",
         "ListAccessible": "list_accessible", "ListPrincipals": "list_principals",
-        "WatchPolicy": "watch_policy", "CreateAccessToken": "create_access_token",
+        "WatchPolicy": "watch_policy", "RecordOpenLineage": "record", "RecordOpenLineageBatch": "record_batch",
+        "CreateAccessToken": "create_access_token",
         "CreateServicePrincipalSecret": "create_secret", "ListServicePrincipalSecrets": "secrets",
         "DeleteServicePrincipalSecret": "delete_secret",
         "ListEffectivePrivileges": "effective",

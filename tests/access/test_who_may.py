@@ -143,6 +143,8 @@ engine.list-tokens      +   .   .   .   .   .   .   .   .   .   .   .   .   .   
 engine.mint             +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 engine.rotate           +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 engine.revoke-token     +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+lineage.record          .   .   .   .   .   .   .   .   .   .   .   .   +   .   .
+lineage.record-batch    .   .   .   .   .   .   .   .   .   .   .   .   +   .   .
 session.get             +   +   +   +   +   +   +   +   +   +   +   +   +   +   +
 """
 
@@ -151,6 +153,7 @@ ALLOWED = {
     ("ALREADY_EXISTS", "NAME_TAKEN"),
     ("INVALID_ARGUMENT", "PRINCIPAL_UNKNOWN"),
     ("INVALID_ARGUMENT", "FIELD_INVALID"),
+    ("INVALID_ARGUMENT", "EVENT_INVALID"),
     ("FAILED_PRECONDITION", "NOT_EMPTY"),
     ("NOT_FOUND", "OBJECT_NOT_FOUND"),
 }

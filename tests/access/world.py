@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from google.protobuf.json_format import ParseDict
 from access import definitions, objects, places
 from access.rpcs import names, request_class
 from lakewarden_server.testing import EmbeddedServer
+from lineage.corpus import event
 
 NOBODY = "nobody@example.com"
 
@@ -61,6 +63,7 @@ def build(server: EmbeddedServer) -> World:
 _ACCESS = {"securableType": "TABLE", "fullName": "main.sales.orders", "privilege": "SELECT"}
 _CHANGE = {"action": "GRANT", "principal": NOBODY, "privileges": ["SELECT"]}
 
+EVENT = base64.b64encode(event()).decode()
 REQUESTS: Mapping[str, Mapping[str, Any]] = {
     **definitions.requests(NOBODY),
     "AuditService/GetAuditHead": {},
@@ -149,6 +152,8 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "ServicePrincipalService/UpdateServicePrincipal": {
         "servicePrincipal": {"name": "{engine}", "active": False}, "updateMask": "active",
     },
+    "LineageService/RecordOpenLineage": {"event": EVENT},
+    "LineageService/RecordOpenLineageBatch": {"events": [EVENT]},
     "SessionService/GetSession": {},
     "TableService/CreateTable": {"parent": "main.sales", "table": {"name": "mine"}},
     "TableService/DeleteTable": {"fullName": "main.sales.orders"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from lakewarden import Client
 from lakewarden.cli import main
 from lakewarden.v1 import service_principals_pb2, tokens_pb2
 
+EVENTS = Path(__file__).parents[1] / "lineage" / "events" / "flink.jsonl"
 ACCESS = SimpleNamespace(full_name="main.sales.orders", privilege="SELECT", securable_type="TABLE")
 
 METHODS: dict[str, Callable[[Client], Any]] = {
@@ -113,6 +115,8 @@ METHODS: dict[str, Callable[[Client], Any]] = {
     "ServicePrincipalService/GetServicePrincipal": lambda client: client.service_principals.get("id"),
     "ServicePrincipalService/ListServicePrincipals": lambda client: list(client.service_principals.list()),
     "ServicePrincipalService/UpdateServicePrincipal": lambda client: client.service_principals.disable("id"),
+    "LineageService/RecordOpenLineage": lambda client: client.lineage_events.record(b"{}"),
+    "LineageService/RecordOpenLineageBatch": lambda client: client.lineage_events.record_batch([b"{}"]),
     "SessionService/GetSession": lambda client: client.session.get(),
     "TableService/CreateTable": lambda client: client.tables.create(
         "a.b.c", [{"name": "id", "type_text": "INT"}]
@@ -245,6 +249,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("ServicePrincipalService/UpdateServicePrincipal", "service-principal disable id"),
     ("ServicePrincipalService/UpdateServicePrincipal", "service-principal enable id"),
     ("ServicePrincipalService/UpdateServicePrincipal", "service-principal update id --display-name S"),
+    ("LineageService/RecordOpenLineageBatch", f"lineage ingest {EVENTS}"),
     ("SessionService/GetSession", "whoami"),
     ("TableService/CreateTable", "table create a.b.c --column id_INT"),
     ("TableService/DeleteTable", "table delete a.b.c --yes"),
@@ -312,6 +317,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
 WITHOUT_A_COMMAND = {
     "AuthorizationService/BatchCheck": "an engine's call; people ask one question at a time",
     "AuthorizationService/AuthorizePlan": "an engine's call, made with the tables of a parsed query",
+    "LineageService/RecordOpenLineage": "a producer's call; `lineage ingest` sends many at once",
     "TokenService/CreateAccessToken": "made by login, and by every command after one with a client secret",
     "AuthorizationService/WatchPolicy": "what lakewarden.replica reads; bytes say nothing to people",
 }

@@ -28,6 +28,7 @@ NOUNS = (
     "grants",
     "ip_access_lists",
     "lineage_graph",
+    "lineage",
     "groups",
     "materialized_views",
     "metastores",

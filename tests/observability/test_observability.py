@@ -211,6 +211,7 @@ def test_labels_are_of_a_known_few(server: EmbeddedServer) -> None:
         "write",
         "urgent",
         "watch",
+        "record",
         "caller",
         "queue",
         "refused",

@@ -257,6 +257,8 @@ def _about_entitlements(rng: random.Random, world: World) -> Question:
     who = _member_of(rng, world, holder) if rng.random() < 0.8 else _anybody(rng, world)
     if asked == "USE_TOKENS" and rng.random() < 0.5:
         return Question(who, None, "token.present", "", {"workspace": place}, rng.choice(TIMES))
+    if asked in ("LINEAGE_PRODUCER", "QUERY_ENGINE") and rng.random() < 0.5:
+        return Question(who, None, "lineage.record", "", {"workspace": place}, rng.choice(TIMES))
     return Question(who, None, "workspace.use", asked, {"self": place}, rng.choice(TIMES))
 
 

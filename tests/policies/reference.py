@@ -276,10 +276,15 @@ class Reference(Rights):
             return program and engine and objects["subject"] == seat.who
         if noun == "authorization":
             return self.asks_about(seat.who, objects, by_engine=True)
-        if (noun, verb) == ("token", "present"):
-            place = objects["workspace"]
-            return self.runs(seat.who, place) or self.granted(seat.who, place, "USE_TOKENS")
+        if (noun, verb) in (("token", "present"), ("lineage", "record")):
+            return self.works_with(seat.who, noun, objects["workspace"])
         return self.token_operation(seat.who, verb, objects)
+
+    def works_with(self, who: str, noun: str, place: str) -> bool:
+        """Uses tokens in a workspace; or tells what makes data there: an engine of it, or who may and works there."""
+        if noun == "token":
+            return self.runs(who, place) or self.granted(who, place, "USE_TOKENS")
+        return self.granted(who, place, "QUERY_ENGINE") or self.entitled(who, place, "LINEAGE_PRODUCER")
 
     def token_operation(self, who: str, verb: str, objects: dict[str, Any]) -> bool:
         """One's own tokens, those of a program one may run as, and for an account admin everybody's (5.2, 5.4)."""

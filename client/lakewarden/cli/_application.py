@@ -119,7 +119,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "token": ("tokens:token", "Manage personal access tokens."),
     "audit": ("audit:audit", "Read, export and verify what was done and refused."),
-    "lineage": ("lineage:lineage", "Show which data was made of which."),
+    "lineage": ("lineage:lineage", "Show and record which data was made of which."),
 }
 
 

@@ -12,6 +12,7 @@ import click
 from lakewarden.cli._commands import Group
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._terminal import printable
+from lakewarden.cli.lineage_events import ingest
 
 if TYPE_CHECKING:
     from lakewarden.lineage import Lineage
@@ -27,6 +28,9 @@ EXIT_NO_PATH = 1
 @click.group("lineage", cls=Group, example="lakewarden lineage upstream main.sales.orders")
 def lineage() -> None:
     """Show which data was made of which, as far as you may see it; what you may not see is named (hidden)."""
+
+
+lineage.add_command(ingest)
 
 
 _OPTIONS = (

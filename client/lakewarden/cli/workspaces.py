@@ -17,7 +17,7 @@ from lakewarden.cli._parameters import (
 from lakewarden.cli._securable_commands import add_common_commands, add_delete_command, add_update_command
 from lakewarden.cli.grants import show_held
 
-ROLES = ("USER", "ADMIN", "QUERY_ENGINE")
+ROLES = ("USER", "ADMIN", "QUERY_ENGINE", "LINEAGE_PRODUCER")
 
 
 @click.group("workspace", cls=Group, example="lakewarden workspace member add analytics bob@example.com")

@@ -43,6 +43,7 @@ class Rule(message.Message):
     URGENT_FIELD_NUMBER: builtins.int
     OWN_POOL_FIELD_NUMBER: builtins.int
     WORKSPACE_OBJECTS_FIELD_NUMBER: builtins.int
+    RECORDS_FIELD_NUMBER: builtins.int
     operation: builtins.str
     """The operation, e.g. `table.create`. An operation ending in `.list` filters by `.get` of the same noun."""
     self: builtins.str
@@ -73,6 +74,8 @@ class Rule(message.Message):
     """The RPC may take long or be asked often: it has threads of its own, so that it never holds one that answers checks."""
     workspace_objects: builtins.bool
     """Of the kinds of `securable_type` only those of objects that belong to a workspace."""
+    records: builtins.bool
+    """The RPC records what decides nothing, in transactions beside the head row; it has threads of its own. Its answers are never `bounded`."""
     @builtins.property
     def bind(self) -> containers.RepeatedCompositeFieldContainer[Binding]:
         """What else the request names. Where operations.csv has the row `<operation>.<name>`, naming it selects that row."""
@@ -101,10 +104,11 @@ class Rule(message.Message):
         urgent: builtins.bool = ...,
         own_pool: builtins.bool = ...,
         workspace_objects: builtins.bool = ...,
+        records: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of", b"as_of", "bind", b"bind", "large_requests", b"large_requests", "log_decision", b"log_decision", "operation", b"operation", "own_pool", b"own_pool", "parent", b"parent", "privileges", b"privileges", "references", b"references", "securable_type", b"securable_type", "self", b"self", "snapshot_only", b"snapshot_only", "subject", b"subject", "update_mask", b"update_mask", "urgent", b"urgent", "workspace_objects", b"workspace_objects", "write", b"write"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of", b"as_of", "bind", b"bind", "large_requests", b"large_requests", "log_decision", b"log_decision", "operation", b"operation", "own_pool", b"own_pool", "parent", b"parent", "privileges", b"privileges", "records", b"records", "references", b"references", "securable_type", b"securable_type", "self", b"self", "snapshot_only", b"snapshot_only", "subject", b"subject", "update_mask", b"update_mask", "urgent", b"urgent", "workspace_objects", b"workspace_objects", "write", b"write"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

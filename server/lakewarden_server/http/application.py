@@ -15,6 +15,7 @@ from lakewarden_policy import ACCOUNT_ID
 from lakewarden_server.http import discovery, oauth
 from lakewarden_server.http.calls import Calls
 from lakewarden_server.http.connections import certificate_of
+from lakewarden_server.http.openlineage.endpoints import OpenLineageEndpoints
 from lakewarden_server.http.requests import (
     METHODS,
     OPEN_BODY_BYTES_MAX,
@@ -36,6 +37,8 @@ from lakewarden_server.pipeline.pipeline import Handler
 
 ACCOUNT_MOUNTS = (f"/api/2.0/accounts/{ACCOUNT_ID}/scim/v2", "/scim/v2")
 WORKSPACE_MOUNT = "/api/2.0/preview/scim/v2"
+PRODUCER_THREADS = 8
+"""Answer those who send lineage; they wait for commits, so as many as should share one."""
 
 
 class Scim:
@@ -117,12 +120,15 @@ class Application:
 
     def __init__(self, pipeline: Handler, *, threads: int) -> None:
         self._threads = Threads(threads)
+        # Producers wait for commits: they have threads of their own, so that nobody else waits for them.
+        self._producers = Threads(PRODUCER_THREADS)
         edge = ScimEdge()
         mounts = [Scim(edge, pipeline, self._threads, mount) for mount in (*ACCOUNT_MOUNTS, WORKSPACE_MOUNT)]
         routes = [
             *discovery.routes(),
             *TokenEndpoint(pipeline, self._threads).routes(),
             *(mount.route() for mount in mounts),
+            *OpenLineageEndpoints(pipeline, self._producers).routes(),
             *RestEndpoints(pipeline, self._threads).routes(),
         ]
         self.asgi = with_host_checked(Starlette(routes=routes))
@@ -130,6 +136,7 @@ class Application:
     def stop(self) -> None:
         """Waits for every thread."""
         self._threads.pool.shutdown(wait=True)
+        self._producers.pool.shutdown(wait=True)
 
 
 def _response(answer: Answer, more: dict[str, str] | None = None) -> Response:

@@ -180,7 +180,8 @@ class Pipeline:
 
     def _fresh(self, method: Method, arrived: Headers) -> Fresh:
         """The head, unless the caller is content with less and nothing else than memory is read."""
-        if arrived.bounded and method.rule.snapshot_only and not arrived.at_least:
+        asks = method.rule.snapshot_only and not method.rule.records
+        if arrived.bounded and asks and not arrived.at_least:
             return self._bounded.latest()
         return self._follower.at_head()
 

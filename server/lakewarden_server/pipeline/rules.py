@@ -56,6 +56,7 @@ class Rule:
     urgent: bool
     own_pool: bool
     workspace_objects: bool
+    records: bool
 
     @classmethod
     def of(cls, option: rules_pb2.Rule) -> Rule:

@@ -1,6 +1,7 @@
 """Lanes: the threads of one kind of call and the calls that may wait for them. What finds its lane full is refused at once.
 
-The lane of a call follows from its rule (`write`, `urgent`, `own_pool`), so that reads, writes and revokes never wait for each other's threads.
+The lane of a call follows from its rule (`write`, `urgent`, `own_pool`, `records`), so that reads, writes, revokes and what is recorded never
+wait for each other's threads.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ WRITE_THREADS = 8
 URGENT_THREADS = 4
 WATCH_THREADS = 2
 """Answer the replicas of engines: however many ask, and however much they are sent, they take no more of a process."""
+RECORD_THREADS = 8
+"""Wait for the commit that their events are in, so as many as should share one."""
 PROMPT_THREADS = 2
 READS_WAITING_MAX = 100
 WRITES_WAITING_MAX = 50
 URGENT_WAITING_MAX = 50
 WATCHES_WAITING_MAX = 100
+RECORDS_WAITING_MAX = 100
 LARGE_REQUESTS_MAX = 4
 """Requests over `MESSAGE_BYTES_MAX` that a lane has at once, running and waiting."""
 
@@ -154,6 +158,7 @@ class Lanes:
     writes: Lane
     urgent: Lane
     watches: Lane
+    records: Lane
     prompt: CallPool
     """For what asks nothing of the database: refusals and health."""
     reflection: StreamPool
@@ -186,6 +191,7 @@ class Lanes:
             lane("write", WRITE_THREADS, WRITES_WAITING_MAX),
             lane("urgent", URGENT_THREADS, URGENT_WAITING_MAX),
             lane("watch", WATCH_THREADS, WATCHES_WAITING_MAX),
+            lane("record", RECORD_THREADS, RECORDS_WAITING_MAX),
             prompt,
             StreamPool("reflection", open_calls=open_calls),
             refusals,
@@ -199,12 +205,16 @@ class Lanes:
             return self.urgent
         if rule.own_pool:
             return self.watches
+        if rule.records:
+            return self.records
         return self.writes if rule.write else self.reads
 
     def shutdown(self) -> None:
         """Waits for every thread."""
         self.arrivals.stop()
-        for pool in (self.reads, self.writes, self.urgent, self.watches, self.prompt, self.reflection):
+        for pool in (
+            self.reads, self.writes, self.urgent, self.watches, self.records, self.prompt, self.reflection,
+        ):  # fmt: skip
             pool.shutdown(wait=True)
 
 

@@ -82,6 +82,7 @@ class RpcServer:
             ("write", self._lanes.writes),
             ("urgent", self._lanes.urgent),
             ("watch", self._lanes.watches),
+            ("record", self._lanes.records),
         )
         return {pool: lane._work_queue.qsize() for pool, lane in lanes}
 

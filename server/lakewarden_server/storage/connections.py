@@ -23,8 +23,8 @@ from lakewarden_server.core.errors import FailedPrecondition, InvalidArgument, R
 SQLITE_BUSY_MILLISECONDS = 5_000
 SQLITE_WAL_SWITCH_SECONDS = 10.0
 POOL_TIMEOUT_SECONDS = 5.0
-WRITERS_MAX = 14
-"""One for each thread that writes, urgent ones included, and two for what the server itself writes."""
+WRITERS_MAX = 15
+"""One for each thread that writes, urgent ones included, and three for what the server itself writes, lineage among it."""
 CONNECT_TIMEOUT_SECONDS = 5
 LOCK_TIMEOUT_MILLISECONDS = 2_000
 STATEMENT_TIMEOUT_MILLISECONDS = 5_000

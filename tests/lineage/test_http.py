@@ -1,0 +1,194 @@
+"""OpenLineage over HTTP: the answers its clients go by, compressed bodies, limits, and who may."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+
+import httpx2
+import pytest
+
+from lakewarden_server.http.openlineage import bodies, endpoints
+from lakewarden_server.http.openlineage.bodies import BodyInvalid, decoded, split
+from lakewarden_server.http.requests import BodyTooLarge
+from lakewarden_server.lineage import recorder
+from lakewarden_server.testing import WORKSPACE, serve
+from lineage.corpus import event, ours
+
+ONE, MANY = "/api/v1/lineage", "/api/v1/lineage/batch"
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serve(http=True) as running:
+        admin = running.client()
+        running.client_as("airflow")
+        admin.grants.grant("LINEAGE PRODUCER", "workspace", WORKSPACE, "airflow@example.com")
+        yield running
+
+
+def client_of(server, token, **headers):
+    sent = {"Authorization": f"Bearer {token}", "Lakewarden-Workspace": WORKSPACE, **headers}
+    return httpx2.Client(base_url=server.http_url, headers=sent, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def http(server):
+    """A scheduler that may tell of lineage."""
+    with client_of(server, server.token_of("airflow")) as client:
+        yield client
+
+
+def array(*events: bytes) -> bytes:
+    return b"[" + b",".join(events) + b"]"
+
+
+def test_a_new_event_is_created_and_a_known_one_ok(http):
+    body = event(run=1, inputs=["a"], outputs=["b"])
+    first, again = http.post(ONE, content=body), http.post(ONE, content=body)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["key"] == again.json()["key"]
+
+
+def test_a_batch_without_fault_has_no_content(http):
+    answer = http.post(MANY, content=array(*ours("airflow")))
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert http.post(MANY, content=b"[]").status_code == 204
+
+
+def test_a_batch_with_faults_says_which(http):
+    events = [event(run=20 + number) for number in range(10)]
+    for index in (0, 3, 4, 8):
+        events[index] = b'{"run": {}}'
+    answer = http.post(MANY, content=array(*events))
+    assert answer.status_code == 200
+    told = answer.json()
+    assert told["status"] == "partial_success"
+    assert told["summary"] == {
+        "received": 10, "successful": 6, "failed": 4, "retriable": 0, "non_retriable": 4,
+    }  # fmt: skip
+    assert [(failed["index"], failed["retriable"]) for failed in told["failed_events"]] == [
+        (index, False) for index in (0, 3, 4, 8)
+    ]
+
+
+def test_compressed_bodies_are_read(http):
+    headers = {"Content-Encoding": "gzip"}
+    assert http.post(ONE, content=gzip.compress(event(run=40)), headers=headers).status_code == 201
+    many = gzip.compress(array(event(run=41), event(run=42)))
+    assert http.post(MANY, content=many, headers=headers).status_code == 204
+
+
+def test_a_small_body_that_becomes_a_large_one_is_refused(http):
+    bomb = gzip.compress(b" " * (bodies.BODY_BYTES_MAX + 1))
+    assert len(bomb) < 50_000
+    answer = http.post(ONE, content=bomb, headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "status"),
+    [
+        (b"{", "", 400),
+        (b"not gzip", "gzip", 400),
+        (gzip.compress(event())[:-9], "gzip", 400),
+        (event(), "br", 415),
+        (b'{"a": 1}', "", 400),
+    ],
+)
+def test_what_is_no_event_is_refused_for_good(http, content, encoding, status):
+    answer = http.post(ONE, content=content, headers={"Content-Encoding": encoding} if encoding else {})
+    assert answer.status_code == status
+    assert answer.json()["message"]
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[", b"[1,]", b"[1 2]", b"[1] 2", b"\xff", b"[" * 100_000])
+def test_what_is_no_list_is_refused_for_good(http, content):
+    assert http.post(MANY, content=content).status_code == 400
+
+
+def test_strict_recording_is_asked_for_in_the_query(http):
+    body = event(run=50, eventTime="2026-01-01T00:00:00")
+    refused = http.post(f"{ONE}?strict=true", content=body)
+    assert (refused.status_code, refused.json()["reason"]) == (400, "EVENT_INVALID")
+    assert http.post(ONE, content=body).status_code == 201
+
+
+def test_nobody_and_who_may_not_record_nothing(server):
+    with client_of(server, "lwpat_none") as nobody:
+        assert nobody.post(ONE, content=event(run=60)).status_code == 401
+        assert nobody.post(MANY, content=b"{").status_code == 401
+        assert nobody.post(ONE, content=b"{", headers={"Content-Encoding": "br"}).status_code == 401
+    with client_of(server, server.token_of("bob")) as bob:
+        answer = bob.post(ONE, content=event(run=60))
+        assert (answer.status_code, answer.json()["reason"]) == (403, "PRIVILEGE_MISSING")
+        assert bob.post(MANY, content=array(event(run=60))).status_code == 403
+        # Who may not record learns nothing of what an event should look like.
+        assert bob.post(ONE, content=b"{").status_code == 403
+    with client_of(server, server.token_of("airflow"), **{"Lakewarden-Workspace": ""}) as lost:
+        assert lost.post(ONE, content=event(run=60)).status_code == 403
+    with client_of(server, server.token_of("airflow")) as http:
+        assert http.post(ONE, content=event(run=60)).status_code == 201
+
+
+def test_the_workspace_is_said_as_in_the_databricks_api_too(server):
+    headers = {
+        "Authorization": f"Bearer {server.token_of('airflow')}",
+        "X-Databricks-Workspace-Id": WORKSPACE,
+    }
+    with httpx2.Client(base_url=server.http_url, headers=headers) as http:
+        assert http.post(ONE, content=event(run=70)).status_code == 201
+
+
+def test_too_much_at_once_is_answered_with_when_to_come_again(server, http, monkeypatch):
+    monkeypatch.setattr(recorder.Recorder, "record", _overloaded)
+    answer = http.post(ONE, content=event(run=80))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert http.post(MANY, content=array(event(run=80))).status_code == 503
+    monkeypatch.undo()
+    # The client comes again, and nothing is counted twice.
+    assert [http.post(ONE, content=event(run=80)).status_code for _ in range(2)] == [201, 200]
+
+
+def _overloaded(self, origin, received, **options):
+    """The recorder of a server whose queue holds nothing."""
+    small = recorder.Recorder(self._database, queue_events_max=0)
+    return recorder_record(small, origin, received, **options)
+
+
+recorder_record = recorder.Recorder.record
+
+
+def test_concurrent_producers_are_all_answered(server):
+    statuses = []
+
+    def send(number):
+        with client_of(server, server.token_of("airflow")) as http:
+            statuses.append(http.post(ONE, content=event(run=100 + number)).status_code)
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [201] * 16
+
+
+def test_elements_of_a_list_are_kept_as_they_were_written():
+    written = [b'{"a": 1.50, "b" :[1e400]}', b'{ "c":"\xc3\xa4" }', b"7"]
+    assert split(b" [ " + b" , ".join(written) + b" ] ") == written
+    assert [json.loads(each) for each in split(b"[1,2]")] == [1, 2]
+
+
+def test_members_of_a_gzip_body_are_read_one_after_another_within_the_limit():
+    assert decoded(gzip.compress(b"a") + gzip.compress(b"b"), "gzip") == b"ab"
+    half = gzip.compress(b" " * (bodies.BODY_BYTES_MAX // 2 + 1))
+    with pytest.raises(BodyTooLarge):
+        decoded(half + half, "gzip")
+    with pytest.raises(BodyInvalid):
+        decoded(gzip.compress(b"a") + b"tail", "gzip")
+
+
+def test_the_paths_are_those_of_openlineages_clients():
+    assert endpoints.PATH == ONE
