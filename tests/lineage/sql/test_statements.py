@@ -170,6 +170,32 @@ def test_parts_that_are_not_followed_leave_the_tables() -> None:
     assert (names(answer.reads), answer.uses) == (["customers", "orders"], ())
 
 
+@pytest.mark.parametrize(
+    ("sql", "reads", "writes"),
+    [
+        ("MERGE WITH SCHEMA EVOLUTION INTO target USING orders o ON o.id = target.id WHEN MATCHED THEN UPDATE SET *", ["orders"], "target"),
+        ("CREATE TABLE t DEEP CLONE sales.customers VERSION AS OF 3", ["customers"], None),
+        ("WITH orders AS (SELECT 1) SELECT ) FROM orders JOIN `main`.`sales`.`customers` c", ["customers"], None),
+        ("INSERT INTO TABLE target SELECT extract(day FROM id) ) FROM orders, nowhere", ["orders"], "target"),
+        ("SELECT id FROM (" * 1_000 + "SELECT id FROM orders" + ")" * 1_000, ["orders"], None),
+        ("SHOW COLUMNS FROM orders", [], None),
+        ("EXPLAIN SELECT id FROM orders", [], None),
+    ],
+)  # fmt: skip
+def test_known_tables_are_told_of_what_does_not_parse(sql: str, reads: list[str], writes: str | None) -> None:
+    answer = traced(sql, "databricks")
+    assert (answer.kind, names(answer.reads), answer.uses) == (Kind.OTHER, reads, ())
+    assert (answer.writes[-1] if answer.writes else None) == writes
+    assert answer.reason in {Reason.SYNTAX, Reason.UNSUPPORTED, Reason.NESTED_TOO_DEEP}
+
+
+def test_statement_that_does_not_parse_takes_no_other_along() -> None:
+    text = "SELECT id FROM orders; SELECT ) FROM customers; SELECT name FROM customers"
+    answers = trace(text, dialect="duckdb", columns_of=columns_of, catalog="main", schema="sales")
+    assert [answer.reason for answer in answers] == [None, Reason.SYNTAX, None]
+    assert [names(answer.reads) for answer in answers] == [["orders"], ["customers"], ["customers"]]
+
+
 def test_what_does_not_parse_or_is_too_much_has_a_reason() -> None:
     assert traced("SELECT FROM WHERE").reason is Reason.SYNTAX
     assert traced("SELECT 1", "oracle").reason is Reason.DIALECT_UNKNOWN
@@ -236,6 +262,19 @@ def test_what_holds_for_all_columns_stands_once() -> None:
         "a = AGGREGATION orders.id",
         "b = AGGREGATION orders.amount",
         "* = WINDOW orders.status",
+    }
+
+
+def test_what_one_reader_of_a_common_table_filters_is_not_said_of_another() -> None:
+    answer = traced(
+        """WITH c AS (SELECT id FROM customers WHERE region = 'EU')
+        SELECT id, (SELECT max(c.id) FROM orders o JOIN orders p ON true JOIN c ON true WHERE o.amount > 1) AS m FROM c"""
+    )
+    assert lines(answer) == {
+        "id = IDENTITY customers.id",
+        "m = AGGREGATION customers.id",
+        "m = FILTER orders.amount",
+        "* = FILTER customers.region",
     }
 
 

@@ -109,7 +109,7 @@ class Frame:
         if not deps:
             return
         if not self.whole:
-            self.whole = deps
+            self.whole, self._own = deps, False
         elif deps is not self.whole:
             add(self.collecting(), deps)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from sqlglot import exp, parse
+from sqlglot import TokenType, exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import SqlglotError
 
 from lakewarden_server.core.dialects import DIALECT_DEFAULT, DIALECTS
 from lakewarden_server.lineage.sql.binding import Binding, Unsupported
 from lakewarden_server.lineage.sql.found import answer, reason_of
+from lakewarden_server.lineage.sql.named import named_only
 from lakewarden_server.lineage.sql.queries import bind_query
 from lakewarden_server.lineage.sql.relations import folded
 from lakewarden_server.lineage.sql.sources import name_parts, source_of
@@ -40,22 +41,34 @@ def trace(
 ) -> list[Traced]:
     """What each statement of a text does. Names of fewer than three parts are completed from `catalog` and `schema`.
 
-    Never raises for what the text says: what is not understood has a reason, and the tables it names where it parses.
+    Never raises for what the text says: what is not understood has a reason, and the tables it names as far as they can be told.
     """
     chosen = dialect.lower() or DIALECT_DEFAULT
     if chosen not in DIALECTS:
         return [Traced(Kind.OTHER, reason=Reason.DIALECT_UNKNOWN)]
     if len(sql.encode(errors="replace")) > TEXT_BYTES_MAX:
         return [Traced(Kind.OTHER, reason=Reason.TEXT_TOO_LONG)]
+    spoken = Dialect.get_or_raise(chosen)
     try:
-        nodes = [node for node in parse(sql, dialect=chosen) if node is not None]
+        statements = _split(spoken.tokenize(sql))
     except (SqlglotError, ValueError):
         return [Traced(Kind.OTHER, reason=Reason.SYNTAX)]
     except _LIMITS as limit:
         return [Traced(Kind.OTHER, reason=_limit(limit))]
-    if len(nodes) > STATEMENTS_MAX:
+    if len(statements) > STATEMENTS_MAX:
         return [Traced(Kind.OTHER, reason=Reason.TOO_MANY_STATEMENTS)]
-    return _all_traced(nodes, Dialect.get_or_raise(chosen), columns_of, (catalog, schema))
+    return _Text(sql, spoken, columns_of, (catalog, schema)).traced(statements)
+
+
+def _split(tokens: Sequence[Any]) -> list[list[Any]]:
+    """The tokens of each statement: one that does not parse takes none of the others along."""
+    statements: list[list[Any]] = [[]]
+    for token in tokens:
+        if token.token_type is TokenType.SEMICOLON:
+            statements.append([])
+        else:
+            statements[-1].append(token)
+    return [statement for statement in statements if statement]
 
 
 _LIMITS: Final = (RecursionError, MemoryError, LimitReached)
@@ -70,29 +83,53 @@ def _limit(error: BaseException) -> Reason:
     return Reason.MEMORY_LIMIT if isinstance(error, MemoryError) else Reason.NESTED_TOO_DEEP
 
 
-def _all_traced(
-    nodes: Sequence[Any], dialect: Dialect, columns_of: ColumnsOf, defaults: tuple[str, str]
-) -> list[Traced]:
-    answers: list[Traced] = []
-    ended: Reason | None = None
-    uses_max = USES_MAX
-    made: dict[Source, Sequence[str]] = {}
+class _Text:
+    """One text: what its statements have made so far, and what is left of its limits."""
 
-    def columns_now(source: Source) -> Sequence[str] | None:
-        return made[source] if source in made else columns_of(source)
+    def __init__(self, sql: str, dialect: Dialect, columns_of: ColumnsOf, defaults: tuple[str, str]) -> None:
+        self._sql = sql
+        self._dialect = dialect
+        self._columns_of = columns_of
+        self._defaults = defaults
+        self._made: dict[Source, Sequence[str]] = {}
+        self._uses_max = USES_MAX
 
-    for node in _single(nodes):
-        binding = Binding(dialect, columns_now, defaults, bind_query)
-        if ended is not None:
-            answers.append(tables_only(binding, node, ended))
-            continue
-        traced = _traced(binding, node, uses_max)
-        uses_max -= len(traced.uses)
-        if traced.reason in _OF_THE_TEXT:
-            ended = traced.reason
-        made.update(_made(node, traced, columns_now))
-        answers.append(traced)
-    return answers
+    def traced(self, statements: Sequence[Sequence[Any]]) -> list[Traced]:
+        """An answer or more for each statement."""
+        answers: list[Traced] = []
+        ended: Reason | None = None
+        for tokens in statements:
+            found = list(self._statement(tokens)) if ended is None else [Traced(Kind.OTHER, reason=ended)]
+            ended = next((traced.reason for traced in found if traced.reason in _OF_THE_TEXT), None)
+            answers += found
+        return answers
+
+    def _statement(self, tokens: Sequence[Any]) -> Iterator[Traced]:
+        try:
+            nodes = [
+                node for node in self._dialect.parser().parse(list(tokens), self._sql) if node is not None
+            ]
+        except (SqlglotError, ValueError):
+            yield named_only(self._binding(), tokens, Reason.SYNTAX)
+            return
+        except _LIMITS as limit:
+            reason = _limit(limit)
+            named = named_only(self._binding(), tokens, reason) if reason not in _OF_THE_TEXT else None
+            yield named or Traced(Kind.OTHER, reason=reason)
+            return
+        for node in _single(nodes):
+            traced = _traced(self._binding(), node, self._uses_max)
+            if isinstance(node, exp.Command):
+                traced = named_only(self._binding(), tokens, Reason.UNSUPPORTED)
+            self._uses_max -= len(traced.uses)
+            self._made.update(_made(node, traced, self._columns_now))
+            yield traced
+
+    def _binding(self) -> Binding:
+        return Binding(self._dialect, self._columns_now, self._defaults, bind_query)
+
+    def _columns_now(self, source: Source) -> Sequence[str] | None:
+        return self._made[source] if source in self._made else self._columns_of(source)
 
 
 def _single(nodes: Sequence[Any]) -> Iterator[Any]:
