@@ -120,6 +120,8 @@ def load_test(database_url: str | None, size: Size, *, plan: bool = False) -> It
 def served(directory: Path, database_url: str | None = None) -> Iterator[Served]:
     """What an operator starts, on a data directory; yields as soon as it says where it listens."""
     command = [str(EXECUTABLE), "serve", "--data-dir", str(directory), "--listen", "127.0.0.1:0"]
+    # All callers are one principal at one address.
+    command += ["--calls-per-second-per-principal", "0", "--calls-per-second-per-peer", "0"]
     options = ["--database-url", database_url] if database_url else []
     with _running([*command, *options], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         try:

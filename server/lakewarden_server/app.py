@@ -62,6 +62,7 @@ from lakewarden_server.lineage.recorder import Recorder
 from lakewarden_server.observability.assembly import Observability
 from lakewarden_server.pipeline.decisions import DecisionLog
 from lakewarden_server.pipeline.pipeline import Handler, Pipeline
+from lakewarden_server.pipeline.rates import Rates
 from lakewarden_server.pipeline.rules import collect_methods
 from lakewarden_server.pipeline.token_uses import TokenUses
 from lakewarden_server.rpc.lanes import URGENT_THREADS, WATCH_THREADS, WRITE_THREADS
@@ -203,6 +204,10 @@ class App:
             self._uses,
             Guesses(settings.failed_logins_per_minute),
             self._provider_keys,
+            Rates(
+                per_principal=settings.calls_per_second_per_principal,
+                per_peer=settings.calls_per_second_per_peer,
+            ),
         )
         self._certificates = _certificates(settings)
         self.observability = Observability(

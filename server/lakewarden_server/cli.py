@@ -217,6 +217,18 @@ def migrate_command(**options: object) -> None:
     "  [LAKEWARDEN_FAILED_LOGINS_PER_MINUTE]",
 )
 @click.option(
+    "--calls-per-second-per-principal",
+    type=int,
+    help="Calls a second that one principal may make of a process, 1,000 by default; 0 for no limit."
+    "  [LAKEWARDEN_CALLS_PER_SECOND_PER_PRINCIPAL]",
+)
+@click.option(
+    "--calls-per-second-per-peer",
+    type=int,
+    help="Calls a second that one address may make of a process, 2,000 by default; 0 for no limit."
+    "  [LAKEWARDEN_CALLS_PER_SECOND_PER_PEER]",
+)
+@click.option(
     "--workers", type=int, help="Processes that share the address, 1 by default.  [LAKEWARDEN_WORKERS]"
 )
 @click.option(

@@ -22,6 +22,10 @@ WORKERS_MAX = 64
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):\d{1,5}|unix:.+")
 FAILED_LOGINS_DEFAULT = 10
 FAILED_LOGINS_MAX = 10_000
+CALLS_PER_PRINCIPAL_DEFAULT = 1_000
+"""A second. Far more than people and programs call; an engine that asks more keeps a replica of the policy."""
+CALLS_PER_PEER_DEFAULT = 2_000
+CALLS_PER_SECOND_MAX = 1_000_000
 _HOST = re.compile(r"[a-z0-9.-]+(:\d{1,5})?")
 PORT_MAX = 65_535
 LOG_FORMATS = ("text", "json")
@@ -55,6 +59,9 @@ class Settings:
     """Address HTTP (SCIM) is served on; none if empty."""
     failed_logins_per_minute: int = FAILED_LOGINS_DEFAULT
     """Of one peer with one credential's name, before it is held up; 0 if nobody is."""
+    calls_per_second_per_principal: int = CALLS_PER_PRINCIPAL_DEFAULT
+    calls_per_second_per_peer: int = CALLS_PER_PEER_DEFAULT
+    """Of this process; 0 for no limit."""
     jwks_hosts: frozenset[str] = frozenset()
     """Hosts that keys of identity providers are fetched from."""
     jwks_private_hosts: frozenset[str] = frozenset()
@@ -74,8 +81,8 @@ def read_settings(
     """Settings from LAKEWARDEN_* variables; `overrides` that are not None win. Raises `SettingsError`.
 
     Variables: DATA_DIR, DATABASE_URL, KEY_FILE, LISTEN, TLS_CERT_FILE, TLS_KEY_FILE, TLS_CLIENT_CA_FILE, ALLOW_PLAINTEXT, GRACE_SECONDS,
-    READ_THREADS, WORKERS, HTTP, METRICS, FAILED_LOGINS_PER_MINUTE, LOG_FORMAT, JWKS_HOSTS, JWKS_PRIVATE_HOSTS; and OpenTelemetry's
-    own for traces.
+    READ_THREADS, WORKERS, HTTP, METRICS, FAILED_LOGINS_PER_MINUTE, CALLS_PER_SECOND_PER_PRINCIPAL, CALLS_PER_SECOND_PER_PEER, LOG_FORMAT,
+    JWKS_HOSTS, JWKS_PRIVATE_HOSTS; and OpenTelemetry's own for traces.
     """
     variables = os.environ if environment is None else environment
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
@@ -87,6 +94,11 @@ def read_settings(
         """What an error calls a setting: the flag, or the variable, by which it was given."""
         return f"--{setting.replace('_', '-')}" if setting in given else PREFIX + name
 
+    def count(name: str, default: int, high: int, *, low: int = 1) -> int:
+        """A setting that is called like its variable."""
+        setting = name.lower()
+        return _count(said(name, setting), text(name, setting, str(default)), high, low=low)
+
     directory = Path(text("DATA_DIR", "data_directory", "lakewarden-data")).absolute()
     certificate, key = text("TLS_CERT_FILE", "tls_certificate_file"), text("TLS_KEY_FILE", "tls_key_file")
     if bool(certificate) != bool(key):
@@ -94,17 +106,11 @@ def read_settings(
     client_ca = text("TLS_CLIENT_CA_FILE", "tls_client_ca_file")
     if client_ca and not certificate:
         raise SettingsError("clients are asked for certificates over TLS only: give LAKEWARDEN_TLS_CERT_FILE")
-    listen = text("LISTEN", "listen", LISTEN_DEFAULT)
-    http = text("HTTP", "http")
-    if not _ADDRESS.fullmatch(listen):
-        raise SettingsError(f"cannot listen on {listen!r}: write HOST:PORT, for example {LISTEN_DEFAULT}")
-    if http and (http.startswith("unix:") or not _ADDRESS.fullmatch(http)):
-        raise SettingsError(f"cannot serve HTTP on {http!r}: write HOST:PORT, for example {HTTP_EXAMPLE}")
     return Settings(
         database_url=text("DATABASE_URL", "database_url") or f"sqlite:///{directory / DATABASE_FILE}",
         key_file=Path(text("KEY_FILE", "key_file") or directory / KEY_FILE),
         data_directory=directory,
-        listen=listen,
+        listen=_listen_address(text("LISTEN", "listen", LISTEN_DEFAULT)),
         tls_certificate_file=Path(certificate) if certificate else None,
         tls_key_file=Path(key) if key else None,
         tls_client_ca_file=Path(client_ca) if client_ca else None,
@@ -117,20 +123,19 @@ def read_settings(
             0,
             300,
         ),
-        read_threads=_count(
-            said("READ_THREADS", "read_threads"),
-            text("READ_THREADS", "read_threads", str(READ_THREADS_DEFAULT)),
-            READ_THREADS_MAX,
-        ),
-        workers=_count(said("WORKERS", "workers"), text("WORKERS", "workers", "1"), WORKERS_MAX),
+        read_threads=count("READ_THREADS", READ_THREADS_DEFAULT, READ_THREADS_MAX),
+        workers=count("WORKERS", 1, WORKERS_MAX),
         metrics=_metrics_address(said("METRICS", "metrics"), text("METRICS", "metrics")),
         log_format=_log_format(said("LOG_FORMAT", "log_format"), text("LOG_FORMAT", "log_format", "text")),
-        http=http,
-        failed_logins_per_minute=_count(
-            said("FAILED_LOGINS_PER_MINUTE", "failed_logins_per_minute"),
-            text("FAILED_LOGINS_PER_MINUTE", "failed_logins_per_minute", str(FAILED_LOGINS_DEFAULT)),
-            FAILED_LOGINS_MAX,
-            low=0,
+        http=_http_address(text("HTTP", "http")),
+        failed_logins_per_minute=count(
+            "FAILED_LOGINS_PER_MINUTE", FAILED_LOGINS_DEFAULT, FAILED_LOGINS_MAX, low=0
+        ),
+        calls_per_second_per_principal=count(
+            "CALLS_PER_SECOND_PER_PRINCIPAL", CALLS_PER_PRINCIPAL_DEFAULT, CALLS_PER_SECOND_MAX, low=0
+        ),
+        calls_per_second_per_peer=count(
+            "CALLS_PER_SECOND_PER_PEER", CALLS_PER_PEER_DEFAULT, CALLS_PER_SECOND_MAX, low=0
         ),
         jwks_hosts=_hosts(said("JWKS_HOSTS", "jwks_hosts"), text("JWKS_HOSTS", "jwks_hosts")),
         jwks_private_hosts=_hosts(
@@ -150,6 +155,19 @@ def is_missing(database_url: str) -> bool:
     """Whether a SQLite URL names a file that is not there; always false for a server's URL."""
     scheme, _, path = database_url.partition(":///")
     return scheme.startswith("sqlite") and not Path(path).exists()
+
+
+def _listen_address(text: str) -> str:
+    if not _ADDRESS.fullmatch(text):
+        raise SettingsError(f"cannot listen on {text!r}: write HOST:PORT, for example {LISTEN_DEFAULT}")
+    return text
+
+
+def _http_address(text: str) -> str:
+    """An address without a socket of the file system; empty for none."""
+    if text and (text.startswith("unix:") or not _ADDRESS.fullmatch(text)):
+        raise SettingsError(f"cannot serve HTTP on {text!r}: write HOST:PORT, for example {HTTP_EXAMPLE}")
+    return text
 
 
 def _metrics_address(name: str, text: str) -> str:

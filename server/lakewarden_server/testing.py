@@ -138,12 +138,15 @@ def serve(
     directory: Path | None = None,
     http: bool = False,
     failed_logins_per_minute: int = 0,
+    calls_per_second_per_principal: int = 0,
+    calls_per_second_per_peer: int = 0,
 ) -> Iterator[EmbeddedServer]:
     """Starts a server on a free loopback port and stops it at the end of the block.
 
     Without `database_url` (a fresh database, which it migrates) it works on a SQLite file of its own in a temporary directory.
     `workspace=False` leaves the account empty but for its admin. `http=True` serves SCIM too (extra `scim`).
-    All of a test calls from one address, so nobody is held up for wrong credentials unless `failed_logins_per_minute` says so.
+    All of a test calls from one address and as fast as it can, so nobody is held up for wrong credentials or for too many calls unless
+    `failed_logins_per_minute` and `calls_per_second_…` say so.
     """
     with ExitStack() as stack:
         home = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lakewarden-")))
@@ -155,6 +158,8 @@ def serve(
             grace_seconds=1.0,
             http="127.0.0.1:0" if http else "",
             failed_logins_per_minute=failed_logins_per_minute,
+            calls_per_second_per_principal=calls_per_second_per_principal,
+            calls_per_second_per_peer=calls_per_second_per_peer,
         )
         keys = create_key_file(settings.key_file)
         database = _open(database_url, home)

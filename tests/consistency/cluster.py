@@ -99,6 +99,8 @@ class Cluster:
             listen="127.0.0.1:0",
             grace_seconds=1.0,
             failed_logins_per_minute=0,
+            calls_per_second_per_principal=0,
+            calls_per_second_per_peer=0,
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(composition, "Follower", follower)

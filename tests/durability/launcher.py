@@ -45,6 +45,8 @@ def main() -> None:
         data_directory=options.data_dir,
         listen=options.listen,
         failed_logins_per_minute=0,
+        calls_per_second_per_principal=0,
+        calls_per_second_per_peer=0,
     )
     app = App(settings, database=database)
     app.start()

@@ -44,8 +44,10 @@ class ServerProcess:
                         for name, value in os.environ.items()
                         if not name.startswith("LAKEWARDEN_")
                     },
-                    # All clients of a test call from one address, some of them with tokens that were revoked.
+                    # All clients of a test call from one address and as fast as they can, some of them with tokens that were revoked.
                     "LAKEWARDEN_FAILED_LOGINS_PER_MINUTE": "0",
+                    "LAKEWARDEN_CALLS_PER_SECOND_PER_PRINCIPAL": "0",
+                    "LAKEWARDEN_CALLS_PER_SECOND_PER_PEER": "0",
                 },
             )
         try:

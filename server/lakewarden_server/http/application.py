@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 from scim2_server.requests import ScimRequest
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -29,7 +30,7 @@ from lakewarden_server.http.requests import (
     read_body,
     with_host_checked,
 )
-from lakewarden_server.http.rest.endpoints import RestEndpoints
+from lakewarden_server.http.rest.endpoints import RestEndpoints, charged
 from lakewarden_server.http.scim import errors
 from lakewarden_server.http.scim.edge import Answer, ScimEdge, purpose_of
 from lakewarden_server.pipeline.errors import CallFailed
@@ -58,7 +59,7 @@ class Scim:
     async def _endpoint(self, request: Request) -> Response:
         path = request.path_params["path"]
         if path and not path.startswith("/"):
-            return PlainTextResponse("there is nothing here", 404)
+            raise HTTPException(404)
         asked = ScimRequest(
             method=request.method,
             base_url=base_url(request) + self._mount,
@@ -84,9 +85,9 @@ class Scim:
             return _response(self._edge.refuse(errors.Busy()), {"Retry-After": "1"})
 
     async def _body(self, request: Request, calls: Calls, *, is_open: bool) -> bytes:
+        calls.screen(is_open=is_open)
         if is_open:
             return await read_body(request, bytes_max=OPEN_BODY_BYTES_MAX)
-        calls.screen()
         return await read_body(request, prove=partial(self._threads.run, calls.session))
 
 
@@ -102,11 +103,15 @@ class TokenEndpoint:
         return [Route(path, self._endpoint, methods=["POST"]) for path in oauth.PATHS]
 
     async def _endpoint(self, request: Request) -> Response:
+        certificate, peer = certificate_of(request.scope), peer_of(request)
+        calls = Calls(self._pipeline, {}, certificate, peer, about=oauth.CREATE_ACCESS_TOKEN)
         try:
+            calls.screen(is_open=True)
             form = await oauth.read_form(request)
-            authorization, shown = request.headers.get("authorization", ""), certificate_of(request.scope)
-            ask = partial(oauth.answer, self._pipeline, form, authorization, shown, peer_of(request))
+            ask = partial(oauth.answer, calls, form, request.headers.get("authorization", ""))
             return await self._threads.run(ask)
+        except CallFailed as failure:
+            return oauth.refuse_call(failure)
         except oauth.Refused as refused:
             return oauth.refuse(refused)
         except Busy:
@@ -125,18 +130,29 @@ class Application:
         edge = ScimEdge()
         mounts = [Scim(edge, pipeline, self._threads, mount) for mount in (*ACCOUNT_MOUNTS, WORKSPACE_MOUNT)]
         routes = [
-            *discovery.routes(),
+            *discovery.routes(pipeline),
             *TokenEndpoint(pipeline, self._threads).routes(),
             *(mount.route() for mount in mounts),
             *OpenLineageEndpoints(pipeline, self._producers).routes(),
             *RestEndpoints(pipeline, self._threads).routes(),
         ]
-        self.asgi = with_host_checked(Starlette(routes=routes))
+
+        async def unrouted(request: Request, error: Exception) -> Response:
+            return await charged(pipeline, partial(_refused, error), request)
+
+        handlers = {HTTPException: unrouted}
+        self.asgi = with_host_checked(Starlette(routes=routes, exception_handlers=handlers))
 
     def stop(self) -> None:
         """Waits for every thread."""
         self._threads.pool.shutdown(wait=True)
         self._producers.pool.shutdown(wait=True)
+
+
+async def _refused(error: Exception, _request: Request) -> Response:
+    """What Starlette says of a path or method that no route is for."""
+    assert isinstance(error, HTTPException)
+    return PlainTextResponse(error.detail, error.status_code, error.headers)
 
 
 def _response(answer: Answer, more: dict[str, str] | None = None) -> Response:

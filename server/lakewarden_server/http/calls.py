@@ -10,7 +10,9 @@ from google.protobuf.message import Message
 from lakewarden.v1 import sessions_pb2
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.peers import Peer
+from lakewarden_server.pipeline import headers
 from lakewarden_server.pipeline.pipeline import Handler, Incoming, Reply
+from lakewarden_server.pipeline.rates import Charge
 
 REQUEST_SECONDS = 30.0
 """For all the calls of one request together, from the first of them on."""
@@ -33,10 +35,11 @@ class Calls:
     ) -> None:
         """`metadata` is that of a gRPC call: keys in lower case. `certificate` is what the client showed in TLS, in PEM.
 
-        `about` is the `Service/Method` the request is made for, whatever it reads before that.
+        `about` is the `Service/Method` the request is made for, whatever it reads before that: it is charged as one call of it.
         """
         self._pipeline = pipeline
         self._about = f"{PACKAGE}.{about}"
+        self._charge = Charge(urgent=pipeline.methods[self._about].rule.urgent)
         self.metadata = metadata
         self._certificate = certificate
         self._peer = peer
@@ -59,9 +62,16 @@ class Calls:
         found: sessions_pb2.Session = self(GET_SESSION, sessions_pb2.GetSessionRequest())
         return found
 
-    def screen(self) -> None:
-        """Refuses, in memory alone, whoever shows nothing that could be a credential. Raises `CallFailed`."""
-        self._pipeline.screen(self._about, self._incoming(None))
+    def screen(self, *, is_open: bool = False) -> None:
+        """Charges the peer, and refuses, in memory alone, whoever shows nothing that could be a credential where one is needed.
+
+        Raises `CallFailed`.
+        """
+        self._pipeline.screen(self._about, self._incoming(None)._replace(is_open=is_open))
+
+    def show(self, authorization: str) -> None:
+        """From now on calls with this credential, which the request had elsewhere than in its headers."""
+        self.metadata = {**self.metadata, headers.AUTHORIZATION: authorization}
 
     def _handle(self, method: str, request: Message, *, only_admit: bool) -> Reply:
         if self._deadline is None:
@@ -70,4 +80,6 @@ class Calls:
         return self._pipeline.handle(f"{PACKAGE}.{method}", request, incoming)
 
     def _incoming(self, seconds_left: float | None) -> Incoming:
-        return Incoming(self.metadata, seconds_left, self._peer, certificate=self._certificate)
+        return Incoming(
+            self.metadata, seconds_left, self._peer, certificate=self._certificate, charge=self._charge
+        )

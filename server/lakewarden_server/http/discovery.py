@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -11,16 +12,19 @@ from starlette.routing import Route
 from lakewarden_policy import ACCOUNT_ID
 from lakewarden_server.http import oauth
 from lakewarden_server.http.requests import base_url
+from lakewarden_server.http.rest.endpoints import charged
+from lakewarden_server.pipeline.pipeline import Handler
 
 METADATA: Final = "/.well-known/oauth-authorization-server"
 
 
-def routes() -> list[Route]:
+def routes(pipeline: Handler) -> list[Route]:
     """Where it is told; without a token, as nothing in it is about the account's data."""
+    host, server = partial(charged, pipeline, _host), partial(charged, pipeline, _authorization_server)
     return [
-        Route("/.well-known/databricks-config", _host),
-        Route(f"/oidc{METADATA}", _authorization_server),
-        Route(f"/oidc/accounts/{ACCOUNT_ID}{METADATA}", _authorization_server),
+        Route("/.well-known/databricks-config", host),
+        Route(f"/oidc{METADATA}", server),
+        Route(f"/oidc/accounts/{ACCOUNT_ID}{METADATA}", server),
     ]
 
 

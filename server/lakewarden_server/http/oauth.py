@@ -13,15 +13,13 @@ from starlette.responses import JSONResponse
 
 from lakewarden.v1 import tokens_pb2
 from lakewarden_policy import ACCOUNT_ID
-from lakewarden_server.core.peers import Peer
 from lakewarden_server.http.calls import Calls
 from lakewarden_server.http.requests import OPEN_BODY_BYTES_MAX, BodyTooLarge, NotArrived, read_body
 from lakewarden_server.http.statuses import reason_of, retry_after_seconds
-from lakewarden_server.pipeline import headers
 from lakewarden_server.pipeline.errors import CallFailed
-from lakewarden_server.pipeline.pipeline import Handler
 
 PATHS: Final = ("/oidc/v1/token", f"/oidc/accounts/{ACCOUNT_ID}/v1/token")
+CREATE_ACCESS_TOKEN: Final = "TokenService/CreateAccessToken"
 CLIENT_CREDENTIALS: Final = "client_credentials"
 TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"
@@ -31,7 +29,7 @@ SUBJECT_TYPES: Final = frozenset(
 SCOPE: Final = "all-apis"
 """The one there is: an access token does what its principal may."""
 _NEVER_KEPT: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-_OF_THE_CALLER: Final = {"TOO_MANY_FAILURES"}
+_OF_THE_CALLER: Final = {"TOO_MANY_FAILURES", "RATE_LIMITED"}
 _SERVER_CODES: Final = {code_pb2.UNAVAILABLE, code_pb2.RESOURCE_EXHAUSTED, code_pb2.DEADLINE_EXCEEDED}
 
 
@@ -46,20 +44,16 @@ class Refused(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-def answer(
-    pipeline: Handler, form: bytes, authorization: str, certificate: bytes, peer: Peer
-) -> JSONResponse:
-    """What the endpoint says to a form that came with an `Authorization` header and a certificate, empty for none."""
+def answer(calls: Calls, form: bytes, authorization: str) -> JSONResponse:
+    """What the endpoint says to a form that came with an `Authorization` header, empty for none."""
     try:
         fields = _fields(form)
-        credential = _credential(fields, authorization)
-        made = Calls(pipeline, {headers.AUTHORIZATION: credential}, certificate, peer)(
-            "TokenService/CreateAccessToken", tokens_pb2.CreateAccessTokenRequest()
-        )
+        calls.show(_credential(fields, authorization))
+        made = calls(CREATE_ACCESS_TOKEN, tokens_pb2.CreateAccessTokenRequest())
     except Refused as refused:
         return refuse(refused)
     except CallFailed as failed:
-        return refuse(_translated(failed, by_client=_is_by_client(fields)))
+        return refuse_call(failed, by_client=_is_by_client(fields))
     told = {
         "access_token": made.access_token,
         "token_type": "Bearer",
@@ -78,6 +72,11 @@ def refuse(refused: Refused) -> JSONResponse:
         more["Retry-After"] = str(refused.retry_after_seconds)
     told = {"error": refused.error, "error_description": refused.description}
     return JSONResponse(told, refused.status, headers={**_NEVER_KEPT, **more})
+
+
+def refuse_call(failed: CallFailed, *, by_client: bool = False) -> JSONResponse:
+    """The body of the error of a call."""
+    return refuse(_translated(failed, by_client=by_client))
 
 
 async def read_form(request: Request) -> bytes:

@@ -34,6 +34,7 @@ from lakewarden_server.pipeline.binding import Admitted, Bound, Place, bind, che
 from lakewarden_server.pipeline.decisions import DecisionLog
 from lakewarden_server.pipeline.errors import fail
 from lakewarden_server.pipeline.headers import Headers
+from lakewarden_server.pipeline.rates import Charge, Rates
 from lakewarden_server.pipeline.refusal_times import even_out
 from lakewarden_server.pipeline.refusals import authorize
 from lakewarden_server.pipeline.rules import Method
@@ -62,6 +63,10 @@ class Incoming(NamedTuple):
     """What the client showed in TLS, in PEM, its chain verified; empty for none."""
     request_bytes: int = 0
     """Of a call that is vouched for: the size of its request, where that has arrived."""
+    charge: Charge | None = None
+    """Of the request this call belongs to; None for a call that is charged as itself."""
+    is_open: bool = False
+    """Of a request that is screened: it needs no credential in its metadata."""
 
 
 class Reply(NamedTuple):
@@ -105,6 +110,7 @@ class Pipeline:
         uses: TokenUses,
         guesses: Guesses,
         provider_keys: ProviderKeys,
+        rates: Rates,
     ) -> None:
         self._methods = methods
         self._database = database
@@ -115,6 +121,7 @@ class Pipeline:
         self._payload_key = keys.payload
         self._decisions = decisions
         self._uses = uses
+        self._rates = rates
 
     @property
     def methods(self) -> Mapping[str, Method]:
@@ -125,7 +132,13 @@ class Pipeline:
         """Answers one call. Raises `CallFailed` with the status of whatever went wrong, and nothing else."""
         request_id, began = incoming.request_id or headers.request_id(incoming.metadata), monotonic()
         try:
+            charge = incoming.charge or self._charge(method_name)
+            self._rates.charge_peer(charge, incoming.peer)
             method, arrived, fresh = self._begin(method_name, incoming, request_id, request.ByteSize())
+            if self._rates.asks_who(charge):
+                # Here and not in `_admit`, which a write runs twice and a read again when what it read changed.
+                caller = self._authenticator.authenticate(fresh.snapshot, arrived.credential, fresh.now)
+                self._rates.charge_principal(charge, caller.id, caller.name)
             if incoming.only_admit:
                 self._refuse_early(method, request, arrived, fresh)
                 return _reply(Empty(), fresh.head.epoch, fresh.head.revision, arrived)
@@ -136,9 +149,14 @@ class Pipeline:
             fail(error, method=method_name, request_id=request_id)
 
     def screen(self, method_name: str, incoming: Incoming) -> None:
-        """Refuses whoever shows no credential, or one that cannot be any, before the rest of the request is taken. Raises `CallFailed`."""
+        """Charges the peer, and refuses whoever shows no credential, or one that cannot be any, before the rest of the request is taken.
+
+        Raises `CallFailed`.
+        """
         try:
-            self._read_credential(incoming)
+            self._rates.charge_peer(incoming.charge or Charge(urgent=False), incoming.peer)
+            if not incoming.is_open:
+                self._read_credential(incoming)
         except Exception as error:  # noqa: BLE001 - as in `handle`
             request_id = incoming.request_id or headers.request_id(incoming.metadata)
             fail(error, method=method_name, request_id=request_id)
@@ -149,14 +167,21 @@ class Pipeline:
         return self._authenticator.remembered(held, authorization, certificate) if held else None
 
     def vouch(self, method_name: str, incoming: Incoming) -> str:
-        """See `Handler`: authenticates as every call is, on a state no older than this one."""
+        """See `Handler`: authenticates as every call is, on a state no older than this one. It charges whom it refuses; `handle` the others."""
         request_id, began = incoming.request_id or headers.request_id(incoming.metadata), monotonic()
+        charge = self._charge(method_name)
         try:
+            self._rates.check_peer(charge, incoming.peer)
             _, arrived, fresh = self._begin(method_name, incoming, request_id, incoming.request_bytes)
             return self._authenticator.authenticate(fresh.snapshot, arrived.credential, fresh.now).id
         except Exception as error:  # noqa: BLE001 - as in `handle`
+            self._rates.count_peer(charge, incoming.peer)
             even_out(error, began)
             fail(error, method=method_name, request_id=request_id)
+
+    def _charge(self, method_name: str) -> Charge:
+        method = self._methods.get(method_name)
+        return Charge(urgent=method is not None and method.rule.urgent)
 
     def _begin(
         self, method_name: str, incoming: Incoming, request_id: str, request_bytes: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -43,6 +43,7 @@ _LATE = Refusal(408, "MALFORMED_REQUEST", "the request did not arrive", [])
 _BUSY = Refusal(429, "RESOURCE_EXHAUSTED", "the server has all it can do: retry later", [], 1)
 _CLOSE = {"Connection": "close"}
 _FAILED = Refusal(500, "INTERNAL_ERROR", "internal error", [])
+Endpoint = Callable[[Request], Awaitable[Response]]
 logger = logging.getLogger("lakewarden.rest")
 
 
@@ -59,7 +60,8 @@ class RestEndpoints:
             Route(operation.path, partial(self._endpoint, operation), methods=[operation.method])
             for operation in OPERATIONS
         ]
-        return [*known, Route("/api/{path:path}", _absent, methods=METHODS)]
+        absent = partial(charged, self._pipeline, _absent)
+        return [*known, Route("/api/{path:path}", absent, methods=METHODS)]
 
     async def _endpoint(self, operation: Operation, request: Request) -> Response:
         sent = metadata(request, of_workspace=not operation.path.startswith("/api/2.0/accounts/"))
@@ -99,6 +101,15 @@ class RestEndpoints:
             logger.exception("a request failed: %s %s", operation.method, operation.path)
             refusal = _FAILED
         return _refusal(refusal)
+
+
+async def charged(pipeline: Handler, endpoint: Endpoint, request: Request) -> Response:
+    """The answer of an endpoint that makes no call; whoever asks there is charged all the same."""
+    try:
+        Calls(pipeline, metadata(request, of_workspace=False), b"", peer_of(request)).screen(is_open=True)
+    except CallFailed as failure:
+        return _refusal(refusal_of(failure.status))
+    return await endpoint(request)
 
 
 async def _absent(request: Request) -> Response:
