@@ -65,7 +65,7 @@ from lakewarden_server.pipeline.pipeline import Handler, Pipeline
 from lakewarden_server.pipeline.rates import Rates
 from lakewarden_server.pipeline.rules import collect_methods
 from lakewarden_server.pipeline.token_uses import TokenUses
-from lakewarden_server.rpc.lanes import URGENT_THREADS, WATCH_THREADS, WRITE_THREADS
+from lakewarden_server.rpc.lanes import APART, URGENT_THREADS, WRITE_THREADS
 from lakewarden_server.rpc.server import RpcServer
 from lakewarden_server.services.audit import AuditService
 from lakewarden_server.services.authorization import AuthorizationService
@@ -117,7 +117,10 @@ logger = logging.getLogger("lakewarden")
 
 
 def services(
-    keys: Keys, hosts: JwksHosts | None = None, recorder: Recorder | None = None
+    keys: Keys,
+    hosts: JwksHosts | None = None,
+    recorder: Recorder | None = None,
+    lineage: LineageFollower | None = None,
 ) -> dict[ServiceDescriptor, object]:
     """Every service this server offers, by its descriptor; without a recorder none that records lineage."""
     parsing = Parsing()
@@ -141,7 +144,7 @@ def services(
         _service(recipients_pb2, "RecipientService"): RecipientService(),
         _service(providers_pb2, "ProviderService"): ProviderService(keys),
         _service(external_metadata_pb2, "ExternalMetadataService"): ExternalMetadataService(),
-        _service(lineage_graph_pb2, "LineageGraphService"): LineageGraphService(LineageFollower()),
+        _service(lineage_graph_pb2, "LineageGraphService"): LineageGraphService(lineage or LineageFollower()),
         _service(users_pb2, "UserService"): UserService(),
         _service(groups_pb2, "GroupService"): GroupService(),
         _service(service_principals_pb2, "ServicePrincipalService"): ServicePrincipalService(keys),
@@ -183,14 +186,15 @@ class App:
             pool_size=settings.read_threads
             + WRITE_THREADS
             + URGENT_THREADS
-            + WATCH_THREADS
+            + sum(threads for threads, _waiting in APART.values())
             + SPARE_READERS
             + (HTTP_THREADS if settings.http else 0),
         )
         self.follower = Follower(self.database, load_policy())
         hosts = JwksHosts(settings.jwks_hosts, settings.jwks_private_hosts)
         self._provider_keys = ProviderKeys(hosts)
-        offered = services(self.keys, hosts, Recorder(self.database))
+        lineage = LineageFollower()
+        offered = services(self.keys, hosts, Recorder(self.database), lineage)
         self._bounded = Bounded(self.follower)
         self._decisions = DecisionLog(self.database)
         self._uses = TokenUses(self.database)
@@ -230,6 +234,9 @@ class App:
             read_threads=settings.read_threads,
         )
         self._stopping = threading.Event()
+        self._warming = threading.Thread(
+            target=lineage.warm, args=(self.database,), name="lakewarden-lineage", daemon=True
+        )
         self._readiness = threading.Thread(
             target=self._watch_readiness, name="lakewarden-readiness", daemon=True
         )
@@ -266,6 +273,7 @@ class App:
         self._decisions.start()
         self.rpc.set_serving(True)
         self._readiness.start()
+        self._warming.start()
 
     def stop(self) -> None:
         """Drains running calls within the grace period, writes what is queued, closes the database."""
@@ -277,8 +285,9 @@ class App:
         self._bounded.stop()
         self._decisions.stop()
         self._uses.flush()
-        if self._readiness.is_alive():
-            self._readiness.join()
+        for thread in (self._readiness, self._warming):
+            if thread.is_alive():
+                thread.join()
         self.observability.stop()
         self.database.close()
 

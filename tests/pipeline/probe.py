@@ -48,6 +48,10 @@ class Probe:
         """The same as an engine's watch."""
         return self._act(request, call)
 
+    def trace(self, request: StringValue, call: Any) -> StringValue:
+        """The same as a question about lineage."""
+        return self._act(request, call)
+
     def large(self, request: StringValue, call: Any) -> StringValue:
         """The same for requests of several MiB."""
         return self._act(request, call)
@@ -91,7 +95,8 @@ def probed(monkeypatch: pytest.MonkeyPatch, *, urgent: bool = True, **options: A
         ("Read", {"operation": "session.get"}),
         ("Write", {"operation": "session.get", "write": True}),
         ("Revoke", {"operation": "session.get", "write": True, "urgent": urgent}),
-        ("Watch", {"operation": "session.get", "own_pool": True}),
+        ("Watch", {"operation": "session.get", "pool": "watch"}),
+        ("Trace", {"operation": "session.get", "pool": "lineage"}),
         ("Large", {"operation": "session.get", "large_requests": True}),
     )
     probe, offer = Probe(), lakewarden_server.app.services

@@ -41,10 +41,12 @@ def test_each_kind_of_call_runs_in_its_own_pool(probe: ProbedServer) -> None:
     probe.call("Read").result()
     probe.call("Write").result()
     probe.call("Watch").result()
+    probe.call("Trace").result()
     assert [name.rpartition("_")[0] for name in probe.probe.threads] == [
         "lakewarden-read",
         "lakewarden-write",
         "lakewarden-watch",
+        "lakewarden-lineage",
     ]
 
 

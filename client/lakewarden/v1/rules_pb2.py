@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19lakewarden/v1/rules.proto\x12\rlakewarden.v1\x1a google/protobuf/descriptor.proto\"\xf4\x02\n\x04Rule\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x0c\n\x04self\x18\x02 \x01(\t\x12\x0e\n\x06parent\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12\x16\n\x0esecurable_type\x18\x05 \x01(\t\x12\x13\n\x0bupdate_mask\x18\x06 \x01(\t\x12\x12\n\nprivileges\x18\x07 \x01(\t\x12\r\n\x05write\x18\x08 \x01(\x08\x12\x15\n\rsnapshot_only\x18\t \x01(\x08\x12\x14\n\x0clog_decision\x18\n \x01(\x08\x12$\n\x04\x62ind\x18\x0b \x03(\x0b\x32\x16.lakewarden.v1.Binding\x12\x12\n\nreferences\x18\x0c \x01(\x08\x12\x16\n\x0elarge_requests\x18\r \x01(\x08\x12\r\n\x05\x61s_of\x18\x0e \x03(\t\x12\x0e\n\x06urgent\x18\x0f \x01(\x08\x12\x10\n\x08own_pool\x18\x10 \x01(\x08\x12\x19\n\x11workspace_objects\x18\x11 \x01(\x08\x12\x0f\n\x07records\x18\x12 \x01(\x08\"4\n\x07\x42inding\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t:C\n\x04rule\x12\x1e.google.protobuf.MethodOptions\x18\xcf\x8a\x03 \x01(\x0b\x32\x13.lakewarden.v1.Ruleb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19lakewarden/v1/rules.proto\x12\rlakewarden.v1\x1a google/protobuf/descriptor.proto\"\xf0\x02\n\x04Rule\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x0c\n\x04self\x18\x02 \x01(\t\x12\x0e\n\x06parent\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12\x16\n\x0esecurable_type\x18\x05 \x01(\t\x12\x13\n\x0bupdate_mask\x18\x06 \x01(\t\x12\x12\n\nprivileges\x18\x07 \x01(\t\x12\r\n\x05write\x18\x08 \x01(\x08\x12\x15\n\rsnapshot_only\x18\t \x01(\x08\x12\x14\n\x0clog_decision\x18\n \x01(\x08\x12$\n\x04\x62ind\x18\x0b \x03(\x0b\x32\x16.lakewarden.v1.Binding\x12\x12\n\nreferences\x18\x0c \x01(\x08\x12\x16\n\x0elarge_requests\x18\r \x01(\x08\x12\r\n\x05\x61s_of\x18\x0e \x03(\t\x12\x0e\n\x06urgent\x18\x0f \x01(\x08\x12\x0c\n\x04pool\x18\x10 \x01(\t\x12\x19\n\x11workspace_objects\x18\x11 \x01(\x08\x12\x0f\n\x07records\x18\x12 \x01(\x08\"4\n\x07\x42inding\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t:C\n\x04rule\x12\x1e.google.protobuf.MethodOptions\x18\xcf\x8a\x03 \x01(\x0b\x32\x13.lakewarden.v1.Ruleb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lakewarden.v1.rules_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RULE']._serialized_start=79
-  _globals['_RULE']._serialized_end=451
-  _globals['_BINDING']._serialized_start=453
-  _globals['_BINDING']._serialized_end=505
+  _globals['_RULE']._serialized_end=447
+  _globals['_BINDING']._serialized_start=449
+  _globals['_BINDING']._serialized_end=501
 # @@protoc_insertion_point(module_scope)

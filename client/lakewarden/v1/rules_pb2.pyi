@@ -41,7 +41,7 @@ class Rule(message.Message):
     LARGE_REQUESTS_FIELD_NUMBER: builtins.int
     AS_OF_FIELD_NUMBER: builtins.int
     URGENT_FIELD_NUMBER: builtins.int
-    OWN_POOL_FIELD_NUMBER: builtins.int
+    POOL_FIELD_NUMBER: builtins.int
     WORKSPACE_OBJECTS_FIELD_NUMBER: builtins.int
     RECORDS_FIELD_NUMBER: builtins.int
     operation: builtins.str
@@ -70,12 +70,12 @@ class Rule(message.Message):
     """Requests may have 8 MiB rather than 1."""
     urgent: builtins.bool
     """The RPC can take a right away: it has threads of its own, which no other calls can occupy."""
-    own_pool: builtins.bool
-    """The RPC may take long or be asked often: it has threads of its own, so that it never holds one that answers checks."""
+    pool: builtins.str
+    """The RPC may take long or be asked often: it has threads of its own, `watch`, `record` or `lineage`, so that it never holds one that answers checks."""
     workspace_objects: builtins.bool
     """Of the kinds of `securable_type` only those of objects that belong to a workspace."""
     records: builtins.bool
-    """The RPC records what decides nothing, in transactions beside the head row; it has threads of its own. Its answers are never `bounded`."""
+    """The RPC records what decides nothing, in transactions beside the head row. Its answers are never `bounded`."""
     @builtins.property
     def bind(self) -> containers.RepeatedCompositeFieldContainer[Binding]:
         """What else the request names. Where operations.csv has the row `<operation>.<name>`, naming it selects that row."""
@@ -102,13 +102,13 @@ class Rule(message.Message):
         large_requests: builtins.bool = ...,
         as_of: abc.Iterable[builtins.str] | None = ...,
         urgent: builtins.bool = ...,
-        own_pool: builtins.bool = ...,
+        pool: builtins.str = ...,
         workspace_objects: builtins.bool = ...,
         records: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of", b"as_of", "bind", b"bind", "large_requests", b"large_requests", "log_decision", b"log_decision", "operation", b"operation", "own_pool", b"own_pool", "parent", b"parent", "privileges", b"privileges", "records", b"records", "references", b"references", "securable_type", b"securable_type", "self", b"self", "snapshot_only", b"snapshot_only", "subject", b"subject", "update_mask", b"update_mask", "urgent", b"urgent", "workspace_objects", b"workspace_objects", "write", b"write"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of", b"as_of", "bind", b"bind", "large_requests", b"large_requests", "log_decision", b"log_decision", "operation", b"operation", "parent", b"parent", "pool", b"pool", "privileges", b"privileges", "records", b"records", "references", b"references", "securable_type", b"securable_type", "self", b"self", "snapshot_only", b"snapshot_only", "subject", b"subject", "update_mask", b"update_mask", "urgent", b"urgent", "workspace_objects", b"workspace_objects", "write", b"write"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

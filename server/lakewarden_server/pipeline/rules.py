@@ -54,7 +54,7 @@ class Rule:
     large_requests: bool
     as_of: tuple[str, ...]
     urgent: bool
-    own_pool: bool
+    pool: str
     workspace_objects: bool
     records: bool
 

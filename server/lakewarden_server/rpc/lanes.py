@@ -1,6 +1,6 @@
 """Lanes: the threads of one kind of call and the calls that may wait for them. What finds its lane full is refused at once.
 
-The lane of a call follows from its rule (`write`, `urgent`, `own_pool`, `records`), so that reads, writes, revokes and what is recorded never
+The lane of a call follows from its rule (`write`, `urgent`, `pool`), so that reads, writes, revokes and what is recorded never
 wait for each other's threads.
 """
 
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 
 import grpc
 
@@ -35,6 +35,14 @@ WRITES_WAITING_MAX = 50
 URGENT_WAITING_MAX = 50
 WATCHES_WAITING_MAX = 100
 RECORDS_WAITING_MAX = 100
+LINEAGE_THREADS = 2
+LINEAGE_WAITING_MAX = 50
+APART: Final = {
+    "watch": (WATCH_THREADS, WATCHES_WAITING_MAX),
+    "record": (RECORD_THREADS, RECORDS_WAITING_MAX),
+    "lineage": (LINEAGE_THREADS, LINEAGE_WAITING_MAX),
+}
+"""Threads and waiting calls of the pools that rules name."""
 LARGE_REQUESTS_MAX = 4
 """Requests over `MESSAGE_BYTES_MAX` that a lane has at once, running and waiting."""
 
@@ -157,8 +165,8 @@ class Lanes:
     reads: Lane
     writes: Lane
     urgent: Lane
-    watches: Lane
-    records: Lane
+    apart: Mapping[str, Lane]
+    """Those that rules name."""
     prompt: CallPool
     """For what asks nothing of the database: refusals and health."""
     reflection: StreamPool
@@ -190,8 +198,7 @@ class Lanes:
             lane("read", read_threads, READS_WAITING_MAX),
             lane("write", WRITE_THREADS, WRITES_WAITING_MAX),
             lane("urgent", URGENT_THREADS, URGENT_WAITING_MAX),
-            lane("watch", WATCH_THREADS, WATCHES_WAITING_MAX),
-            lane("record", RECORD_THREADS, RECORDS_WAITING_MAX),
+            {name: lane(name, threads, waiting_max) for name, (threads, waiting_max) in APART.items()},
             prompt,
             StreamPool("reflection", open_calls=open_calls),
             refusals,
@@ -200,21 +207,18 @@ class Lanes:
         )
 
     def lane(self, rule: Rule) -> Lane:
-        """Where a method of this rule runs."""
+        """Where a method of this rule runs. Raises KeyError for a pool there is none of, before the server starts."""
         if rule.urgent:
             return self.urgent
-        if rule.own_pool:
-            return self.watches
-        if rule.records:
-            return self.records
+        if rule.pool:
+            return self.apart[rule.pool]
         return self.writes if rule.write else self.reads
 
     def shutdown(self) -> None:
         """Waits for every thread."""
         self.arrivals.stop()
-        for pool in (
-            self.reads, self.writes, self.urgent, self.watches, self.records, self.prompt, self.reflection,
-        ):  # fmt: skip
+        lanes = (self.reads, self.writes, self.urgent, *self.apart.values())
+        for pool in (*lanes, self.prompt, self.reflection):
             pool.shutdown(wait=True)
 
 

@@ -77,14 +77,13 @@ class RpcServer:
 
     def queued(self) -> dict[str, int]:
         """How many calls wait for a thread, by pool."""
-        lanes = (
-            ("read", self._lanes.reads),
-            ("write", self._lanes.writes),
-            ("urgent", self._lanes.urgent),
-            ("watch", self._lanes.watches),
-            ("record", self._lanes.records),
-        )
-        return {pool: lane._work_queue.qsize() for pool, lane in lanes}
+        lanes = {
+            "read": self._lanes.reads,
+            "write": self._lanes.writes,
+            "urgent": self._lanes.urgent,
+            **self._lanes.apart,
+        }
+        return {pool: lane._work_queue.qsize() for pool, lane in lanes.items()}
 
     def start(self) -> None:
         """Binds the address and accepts calls; health stays NOT_SERVING until `set_serving`. Raises `AddressUnavailable`.
