@@ -215,3 +215,39 @@ def test_a_name_in_our_catalog_is_bound_to_the_securable_and_follows_no_rename(d
     assert lineage.edge("main.sales.bookings", "mart")["runs"] == 2
     assert [change.kind for change in lineage.changes(sequence) if change.state != "LIVE"] == []
     assert isinstance(store, Metastore)
+
+
+def test_a_large_call_is_recorded_in_transactions_that_let_others_in(database, monkeypatch):
+    monkeypatch.setattr(recorders, "COMMIT_EVENTS_MAX", 3)
+    lineage = Lineage(database)
+    assert lineage.record(*[told(number) for number in range(10)], told(4)) == [True] * 10 + [False]
+    with database.reading() as connection:
+        assert connection.execute(select(LineageHead.sequence)).scalar_one() == 4
+
+
+def test_every_change_of_calls_that_share_a_transaction_is_told(database, monkeypatch):
+    lineage = Lineage(database)
+    begun, go = blocked(monkeypatch)
+    first = threading.Thread(target=lambda: lineage.record(told(0)))
+    first.start()
+    assert begun.wait(20)
+    pairs = [("c", "d"), ("e", "f"), ("g", "h")]
+    others = [
+        threading.Thread(
+            target=lambda n=n, pair=pair: lineage.record(event(run=n, inputs=[pair[0]], outputs=[pair[1]]))
+        )
+        for n, pair in enumerate(pairs, 1)
+    ]
+    for thread in others:
+        thread.start()
+    give_up = monotonic() + 20
+    while lineage.recorder.waiting < 3:
+        assert monotonic() < give_up
+        time.sleep(0.01)
+    go.set()
+    for thread in [first, *others]:
+        thread.join()
+    with database.reading() as connection:
+        assert connection.execute(select(LineageHead.sequence)).scalar_one() == 2
+    assert sorted(change.edge_id for change in lineage.changes() if change.kind == "EDGE") == [1, 2, 3, 4]
+    assert len([change for change in lineage.changes() if change.kind == "ASSET"]) == 8

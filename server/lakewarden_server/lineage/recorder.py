@@ -22,8 +22,8 @@ from lakewarden_server.storage.repositories.lineage import LineageStore
 
 QUEUE_EVENTS_MAX: Final = 10_000
 """Events that wait to be recorded; what OpenLineage's Python client holds too."""
-COMMIT_EVENTS_MAX: Final = 1_000
-"""Events of one transaction, unless one call has more."""
+COMMIT_EVENTS_MAX: Final = 200
+"""Events of one transaction: a tenth of a second, after which on SQLite whoever else has something to write has a turn."""
 RECORD_SECONDS_MAX: Final = 10.0
 
 
@@ -62,17 +62,22 @@ class Recorder:
     ) -> list[bool]:
         """Records events; of each, whether it was new. `deadline` is in monotonic seconds.
 
-        Raises Overloaded at once when too many wait, DeadlineExceeded, and what a transaction can raise; then nothing of the
-        call was recorded, or it cannot be known and sending it again does no harm.
+        Raises Overloaded at once when too many wait, DeadlineExceeded, and what a transaction can raise; some of the events may be
+        recorded then, and sending them all again does no harm.
         """
-        if not received:
-            return []
-        submission = _Submission(origin, received, time)
+        fresh: list[bool] = []
+        for start in range(0, len(received), COMMIT_EVENTS_MAX):
+            part = received[start : start + COMMIT_EVENTS_MAX]
+            fresh += self._submit(_Submission(origin, part, time), deadline)
+        return fresh
+
+    def _submit(self, submission: _Submission, deadline: float) -> list[bool]:
+        count = len(submission.received)
         with self._turn:
-            if self._events + len(received) > self._queue_events_max:
+            if self._events + count > self._queue_events_max:
                 raise Overloaded(Reason.OVERLOADED, "more lineage events wait than this server takes: retry")
             self._queue.append(submission)
-            self._events += len(received)
+            self._events += count
         while not submission.done:
             batch = self._wait(submission, deadline)
             if batch:

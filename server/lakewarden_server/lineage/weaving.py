@@ -216,8 +216,8 @@ class Weaver:
         self._store.put(
             LineageChange,
             [
-                {"sequence": self._store.sequence, "position": position, **row}
-                for position, row in enumerate(told)
+                {"sequence": self._store.sequence, "position": self._store.new_position(), **row}
+                for row in told
             ],
         )
 

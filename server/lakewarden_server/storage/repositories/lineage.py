@@ -49,6 +49,7 @@ class LineageStore:
         self._connection = connection
         self._insert = _INSERTS[connection.dialect.name]
         self.sequence = 0
+        self._position = 0
         self._ids: dict[str, int] = {}
 
     def take(self) -> None:
@@ -72,6 +73,11 @@ class LineageStore:
         self._ids[kind] += 1
         return self._ids[kind]
 
+    def new_position(self) -> int:
+        """The next place among the changes of this transaction, which several calls may share."""
+        self._position += 1
+        return self._position
+
     def keep_ids(self) -> None:
         """Writes which ids were given away; before COMMIT."""
         self._connection.execute(update(LineageHead).where(_head.id == 1).values(**self._ids))
@@ -82,7 +88,7 @@ class LineageStore:
         more = [table.c[name] == value for name, value in where.items()]
         found: list[Any] = []
         for batch in _batches(values, BATCH):
-            found += self._connection.execute(select(table).where(table.c[column].in_(batch), *more))
+            found += self._connection.execute(select(table).where(table.c[column].in_(batch), *more)).all()
         return found
 
     def all(self, entity: type[Base], **where: Any) -> Iterator[Any]:
@@ -153,7 +159,7 @@ class LineageStore:
         columns = tuple_(table.c.source_id, table.c.target_id, table.c.job_id)
         found: list[Any] = []
         for batch in _batches(ends, ROWS_DELETED):
-            found += self._connection.execute(select(table).where(columns.in_(batch)))
+            found += self._connection.execute(select(table).where(columns.in_(batch))).all()
         return found
 
     def edges_at(self, asset_ids: Collection[int]) -> list[Any]:
