@@ -19,6 +19,7 @@ from lakewarden_server.entities import (
     LineageEvent,
     LineageHead,
     Metastore,
+    StoragePath,
 )
 from lakewarden_server.lineage import recorder as recorders
 from lakewarden_server.lineage.facets import understand
@@ -26,7 +27,7 @@ from lakewarden_server.lineage.recorder import Recorder
 from lakewarden_server.lineage.recording import Received
 from lineage.corpus import NOW, event, read
 from lineage.stored import Lineage
-from storage.worlds import catalog, committed, metastore, user
+from storage.worlds import catalog, committed, metastore, user, writing
 from storage.worlds import schema as schema_of
 from storage.worlds import table as table_of
 
@@ -193,6 +194,37 @@ def governed(database):
     return store, orders
 
 
+def test_a_path_in_a_table_of_ours_is_that_table(database, governed):
+    store, orders = governed
+    with writing(database) as uow:
+        uow.session.add(StoragePath(securable_id=orders.id, use="DATA", url="s3://lake/tables/orders"))
+        uow.commit()
+    snapshot = Follower(database, load_policy()).at_head().snapshot
+    lineage = Lineage(database, metastore_id=store.id, snapshot=snapshot)
+    path = {"namespace": "s3a://lake", "name": "/tables/orders/dt=2026-01-01", "facets": {}}
+    beside = {"namespace": "s3://lake", "name": "tables/orders2", "facets": {}}
+    named = {"namespace": "unitycatalog://host", "name": "main.sales.orders", "facets": {}}
+    lineage.record(
+        event(run=1, inputs=[path, beside], outputs=["b"]), event(run=2, inputs=[named], outputs=["c"])
+    )
+    assert lineage.meaning("tables/orders")["securable"] == orders.id
+    assert lineage.meaning("tables/orders") == lineage.meaning("main.sales.orders")
+    assert lineage.meaning("tables/orders2")["securable"] is None
+
+
+def test_a_name_or_path_binds_to_no_table_of_another_metastore(database, governed):
+    _store, orders = governed
+    with writing(database) as uow:
+        uow.session.add(StoragePath(securable_id=orders.id, use="DATA", url="s3://lake/tables/orders"))
+        uow.commit()
+    snapshot = Follower(database, load_policy()).at_head().snapshot
+    lineage = Lineage(database, metastore_id="another", snapshot=snapshot)
+    path = {"namespace": "s3://lake", "name": "tables/orders", "facets": {}}
+    named = {"namespace": "unitycatalog://host", "name": "main.sales.orders", "facets": {}}
+    lineage.record(event(inputs=[path, named], outputs=["b"]))
+    assert {line["securable"] for line in lineage.lines("asset")} == {None}
+
+
 def test_a_name_in_our_catalog_is_bound_to_the_securable_and_follows_no_rename(database, governed):
     store, orders = governed
     follower = Follower(database, load_policy())
@@ -201,8 +233,6 @@ def test_a_name_in_our_catalog_is_bound_to_the_securable_and_follows_no_rename(d
     lineage.record(event(inputs=[ours], outputs=["mart"]))
     assert lineage.meaning("main.sales.orders")["securable"] == orders.id
     sequence = lineage.sequence()
-    from storage.worlds import writing
-
     with writing(database) as uow:
         renamed = uow.session.get(type(orders), orders.id)
         renamed.name, renamed.name_key = "bookings", "bookings"
