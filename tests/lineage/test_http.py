@@ -9,10 +9,12 @@ import threading
 import httpx2
 import pytest
 
+from lakewarden_server.core.clock import monotonic
 from lakewarden_server.http.openlineage import bodies, endpoints
 from lakewarden_server.http.openlineage.bodies import BodyInvalid, decoded, split
 from lakewarden_server.http.requests import BodyTooLarge
 from lakewarden_server.lineage import recorder
+from lakewarden_server.services.lineage import BATCH_EVENTS_MAX
 from lakewarden_server.testing import WORKSPACE, serve
 from lineage.corpus import event, ours
 
@@ -101,6 +103,24 @@ def test_what_is_no_event_is_refused_for_good(http, content, encoding, status):
     answer = http.post(ONE, content=content, headers={"Content-Encoding": encoding} if encoding else {})
     assert answer.status_code == status
     assert answer.json()["message"]
+
+
+def test_a_body_of_very_many_compressed_parts_is_refused_at_once(http):
+    """What is left is copied for each part: a body of nothing but empty ones took a process for minutes."""
+    parts = gzip.compress(b"") * (bodies.BODY_BYTES_MAX // 20)
+    started = monotonic()
+    answer = http.post(ONE, content=parts, headers={"Content-Encoding": "gzip"})
+    assert (answer.status_code, monotonic() - started < 5) == (400, True)
+    whole = gzip.compress(event(run=43))
+    assert decoded(gzip.compress(b" ") * 255 + whole, "gzip") == b" " * 255 + event(run=43)
+
+
+def test_of_an_array_no_more_is_read_than_a_call_takes(http):
+    assert bodies.EVENTS_MAX == BATCH_EVENTS_MAX
+    assert len(split(b"[" + b",".join([b"1"] * 1_000) + b"]")) == 1_000
+    with pytest.raises(BodyInvalid):
+        split(b"[" + b"1," * 1_000 + b"!")
+    assert http.post(MANY, content=b"[" + b"1," * 4_000_000 + b"1]").status_code == 400
 
 
 @pytest.mark.parametrize("content", [b"{}", b"[", b"[1,]", b"[1 2]", b"[1] 2", b"\xff", b"[" * 100_000])

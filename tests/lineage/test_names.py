@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lakewarden_server.lineage import names
 from lakewarden_server.lineage.names import (
+    KEPT_CHARACTERS_MAX,
     NAME_CHARACTERS_MAX,
     NameInvalid,
     dataset_name,
@@ -111,3 +113,12 @@ def test_a_name_in_a_unity_catalog_is_a_full_name_and_a_path_is_a_url():
     assert storage_url(dataset_name("s3a://lake", "/t/orders/")) == "s3://lake/t/orders"
     assert storage_url(dataset_name("file", "/t/orders")) == "file:///t/orders"
     assert storage_url(dataset_name("kafka://host", "topic")) == ""
+
+
+def test_long_names_are_not_kept_in_memory():
+    """Anybody who may ask could fill what is kept with hundreds of megabytes."""
+    held = names._kept_dataset_name.cache_info().misses
+    for number in range(100):
+        long = f"{number}".rjust(KEPT_CHARACTERS_MAX, "x")
+        assert dataset_name("postgresql://db", long) == ("DATASET", "postgres://db", long)
+    assert names._kept_dataset_name.cache_info().misses == held

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import string
 import threading
 import time
 
@@ -11,7 +13,7 @@ from sqlalchemy import func, select
 from lakewarden_policy import load_policy
 from lakewarden_server.authz.follower import Follower
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.core.errors import DeadlineExceeded, LakewardenError, Overloaded
+from lakewarden_server.core.errors import DeadlineExceeded, Internal, LakewardenError, Overloaded, Reason
 from lakewarden_server.entities import (
     AuditLog,
     Base,
@@ -25,7 +27,7 @@ from lakewarden_server.lineage import recorder as recorders
 from lakewarden_server.lineage.facets import understand
 from lakewarden_server.lineage.recorder import Recorder
 from lakewarden_server.lineage.recording import Received
-from lineage.corpus import NOW, event, read
+from lineage.corpus import NOW, event, job_event, read
 from lineage.stored import Lineage
 from storage.worlds import catalog, committed, metastore, user, writing
 from storage.worlds import schema as schema_of
@@ -132,7 +134,8 @@ def test_nobody_is_answered_before_the_commit(database, monkeypatch):
     assert count(database, LineageEvent) == 1
 
 
-def test_an_event_nobody_foresaw_fails_alone(database, monkeypatch):
+@pytest.mark.parametrize("error", [ZeroDivisionError(), Internal(Reason.INTERNAL_ERROR, "refused")])
+def test_an_event_nobody_foresaw_fails_alone(database, monkeypatch, error):
     """Callers in one transaction with a fault: it is that caller's, and the others are recorded."""
     lineage = Lineage(database)
     begun, go = blocked(monkeypatch)
@@ -140,7 +143,7 @@ def test_an_event_nobody_foresaw_fails_alone(database, monkeypatch):
 
     def faulty(store, origin, events, received_time):
         if any(each.event.job.name == "fault" for each in events):
-            raise ZeroDivisionError
+            raise error
         return record(store, origin, events, received_time)
 
     failed = []
@@ -148,8 +151,8 @@ def test_an_event_nobody_foresaw_fails_alone(database, monkeypatch):
     def fault():
         try:
             lineage.record(event(run=99, job="fault"))
-        except ZeroDivisionError as error:
-            failed.append(error)
+        except type(error) as raised:
+            failed.append(raised)
 
     first = threading.Thread(target=lambda: lineage.record(told(0)))
     first.start()
@@ -168,6 +171,33 @@ def test_an_event_nobody_foresaw_fails_alone(database, monkeypatch):
         thread.join()
     assert len(failed) == 1
     assert lineage.edge("a", "b")["runs"] == 4
+
+
+def test_whoever_records_for_another_is_not_told_of_the_others_fault(database, monkeypatch):
+    lineage = Lineage(database)
+    record = recorders.record
+
+    def faulty(store, origin, events, received_time):
+        if any(each.event.job.name == "fault" for each in events):
+            raise ZeroDivisionError
+        return record(store, origin, events, received_time)
+
+    monkeypatch.setattr(recorders, "record", faulty)
+    monkeypatch.setattr(recorders, "COMMIT_EVENTS_MAX", 1)
+    another = recorders._Submission(lineage.origin, received(event(run=99, job="fault")), NOW)
+    lineage.recorder._queue.append(another)
+    lineage.recorder._events += 1
+    lineage.record(told(1))
+    assert lineage.edge("a", "b")["runs"] == 1
+    assert (another.done, type(another.error)) == (True, ZeroDivisionError)
+
+
+def test_names_longer_than_an_index_takes_are_recorded(database):
+    lineage = Lineage(database)
+    long = "".join(random.Random(1).choices(string.ascii_letters, k=4_000))
+    job = job_event(1, long, ["a"], ["b"])
+    assert lineage.record(job) == [True]
+    assert lineage.record(job) == [False]
 
 
 def test_a_database_that_refuses_is_told_to_all_who_waited(database):

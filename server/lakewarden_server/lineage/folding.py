@@ -6,16 +6,20 @@ latest event by (time, key). So folding is commutative, associative and idempote
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from lakewarden_server.lineage.events import Event, EventKind, EventType
 from lakewarden_server.lineage.facet_values import Said
 from lakewarden_server.lineage.facets import Facets
 from lakewarden_server.lineage.names import AssetKind, AssetName
+
+KEY_CHARACTERS_MAX: Final = 1_000
+"""Of the key of a run; PostgreSQL indexes no more than 2,704 bytes of a row."""
 
 Stamp = tuple[int, str]
 """Of what an event said: its time, and its key where two have the same."""
@@ -143,7 +147,11 @@ def run_key(event: Event, facets: Facets) -> str:
     if event.kind is EventKind.DATASET and "lifecycleStateChange" in facets.outputs[0][1]:
         return f"event:{event.key}"
     assert about is not None
-    return f"{event.kind.lower()}:{json.dumps(about[1:], separators=(',', ':'))}"
+    key = f"{event.kind.lower()}:{json.dumps(about[1:], separators=(',', ':'))}"
+    # Names can be longer than an index takes.
+    if len(key) <= KEY_CHARACTERS_MAX:
+        return key
+    return f"{event.kind.lower()}:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def fold(run: Run | None, event: Event, facets: Facets) -> Run:

@@ -14,6 +14,8 @@ from lakewarden_policy.names import name_key
 NAME_CHARACTERS_MAX: Final = 4_000
 """Of a namespace, a name and a column, each."""
 NAMES_KEPT_MAX: Final = 10_000
+KEPT_CHARACTERS_MAX: Final = 512
+"""Of a name that is kept: ten thousand of the longest would be hundreds of megabytes, for anybody who asks to fill."""
 ROUNDS_MAX: Final = 5
 
 UNITY_CATALOG: Final = "unitycatalog"
@@ -88,13 +90,17 @@ def check_name(text: object) -> str:
     return text
 
 
-@lru_cache(NAMES_KEPT_MAX)
 def dataset_name(namespace: str, name: str) -> AssetName:
     """The canonical name of a dataset; of two spellings of one dataset the same. Idempotent.
 
     A name that has a rule for its system is changed by it; any other stays as it was written. Raises `NameInvalid`.
     """
-    namespace, name = check_name(namespace).strip(), check_name(name).strip()
+    is_long = len(check_name(namespace)) + len(check_name(name)) > KEPT_CHARACTERS_MAX
+    return _dataset_name(namespace, name) if is_long else _kept_dataset_name(namespace, name)
+
+
+def _dataset_name(namespace: str, name: str) -> AssetName:
+    namespace, name = namespace.strip(), name.strip()
     if not namespace or not name:
         raise NameInvalid("NAME_MISSING")
     # What one rule leaves behind may be something for another: once more, until nothing changes.
@@ -107,7 +113,9 @@ def dataset_name(namespace: str, name: str) -> AssetName:
     return AssetName(AssetKind.DATASET, namespace, name)
 
 
-@lru_cache(NAMES_KEPT_MAX)
+_kept_dataset_name: Final = lru_cache(NAMES_KEPT_MAX)(_dataset_name)
+
+
 def job_name(namespace: str, name: str) -> AssetName:
     """The name of a job, which no rule changes: schedulers tell case apart. Raises `NameInvalid`."""
     return AssetName(AssetKind.JOB, check_name(namespace), check_name(name))

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final
 
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.core.errors import LakewardenError, Overloaded, Reason
+from lakewarden_server.core.errors import DeadlineExceeded, Overloaded, Reason, ResourceExhausted, Unavailable
 from lakewarden_server.lineage.recording import Origin, Received, record
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.errors import deadline_passed
@@ -35,7 +35,7 @@ class _Submission:
     received: Sequence[Received]
     time: datetime
     fresh: list[bool] = field(default_factory=list)
-    error: LakewardenError | None = None
+    error: Exception | None = None
     done: bool = False
     alone: bool = False
     """It was among others with something nobody foresaw, so each is recorded by its own caller now."""
@@ -114,13 +114,13 @@ class Recorder:
         done = True
         try:
             self._commit(batch)
-        except LakewardenError as error:
-            for submission in batch:
-                submission.error = error
-        except Exception:
-            if len(batch) == 1:
-                raise
-            done = False
+        except Exception as error:  # noqa: BLE001 - whoever submitted it raises it
+            # What is nobody's doing is told to all. Anything else is some event's, and not for the caller who records to raise.
+            if len(batch) > 1 and not isinstance(error, (Unavailable, DeadlineExceeded, ResourceExhausted)):
+                done = False
+            else:
+                for submission in batch:
+                    submission.error = error
         finally:
             with self._turn:
                 for submission in batch:

@@ -11,6 +11,10 @@ from lakewarden_server.pipeline.headers import LARGE_MESSAGE_BYTES_MAX
 
 BODY_BYTES_MAX: Final = LARGE_MESSAGE_BYTES_MAX - 65_536
 """As sent and decompressed, so that the call it becomes is within its own limit."""
+MEMBERS_MAX: Final = 256
+"""Parts of one compressed body; what is left is copied for each, so that millions of empty ones would take minutes."""
+EVENTS_MAX: Final = 1_000
+"""Elements of one array, none over it read. As many as the call takes, which a test holds it to."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _SPACE: Final = " \t\n\r"
 
@@ -30,9 +34,13 @@ def decoded(body: bytes, encoding: str) -> bytes:
     if encoding not in ("gzip", "x-gzip"):
         raise EncodingUnknown
     found = bytearray()
+    members = 0
     try:
         while body:
             # A gzip file is one member after another.
+            members += 1
+            if members > MEMBERS_MAX:
+                raise BodyInvalid(f"the body is compressed in more than {MEMBERS_MAX} parts")
             member = zlib.decompressobj(_GZIP)
             found += member.decompress(body, BODY_BYTES_MAX + 1 - len(found))
             if len(found) > BODY_BYTES_MAX or member.unconsumed_tail:
@@ -46,7 +54,7 @@ def decoded(body: bytes, encoding: str) -> bytes:
 
 
 def split(body: bytes) -> list[bytes]:
-    """The elements of a JSON array, each as it was written. Raises `BodyInvalid`."""
+    """The elements of a JSON array, each as it was written; none is read over what a call takes. Raises `BodyInvalid`."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -58,6 +66,8 @@ def split(body: bytes) -> list[bytes]:
         raise BodyInvalid("the body is not a JSON array")
     at = _after_space(text, at + 1)
     while text[at : at + 1] != "]" or elements:
+        if len(elements) == EVENTS_MAX:
+            raise BodyInvalid(f"at most {EVENTS_MAX} events in one call")
         try:
             _value, end = decode(text, at)
         except (ValueError, RecursionError):
