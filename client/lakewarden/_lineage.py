@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from lakewarden._lineage_events import LineageEvents
 from lakewarden._resources import Resource
 from lakewarden.lineage.model import Lineage, LineageEdge, LineageNode
-from lakewarden.v1 import lineage_graph_pb2, lineage_graph_pb2_grpc
+from lakewarden.v1 import lineage_graph_pb2, lineage_graph_pb2_grpc, lineage_pb2
 
 DIRECTIONS = {"both": 0, "upstream": 1, "downstream": 2}
 ASSET_TYPES = ("table", "volume", "registered_model", "external_metadata", "path")
@@ -46,6 +47,10 @@ class LineageQuestions(Resource[Any]):
             include_self_edges=include_self_edges,
         )
         return Lineage(tuple(map(_node, reply.nodes)), tuple(map(_edge, reply.edges)), reply.truncated_by)
+
+    def record_sql(self, sql: str, **said: Any) -> lineage_pb2.RecordSqlResponse:
+        """Record what SQL that was run read and wrote: `lineage_events.record_sql`, which says what can be told beside the text."""
+        return LineageEvents(self._connection).record_sql(sql, **said)
 
     def paths(
         self, source: str, target: str, *, max_paths: int = 0, max_depth: int = 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from types import ModuleType
 from typing import Any, ClassVar
+from uuid import uuid4
 
 from lakewarden._errors import InvalidArgument
 from lakewarden._resources import Resource
@@ -41,6 +43,38 @@ class LineageEvents(Resource[pb.LineageEventOutcome]):
             "RecordOpenLineageBatch", events=[event_bytes(event) for event in events], strict=strict
         )
         return list(reply.outcomes)
+
+    def record_sql(
+        self,
+        sql: str,
+        *,
+        dialect: str = "",
+        catalog: str = "",
+        schema: str = "",
+        job_namespace: str = "",
+        job_name: str = "",
+        run_id: str = "",
+        event_time: datetime | None = None,
+        dry_run: bool = False,
+    ) -> pb.RecordSqlResponse:
+        """Record what SQL that was run read and wrote; return it statement by statement. With `dry_run` nothing is recorded.
+
+        Names of fewer than three parts are completed from `catalog` and `schema`. Columns are followed through tables that you may
+        see. With the same `run_id` and `event_time` it is recorded once, however often it is sent.
+        """
+        reply: pb.RecordSqlResponse = self._call(
+            "RecordSql",
+            sql=sql,
+            dialect=dialect,
+            catalog=catalog,
+            schema=schema,
+            job_namespace=job_namespace,
+            job_name=job_name,
+            run_id=run_id or str(uuid4()),
+            event_time=event_time,
+            dry_run=dry_run,
+        )
+        return reply
 
     def ingest(self, events: Iterable[Event], *, strict: bool = False) -> Iterator[pb.LineageEventOutcome]:
         """Record any number of events, many at a time; yield what became of each, in order."""

@@ -59,6 +59,7 @@ from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.lineage.recorder import Recorder
+from lakewarden_server.lineage.sql.tracer import Tracer
 from lakewarden_server.observability.assembly import Observability
 from lakewarden_server.pipeline.decisions import DecisionLog
 from lakewarden_server.pipeline.pipeline import Handler, Pipeline
@@ -91,6 +92,7 @@ from lakewarden_server.services.service_principals import ServicePrincipalServic
 from lakewarden_server.services.sessions import SessionService
 from lakewarden_server.services.shares import ShareService
 from lakewarden_server.services.sharing import ProviderService, RecipientService
+from lakewarden_server.services.sql_lineage import TRACING_MAX
 from lakewarden_server.services.streaming_tables import StreamingTableService
 from lakewarden_server.services.tables import TableService
 from lakewarden_server.services.tokens import TokenService
@@ -121,6 +123,7 @@ def services(
     hosts: JwksHosts | None = None,
     recorder: Recorder | None = None,
     lineage: LineageFollower | None = None,
+    tracer: Tracer | None = None,
 ) -> dict[ServiceDescriptor, object]:
     """Every service this server offers, by its descriptor; without a recorder none that records lineage."""
     parsing = Parsing()
@@ -160,7 +163,7 @@ def services(
         _service(permissions_pb2, "PermissionService"): PermissionService(),
         _service(authorization_pb2, "AuthorizationService"): AuthorizationService(),
         _service(audit_pb2, "AuditService"): AuditService(),
-        _service(lineage_pb2, "LineageService"): LineageService(recorder),
+        _service(lineage_pb2, "LineageService"): LineageService(recorder, tracer),
     }
 
 
@@ -194,7 +197,8 @@ class App:
         hosts = JwksHosts(settings.jwks_hosts, settings.jwks_private_hosts)
         self._provider_keys = ProviderKeys(hosts)
         lineage = LineageFollower()
-        offered = services(self.keys, hosts, Recorder(self.database), lineage)
+        self._tracer = Tracer(waiting_max=TRACING_MAX)
+        offered = services(self.keys, hosts, Recorder(self.database), lineage, self._tracer)
         self._bounded = Bounded(self.follower)
         self._decisions = DecisionLog(self.database)
         self._uses = TokenUses(self.database)
@@ -281,6 +285,7 @@ class App:
         if self._http:
             self._http.stop(self.settings.grace_seconds)
         self.rpc.stop(self.settings.grace_seconds)
+        self._tracer.close()
         self._provider_keys.stop()
         self._bounded.stop()
         self._decisions.stop()

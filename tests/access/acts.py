@@ -223,6 +223,7 @@ ACTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "engine.revoke-token": ("TokenService/DeleteToken", {"principal": "{engine}", "id": "0" * 22}),
     "lineage.record": ("LineageService/RecordOpenLineage", {"event": "e30="}),
     "lineage.record-batch": ("LineageService/RecordOpenLineageBatch", {"events": ["e30="]}),
+    "lineage.record-sql": ("LineageService/RecordSql", {"sql": " "}),
     "session.get": ("SessionService/GetSession", {}),
     **definitions.ACTS,
 }

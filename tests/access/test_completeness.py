@@ -127,6 +127,7 @@ def _spelling(rpc: str) -> str:
         "Explain": "explain", "Simulate": "simulate", "FilterSecurables": "filter_securables",
         "ListAccessible": "list_accessible", "ListPrincipals": "list_principals",
         "WatchPolicy": "watch_policy", "RecordOpenLineage": "record", "RecordOpenLineageBatch": "record_batch",
+        "RecordSql": "record_sql",
         "CreateAccessToken": "create_access_token",
         "CreateServicePrincipalSecret": "create_secret", "ListServicePrincipalSecrets": "secrets",
         "DeleteServicePrincipalSecret": "delete_secret",

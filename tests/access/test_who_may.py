@@ -145,6 +145,7 @@ engine.rotate           +   .   .   .   .   .   .   .   .   .   .   .   .   .   
 engine.revoke-token     +   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 lineage.record          .   .   .   .   .   .   .   .   .   .   .   .   +   .   .
 lineage.record-batch    .   .   .   .   .   .   .   .   .   .   .   .   +   .   .
+lineage.record-sql      .   .   .   .   .   .   .   .   .   .   .   .   +   .   .
 session.get             +   +   +   +   +   +   +   +   +   +   +   +   +   +   +
 """
 

@@ -154,6 +154,7 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     },
     "LineageService/RecordOpenLineage": {"event": EVENT},
     "LineageService/RecordOpenLineageBatch": {"events": [EVENT]},
+    "LineageService/RecordSql": {"sql": "SELECT amount FROM main.sales.orders"},
     "SessionService/GetSession": {},
     "TableService/CreateTable": {"parent": "main.sales", "table": {"name": "mine"}},
     "TableService/DeleteTable": {"fullName": "main.sales.orders"},

@@ -117,6 +117,7 @@ METHODS: dict[str, Callable[[Client], Any]] = {
     "ServicePrincipalService/UpdateServicePrincipal": lambda client: client.service_principals.disable("id"),
     "LineageService/RecordOpenLineage": lambda client: client.lineage_events.record(b"{}"),
     "LineageService/RecordOpenLineageBatch": lambda client: client.lineage_events.record_batch([b"{}"]),
+    "LineageService/RecordSql": lambda client: client.lineage.record_sql("SELECT 1"),
     "SessionService/GetSession": lambda client: client.session.get(),
     "TableService/CreateTable": lambda client: client.tables.create(
         "a.b.c", [{"name": "id", "type_text": "INT"}]
@@ -250,6 +251,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("ServicePrincipalService/UpdateServicePrincipal", "service-principal enable id"),
     ("ServicePrincipalService/UpdateServicePrincipal", "service-principal update id --display-name S"),
     ("LineageService/RecordOpenLineageBatch", f"lineage ingest {EVENTS}"),
+    ("LineageService/RecordSql", f"lineage from-sql {EVENTS}"),
     ("SessionService/GetSession", "whoami"),
     ("TableService/CreateTable", "table create a.b.c --column id_INT"),
     ("TableService/DeleteTable", "table delete a.b.c --yes"),

@@ -12,7 +12,7 @@ import click
 from lakewarden.cli._commands import Group
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._terminal import printable
-from lakewarden.cli.lineage_events import ingest
+from lakewarden.cli.lineage_events import from_sql, ingest
 
 if TYPE_CHECKING:
     from lakewarden.lineage import Lineage
@@ -31,6 +31,7 @@ def lineage() -> None:
 
 
 lineage.add_command(ingest)
+lineage.add_command(from_sql)
 
 
 _OPTIONS = (

@@ -1,4 +1,4 @@
-"""`lakewarden lineage ingest`: telling the server which data was made of which."""
+"""`lakewarden lineage ingest` and `from-sql`: telling the server which data was made of which."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ EXIT_REFUSED = 1
 SHOWN_MAX = 20
 """Refused events that are written out."""
 PROGRESS_EVENTS = 1_000
+SQL_COLUMNS = ("statement", "kind", "reads", "writes", "column_pairs", "left_out", "reason", "recorded")
 
 
 @click.command("ingest", cls=Command, example="lakewarden lineage ingest events.jsonl")
@@ -47,4 +48,49 @@ def ingest(invocation: Invocation, context: click.Context, files: tuple[TextIO, 
             click.echo(f"{number} events", err=True)
     invocation.show({name: counts[name] for name in ("recorded", "known", "refused", "facets dropped")})
     if counts["refused"]:
+        context.exit(EXIT_REFUSED)
+
+
+@click.command(
+    "from-sql", cls=Command, example="lakewarden lineage from-sql job.sql --catalog main --dry-run"
+)
+@click.argument("file", metavar="FILE", type=click.File(encoding="utf-8"))
+@click.option("--dialect", default="", metavar="NAME", help="Dialect of the text.  [default: duckdb]")
+@click.option("--catalog", default="", metavar="NAME", help="Catalog of names that have none.")
+@click.option("--schema", default="", metavar="NAME", help="Schema of names that have none.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be recorded.")
+@click.pass_context
+@pass_invocation
+def from_sql(
+    invocation: Invocation,
+    context: click.Context,
+    file: TextIO,
+    *,
+    dialect: str,
+    catalog: str,
+    schema: str,
+    dry_run: bool,
+) -> None:
+    """Record what the SQL in a file, which was run, read and wrote; `-` is standard input.
+
+    Exits with 1 when a statement does not parse; nothing is recorded of that one.
+    """
+    reply = invocation.open_client().lineage.record_sql(
+        file.read(), dialect=dialect, catalog=catalog, schema=schema, dry_run=dry_run
+    )
+    rows = [
+        {
+            "statement": number,
+            "kind": each.kind,
+            "reads": list(each.reads),
+            "writes": each.writes,
+            "column_pairs": each.column_pairs,
+            "left_out": list(each.left_out),
+            "reason": each.reason,
+            "recorded": each.recorded,
+        }
+        for number, each in enumerate(reply.statements, 1)
+    ]
+    invocation.show_all(rows, SQL_COLUMNS, name="statement")
+    if any(each.reason == "SYNTAX" for each in reply.statements):
         context.exit(EXIT_REFUSED)

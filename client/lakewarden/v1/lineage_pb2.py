@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blakewarden/v1/lineage.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19lakewarden/v1/rules.proto\"E\n\x18RecordOpenLineageRequest\x12\x13\n\x05\x65vent\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12\x14\n\x06strict\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"K\n\x1dRecordOpenLineageBatchRequest\x12\x14\n\x06\x65vents\x18\x01 \x03(\x0c\x42\x04\xe2\x41\x01\x02\x12\x14\n\x06strict\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\\\n\x1eRecordOpenLineageBatchResponse\x12:\n\x08outcomes\x18\x01 \x03(\x0b\x32\".lakewarden.v1.LineageEventOutcomeB\x04\xe2\x41\x01\x03\"\xea\x01\n\x13LineageEventOutcome\x12\x11\n\x03key\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06is_new\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04\x63ode\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07message\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tretriable\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x13\n\x05\x66lags\x18\x07 \x03(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x0e\x64ropped_facets\x18\x08 \x03(\x0b\x32\x1b.lakewarden.v1.DroppedFacetB\x04\xe2\x41\x01\x03\"L\n\x0c\x44roppedFacet\x12\x13\n\x05owner\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x66\x61\x63\x65t\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x63ode\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x32\xb7\x02\n\x0eLineageService\x12\x86\x01\n\x11RecordOpenLineage\x12\'.lakewarden.v1.RecordOpenLineageRequest\x1a\".lakewarden.v1.LineageEventOutcome\"$\xfa\xd4\x18 \n\x0elineage.recordH\x01h\x01\x82\x01\x06record\x90\x01\x01\x12\x9b\x01\n\x16RecordOpenLineageBatch\x12,.lakewarden.v1.RecordOpenLineageBatchRequest\x1a-.lakewarden.v1.RecordOpenLineageBatchResponse\"$\xfa\xd4\x18 \n\x0elineage.recordH\x01h\x01\x82\x01\x06record\x90\x01\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blakewarden/v1/lineage.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"E\n\x18RecordOpenLineageRequest\x12\x13\n\x05\x65vent\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x02\x12\x14\n\x06strict\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"K\n\x1dRecordOpenLineageBatchRequest\x12\x14\n\x06\x65vents\x18\x01 \x03(\x0c\x42\x04\xe2\x41\x01\x02\x12\x14\n\x06strict\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\\\n\x1eRecordOpenLineageBatchResponse\x12:\n\x08outcomes\x18\x01 \x03(\x0b\x32\".lakewarden.v1.LineageEventOutcomeB\x04\xe2\x41\x01\x03\"\xea\x01\n\x13LineageEventOutcome\x12\x11\n\x03key\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06is_new\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04\x63ode\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07message\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tretriable\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x13\n\x05\x66lags\x18\x07 \x03(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x0e\x64ropped_facets\x18\x08 \x03(\x0b\x32\x1b.lakewarden.v1.DroppedFacetB\x04\xe2\x41\x01\x03\"L\n\x0c\x44roppedFacet\x12\x13\n\x05owner\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x66\x61\x63\x65t\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x63ode\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\x81\x02\n\x10RecordSqlRequest\x12\x11\n\x03sql\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x64ialect\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63\x61talog\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06schema\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rjob_namespace\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08job_name\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06run_id\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\nevent_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x64ry_run\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x01\"g\n\x11RecordSqlResponse\x12\x14\n\x06run_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12<\n\nstatements\x18\x02 \x03(\x0b\x32\".lakewarden.v1.SqlStatementLineageB\x04\xe2\x41\x01\x03\"\xcc\x01\n\x13SqlStatementLineage\x12\x12\n\x04kind\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05reads\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06writes\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08left_out\x18\x04 \x03(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x63olumn_pairs\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08recorded\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06is_new\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x03\x32\xab\x03\n\x0eLineageService\x12\x86\x01\n\x11RecordOpenLineage\x12\'.lakewarden.v1.RecordOpenLineageRequest\x1a\".lakewarden.v1.LineageEventOutcome\"$\xfa\xd4\x18 \n\x0elineage.recordH\x01h\x01\x82\x01\x06record\x90\x01\x01\x12\x9b\x01\n\x16RecordOpenLineageBatch\x12,.lakewarden.v1.RecordOpenLineageBatchRequest\x1a-.lakewarden.v1.RecordOpenLineageBatchResponse\"$\xfa\xd4\x18 \n\x0elineage.recordH\x01h\x01\x82\x01\x06record\x90\x01\x01\x12r\n\tRecordSql\x12\x1f.lakewarden.v1.RecordSqlRequest\x1a .lakewarden.v1.RecordSqlResponse\"\"\xfa\xd4\x18\x1e\n\x0elineage.recordh\x01\x82\x01\x06record\x90\x01\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -65,20 +66,66 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DROPPEDFACET'].fields_by_name['facet']._serialized_options = b'\342A\001\003'
   _globals['_DROPPEDFACET'].fields_by_name['code']._loaded_options = None
   _globals['_DROPPEDFACET'].fields_by_name['code']._serialized_options = b'\342A\001\003'
+  _globals['_RECORDSQLREQUEST'].fields_by_name['sql']._loaded_options = None
+  _globals['_RECORDSQLREQUEST'].fields_by_name['sql']._serialized_options = b'\342A\001\002'
+  _globals['_RECORDSQLREQUEST'].fields_by_name['dialect']._loaded_options = None
+  _globals['_RECORDSQLREQUEST'].fields_by_name['dialect']._serialized_options = b'\342A\001\001'
+  _globals['_RECORDSQLREQUEST'].fields_by_name['catalog']._loaded_options = None
+  _globals['_RECORDSQLREQUEST'].fields_by_name['catalog']._serialized_options = b'\342A\001\001'
+  _globals['_RECORDSQLREQUEST'].fields_by_name['schema']._loaded_options = None
+  _globals['_RECORDSQLREQUEST'].fields_by_name['schema']._serialized_options = b'\342A\001\001'
+  _globals['_RECORDSQLREQUEST'].fields_by_name['job_namespace']._loaded_options = None
+  _globals['_RECORDSQLREQUEST'].fields_by_name['job_namespace']._serialized_options = b'\342A\001\001'
+  _globals['_RECORDSQLREQUEST'].fields_by_name['job_name']._loaded_options = None
+  _globals['_RECORDSQLREQUEST'].fields_by_name['job_name']._serialized_options = b'\342A\001\001'
+  _globals['_RECORDSQLREQUEST'].fields_by_name['run_id']._loaded_options = None
+  _globals['_RECORDSQLREQUEST'].fields_by_name['run_id']._serialized_options = b'\342A\001\001'
+  _globals['_RECORDSQLREQUEST'].fields_by_name['event_time']._loaded_options = None
+  _globals['_RECORDSQLREQUEST'].fields_by_name['event_time']._serialized_options = b'\342A\001\001'
+  _globals['_RECORDSQLREQUEST'].fields_by_name['dry_run']._loaded_options = None
+  _globals['_RECORDSQLREQUEST'].fields_by_name['dry_run']._serialized_options = b'\342A\001\001'
+  _globals['_RECORDSQLRESPONSE'].fields_by_name['run_id']._loaded_options = None
+  _globals['_RECORDSQLRESPONSE'].fields_by_name['run_id']._serialized_options = b'\342A\001\003'
+  _globals['_RECORDSQLRESPONSE'].fields_by_name['statements']._loaded_options = None
+  _globals['_RECORDSQLRESPONSE'].fields_by_name['statements']._serialized_options = b'\342A\001\003'
+  _globals['_SQLSTATEMENTLINEAGE'].fields_by_name['kind']._loaded_options = None
+  _globals['_SQLSTATEMENTLINEAGE'].fields_by_name['kind']._serialized_options = b'\342A\001\003'
+  _globals['_SQLSTATEMENTLINEAGE'].fields_by_name['reads']._loaded_options = None
+  _globals['_SQLSTATEMENTLINEAGE'].fields_by_name['reads']._serialized_options = b'\342A\001\003'
+  _globals['_SQLSTATEMENTLINEAGE'].fields_by_name['writes']._loaded_options = None
+  _globals['_SQLSTATEMENTLINEAGE'].fields_by_name['writes']._serialized_options = b'\342A\001\003'
+  _globals['_SQLSTATEMENTLINEAGE'].fields_by_name['left_out']._loaded_options = None
+  _globals['_SQLSTATEMENTLINEAGE'].fields_by_name['left_out']._serialized_options = b'\342A\001\003'
+  _globals['_SQLSTATEMENTLINEAGE'].fields_by_name['column_pairs']._loaded_options = None
+  _globals['_SQLSTATEMENTLINEAGE'].fields_by_name['column_pairs']._serialized_options = b'\342A\001\003'
+  _globals['_SQLSTATEMENTLINEAGE'].fields_by_name['reason']._loaded_options = None
+  _globals['_SQLSTATEMENTLINEAGE'].fields_by_name['reason']._serialized_options = b'\342A\001\003'
+  _globals['_SQLSTATEMENTLINEAGE'].fields_by_name['recorded']._loaded_options = None
+  _globals['_SQLSTATEMENTLINEAGE'].fields_by_name['recorded']._serialized_options = b'\342A\001\003'
+  _globals['_SQLSTATEMENTLINEAGE'].fields_by_name['is_new']._loaded_options = None
+  _globals['_SQLSTATEMENTLINEAGE'].fields_by_name['is_new']._serialized_options = b'\342A\001\003'
   _globals['_LINEAGESERVICE'].methods_by_name['RecordOpenLineage']._loaded_options = None
   _globals['_LINEAGESERVICE'].methods_by_name['RecordOpenLineage']._serialized_options = b'\372\324\030 \n\016lineage.recordH\001h\001\202\001\006record\220\001\001'
   _globals['_LINEAGESERVICE'].methods_by_name['RecordOpenLineageBatch']._loaded_options = None
   _globals['_LINEAGESERVICE'].methods_by_name['RecordOpenLineageBatch']._serialized_options = b'\372\324\030 \n\016lineage.recordH\001h\001\202\001\006record\220\001\001'
-  _globals['_RECORDOPENLINEAGEREQUEST']._serialized_start=106
-  _globals['_RECORDOPENLINEAGEREQUEST']._serialized_end=175
-  _globals['_RECORDOPENLINEAGEBATCHREQUEST']._serialized_start=177
-  _globals['_RECORDOPENLINEAGEBATCHREQUEST']._serialized_end=252
-  _globals['_RECORDOPENLINEAGEBATCHRESPONSE']._serialized_start=254
-  _globals['_RECORDOPENLINEAGEBATCHRESPONSE']._serialized_end=346
-  _globals['_LINEAGEEVENTOUTCOME']._serialized_start=349
-  _globals['_LINEAGEEVENTOUTCOME']._serialized_end=583
-  _globals['_DROPPEDFACET']._serialized_start=585
-  _globals['_DROPPEDFACET']._serialized_end=661
-  _globals['_LINEAGESERVICE']._serialized_start=664
-  _globals['_LINEAGESERVICE']._serialized_end=975
+  _globals['_LINEAGESERVICE'].methods_by_name['RecordSql']._loaded_options = None
+  _globals['_LINEAGESERVICE'].methods_by_name['RecordSql']._serialized_options = b'\372\324\030\036\n\016lineage.recordh\001\202\001\006record\220\001\001'
+  _globals['_RECORDOPENLINEAGEREQUEST']._serialized_start=139
+  _globals['_RECORDOPENLINEAGEREQUEST']._serialized_end=208
+  _globals['_RECORDOPENLINEAGEBATCHREQUEST']._serialized_start=210
+  _globals['_RECORDOPENLINEAGEBATCHREQUEST']._serialized_end=285
+  _globals['_RECORDOPENLINEAGEBATCHRESPONSE']._serialized_start=287
+  _globals['_RECORDOPENLINEAGEBATCHRESPONSE']._serialized_end=379
+  _globals['_LINEAGEEVENTOUTCOME']._serialized_start=382
+  _globals['_LINEAGEEVENTOUTCOME']._serialized_end=616
+  _globals['_DROPPEDFACET']._serialized_start=618
+  _globals['_DROPPEDFACET']._serialized_end=694
+  _globals['_RECORDSQLREQUEST']._serialized_start=697
+  _globals['_RECORDSQLREQUEST']._serialized_end=954
+  _globals['_RECORDSQLRESPONSE']._serialized_start=956
+  _globals['_RECORDSQLRESPONSE']._serialized_end=1059
+  _globals['_SQLSTATEMENTLINEAGE']._serialized_start=1062
+  _globals['_SQLSTATEMENTLINEAGE']._serialized_end=1266
+  _globals['_LINEAGESERVICE']._serialized_start=1269
+  _globals['_LINEAGESERVICE']._serialized_end=1696
 # @@protoc_insertion_point(module_scope)

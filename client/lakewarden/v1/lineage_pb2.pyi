@@ -6,6 +6,7 @@ Lineage: which data was made of which, told by engines and schedulers in OpenLin
 from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
+from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 import builtins as builtins
 import sys
@@ -167,5 +168,137 @@ class DroppedFacet(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["code", b"code", "facet", b"facet", "owner", b"owner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RecordSqlRequest(message.Message):
+    """Request of RecordSql."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SQL_FIELD_NUMBER: builtins.int
+    DIALECT_FIELD_NUMBER: builtins.int
+    CATALOG_FIELD_NUMBER: builtins.int
+    SCHEMA_FIELD_NUMBER: builtins.int
+    JOB_NAMESPACE_FIELD_NUMBER: builtins.int
+    JOB_NAME_FIELD_NUMBER: builtins.int
+    RUN_ID_FIELD_NUMBER: builtins.int
+    EVENT_TIME_FIELD_NUMBER: builtins.int
+    DRY_RUN_FIELD_NUMBER: builtins.int
+    sql: builtins.str
+    """Statements, at most 1 MiB and 1,000 of them."""
+    dialect: builtins.str
+    """Dialect of the text, `duckdb` when none is said."""
+    catalog: builtins.str
+    """Catalog of names that have none."""
+    schema: builtins.str
+    """Schema of names that have none."""
+    job_namespace: builtins.str
+    """Namespace of the job that ran it, `lakewarden` when none is said."""
+    job_name: builtins.str
+    """Name of the job that ran it; of the same text in the same place the same when none is said."""
+    run_id: builtins.str
+    """UUID of the run, a new one when none is said. Sent again with the same run and time, nothing is recorded twice."""
+    dry_run: builtins.bool
+    """Only tell what would be recorded."""
+    @builtins.property
+    def event_time(self) -> timestamp_pb2.Timestamp:
+        """When it ran, now when it is not said."""
+
+    def __init__(
+        self,
+        *,
+        sql: builtins.str = ...,
+        dialect: builtins.str = ...,
+        catalog: builtins.str = ...,
+        schema: builtins.str = ...,
+        job_namespace: builtins.str = ...,
+        job_name: builtins.str = ...,
+        run_id: builtins.str = ...,
+        event_time: timestamp_pb2.Timestamp | None = ...,
+        dry_run: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["event_time", b"event_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["catalog", b"catalog", "dialect", b"dialect", "dry_run", b"dry_run", "event_time", b"event_time", "job_name", b"job_name", "job_namespace", b"job_namespace", "run_id", b"run_id", "schema", b"schema", "sql", b"sql"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RecordSqlResponse(message.Message):
+    """Response of RecordSql."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: builtins.int
+    STATEMENTS_FIELD_NUMBER: builtins.int
+    run_id: builtins.str
+    """The run. Of a text with several statements it is the parent of one run for each."""
+    @builtins.property
+    def statements(self) -> containers.RepeatedCompositeFieldContainer[SqlStatementLineage]:
+        """What each statement does, in order."""
+
+    def __init__(
+        self,
+        *,
+        run_id: builtins.str = ...,
+        statements: abc.Iterable[SqlStatementLineage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["run_id", b"run_id", "statements", b"statements"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SqlStatementLineage(message.Message):
+    """What one statement does."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    READS_FIELD_NUMBER: builtins.int
+    WRITES_FIELD_NUMBER: builtins.int
+    LEFT_OUT_FIELD_NUMBER: builtins.int
+    COLUMN_PAIRS_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    RECORDED_FIELD_NUMBER: builtins.int
+    IS_NEW_FIELD_NUMBER: builtins.int
+    kind: builtins.str
+    """SELECT, CREATE_TABLE, CREATE_VIEW, INSERT, MERGE, UPDATE, DELETE, COPY or OTHER."""
+    writes: builtins.str
+    """Table or path it writes; empty where it only reads."""
+    column_pairs: builtins.int
+    """Uses of a column that is read in one that is written, or in which rows are."""
+    reason: builtins.str
+    """Why less than every column is told, e.g. `TABLE_UNKNOWN`; empty where all is. Of `SYNTAX` nothing is recorded."""
+    recorded: builtins.bool
+    """Whether it was recorded now or before; false of a dry run, and where there was nothing to record."""
+    is_new: builtins.bool
+    """Whether it was not known before."""
+    @builtins.property
+    def reads(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Tables and paths it reads."""
+
+    @builtins.property
+    def left_out(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names that could not be completed from the default catalog and schema, and paths that are no URL: not recorded."""
+
+    def __init__(
+        self,
+        *,
+        kind: builtins.str = ...,
+        reads: abc.Iterable[builtins.str] | None = ...,
+        writes: builtins.str = ...,
+        left_out: abc.Iterable[builtins.str] | None = ...,
+        column_pairs: builtins.int = ...,
+        reason: builtins.str = ...,
+        recorded: builtins.bool = ...,
+        is_new: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["column_pairs", b"column_pairs", "is_new", b"is_new", "kind", b"kind", "left_out", b"left_out", "reads", b"reads", "reason", b"reason", "recorded", b"recorded", "writes", b"writes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -45,6 +45,11 @@ class LineageServiceStub(object):
                 request_serializer=lakewarden_dot_v1_dot_lineage__pb2.RecordOpenLineageBatchRequest.SerializeToString,
                 response_deserializer=lakewarden_dot_v1_dot_lineage__pb2.RecordOpenLineageBatchResponse.FromString,
                 _registered_method=True)
+        self.RecordSql = channel.unary_unary(
+                '/lakewarden.v1.LineageService/RecordSql',
+                request_serializer=lakewarden_dot_v1_dot_lineage__pb2.RecordSqlRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_lineage__pb2.RecordSqlResponse.FromString,
+                _registered_method=True)
 
 
 class LineageServiceServicer(object):
@@ -69,6 +74,17 @@ class LineageServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordSql(self, request, context):
+        """Finds out what the statements of a SQL text read and write, and records each as a COMPLETE run; for text that was run. For
+        producers of lineage and query engines of the workspace. Columns are followed through tables that the caller may see; any other
+        table is one nobody knows, and lineage through it is of tables only. Fails with PERMISSION_DENIED, INVALID_ARGUMENT
+        (WORKSPACE_REQUIRED, FIELD_INVALID, EVENT_INVALID), RESOURCE_EXHAUSTED (OVERLOADED: retry) and UNAVAILABLE
+        (TRACING_UNAVAILABLE: the process that reads SQL ended, nothing was recorded; retry).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LineageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -81,6 +97,11 @@ def add_LineageServiceServicer_to_server(servicer, server):
                     servicer.RecordOpenLineageBatch,
                     request_deserializer=lakewarden_dot_v1_dot_lineage__pb2.RecordOpenLineageBatchRequest.FromString,
                     response_serializer=lakewarden_dot_v1_dot_lineage__pb2.RecordOpenLineageBatchResponse.SerializeToString,
+            ),
+            'RecordSql': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordSql,
+                    request_deserializer=lakewarden_dot_v1_dot_lineage__pb2.RecordSqlRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_lineage__pb2.RecordSqlResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -138,6 +159,33 @@ class LineageService(object):
             '/lakewarden.v1.LineageService/RecordOpenLineageBatch',
             lakewarden_dot_v1_dot_lineage__pb2.RecordOpenLineageBatchRequest.SerializeToString,
             lakewarden_dot_v1_dot_lineage__pb2.RecordOpenLineageBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordSql(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.LineageService/RecordSql',
+            lakewarden_dot_v1_dot_lineage__pb2.RecordSqlRequest.SerializeToString,
+            lakewarden_dot_v1_dot_lineage__pb2.RecordSqlResponse.FromString,
             options,
             channel_credentials,
             insecure,

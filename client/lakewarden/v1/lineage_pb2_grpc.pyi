@@ -43,6 +43,13 @@ class LineageServiceStub:
     recorded. For producers of lineage and query engines of the workspace. Fails with PERMISSION_DENIED, INVALID_ARGUMENT
     (WORKSPACE_REQUIRED, FIELD_INVALID for more than 1,000 events) and RESOURCE_EXHAUSTED (OVERLOADED: retry).
     """
+    RecordSql: grpc.UnaryUnaryMultiCallable[lineage_pb2.RecordSqlRequest, lineage_pb2.RecordSqlResponse]
+    """Finds out what the statements of a SQL text read and write, and records each as a COMPLETE run; for text that was run. For
+    producers of lineage and query engines of the workspace. Columns are followed through tables that the caller may see; any other
+    table is one nobody knows, and lineage through it is of tables only. Fails with PERMISSION_DENIED, INVALID_ARGUMENT
+    (WORKSPACE_REQUIRED, FIELD_INVALID, EVENT_INVALID), RESOURCE_EXHAUSTED (OVERLOADED: retry) and UNAVAILABLE
+    (TRACING_UNAVAILABLE: the process that reads SQL ended, nothing was recorded; retry).
+    """
 
 @typing.type_check_only
 class LineageServiceAsyncStub(LineageServiceStub):
@@ -58,6 +65,13 @@ class LineageServiceAsyncStub(LineageServiceStub):
     """Records several events together; those that are refused are told in the outcomes and do not keep the others from being
     recorded. For producers of lineage and query engines of the workspace. Fails with PERMISSION_DENIED, INVALID_ARGUMENT
     (WORKSPACE_REQUIRED, FIELD_INVALID for more than 1,000 events) and RESOURCE_EXHAUSTED (OVERLOADED: retry).
+    """
+    RecordSql: aio.UnaryUnaryMultiCallable[lineage_pb2.RecordSqlRequest, lineage_pb2.RecordSqlResponse]  # type: ignore[assignment]
+    """Finds out what the statements of a SQL text read and write, and records each as a COMPLETE run; for text that was run. For
+    producers of lineage and query engines of the workspace. Columns are followed through tables that the caller may see; any other
+    table is one nobody knows, and lineage through it is of tables only. Fails with PERMISSION_DENIED, INVALID_ARGUMENT
+    (WORKSPACE_REQUIRED, FIELD_INVALID, EVENT_INVALID), RESOURCE_EXHAUSTED (OVERLOADED: retry) and UNAVAILABLE
+    (TRACING_UNAVAILABLE: the process that reads SQL ended, nothing was recorded; retry).
     """
 
 class LineageServiceServicer(metaclass=abc_1.ABCMeta):
@@ -83,6 +97,19 @@ class LineageServiceServicer(metaclass=abc_1.ABCMeta):
         """Records several events together; those that are refused are told in the outcomes and do not keep the others from being
         recorded. For producers of lineage and query engines of the workspace. Fails with PERMISSION_DENIED, INVALID_ARGUMENT
         (WORKSPACE_REQUIRED, FIELD_INVALID for more than 1,000 events) and RESOURCE_EXHAUSTED (OVERLOADED: retry).
+        """
+
+    @abc_1.abstractmethod
+    def RecordSql(
+        self,
+        request: lineage_pb2.RecordSqlRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[lineage_pb2.RecordSqlResponse, abc.Awaitable[lineage_pb2.RecordSqlResponse]]:
+        """Finds out what the statements of a SQL text read and write, and records each as a COMPLETE run; for text that was run. For
+        producers of lineage and query engines of the workspace. Columns are followed through tables that the caller may see; any other
+        table is one nobody knows, and lineage through it is of tables only. Fails with PERMISSION_DENIED, INVALID_ARGUMENT
+        (WORKSPACE_REQUIRED, FIELD_INVALID, EVENT_INVALID), RESOURCE_EXHAUSTED (OVERLOADED: retry) and UNAVAILABLE
+        (TRACING_UNAVAILABLE: the process that reads SQL ended, nothing was recorded; retry).
         """
 
 def add_LineageServiceServicer_to_server(servicer: LineageServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

@@ -116,6 +116,13 @@ def _dataset_name(namespace: str, name: str) -> AssetName:
 _kept_dataset_name: Final = lru_cache(NAMES_KEPT_MAX)(_dataset_name)
 
 
+def path_name(url: str) -> AssetName:
+    """The canonical name of a path, by its URL. Raises `NameInvalid`."""
+    scheme, separator, rest = url.partition("://")
+    bucket, _, key = rest.partition("/")
+    return dataset_name(f"{scheme}{separator}{bucket}", key or "/")
+
+
 def job_name(namespace: str, name: str) -> AssetName:
     """The name of a job, which no rule changes: schedulers tell case apart. Raises `NameInvalid`."""
     return AssetName(AssetKind.JOB, check_name(namespace), check_name(name))

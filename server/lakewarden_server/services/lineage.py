@@ -10,7 +10,10 @@ from lakewarden_server.lineage.events import EventInvalid, read_event
 from lakewarden_server.lineage.facets import understand
 from lakewarden_server.lineage.recorder import Recorder
 from lakewarden_server.lineage.recording import Origin, Received
+from lakewarden_server.lineage.sql.tracer import Tracer
+from lakewarden_server.lineage.sql_events import Stated
 from lakewarden_server.services.call import Call
+from lakewarden_server.services.sql_lineage import read_sql
 
 BATCH_EVENTS_MAX = 1_000
 
@@ -18,20 +21,16 @@ BATCH_EVENTS_MAX = 1_000
 class LineageService:
     """Implements `lakewarden.v1.LineageService`."""
 
-    def __init__(self, recorder: Recorder | None) -> None:
-        """Without a recorder it only says what there is to call."""
+    def __init__(self, recorder: Recorder | None, tracer: Tracer | None = None) -> None:
+        """Without a recorder and a tracer it only says what there is to call."""
         self._recorder = recorder
+        self._tracer = tracer
 
     def record_open_lineage(self, request: pb.RecordOpenLineageRequest, call: Call) -> pb.LineageEventOutcome:
         """Records one event, or raises for it."""
         (outcome,) = self._record([request.event], call, strict=request.strict)
         if not outcome.accepted:
-            raise InvalidArgument(
-                Reason.EVENT_INVALID,
-                outcome.message,
-                code=outcome.code,
-                retriable=str(outcome.retriable).lower(),
-            )
+            raise _refused(outcome.code, outcome.message, retriable=outcome.retriable)
         return outcome
 
     def record_open_lineage_batch(
@@ -64,12 +63,53 @@ class LineageService:
             outcomes.append(outcome)
             accepted.append(outcome)
             received.append(Received(event, facets))
-        if self._recorder is None:
-            raise Internal(Reason.INTERNAL_ERROR, "this server records no lineage")
-        fresh = self._recorder.record(origin, received, time=call.now, deadline=call.deadline)
-        for outcome, is_new in zip(accepted, fresh, strict=True):
+        for outcome, is_new in zip(accepted, self._commit(origin, received, call), strict=True):
             outcome.is_new = is_new
         return outcomes
+
+    def record_sql(self, request: pb.RecordSqlRequest, call: Call) -> pb.RecordSqlResponse:
+        """Records what the statements of a text do."""
+        if self._tracer is None:
+            raise _unable()
+        origin = _origin(call)
+        try:
+            run_id, statements = read_sql(request, call, self._tracer)
+        except EventInvalid as error:
+            raise _refused(error.code, str(error), retriable=error.retriable) from error
+        response = pb.RecordSqlResponse(run_id=run_id, statements=map(_statement, statements))
+        recorded = [
+            (message, statement.received)
+            for message, statement in zip(response.statements, statements, strict=True)
+            if statement.received is not None and not request.dry_run
+        ]
+        fresh = self._commit(origin, [received for _message, received in recorded], call)
+        for (message, _received), is_new in zip(recorded, fresh, strict=True):
+            message.recorded, message.is_new = True, is_new
+        return response
+
+    def _commit(self, origin: Origin, received: Sequence[Received], call: Call) -> list[bool]:
+        if self._recorder is None:
+            raise _unable()
+        return self._recorder.record(origin, received, time=call.now, deadline=call.deadline)
+
+
+def _unable() -> Internal:
+    return Internal(Reason.INTERNAL_ERROR, "this server records no lineage")
+
+
+def _refused(code: str, message: str, *, retriable: bool) -> InvalidArgument:
+    return InvalidArgument(Reason.EVENT_INVALID, message, code=code, retriable=str(retriable).lower())
+
+
+def _statement(stated: Stated) -> pb.SqlStatementLineage:
+    return pb.SqlStatementLineage(
+        kind=stated.traced.kind,
+        reads=stated.reads,
+        writes=stated.writes,
+        left_out=stated.left_out,
+        column_pairs=stated.column_pairs,
+        reason=stated.reason or "",
+    )
 
 
 def _origin(call: Call) -> Origin:

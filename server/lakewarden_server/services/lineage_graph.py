@@ -15,7 +15,7 @@ from lakewarden_server.core.errors import InvalidArgument, PermissionDenied, Rea
 from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.lineage.graph import Direction, State
 from lakewarden_server.lineage.identities import FOREVER
-from lakewarden_server.lineage.names import AssetName, NameInvalid, dataset_name
+from lakewarden_server.lineage.names import AssetName, NameInvalid, dataset_name, path_name
 from lakewarden_server.lineage.nodes import LineageState, Node
 from lakewarden_server.lineage.paths import Between, ways
 from lakewarden_server.lineage.placing import name_digest
@@ -252,9 +252,7 @@ def _dataset(named: pb.LineageDataset) -> AssetName:
 
 
 def _path(url: str) -> AssetName:
-    scheme, separator, rest = url.partition("://")
-    bucket, _, key = rest.partition("/")
     try:
-        return dataset_name(f"{scheme}{separator}{bucket}", key or "/")
+        return path_name(url)
     except NameInvalid as error:
         raise validation.invalid("path", str(error)) from error
