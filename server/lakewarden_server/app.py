@@ -184,20 +184,11 @@ class App:
         """
         self.settings = settings
         self.keys = keys or load_key_file(settings.key_file)
-        self.database = database or create_database(
-            settings.database_url,
-            pool_size=settings.read_threads
-            + WRITE_THREADS
-            + URGENT_THREADS
-            + sum(threads for threads, _waiting in APART.values())
-            + SPARE_READERS
-            + (HTTP_THREADS if settings.http else 0),
-        )
+        self.database = database or _database(settings)
         self.follower = Follower(self.database, load_policy())
         hosts = JwksHosts(settings.jwks_hosts, settings.jwks_private_hosts)
         self._provider_keys = ProviderKeys(hosts)
-        lineage = LineageFollower()
-        self._tracer = Tracer(waiting_max=TRACING_MAX)
+        lineage, self._tracer = LineageFollower(), Tracer(waiting_max=TRACING_MAX)
         offered = services(self.keys, hosts, Recorder(self.database), lineage, self._tracer)
         self._bounded = Bounded(self.follower)
         self._decisions = DecisionLog(self.database)
@@ -353,6 +344,19 @@ class App:
 def _service(module: object, name: str) -> ServiceDescriptor:
     found: ServiceDescriptor = module.DESCRIPTOR.services_by_name[name]  # type: ignore[attr-defined]
     return found
+
+
+def _database(settings: Settings) -> Database:
+    """The database, with a connection for every thread that may want one."""
+    return create_database(
+        settings.database_url,
+        pool_size=settings.read_threads
+        + WRITE_THREADS
+        + URGENT_THREADS
+        + sum(threads for threads, _waiting in APART.values())
+        + SPARE_READERS
+        + (HTTP_THREADS if settings.http else 0),
+    )
 
 
 def _certificates(settings: Settings) -> Certificates | None:

@@ -154,7 +154,9 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     },
     "LineageService/RecordOpenLineage": {"event": EVENT},
     "LineageService/RecordOpenLineageBatch": {"events": [EVENT]},
-    "LineageService/RecordSql": {"sql": "SELECT amount FROM main.sales.orders"},
+    "LineageService/RecordSql": {
+        "sql": "SELECT amount FROM main.sales.orders", "runId": "01890000-0000-7000-8000-00000000000a", "dryRun": True,
+    },
     "SessionService/GetSession": {},
     "TableService/CreateTable": {"parent": "main.sales", "table": {"name": "mine"}},
     "TableService/DeleteTable": {"fullName": "main.sales.orders"},

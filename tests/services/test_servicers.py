@@ -15,10 +15,11 @@ from access.places import NOUNS
 from access.rpcs import offered
 from access.world import REQUESTS, World, build, request_for
 from lakewarden_server.app import services
+from lakewarden_server.lineage.recorder import Recorder
 from lakewarden_server.rpc.servicers import servicer_class
 from lakewarden_server.testing import EmbeddedServer, serve
 
-# One RPC of each service that succeeds for the admin without changing anything.
+# One RPC of each service that succeeds for the admin without changing what the others answer.
 READS = {
     "AuditService": "GetAuditHead",
     "AuthorizationService": "Check",
@@ -29,6 +30,7 @@ READS = {
     "GroupService": "GetGroup",
     "IpAccessListService": "ListIpAccessLists",
     "LineageGraphService": "TraverseLineage",
+    "LineageService": "RecordOpenLineage",
     "MaterializedViewService": "GetMaterializedView",
     "MetastoreService": "GetMetastore",
     "PermissionService": "ListPermissionLevels",
@@ -58,7 +60,7 @@ def stage() -> Iterator[tuple[EmbeddedServer, World, grpc_testing.Server]]:
         world = build(server)
         implemented = {
             descriptor: servicer_class(descriptor, server.app.pipeline)()
-            for descriptor in services(server.app.keys)
+            for descriptor in services(server.app.keys, recorder=Recorder(server.app.database))
         }
         clock = grpc_testing.strict_real_time()
         yield server, world, grpc_testing.server_from_dictionary(implemented, clock)
