@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from lakewarden_server.demo.acts import DemoFailed
 from lakewarden_server.demo.expected import ALLOW, ANALYST, DENY, EXPECTED, PEOPLE, differences
+from lakewarden_server.demo.lineage import DRAWING
 from lakewarden_server.demo.screen import Screen
 from lakewarden_server.demo.show import Stage, open_stage, run_show
 
@@ -43,34 +45,38 @@ def printed(screen: Screen) -> str:
     return screen.output.getvalue()
 
 
-def test_demo_shows_what_it_expects_and_ends_with_the_line(stage: Stage, screen: Screen) -> None:
-    last_line = run_show(stage, screen)
+def test_demo_shows_what_it_expects_and_ends_with_the_line(
+    stage: Stage, screen: Screen, tmp_path: Path
+) -> None:
+    last_line = run_show(stage, screen, tmp_path)
     assert re.fullmatch(r"demo ok: 41 allowed, 25 denied, \d+\.\d µs per decision", last_line)
     shown = printed(screen)
     assert len(re.findall(r"^q\d\d  +(allowed|denied)", shown, re.MULTILINE)) == len(EXPECTED)
     assert "GRANT SELECT ON TABLE tpch.main.supplier" in shown
     assert "denied: no USE SCHEMA on tpch.main" in shown
+    assert shown.count("finance.books.margins\n") == 1, "the owner alone is shown what the report is made of"
+    assert (tmp_path / DRAWING).read_text().startswith("<svg")
 
 
-def test_no_line_is_wider_than_the_terminal(stage: Stage, screen: Screen) -> None:
-    run_show(stage, screen)
+def test_no_line_is_wider_than_the_terminal(stage: Stage, screen: Screen, tmp_path: Path) -> None:
+    run_show(stage, screen, tmp_path)
     assert max(map(len, printed(screen).splitlines())) <= screen.width
 
 
-def test_one_grant_too_many_fails_the_demo(stage: Stage, screen: Screen) -> None:
+def test_one_grant_too_many_fails_the_demo(stage: Stage, screen: Screen, tmp_path: Path) -> None:
     stage.world.admin.grants.grant("SELECT", "table", "tpch.main.part", ANALYST)
     with pytest.raises(DemoFailed) as failed:
-        run_show(stage, screen)
+        run_show(stage, screen, tmp_path)
     assert str(failed.value).splitlines() == [
         "3 of 66 outcomes are not the expected ones:",
         *(f"q{query} as {ANALYST}: expected denied, got allowed" for query in (14, 17, 19)),
     ]
 
 
-def test_one_grant_too_few_fails_the_demo(stage: Stage, screen: Screen) -> None:
+def test_one_grant_too_few_fails_the_demo(stage: Stage, screen: Screen, tmp_path: Path) -> None:
     stage.world.admin.grants.revoke("SELECT", "table", "tpch.main.orders", "sales")
     with pytest.raises(DemoFailed, match=r"q04 as ann@example\.com: expected allowed, got denied"):
-        run_show(stage, screen)
+        run_show(stage, screen, tmp_path)
 
 
 def test_outcomes_are_compared_one_by_one() -> None:

@@ -26,7 +26,7 @@ def explain_and_fix(world: World, screen: Screen, analyst: GovernedConnection) -
     admin = world.admin
     screen.title(f"why may {ANALYST} not read {PART}?")
     answer = admin.authorization.explain("SELECT", "table", PART, subject=ANALYST)
-    _expect(not answer.allowed and bool(answer.fixes), f"an explanation of a denial with a fix, not {answer}")
+    expect(not answer.allowed and bool(answer.fixes), f"an explanation of a denial with a fix, not {answer}")
     for problem in answer.problems:
         screen.line(f"  {problem}", RED)
     for fix in answer.fixes:
@@ -63,7 +63,7 @@ def filter_and_mask(
     for connection, person, count, phone in expected:
         ((shown, first),) = connection.execute(COUNT).fetchall()
         screen.line(f"  {person.partition('@')[0]} sees {shown:,} customers, first phone {first}", GREEN)
-        _expect((shown, first) == (count, phone), f"{person} to see {count} customers and {phone}")
+        expect((shown, first) == (count, phone), f"{person} to see {count} customers and {phone}")
 
 
 def isolate(world: World, screen: Screen) -> None:
@@ -74,12 +74,12 @@ def isolate(world: World, screen: Screen) -> None:
     admin.grants.grant("USER", "workspace", RESEARCH, AUDITOR)
     admin.grants.grant("QUERY ENGINE", "workspace", RESEARCH, admin.session.get().principal)
     away = admin.with_workspace(RESEARCH).authorization
-    _expect(bool(away.check("SELECT", "table", CUSTOMER, subject=AUDITOR)), "the open catalog to be reached")
+    expect(bool(away.check("SELECT", "table", CUSTOMER, subject=AUDITOR)), "the open catalog to be reached")
     admin.workspace_bindings.update("catalog", CATALOG, isolated=True)
     here = bool(engine.authorization.check("SELECT", "table", CUSTOMER, subject=AUDITOR))
     refused = not away.check("SELECT", "table", CUSTOMER, subject=AUDITOR)
     there = admin.authorization.explain("SELECT", "table", CUSTOMER, subject=AUDITOR, workspace=RESEARCH)
-    _expect(
+    expect(
         here and refused and not there.allowed, "the isolated catalog to be reached from its workspace alone"
     )
     screen.line(f"  auditor in {WORKSPACE}: allowed", GREEN)
@@ -90,6 +90,7 @@ def _kind(fix: Any) -> str:
     return grants_pb2.SecurableType.Name(fix.securable_type)
 
 
-def _expect(holds: bool, what: str) -> None:
+def expect(holds: bool, what: str) -> None:
+    """Raises `DemoFailed` for what does not hold."""
     if not holds:
         raise DemoFailed(f"expected {what}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from types import FrameType
 
 from lakewarden_server.demo.acts import DemoFailed
@@ -58,7 +59,7 @@ def main() -> int:
                 url = stack.enter_context(postgresql())
             interruption.check()
             stage = stack.enter_context(open_stage(screen, check_interrupt=interruption.check))
-            last_line = run_show(stage, screen, check_interrupt=interruption.check)
+            last_line = run_show(stage, screen, Path.cwd(), check_interrupt=interruption.check)
             two_servers(url, screen, check_interrupt=interruption.check)
             interruption.check()
         except DemoFailed as failure:
