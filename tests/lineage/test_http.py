@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import select
+import socket
 import threading
 
 import httpx2
@@ -12,7 +14,7 @@ import pytest
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.http.openlineage import bodies, endpoints
 from lakewarden_server.http.openlineage.bodies import BodyInvalid, decoded, split
-from lakewarden_server.http.requests import BodyTooLarge
+from lakewarden_server.http.requests import BODY_BYTES_MAX, LARGE_BODIES_PER_CALLER_MAX, BodyTooLarge
 from lakewarden_server.lineage import recorder
 from lakewarden_server.services.lineage import BATCH_EVENTS_MAX
 from lakewarden_server.testing import WORKSPACE, serve
@@ -212,3 +214,29 @@ def test_members_of_a_gzip_body_are_read_one_after_another_within_the_limit():
 
 def test_the_paths_are_those_of_openlineages_clients():
     assert endpoints.PATH == ONE
+
+
+def test_one_caller_holds_few_large_bodies_at_once_and_leaves_room_for_others(server):
+    """Else whoever has a token holds 8 MB of this process on each of two hundred connections."""
+    host, _, port = server.http_url.removeprefix("http://").partition(":")
+    begun = [socket.create_connection((host, int(port)), timeout=20) for _ in range(6)]
+    head = (
+        f"POST {ONE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.token_of('carol')}\r\n"
+        f"Content-Length: {bodies.BODY_BYTES_MAX}\r\n\r\n"
+    )
+    refused = []
+    for connection in begun:
+        connection.sendall(head.encode() + b" " * (BODY_BYTES_MAX + 200_000))
+        ready, _, _ = select.select([connection], [], [], 1)
+        refused += [connection.recv(12) for connection in ready]
+    assert refused == [b"HTTP/1.1 503"] * (6 - LARGE_BODIES_PER_CALLER_MAX)
+    large = array(*[event(run=900 + number, job="j" * 3_000) for number in range(400)])
+    assert len(large) > BODY_BYTES_MAX
+    with client_of(server, server.token_of("airflow")) as http:
+        assert http.post(MANY, content=large).status_code == 204
+    for connection in begun:
+        connection.close()
+    give_up = monotonic() + 20
+    with client_of(server, server.token_of("carol")) as carol:
+        while carol.post(MANY, content=large).status_code != 403:
+            assert monotonic() < give_up

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -21,6 +23,9 @@ BODY_BYTES_MAX = headers.MESSAGE_BYTES_MAX
 BODY_SECONDS = 20.0
 UNPROVEN_BODY_BYTES_MAX = 1 << 16
 """Of whoever only says who he is; for more of it the credential is looked up first."""
+LARGE_BODIES_MAX = 20
+"""Over `BODY_BYTES_MAX`, being received or worked on at once."""
+LARGE_BODIES_PER_CALLER_MAX = 4
 OPEN_BODY_BYTES_MAX = 16_384
 """Where no credential is asked for in a header."""
 HOST_BYTES_MAX = 255
@@ -65,15 +70,37 @@ class Threads:
             self._taken.release()
 
 
+class LargeBodies:
+    """Bodies over `BODY_BYTES_MAX` that are held at once, of all and of one caller. For one event loop."""
+
+    def __init__(
+        self, *, bodies_max: int = LARGE_BODIES_MAX, per_caller_max: int = LARGE_BODIES_PER_CALLER_MAX
+    ) -> None:
+        self._bodies_max, self._per_caller_max = bodies_max, per_caller_max
+        self._held: Counter[str] = Counter()
+
+    @contextmanager
+    def one(self, caller: str) -> Iterator[None]:
+        """Holds one more. Raises `Busy`."""
+        if self._held.total() >= self._bodies_max or self._held[caller] >= self._per_caller_max:
+            raise Busy
+        self._held[caller] += 1
+        try:
+            yield
+        finally:
+            self._held -= Counter((caller,))
+
+
 async def read_body(
     request: Request,
     *,
     bytes_max: int = BODY_BYTES_MAX,
     prove: Callable[[], Awaitable[object]] | None = None,
+    grow: Callable[[], object] | None = None,
 ) -> bytes:
     """The body, all of it within `BODY_SECONDS`. Raises `BodyTooLarge` and `NotArrived`.
 
-    Past `UNPROVEN_BODY_BYTES_MAX` it reads on when `prove` has returned, and raises what that raises.
+    Past `UNPROVEN_BODY_BYTES_MAX` it reads on when `prove` has returned, past `BODY_BYTES_MAX` when `grow` has, and raises what they raise.
     """
     found, chunks = bytearray(), request.stream()
     until = asyncio.get_running_loop().time() + BODY_SECONDS
@@ -91,6 +118,9 @@ async def read_body(
         if prove is not None and len(found) > UNPROVEN_BODY_BYTES_MAX:
             await prove()
             prove = None
+        if grow is not None and len(found) > BODY_BYTES_MAX:
+            grow()
+            grow = None
 
 
 def metadata(request: Request, *, of_workspace: bool) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from lakewarden_server.http.openlineage.bodies import (
 from lakewarden_server.http.requests import (
     BodyTooLarge,
     Busy,
+    LargeBodies,
     NotArrived,
     Threads,
     metadata,
@@ -54,6 +56,7 @@ class OpenLineageEndpoints:
     def __init__(self, pipeline: Handler, threads: Threads) -> None:
         self._pipeline = pipeline
         self._threads = threads
+        self._large = LargeBodies()
 
     def routes(self) -> list[Route]:
         """One for a single event, one for a list."""
@@ -65,11 +68,22 @@ class OpenLineageEndpoints:
     async def _endpoint(self, answer: Answer, rpc: str, request: Request) -> Response:
         sent = metadata(request, of_workspace=True)
         calls = Calls(self._pipeline, sent, certificate_of(request.scope), peer_of(request), about=rpc)
+        caller = ""
+
+        async def prove() -> None:
+            nonlocal caller
+            caller = (await self._threads.run(calls.session)).principal
+
         try:
             calls.screen()
-            prove = partial(self._threads.run, calls.session)
-            body = await read_body(request, bytes_max=BODY_BYTES_MAX, prove=prove)
-            return await self._threads.run(partial(self._answer, answer, request, body, calls))
+            with ExitStack() as held:
+                body = await read_body(
+                    request,
+                    bytes_max=BODY_BYTES_MAX,
+                    prove=prove,
+                    grow=lambda: held.enter_context(self._large.one(caller)),
+                )
+                return await self._threads.run(partial(self._answer, answer, request, body, calls))
         except CallFailed as failure:
             return _failure(failure)
         except BodyTooLarge:
@@ -77,7 +91,11 @@ class OpenLineageEndpoints:
         except NotArrived:
             return _refusal(408, "the request did not arrive", {"Connection": "close"})
         except Busy:
-            return _refusal(503, "too many requests wait: retry", {"Retry-After": str(RETRY_SECONDS)})
+            return _refusal(
+                503,
+                "too many requests wait: retry",
+                {"Retry-After": str(RETRY_SECONDS), "Connection": "close"},
+            )
 
     def _answer(self, answer: Answer, request: Request, body: bytes, calls: Calls) -> Response:
         strict = request.query_params.get("strict", "").lower() in ("1", "true")
