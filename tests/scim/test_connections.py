@@ -265,3 +265,22 @@ def test_host_is_short_and_a_host(connect, host, status):
     connection = connect()
     connection.sendall(SCHEMAS.replace(b"Host: a", b"Host: " + host.encode("latin-1")))
     assert connection.recv(100).startswith(b"HTTP/1.1 %d" % status)
+
+
+@pytest.mark.parametrize(
+    "heads",
+    [
+        b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+        b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n",
+    ],
+)
+def test_a_head_that_can_be_read_two_ways_is_refused_and_nothing_after_it_is_answered(connect, heads):
+    """What a proxy takes for the body of one request must not be another request here."""
+    hidden = b"0\r\n\r\n" + SCHEMAS
+    connection = connect()
+    connection.sendall(b"POST /scim/v2/Users HTTP/1.1\r\nHost: a\r\n" + heads + b"\r\n" + hidden)
+    told = b""
+    while piece := connection.recv(65_536):
+        told += piece
+    assert told.startswith(b"HTTP/1.1 400 ")
+    assert told.count(b"HTTP/1.1 ") == 1

@@ -28,7 +28,7 @@ from lakewarden_server.http.requests import (
     metadata,
     peer_of,
     read_body,
-    with_host_checked,
+    with_head_checked,
 )
 from lakewarden_server.http.rest.endpoints import RestEndpoints, charged
 from lakewarden_server.http.scim import errors
@@ -141,7 +141,7 @@ class Application:
             return await charged(pipeline, partial(_refused, error), request)
 
         handlers = {HTTPException: unrouted}
-        self.asgi = with_host_checked(Starlette(routes=routes, exception_handlers=handlers))
+        self.asgi = with_head_checked(Starlette(routes=routes, exception_handlers=handlers))
 
     def stop(self) -> None:
         """Waits for every thread."""

@@ -6,7 +6,7 @@ import asyncio
 import re
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -146,15 +146,28 @@ def base_url(request: Request) -> str:
     return f"{'https' if behind_tls else request.url.scheme}://{request.url.netloc}"
 
 
-def with_host_checked(application: ASGIApp) -> ASGIApp:
-    """The application for those whose `Host` is short, and a name or an address with or without a port."""
+def with_head_checked(application: ASGIApp) -> ASGIApp:
+    """The application for heads that mean one thing to everybody on the way (RFC 9112 6.1): one short `Host` that is a name or an
+    address with or without a port, one credential, and one length of the body.
+    """
 
     async def checked(scope: Scope, receive: Receive, send: Send) -> None:
-        hosts = [value for name, value in scope["headers"] if name == b"host"]
-        if all(_HOST.fullmatch(host) for host in hosts):
+        problem = _ambiguity(scope["headers"])
+        if problem is None:
             await application(scope, receive, send)
         else:
-            refused = PlainTextResponse("the header Host names no host", 400, {"Connection": "close"})
-            await refused(scope, receive, send)
+            await PlainTextResponse(problem, 400, {"Connection": "close"})(scope, receive, send)
 
     return checked
+
+
+def _ambiguity(heads: Collection[tuple[bytes, bytes]]) -> str | None:
+    """What is wrong with a head, None where nothing is."""
+    names = Counter(name for name, _value in heads)
+    if not all(_HOST.fullmatch(value) for name, value in heads if name == b"host"):
+        return "the header Host names no host"
+    if names[b"content-length"] and names[b"transfer-encoding"]:
+        return "the headers Content-Length and Transfer-Encoding exclude each other"
+    if names[b"authorization"] > 1:
+        return "the header Authorization stands there more than once"
+    return None
