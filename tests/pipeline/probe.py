@@ -79,9 +79,9 @@ class ProbedServer:
     channel: grpc.Channel
 
     def call(self, method: str, value: str = "", *, seconds: float | None = 20, **metadata: str) -> Any:
-        """Starts a call as the admin and returns its future."""
-        pairs = [("authorization", f"Bearer {self.server.admin_token}")]
-        pairs += [(key.replace("_", "-"), text) for key, text in metadata.items()]
+        """Starts a call, as the admin where nothing else is shown, and returns its future."""
+        shown = {"authorization": f"Bearer {self.server.admin_token}", **metadata}
+        pairs = [(key.replace("_", "-"), text) for key, text in shown.items()]
         stub = self.channel.unary_unary(
             f"/{self.name}/{method}", StringValue.SerializeToString, StringValue.FromString
         )

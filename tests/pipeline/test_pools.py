@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import grpc
+
 from lakewarden_server.config import READ_THREADS_DEFAULT
-from lakewarden_server.rpc.lanes import WATCH_THREADS
+from lakewarden_server.rpc.lanes import URGENT_CALLER_MAX, WATCH_THREADS
 from pipeline.probe import ProbedServer
 
 WRITERS = 12
@@ -57,3 +59,16 @@ def test_writes_are_answered_while_readers_hold_their_threads(probe: ProbedServe
     assert probe.call("Write", "through", seconds=5).result().value == "through"
     probe.probe.gate.set()
     assert [reader.result().value for reader in readers] == ["wait"] * READ_THREADS_DEFAULT
+
+
+def test_one_principal_leaves_room_for_the_revokes_of_others(probe: ProbedServer) -> None:
+    ada = {"authorization": f"Bearer {probe.server.token_of('ada')}"}
+    flood = [probe.call("Revoke", "wait") for _ in range(2 * URGENT_CALLER_MAX)]
+    assert probe.probe.entered.acquire(timeout=10)
+    others = [probe.call("Revoke", f"of ada {number}", **ada) for number in range(5)]
+    probe.probe.gate.set()
+    answers = [call.code() for call in flood]
+    assert answers.count(grpc.StatusCode.OK) == URGENT_CALLER_MAX
+    assert answers.count(grpc.StatusCode.RESOURCE_EXHAUSTED) == URGENT_CALLER_MAX
+    assert [call.result().value for call in others] == [f"of ada {number}" for number in range(5)]
+    assert probe.call("Revoke", "again").result().value == "again"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ PROMPT_THREADS = 2
 READS_WAITING_MAX = 100
 WRITES_WAITING_MAX = 50
 URGENT_WAITING_MAX = 50
+URGENT_CALLER_MAX = (URGENT_THREADS + URGENT_WAITING_MAX) // 2
+"""Urgent calls of one principal: whoever changes grants without end leaves room for the revokes of others."""
 WATCHES_WAITING_MAX = 100
 RECORDS_WAITING_MAX = 100
 LINEAGE_THREADS = 2
@@ -66,11 +69,15 @@ class Lane(CallPool):
         open_calls: OpenCalls,
         refusals: Refusals,
         gate: Gate,
+        caller_max: int | None = None,
     ) -> None:
+        """Of one principal at most ``caller_max`` calls are in it at once; any number for None."""
         super().__init__(name, threads=threads, arrivals=arrivals, open_calls=open_calls)
         self._refusals = refusals
         self._gate = gate
         self._calls_max = threads + waiting_max
+        self._caller_max = caller_max
+        self._of_callers: Counter[str] = Counter()
         self._calls = self._large = 0
         self._counting = threading.Lock()
 
@@ -104,6 +111,19 @@ class Lane(CallPool):
         else:
             looking.add_done_callback(looked)
 
+    def expect(self, call: PooledCall, caller: str, ended: Future[Any]) -> None:
+        """Runs a call once its request has arrived, or refuses it where its caller has enough of the lane already."""
+        if self._caller_max is not None:
+            with self._counting:
+                refused = self._of_callers[caller] >= self._caller_max
+                self._of_callers[caller] += not refused
+            if refused:
+                refusing = self._refusals.refuse(call.with_request(b""))
+                refusing.add_done_callback(lambda _: ended.set_result(None))
+                return
+            ended.add_done_callback(lambda _: self._end_of(caller))
+        super().expect(call, caller, ended)
+
     def received(self, call: PooledCall, request: Any) -> Future[Any]:
         """Runs a call whose request is there, unless that is too large, or too many large ones are there."""
         size = len(request)
@@ -136,6 +156,12 @@ class Lane(CallPool):
     def _end(self, _future: Future[Any]) -> None:
         with self._counting:
             self._calls -= 1
+
+    def _end_of(self, caller: str) -> None:
+        with self._counting:
+            self._of_callers[caller] -= 1
+            if not self._of_callers[caller]:
+                del self._of_callers[caller]
 
     def _end_large(self, _future: Future[Any]) -> None:
         with self._counting:
@@ -183,7 +209,7 @@ class Lanes:
         prompt = CallPool("prompt", threads=PROMPT_THREADS, arrivals=arrivals, open_calls=open_calls)
         refusals = Refusals(refuse, prompt)
 
-        def lane(name: str, threads: int, waiting_max: int) -> Lane:
+        def lane(name: str, threads: int, waiting_max: int, caller_max: int | None = None) -> Lane:
             return Lane(
                 name,
                 threads=threads,
@@ -192,12 +218,13 @@ class Lanes:
                 open_calls=open_calls,
                 refusals=refusals,
                 gate=gate,
+                caller_max=caller_max,
             )
 
         return cls(
             lane("read", read_threads, READS_WAITING_MAX),
             lane("write", WRITE_THREADS, WRITES_WAITING_MAX),
-            lane("urgent", URGENT_THREADS, URGENT_WAITING_MAX),
+            lane("urgent", URGENT_THREADS, URGENT_WAITING_MAX, URGENT_CALLER_MAX),
             {name: lane(name, threads, waiting_max) for name, (threads, waiting_max) in APART.items()},
             prompt,
             StreamPool("reflection", open_calls=open_calls),
