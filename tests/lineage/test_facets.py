@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lakewarden_server.lineage.column_facets import read_uses
-from lakewarden_server.lineage.facets import DATASET, JOB, RUN, Dropped, understand
+from lakewarden_server.lineage.facets import DATASET, JOB, LINKS_MAX, RUN, Dropped, understand
 from lakewarden_server.lineage.mapping import WHOLE, Subtype
 from lineage.corpus import columns, dataset, event, facet_examples, lifecycle, read, recorded, symlinks
 
@@ -150,3 +150,21 @@ def test_facets_nobody_knows_are_passed_by():
 def test_a_deleted_facet_says_nothing_from_then_on():
     said, _ = understood({"columnLineage": {"_deleted": True}})
     assert said == {"columnLineage": None}
+
+
+def test_symlinks_after_too_many_of_one_event_are_dropped():
+    outputs = [
+        dataset(f"o{n}", symlinks=symlinks(*(("postgres://db", f"{n}.{m}") for m in range(100))))
+        for n in range(12)
+    ]
+    facets = understand(read(event(outputs=outputs)))
+    assert sum(len(told.get("symlinks", ())) for _name, told in facets.outputs) == LINKS_MAX
+    assert facets.dropped == (Dropped("o10", "symlinks", "TOO_MANY"), Dropped("o11", "symlinks", "TOO_MANY"))
+
+
+def test_a_jobs_lineage_of_too_many_targets_is_dropped():
+    entries = [{"type": "DATASET", "namespace": "a://b", "name": f"t{n}", "inputs": []} for n in range(1_001)]
+    facets = [
+        understand(read(event(job_facets={"lineage": {"entries": told}}))) for told in (entries, entries[1:])
+    ]
+    assert [len(told.job.get("lineage", ())) for told in facets] == [0, 1_000]

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lakewarden_server.lineage import folding
+from lakewarden_server.lineage.events import DATASETS_MAX, PAIRS_MAX
 from lakewarden_server.lineage.folding import Run, RunState
 from lakewarden_server.lineage.mapping import WHOLE
 from lakewarden_server.lineage.names import AssetKind, dataset_name
-from lakewarden_server.lineage.statements import edges, endings, meant_at
+from lakewarden_server.lineage.statements import edges, endings, meant_at, statement
 from lineage.corpus import (
     columns,
     dataset,
@@ -298,3 +300,56 @@ def test_the_run_above_is_kept():
     parent = run.run_facets["parent"].value
     assert parent == {"run": "01900000-0000-7000-8000-000000000001", "job": ["nightly", "app"]}
     assert run_id(1) != parent["run"]
+
+
+def test_of_too_many_datasets_of_a_run_the_first_by_name_are_kept_in_any_order():
+    bodies = [
+        event("RUNNING", n, inputs=[f"{i:04}" for i in range(n, 1_400, 7)], outputs=[f"o{n}"])
+        for n in range(7)
+    ]
+    wanted = only(bodies)
+    assert statement(wanted).flags == ["DATASETS_TOO_MANY"]
+    assert sorted(name.name for name in wanted.inputs) == [f"{i:04}" for i in range(DATASETS_MAX)]
+    assert not wanted.outputs
+    for seed in range(10):
+        assert only(random.Random(seed).sample(bodies * 2, 14)).to_json() == wanted.to_json()
+
+
+def test_what_is_said_of_the_datasets_of_a_run_is_bounded_in_any_order(monkeypatch):
+    monkeypatch.setattr(folding, "RUN_CHARACTERS_MAX", 1_000)
+
+    def told(second, name, characters):
+        facets = {"documentation": {"description": "x" * characters}}
+        return event("RUNNING", second, inputs=["a"], outputs=[dataset(name, **facets)])
+
+    # What was long once takes its room for good: else what fits would hang on what came first.
+    bodies = [told(1, "b", 500), told(2, "c", 300), told(3, "d", 400), told(4, "c", 10), told(5, "b", 20)]
+    wanted = only(bodies)
+    assert [name.name for name in sorted(wanted.outputs)] == ["b", "c"]
+    assert wanted.is_cut
+    for seed in range(20):
+        assert only(random.Random(seed).sample(bodies * 2, 10)).to_json() == wanted.to_json()
+
+
+def test_of_too_many_inputs_and_outputs_no_product_is_inferred():
+    count = 51
+    inputs, outputs = ([f"{side}{n}" for n in range(count)] for side in "io")
+    assert count**2 > PAIRS_MAX
+    outright = dataset("x", columnLineage=columns(k=[("i0", "k", "IDENTITY")]))
+    run = only([event(inputs=inputs, outputs=[*outputs, outright])])
+    assert pairs(run) == {("i0", "x")}
+    assert statement(run).flags == ["PAIRS_TOO_MANY"]
+    run = only([event(inputs=inputs[:50], outputs=outputs[:50])])
+    assert (len(edges(run)), statement(run).flags) == (50 * 50, [])
+
+
+def test_of_too_many_edges_said_outright_the_first_are_kept():
+    told = [
+        dataset(f"o{n}", lineage={"inputs": entry("", *(f"s{m}" for m in range(60)))["inputs"]})
+        for n in range(60)
+    ]
+    run = only([event(inputs=["a"], outputs=[*told, "z"])])
+    found = edges(run)
+    assert (len(found), statement(run).flags) == (PAIRS_MAX, ["PAIRS_TOO_MANY"])
+    everything = sorted((f"s{m}", f"o{n}") for m in range(60) for n in range(60))
+    assert [(edge.source.name, edge.target.name) for edge in found] == everything[:PAIRS_MAX]

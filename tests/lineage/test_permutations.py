@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lakewarden_server.lineage import folding, recording
+from lakewarden_server.lineage import folding, recording, statements
 from lakewarden_server.lineage.events import EventType
 from lakewarden_server.storage import Database, create_database
 from lineage.corpus import RECORDED, dataset, dataset_event, event, lifecycle, recorded, symlinks
@@ -71,6 +71,15 @@ def test_fifty_random_orders_give_the_same_bytes(sqlite_database):
     wanted = permuted(sqlite_database, 0, bodies)
     for number in range(1, PERMUTATIONS):
         assert permuted(sqlite_database, number, bodies) == wanted
+
+
+def test_orders_give_the_same_bytes_where_runs_are_cut(sqlite_database, monkeypatch):
+    monkeypatch.setattr(folding, "DATASETS_MAX", 3)
+    monkeypatch.setattr(statements, "PAIRS_MAX", 1)
+    bodies = everything()
+    wanted = permuted(sqlite_database, 0, bodies)
+    assert b'"flags": ["DATASETS_TOO_MANY", "PAIRS_TOO_MANY"]' in wanted
+    assert permuted(sqlite_database, 1, bodies) == permuted(sqlite_database, 2, bodies) == wanted
 
 
 def test_a_fold_by_arrival_is_caught(sqlite_database, monkeypatch):

@@ -141,10 +141,10 @@ def test_an_event_nobody_foresaw_fails_alone(database, monkeypatch, error):
     begun, go = blocked(monkeypatch)
     record = recorders.record
 
-    def faulty(store, origin, events, received_time):
+    def faulty(store, origin, events, *more):
         if any(each.event.job.name == "fault" for each in events):
             raise error
-        return record(store, origin, events, received_time)
+        return record(store, origin, events, *more)
 
     failed = []
 
@@ -177,10 +177,10 @@ def test_whoever_records_for_another_is_not_told_of_the_others_fault(database, m
     lineage = Lineage(database)
     record = recorders.record
 
-    def faulty(store, origin, events, received_time):
+    def faulty(store, origin, events, *more):
         if any(each.event.job.name == "fault" for each in events):
             raise ZeroDivisionError
-        return record(store, origin, events, received_time)
+        return record(store, origin, events, *more)
 
     monkeypatch.setattr(recorders, "record", faulty)
     monkeypatch.setattr(recorders, "COMMIT_EVENTS_MAX", 1)
@@ -311,3 +311,55 @@ def test_every_change_of_calls_that_share_a_transaction_is_told(database, monkey
         assert connection.execute(select(LineageHead.sequence)).scalar_one() == 2
     assert sorted(change.edge_id for change in lineage.changes() if change.kind == "EDGE") == [1, 2, 3, 4]
     assert len([change for change in lineage.changes() if change.kind == "ASSET"]) == 8
+
+
+def transactions(database) -> int:
+    with database.reading() as connection:
+        return connection.execute(select(LineageHead.sequence)).scalar_one()
+
+
+def test_heavy_events_are_recorded_in_transactions_of_their_own(database, monkeypatch):
+    monkeypatch.setattr(recorders, "COMMIT_WEIGHT_MAX", 300)
+    inputs, outputs = ([f"{side}{n}" for n in range(20)] for side in "io")
+    lineage = Lineage(database)
+    heavy = [event("START", n, run=n, inputs=inputs, outputs=outputs) for n in range(3)]
+    assert lineage.record(*heavy, told(9)) == [True] * 4
+    assert transactions(database) == 4
+    # An event that says little is heavy where its run has said much.
+    assert lineage.record(*(event("COMPLETE", 10, run=n) for n in range(3)), told(9)) == [True] * 3 + [False]
+    assert transactions(database) == 8
+    assert lineage.edge("i0", "o0")["runs"] == 3
+
+
+def test_the_rest_of_a_heavy_call_comes_after_those_who_wait(database, monkeypatch):
+    monkeypatch.setattr(recorders, "COMMIT_WEIGHT_MAX", 1)
+    lineage = Lineage(database)
+    order = []
+    record = recorders.record
+
+    def noted(store, origin, events, *more):
+        fresh = record(store, origin, events, *more)
+        order.extend(each.event.run_id[-1] for each in events[: len(fresh)])
+        return fresh
+
+    monkeypatch.setattr(recorders, "record", noted)
+    waiting = recorders._Submission(lineage.origin, received(told(9)), NOW)
+    lineage.recorder._append(recorders._Submission(lineage.origin, received(told(1), told(2), told(3)), NOW))
+    lineage.recorder._append(waiting)
+    lineage.record(told(4))
+    assert (order, waiting.done) == (["1", "9", "4"], True)
+
+
+def test_a_transaction_that_takes_too_long_is_given_up(database, monkeypatch):
+    monkeypatch.setattr(recorders, "RECORD_SECONDS_MAX", 0.5)
+    lineage = Lineage(database)
+    record = recorders.record
+
+    def slow(*arguments):
+        time.sleep(0.6)
+        return record(*arguments)
+
+    monkeypatch.setattr(recorders, "record", slow)
+    with pytest.raises(DeadlineExceeded):
+        lineage.record(told(1))
+    assert count(database, LineageEvent) == 0

@@ -91,6 +91,10 @@ class LineageRun(Base):
     state: Mapped[str]
     first_time: Mapped[int] = _number()
     last_time: Mapped[int] = _number()
+    flags: Mapped[list[str]] = mapped_column(JsonObject)
+    """What of it was too much to be kept."""
+    weight: Mapped[int] = _number()
+    """What one more event of it costs: names, edges, and the length of the fold."""
     fold: Mapped[bytes]
 
 

@@ -15,6 +15,8 @@ from lakewarden_server.lineage.names import AssetKind, AssetName, check_name, da
 
 USES_MAX: Final = 100_000
 """Uses of columns in one facet, as it came."""
+ENTRIES_MAX: Final = 1_000
+"""Targets of one job's `lineage` facet."""
 
 _OLD_TYPES: Final = {"IDENTITY": (Subtype.IDENTITY, False), "MASKED": (Subtype.TRANSFORMATION, True)}
 """`transformationType`, deprecated and still sent."""
@@ -49,7 +51,7 @@ def job_lineage(facet: dict[str, Any], job: AssetName | None) -> Said:
     """What a job's `lineage` facet states: targets, each with its sources and uses."""
     need(facet, "entries", list)
     entries = []
-    for entry in listed(facet, "entries", USES_MAX):
+    for entry in listed(facet, "entries", ENTRIES_MAX):
         target = _end(entry, job)
         entries.append({"target": list(target), **_entry(entry, job)})
     return sorted(entries, key=lambda entry: entry["target"])

@@ -18,7 +18,9 @@ from lakewarden_server.lineage.names import AssetName, NameInvalid, dataset_name
 EVENT_BYTES_MAX: Final = 5 * 1_048_576
 """Of one event; what Dataplex takes."""
 DATASETS_MAX: Final = 1_000
-"""Inputs and outputs of one event together."""
+"""Inputs and outputs of one event together, and of one run."""
+PAIRS_MAX: Final = 2_500
+"""Edges of one run: what its inputs × outputs may be at most, and what it may say outright."""
 RUN_ID_CHARACTERS_MAX: Final = 255
 AHEAD_SECONDS_MAX: Final = 86_400
 """How far an event's clock may be ahead of ours: a wrong time zone is, a wrong century is not."""
@@ -59,6 +61,8 @@ class Code(StrEnum):
     JOB_INVALID = "JOB_INVALID"
     DATASET_INVALID = "DATASET_INVALID"
     DATASETS_TOO_MANY = "DATASETS_TOO_MANY"
+    PAIRS_TOO_MANY = "PAIRS_TOO_MANY"
+    """Of inputs × outputs nothing is inferred; what is said outright counts."""
     NAME_MISSING = "NAME_MISSING"
     NAME_INVALID = "NAME_INVALID"
     NAME_TOO_LONG = "NAME_TOO_LONG"
@@ -183,6 +187,8 @@ def _event(parsed: dict[str, Any], reading: _Reading, body: bytes) -> Event:
         inputs, outputs = (), _datasets([parsed["dataset"]], reading)
     if len(inputs) + len(outputs) > DATASETS_MAX:
         raise EventInvalid(Code.DATASETS_TOO_MANY, f"an event has at most {DATASETS_MAX} datasets")
+    if len(inputs) * len(outputs) > PAIRS_MAX:
+        reading.flags.add(Code.PAIRS_TOO_MANY)
     return Event(
         event_key(canonical), kind, time, type_, run_id, run_facets, job, job_facets, inputs, outputs,
         frozenset(reading.flags), body or canonical,

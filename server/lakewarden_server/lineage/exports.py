@@ -93,6 +93,7 @@ def _run(row: Any, jobs: dict[int, list[str]]) -> Line:
         "state": row.state,
         "first": row.first_time,
         "last": row.last_time,
+        "flags": row.flags,
     }
 
 

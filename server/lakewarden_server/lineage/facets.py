@@ -14,6 +14,8 @@ from lakewarden_server.lineage.names import AssetName, NameInvalid, check_name, 
 
 SYMLINKS_MAX: Final = 100
 """Other names of one dataset in one event."""
+LINKS_MAX: Final = 1_000
+"""Symlinks in one event; the facets after them are dropped."""
 COLUMNS_MAX: Final = 10_000
 """In one schema facet."""
 SQL_CHARACTERS_MAX: Final = 1_048_576
@@ -50,12 +52,23 @@ def understand(event: Event) -> Facets:
     job = _read("job", event.job_facets, JOB, event.job, dropped)
     inputs = tuple(_dataset(dataset, event.job, dropped) for dataset in event.inputs)
     outputs = tuple(_dataset(dataset, event.job, dropped) for dataset in event.outputs)
+    _limit_links((*inputs, *outputs), dropped)
     return Facets(run, job, inputs, outputs, tuple(dropped))
+
+
+def _limit_links(datasets: Iterable[tuple[AssetName, dict[str, Said]]], dropped: list[Dropped]) -> None:
+    """Drops the symlinks that come after too many."""
+    count = 0
+    for name, said in datasets:
+        count += len(said.get("symlinks") or ())
+        if count > LINKS_MAX and said.get("symlinks"):
+            del said["symlinks"]
+            dropped.append(Dropped(name.name, "symlinks", "TOO_MANY"))
 
 
 def _dataset(
     dataset: Dataset, job: AssetName | None, dropped: list[Dropped]
-) -> tuple[AssetName, Mapping[str, Said]]:
+) -> tuple[AssetName, dict[str, Said]]:
     return dataset.name, _read(dataset.name.name, dataset.facets, DATASET, job, dropped)
 
 

@@ -1,7 +1,8 @@
 """All events of one run as one state, whatever order they came in and however often (reference/lineage.md 5, Idempotency).
 
 Every part of a `Run` is a join-semilattice: sets are united, times are the least or the greatest, a facet is the one of the
-latest event by (time, key). So folding is commutative, associative and idempotent, and so is what is derived from it.
+latest event by (time, key). So folding is commutative, associative and idempotent, and so is what is derived from it. Of too
+many datasets the first by name are kept, which are the same whenever the others came.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from lakewarden_server.lineage.events import Event, EventKind, EventType
+from lakewarden_server.lineage.events import DATASETS_MAX, Event, EventKind, EventType
 from lakewarden_server.lineage.facet_values import Said
 from lakewarden_server.lineage.facets import Facets
 from lakewarden_server.lineage.names import AssetKind, AssetName
 
 KEY_CHARACTERS_MAX: Final = 1_000
 """Of the key of a run; PostgreSQL indexes no more than 2,704 bytes of a row."""
+RUN_CHARACTERS_MAX: Final = 8_388_608
+"""What is said of the datasets of one run, as JSON."""
 
 Stamp = tuple[int, str]
 """Of what an event said: its time, and its key where two have the same."""
@@ -31,6 +34,8 @@ class Stamped(NamedTuple):
     time: int
     key: str
     value: Said
+    characters: int
+    """Of the longest value that any event gave it, so that what there is room for only shrinks."""
 
 
 FacetsSaid = dict[str, Stamped]
@@ -69,6 +74,8 @@ class Run:
     job_facets: FacetsSaid = field(default_factory=dict)
     inputs: dict[AssetName, FacetsSaid] = field(default_factory=dict)
     outputs: dict[AssetName, FacetsSaid] = field(default_factory=dict)
+    is_cut: bool = False
+    """It spoke of more datasets than are kept."""
 
     @property
     def state(self) -> RunState:
@@ -105,6 +112,7 @@ class Run:
                 "job_stamp": self.job_stamp,
                 "end": self.end,
                 "running": self.running,
+                "is_cut": self.is_cut,
                 "run_facets": self.run_facets,
                 "job_facets": self.job_facets,
                 "inputs": [[name, self.inputs[name]] for name in sorted(self.inputs)],
@@ -128,6 +136,7 @@ class Run:
             job_stamp=tuple(stored["job_stamp"]),
             end=tuple(stored["end"]) if stored["end"] else None,
             running=stored["running"],
+            is_cut=stored["is_cut"],
             run_facets=_facets_of(stored["run_facets"]),
             job_facets=_facets_of(stored["job_facets"]),
             inputs={_asset(name): _facets_of(facets) for name, facets in stored["inputs"]},
@@ -161,6 +170,7 @@ def fold(run: Run | None, event: Event, facets: Facets) -> Run:
         run = Run(run_key(event, facets), event.kind, event.time, event.time, stamp)
     elif event.kind is not EventKind.RUN and stamp > run.newest:
         run.run_facets, run.job_facets, run.inputs, run.outputs = {}, {}, {}, {}
+        run.is_cut = False
     older = event.kind is not EventKind.RUN and stamp < run.newest
     run.first_time = min(run.first_time, event.time)
     run.last_time = max(run.last_time, event.time)
@@ -178,7 +188,26 @@ def fold(run: Run | None, event: Event, facets: Facets) -> Run:
     for datasets, told in ((run.inputs, facets.inputs), (run.outputs, facets.outputs)):
         for name, of_dataset in told:
             _join(datasets.setdefault(name, {}), of_dataset, stamp)
+    _cut(run)
     return run
+
+
+def _cut(run: Run) -> None:
+    """Keeps the datasets that are first by name. One that did not fit never will: those before it only become more and longer."""
+    sides = (run.inputs, run.outputs)
+    sizes = {
+        (name, side): sum(stamped.characters for stamped in facets.values())
+        for side, datasets in enumerate(sides)
+        for name, facets in datasets.items()
+    }
+    if len(sizes) <= DATASETS_MAX and sum(sizes.values()) <= RUN_CHARACTERS_MAX:
+        return
+    characters = 0
+    for place, (name, side) in enumerate(sorted(sizes)):
+        characters += sizes[name, side]
+        if place >= DATASETS_MAX or characters > RUN_CHARACTERS_MAX:
+            del sides[side][name]
+            run.is_cut = True
 
 
 def said(facets: Mapping[str, Stamped], name: str) -> Said:
@@ -189,13 +218,15 @@ def said(facets: Mapping[str, Stamped], name: str) -> Said:
 
 def _join(known: FacetsSaid, told: Mapping[str, Said], stamp: Stamp) -> None:
     for name, value in told.items():
-        before = known.get(name)
-        if (
-            before is None
-            or stamp > before[:2]
-            or (stamp == before[:2] and _text(value) > _text(before.value))
-        ):
-            known[name] = Stamped(*stamp, value)
+        before, text = known.get(name), _text(value)
+        if before is None:
+            known[name] = Stamped(*stamp, value, len(text))
+            continue
+        characters = max(before.characters, len(text))
+        if stamp > before[:2] or (stamp == before[:2] and text > _text(before.value)):
+            known[name] = Stamped(*stamp, value, characters)
+        elif characters > before.characters:
+            known[name] = before._replace(characters=characters)
 
 
 def _text(value: Said) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import DeadlineExceeded, Overloaded, Reason, ResourceExhausted, Unavailable
-from lakewarden_server.lineage.recording import Origin, Received, record
+from lakewarden_server.lineage.recording import Budget, Origin, Received, record
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.errors import deadline_passed
 from lakewarden_server.storage.repositories.lineage import LineageStore
@@ -24,7 +24,10 @@ QUEUE_EVENTS_MAX: Final = 10_000
 """Events that wait to be recorded; what OpenLineage's Python client holds too."""
 COMMIT_EVENTS_MAX: Final = 200
 """Events of one transaction: a tenth of a second, after which on SQLite whoever else has something to write has a turn."""
+COMMIT_WEIGHT_MAX: Final = 3_000
+"""Names, edges and pages of text of one transaction, for where events are large; a single one may be more."""
 RECORD_SECONDS_MAX: Final = 10.0
+"""Of one transaction, after which it is given up."""
 
 
 @dataclass(eq=False)
@@ -33,6 +36,7 @@ class _Submission:
 
     origin: Origin
     received: Sequence[Received]
+    """Those that are still to be recorded."""
     time: datetime
     fresh: list[bool] = field(default_factory=list)
     error: Exception | None = None
@@ -72,12 +76,10 @@ class Recorder:
         return fresh
 
     def _submit(self, submission: _Submission, deadline: float) -> list[bool]:
-        count = len(submission.received)
         with self._turn:
-            if self._events + count > self._queue_events_max:
+            if self._events + len(submission.received) > self._queue_events_max:
                 raise Overloaded(Reason.OVERLOADED, "more lineage events wait than this server takes: retry")
-            self._queue.append(submission)
-            self._events += count
+            self._append(submission)
         while not submission.done:
             batch = self._wait(submission, deadline)
             if batch:
@@ -86,19 +88,28 @@ class Recorder:
             raise submission.error
         return submission.fresh
 
+    def _append(self, submission: _Submission) -> None:
+        self._queue.append(submission)
+        self._events += len(submission.received)
+
     def _wait(self, submission: _Submission, deadline: float) -> list[_Submission]:
         """Waits until the submission is done, or its caller is the one to record: then what to record."""
         with self._turn:
             while not submission.done and self._recording:
                 arrived = self._turn.wait(max(0.01, deadline - monotonic()))
                 if not arrived and submission in self._queue:
-                    self._queue.remove(submission)
-                    self._events -= len(submission.received)
-                    raise deadline_passed()
+                    raise self._given_up(submission)
             if submission.done:
                 return []
+            if submission.fresh and submission in self._queue and monotonic() > deadline:
+                raise self._given_up(submission)
             self._recording = True
             return [submission] if submission.alone else self._take()
+
+    def _given_up(self, submission: _Submission) -> DeadlineExceeded:
+        self._queue.remove(submission)
+        self._events -= len(submission.received)
+        return deadline_passed()
 
     def _take(self) -> list[_Submission]:
         batch: list[_Submission] = []
@@ -124,15 +135,34 @@ class Recorder:
         finally:
             with self._turn:
                 for submission in batch:
-                    submission.done, submission.alone = done, not done
+                    submission.done = submission.error is not None or not submission.received
+                    submission.alone = submission.alone or not done
+                self._put_back([each for each in batch if not (each.done or each.alone)])
                 self._recording = False
                 self._turn.notify_all()
 
+    def _put_back(self, batch: list[_Submission]) -> None:
+        """What there was no budget for comes next, the rest of what was begun after whoever waits."""
+        for submission in batch:
+            if submission.fresh:
+                self._append(submission)
+        for submission in reversed(batch):
+            if not submission.fresh:
+                self._queue.appendleft(submission)
+                self._events += len(submission.received)
+
     def _commit(self, batch: list[_Submission]) -> None:
-        with self._database.transaction(deadline=monotonic() + RECORD_SECONDS_MAX) as connection:
-            store = LineageStore(connection)
+        deadline = monotonic() + RECORD_SECONDS_MAX
+        with self._database.transaction(deadline=deadline) as connection:
+            store = LineageStore(connection, deadline=deadline)
             store.take()
-            for submission in batch:
-                submission.fresh = record(store, submission.origin, submission.received, submission.time)
+            budget = Budget(COMMIT_WEIGHT_MAX)
+            told = [
+                record(store, submission.origin, submission.received, submission.time, budget)
+                for submission in batch
+            ]
             store.keep_ids()
             connection.commit()
+        for submission, fresh in zip(batch, told, strict=True):
+            submission.fresh += fresh
+            submission.received = submission.received[len(fresh) :]

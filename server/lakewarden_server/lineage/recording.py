@@ -8,23 +8,35 @@ import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from math import inf
 from typing import Any, Final, NamedTuple
 
 from lakewarden_policy import RELATIONS, Snapshot
 from lakewarden_policy.names import InvalidName
 from lakewarden_server.core.urls import InvalidUrl, ancestors, canonical_url
 from lakewarden_server.entities import LineageEvent, LineageJob, LineageRun
-from lakewarden_server.lineage.events import Event
+from lakewarden_server.lineage.events import PAIRS_MAX, Event
 from lakewarden_server.lineage.facets import Facets
 from lakewarden_server.lineage.folding import Run, fold, run_key
 from lakewarden_server.lineage.names import AssetKind, AssetName, own_full_name, securable_name, storage_url
 from lakewarden_server.lineage.placing import Places
-from lakewarden_server.lineage.statements import Ending, Link, endings, links, meant_at, names
+from lakewarden_server.lineage.statements import (
+    Ending,
+    Link,
+    Statement,
+    endings,
+    links,
+    meant_at,
+    sources_said,
+    statement,
+)
 from lakewarden_server.lineage.weaving import Weaver
 from lakewarden_server.storage.repositories.lineage import LineageStore
 
 BODY_ZLIB_LEVEL: Final = 3
 """A third of the time of the default, for a tenth more bytes."""
+CHARACTERS_OF_WEIGHT: Final = 2_000
+"""Of JSON, that are read and written in the time of a name or an edge."""
 
 
 class Origin(NamedTuple):
@@ -44,10 +56,34 @@ class Received(NamedTuple):
 
 
 def record(
-    store: LineageStore, origin: Origin, received: Sequence[Received], received_time: datetime
+    store: LineageStore,
+    origin: Origin,
+    received: Sequence[Received],
+    received_time: datetime,
+    budget: Budget | None = None,
 ) -> list[bool]:
-    """Records events of one origin; of each, whether it was new. The store's head must be held."""
-    return _Recording(store, origin, received_time).run(received)
+    """Records events of one origin; of each, whether it was new. The store's head must be held.
+
+    Of more than there is a budget for the first are recorded, and the answer is as short.
+    """
+    return _Recording(store, origin, received_time).run(received, budget or Budget(inf))
+
+
+class Budget:
+    """What is left of the work one transaction may do: about a tenth of a millisecond for each of its units."""
+
+    def __init__(self, weight_max: float) -> None:
+        self._left = weight_max
+        self._spent = False
+
+    def spend(self, weight: float) -> bool:
+        """Whether there was enough; for whatever comes first there is."""
+        if self._spent and weight > self._left:
+            self._left = 0
+            return False
+        self._left -= weight
+        self._spent = True
+        return True
 
 
 class _Recording:
@@ -61,8 +97,9 @@ class _Recording:
         self._run_ids: dict[str, int] = {}
         self._stored: dict[str, Any] = {}
 
-    def run(self, received: Sequence[Received]) -> list[bool]:
+    def run(self, received: Sequence[Received], budget: Budget) -> list[bool]:
         known = self._known(received)
+        received = self._affordable(received, known, budget)
         new: dict[str, Received] = {}
         fresh = []
         for each in received:
@@ -77,14 +114,33 @@ class _Recording:
         keys = {each.event.key for each in received}
         return {
             row.key
-            for row in self._store.find(LineageEvent, "key", keys, workspace_id=self._origin.workspace_id)
+            for row in self._store.find(
+                LineageEvent, "key", keys, only=("key",), workspace_id=self._origin.workspace_id
+            )
         }
+
+    def _affordable(
+        self, received: Sequence[Received], known: set[str], budget: Budget
+    ) -> Sequence[Received]:
+        """The first events that there is a budget for: each weighs what it says, and with the first of a run what that said before."""
+        keys = {run_key(*each) for each in received if each.event.key not in known}
+        found = self._store.find(
+            LineageRun, "key", keys, only=("key", "weight"), workspace_id=self._origin.workspace_id
+        )
+        weights = {row.key: row.weight for row in found}
+        for place, each in enumerate(received):
+            weight = 1 if each.event.key in known else _weight(each) + weights.pop(run_key(*each), 0)
+            if not budget.spend(weight):
+                return received[:place]
+        return received
 
     def _record(self, new: list[Received]) -> None:
         runs = self._fold(new)
         by_id = {self._run_ids[key]: run for key, run in runs.items()}
+        stated = {run_id: statement(run) for run_id, run in by_id.items()}
         mentions = {
-            run_id: {name: meant_at(run, name) for name in names(run)} for run_id, run in by_id.items()
+            run_id: {name: meant_at(run, name) for name in stated[run_id].names}
+            for run_id, run in by_id.items()
         }
         ended = {run_id: endings(run) for run_id, run in by_id.items()}
         told = self._links(new)
@@ -93,8 +149,9 @@ class _Recording:
         self._places.end(ended)
         self._places.mention(mentions)
         self._places.settle()
-        jobs = self._write_runs(by_id)
-        Weaver(self._store, self._places, self._origin.metastore_id).weave(by_id, jobs)
+        jobs = self._write_runs(by_id, stated)
+        edges = {run_id: told.edges for run_id, told in stated.items()}
+        Weaver(self._store, self._places, self._origin.metastore_id).weave(by_id, edges, jobs)
         self._write_events(new)
 
     def _fold(self, new: list[Received]) -> dict[str, Run]:
@@ -154,13 +211,14 @@ class _Recording:
             return None
         return None
 
-    def _write_runs(self, runs: Mapping[int, Run]) -> dict[int, int]:
+    def _write_runs(self, runs: Mapping[int, Run], stated: Mapping[int, Statement]) -> dict[int, int]:
         """Writes the folds; the ids of the runs' jobs."""
         job_ids = self._job_ids({run.job for run in runs.values() if run.job is not None})
         jobs = {run_id: job_ids[run.job] if run.job else 0 for run_id, run in runs.items()}
         rows = []
         for run_id, run in runs.items():
-            stored = self._stored.get(run.key)
+            stored, text = self._stored.get(run.key), run.to_json()
+            said = stated[run_id]
             rows.append(
                 {
                     "id": run_id,
@@ -172,7 +230,9 @@ class _Recording:
                     "state": run.state.value,
                     "first_time": run.first_time,
                     "last_time": run.last_time,
-                    "fold": zlib.compress(run.to_json().encode(), BODY_ZLIB_LEVEL),
+                    "flags": said.flags,
+                    "weight": len(said.names) + len(said.edges) + len(text) // CHARACTERS_OF_WEIGHT,
+                    "fold": zlib.compress(text.encode(), BODY_ZLIB_LEVEL),
                 }
             )
         self._store.put(LineageRun, rows)
@@ -216,6 +276,16 @@ class _Recording:
                 for event, facets in new
             ],
         )
+
+
+def _weight(received: Received) -> int:
+    """What an event costs at most, as it is alone."""
+    event, facets = received
+    datasets = (*facets.inputs, *facets.outputs)
+    links = sum(len(of_dataset.get("symlinks") or ()) for _name, of_dataset in datasets)
+    pairs = len(facets.inputs) * len(facets.outputs)
+    pairs = (0 if pairs > PAIRS_MAX else pairs) + min(sources_said(facets), PAIRS_MAX)
+    return 1 + len(datasets) + links + pairs + len(event.body) // CHARACTERS_OF_WEIGHT
 
 
 def _all_names(

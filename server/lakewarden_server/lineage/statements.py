@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from lakewarden_server.lineage.column_facets import Use, read_uses
+from lakewarden_server.lineage.events import PAIRS_MAX, Code
 from lakewarden_server.lineage.facets import Facets
 from lakewarden_server.lineage.folding import FacetsSaid, Run, RunState, said
 from lakewarden_server.lineage.mapping import Subtype
@@ -21,6 +22,14 @@ class Edge(NamedTuple):
     source: AssetName
     target: AssetName
     columns: tuple[ColumnPair, ...]
+
+
+class Statement(NamedTuple):
+    """The edges of a run in order, every name it mentions in its lists or in what it says, and what of it was too much to keep."""
+
+    edges: list[Edge]
+    names: set[AssetName]
+    flags: list[Code]
 
 
 class Ending(NamedTuple):
@@ -44,29 +53,57 @@ def edges(run: Run) -> list[Edge]:
 
     Where a lineage facet speaks of the job nothing is inferred, where it speaks of a dataset nothing about that dataset
     (LineageFacet 1-0-0). An input that no column of the run names feeds every output: `count(*)` uses no column.
+
+    Of more than PAIRS_MAX edges none is inferred, and of those said outright the first in order are kept.
     """
+    return _stated(run)[0]
+
+
+def statement(run: Run) -> Statement:
+    """All a run states, gone through once."""
+    found, is_cut = _stated(run)
+    cuts = ((Code.DATASETS_TOO_MANY, run.is_cut), (Code.PAIRS_TOO_MANY, is_cut))
+    return Statement(found, _names(run, found), [code for code, holds in cuts if holds])
+
+
+def _stated(run: Run) -> tuple[list[Edge], bool]:
+    """The edges of a run, and whether there would have been more."""
     pairs: dict[tuple[AssetName, AssetName], set[ColumnPair]] = {}
     told = said(run.job_facets, "lineage")
     for entry in told or ():
         _add(pairs, _asset(entry["target"]), map(_asset, entry["sources"]), read_uses(entry["uses"]))
-    named = _named_in_columns(run.outputs.values())
     for name, facets in (*run.outputs.items(), *run.inputs.items()):
         explicit = said(facets, "lineage")
         if explicit is not None:
             _add(pairs, name, map(_asset, explicit["sources"]), read_uses(explicit["uses"]))
+    inferred = {} if told is not None else _inferred(run, pairs)
+    count = len(pairs) + sum(map(len, inferred.values()))
+    if count <= PAIRS_MAX:
+        for name, sources in inferred.items():
+            _add(pairs, name, sources, ())
+    kept = sorted(pairs)[:PAIRS_MAX]
+    found = [Edge(source, target, tuple(sorted(pairs[source, target]))) for source, target in kept]
+    return found, count > PAIRS_MAX
+
+
+def _inferred(
+    run: Run, pairs: dict[tuple[AssetName, AssetName], set[ColumnPair]]
+) -> dict[AssetName, list[AssetName]]:
+    """Adds to the pairs what columns say of the outputs that have no lineage facet; of these the inputs that no column names."""
+    uses = {}
     for name, facets in run.outputs.items():
-        if told is None and said(facets, "lineage") is None:
+        if said(facets, "lineage") is None:
             columns = said(facets, "columnLineage")
-            uses = read_uses(columns["uses"]) if columns else []
-            unnamed = (source for source in run.inputs if not uses or source not in named)
-            _add(pairs, name, unnamed, uses)
-    return sorted(Edge(source, target, tuple(sorted(columns))) for (source, target), columns in pairs.items())
+            uses[name] = read_uses(columns["uses"]) if columns else []
+            _add(pairs, name, (), uses[name])
+    named = _named_in_columns(run.outputs.values())
+    unnamed = [source for source in run.inputs if source not in named]
+    return {name: unnamed if uses[name] else list(run.inputs) for name in uses}
 
 
-def names(run: Run) -> set[AssetName]:
-    """Every name a run mentions, in its lists or in what it says."""
+def _names(run: Run, stated: Iterable[Edge]) -> set[AssetName]:
     found = set(run.inputs) | set(run.outputs)
-    for edge in edges(run):
+    for edge in stated:
         found |= {edge.source, edge.target}
     for entry in said(run.job_facets, "lineage") or ():
         found.add(_asset(entry["target"]))
@@ -116,6 +153,20 @@ def links(facets: Facets, time: int) -> set[Link]:
             if other != name:
                 found.add(Link(min(name, other), max(name, other), time))
     return found
+
+
+def sources_said(facets: Facets) -> int:
+    """How many sources an event says outright, of each of its targets."""
+    said_outright = [facets.job.get("lineage") or ()]
+    for _name, of_dataset in (*facets.inputs, *facets.outputs):
+        said_outright.append(
+            [of_dataset[name] for name in ("columnLineage", "lineage") if of_dataset.get(name)]
+        )
+    return sum(
+        len({*map(tuple, entry.get("sources", ())), *(tuple(use[1:4]) for use in entry["uses"])})
+        for entries in said_outright
+        for entry in entries
+    )
 
 
 def _changes(run: Run) -> list[tuple[AssetName, str, AssetName | None]]:

@@ -18,7 +18,7 @@ from lakewarden_server.entities import (
 from lakewarden_server.lineage.folding import Run, RunState
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.placing import Places
-from lakewarden_server.lineage.statements import edges, meant_at
+from lakewarden_server.lineage.statements import Edge, meant_at
 from lakewarden_server.storage.repositories.lineage import LineageStore
 
 Row = dict[str, Any]
@@ -38,16 +38,20 @@ class Weaver:
         self._edges: dict[int, Row] = {}
         self._new: set[int] = set()
 
-    def weave(self, runs: Mapping[int, Run], jobs: Mapping[int, int]) -> None:
-        """Writes what runs state now, by their ids, and states anew every edge that this or a moved name changes.
+    def weave(
+        self, runs: Mapping[int, Run], edges: Mapping[int, Iterable[Edge]], jobs: Mapping[int, int]
+    ) -> None:
+        """Writes what runs state now, and states anew every edge that this or a moved name changes.
 
-        `jobs` are the ids of the runs' jobs.
+        `edges` are what the runs state and `jobs` the ids of their jobs, by the ids of the runs.
         """
         self._jobs |= jobs
         before = {
             _key(row): dict(row._mapping) for row in self._store.find(LineageContribution, "run_id", runs)
         }
-        now = {_key(row): row for run_id, run in runs.items() for row in self._stated(run_id, run)}
+        now = {
+            _key(row): row for run_id, run in runs.items() for row in self._stated(run_id, run, edges[run_id])
+        }
         for found in self._store.contributions_of(self._places.moved):
             if found.run_id not in runs:
                 before[_key(found)] = dict(found._mapping)
@@ -68,10 +72,10 @@ class Weaver:
         self._write_mappings()
         self._restate()
 
-    def _stated(self, run_id: int, run: Run) -> Iterable[Row]:
+    def _stated(self, run_id: int, run: Run, edges: Iterable[Edge]) -> Iterable[Row]:
         if run.state is RunState.DROPPED:
             return
-        for edge in edges(run):
+        for edge in edges:
             columns = [list(column) for column in edge.columns]
             yield {
                 "run_id": run_id,

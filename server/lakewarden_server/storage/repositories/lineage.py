@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from lakewarden_server.core.clock import monotonic
 from lakewarden_server.entities import (
     Base,
     LineageContribution,
@@ -24,10 +26,12 @@ from lakewarden_server.entities import (
     Securable,
     StoragePath,
 )
+from lakewarden_server.storage.errors import deadline_passed
 
 BATCH: Final = 400
 """Values in one statement; SQLite bounds the parameters of a statement."""
 ROWS_DELETED: Final = 200
+ROWS_WRITTEN: Final = 2_000
 
 _INSERTS: Final = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _head: Final = LineageHead.__table__.c
@@ -45,8 +49,10 @@ class Summary(NamedTuple):
 class LineageStore:
     """Rows of lineage within one transaction. `take` comes before anything that writes."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, deadline: float = inf) -> None:
+        """After `deadline`, in monotonic seconds, what is still to be read or written raises DeadlineExceeded."""
         self._connection = connection
+        self._deadline = deadline
         self._insert = _INSERTS[connection.dialect.name]
         self.sequence = 0
         self._position = 0
@@ -82,13 +88,23 @@ class LineageStore:
         """Writes which ids were given away; before COMMIT."""
         self._connection.execute(update(LineageHead).where(_head.id == 1).values(**self._ids))
 
-    def find(self, entity: type[Base], column: str, values: Collection[Any], **where: Any) -> list[Any]:
-        """The rows whose column has one of the values, and whose other columns are as given."""
+    def find(
+        self,
+        entity: type[Base],
+        column: str,
+        values: Collection[Any],
+        *,
+        only: Sequence[str] = (),
+        **where: Any,
+    ) -> list[Any]:
+        """The rows whose column has one of the values, and whose other columns are as given; `only` some columns of them."""
         table = entity.__table__
+        wanted = [table.c[name] for name in only] if only else list(table.c)
         more = [table.c[name] == value for name, value in where.items()]
         found: list[Any] = []
         for batch in _batches(values, BATCH):
-            found += self._connection.execute(select(table).where(table.c[column].in_(batch), *more)).all()
+            self._check_deadline()
+            found += self._connection.execute(select(*wanted).where(table.c[column].in_(batch), *more)).all()
         return found
 
     def all(self, entity: type[Base], **where: Any) -> Iterator[Any]:
@@ -110,14 +126,21 @@ class LineageStore:
             if others
             else statement.on_conflict_do_nothing(index_elements=keys)
         )
-        self._connection.execute(written, [dict(row) for row in rows])
+        for batch in _batches(rows, ROWS_WRITTEN):
+            self._check_deadline()
+            self._connection.execute(written, [dict(row) for row in batch])
 
     def remove(self, entity: type[Base], keys: Collection[tuple[Any, ...]]) -> None:
         """Deletes rows by their primary keys."""
         table: Any = entity.__table__
         columns = tuple_(*table.primary_key.columns)
         for batch in _batches(keys, ROWS_DELETED):
+            self._check_deadline()
             self._connection.execute(delete(table).where(columns.in_(batch)))
+
+    def _check_deadline(self) -> None:
+        if monotonic() > self._deadline:
+            raise deadline_passed()
 
     def links_of(self, name_ids: Collection[int]) -> list[Any]:
         """The links that one of the names takes part in."""

@@ -78,6 +78,8 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("first_time", sa.BigInteger(), nullable=False),
         sa.Column("last_time", sa.BigInteger(), nullable=False),
+        sa.Column("flags", sa.JSON(), nullable=False),
+        sa.Column("weight", sa.BigInteger(), nullable=False),
         sa.Column("fold", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_lineage_runs")),
         sa.UniqueConstraint("workspace_id", "key", name=op.f("uq_lineage_runs_workspace_id_key")),
