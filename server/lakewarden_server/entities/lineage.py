@@ -47,6 +47,8 @@ class LineageEvent(Base):
     __table_args__ = (Index("ix_lineage_events_received_time", "received_time"),)
 
     workspace_id: Mapped[str] = mapped_column(primary_key=True)
+    principal_id: Mapped[str] = mapped_column(primary_key=True)
+    """Who told it."""
     key: Mapped[str] = mapped_column(primary_key=True)
     sequence: Mapped[int] = _number()
     run_id: Mapped[int] = _number()
@@ -72,11 +74,11 @@ class LineageJob(Base):
 
 
 class LineageRun(Base):
-    """The fold of a run's events; `key` names the run within its workspace, so that none can speak for another's."""
+    """The fold of a run's events; `key` names the run within those one principal told in one workspace: nobody speaks in another's."""
 
     __tablename__ = "lineage_runs"
     __table_args__ = (
-        UniqueConstraint("workspace_id", "key"),
+        UniqueConstraint("workspace_id", "principal_id", "key"),
         CheckConstraint("state IN ('PROVISIONAL', 'LIVE', 'DROPPED')", name="state"),
     )
 
@@ -87,7 +89,7 @@ class LineageRun(Base):
     job_id: Mapped[int] = _number()
     """0 for what no job did."""
     principal_id: Mapped[str]
-    """Who told of it first."""
+    """Who told of it."""
     state: Mapped[str]
     first_time: Mapped[int] = _number()
     last_time: Mapped[int] = _number()
@@ -110,6 +112,8 @@ class LineageName(Base):
     kind: Mapped[str]
     namespace: Mapped[str]
     name: Mapped[str]
+    principal_id: Mapped[str]
+    """Who told of it first."""
 
 
 class LineageMention(Base):
@@ -171,6 +175,8 @@ class LineageAsset(Base):
     """The asset that has its names now; it stays only so that who knew its id learns that."""
     namespace: Mapped[str]
     name: Mapped[str]
+    principal_id: Mapped[str | None]
+    """Who told first of each of its names; nobody where that was not always the same."""
 
 
 class LineageAlias(Base):

@@ -89,6 +89,7 @@ def _run(row: Any, jobs: dict[int, list[str]]) -> Line:
     return {
         "run": row.key,
         "workspace": row.workspace_id,
+        "principal": row.principal_id,
         "job": jobs.get(row.job_id),
         "state": row.state,
         "first": row.first_time,
@@ -99,7 +100,12 @@ def _run(row: Any, jobs: dict[int, list[str]]) -> Line:
 
 def _events(store: LineageStore, run_ids: set[int]) -> list[Line]:
     return [
-        {"event": row.key, "workspace": row.workspace_id, "time": row.time}
+        {
+            "event": row.key,
+            "workspace": row.workspace_id,
+            "principal": row.principal_id,
+            "time": row.time,
+        }
         for row in store.all(LineageEvent)
         if row.run_id in run_ids
     ]

@@ -24,7 +24,7 @@ class Node(NamedTuple):
     parent_id: str | None
     """The container of the securable, also when that is gone: who browses it sees what was dropped from it."""
     recorder_id: str | None
-    """Of what is no securable, the principal who recorded it first."""
+    """Who told first of each of its names; nobody where that was not always the same principal."""
 
 
 class LineageState(NamedTuple):

@@ -35,11 +35,18 @@ class Span(NamedTuple):
 
 
 class Places:
-    """Names, aliases and assets of one metastore, as one transaction sees and changes them."""
+    """Names, aliases and assets of one metastore, as one transaction sees and changes them.
 
-    def __init__(self, store: LineageStore, metastore_id: str) -> None:
+    Who first tells of a name keeps it: another may speak of it, but not end what it means. A metastore's names are many
+    programs', and only the order in which they came says whose a name is, as times are whatever an event says.
+    """
+
+    def __init__(self, store: LineageStore, metastore_id: str, principal_id: str) -> None:
+        """`principal_id` is who tells."""
         self._store = store
         self._metastore_id = metastore_id
+        self._principal_id = principal_id
+        self._principals: dict[int, str] = {}
         self._ids: dict[AssetName, int] = {}
         self._names: dict[int, AssetName] = {}
         self._spans: dict[int, list[Span]] = {}
@@ -55,11 +62,11 @@ class Places:
         """Gives every name an id; call it before any other method speaks of the names."""
         digests = {name_digest(name): name for name in names if name not in self._ids}
         for row in self._store.find(LineageName, "digest", digests, metastore_id=self._metastore_id):
-            self._know(row.id, digests.pop(row.digest))
+            self._know(row.id, digests.pop(row.digest), row.principal_id)
         new = []
         for digest, name in sorted(digests.items()):
             name_id = self._store.new_id("name_id")
-            self._know(name_id, name)
+            self._know(name_id, name, self._principal_id)
             self._spans[name_id] = [Span(BEGINNING, FOREVER, None)]
             new.append(
                 {
@@ -69,6 +76,7 @@ class Places:
                     "kind": name.kind.value,
                     "namespace": name.namespace,
                     "name": name.name,
+                    "principal_id": self._principal_id,
                 }
             )
         self._store.put(LineageName, new)
@@ -112,7 +120,10 @@ class Places:
         self._store.put(LineageLink, rows)
 
     def end(self, told: Mapping[int, Collection[Ending]]) -> None:
-        """The endings each run states now, by its id; others it stated before are taken back."""
+        """The endings each run states now, by its id; others it stated before are taken back.
+
+        Those of names that somebody else told of first count for nothing.
+        """
         before = {
             (row.run_id, row.name_id, row.renamed_to_id): row.time
             for row in self._store.find(LineageEnding, "run_id", told)
@@ -120,8 +131,10 @@ class Places:
         now: dict[tuple[int, int, int], int] = {}
         for run_id, endings in told.items():
             for ending in endings:
+                name_id = self._ids[ending.name]
                 to = self._ids[ending.renamed_to] if ending.renamed_to else 0
-                now[run_id, self._ids[ending.name], to] = ending.time
+                if {self._principals[each] for each in (name_id, to) if each} == {self._principal_id}:
+                    now[run_id, name_id, to] = ending.time
         gone = [key for key in before if key not in now]
         new = [key for key in now if before.get(key) != now[key]]
         for _run_id, name_id, renamed_to_id in (*gone, *new):
@@ -181,8 +194,8 @@ class Places:
             self._place(names, found)
         self._store.put(LineageAsset, list(self.changed.values()))
 
-    def _know(self, name_id: int, name: AssetName) -> None:
-        self._ids[name], self._names[name_id] = name_id, name
+    def _know(self, name_id: int, name: AssetName, principal_id: str) -> None:
+        self._ids[name], self._names[name_id], self._principals[name_id] = name_id, name, principal_id
 
     def _load(self, name_ids: Collection[int]) -> None:
         wanted = {name_id for name_id in name_ids if name_id not in self._spans}
@@ -218,7 +231,7 @@ class Places:
         """Learns what stored names are and mean, by their ids."""
         unknown = {name_id for name_id in name_ids if name_id not in self._names}
         for row in self._store.find(LineageName, "id", unknown):
-            self._know(row.id, AssetName(AssetKind(row.kind), row.namespace, row.name))
+            self._know(row.id, AssetName(AssetKind(row.kind), row.namespace, row.name), row.principal_id)
         self._load(name_ids)
 
     def _place(self, names: list[int], found: list[Asset]) -> None:
@@ -293,9 +306,16 @@ class Places:
             "merged_into_id": None,
             "namespace": name.namespace,
             "name": name.name,
+            "principal_id": self._recorder_of(asset),
         }
         if row is None or written != dict(row._mapping):
             self.changed[asset_id] = written
+
+    def _recorder_of(self, asset: Asset) -> str | None:
+        """Who told first of every name of an asset; None where that was not one."""
+        names = {alias.name for alias in asset.aliases if alias.name.kind is not AssetKind.SECURABLE}
+        found = {self._principals[self._ids[name]] for name in names}
+        return found.pop() if len(found) == 1 else None
 
     def _write_aliases(self, before: Mapping[int, list[Span]], now: Mapping[int, list[Span]]) -> None:
         gone, new = [], []

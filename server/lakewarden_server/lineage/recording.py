@@ -93,9 +93,11 @@ class _Recording:
         self._store = store
         self._origin = origin
         self._time = received_time
-        self._places = Places(store, origin.metastore_id)
+        self._places = Places(store, origin.metastore_id, origin.principal_id)
         self._run_ids: dict[str, int] = {}
         self._stored: dict[str, Any] = {}
+        self._own = {"workspace_id": origin.workspace_id, "principal_id": origin.principal_id}
+        """Whose events and runs these are among."""
 
     def run(self, received: Sequence[Received], budget: Budget) -> list[bool]:
         known = self._known(received)
@@ -112,21 +114,14 @@ class _Recording:
 
     def _known(self, received: Sequence[Received]) -> set[str]:
         keys = {each.event.key for each in received}
-        return {
-            row.key
-            for row in self._store.find(
-                LineageEvent, "key", keys, only=("key",), workspace_id=self._origin.workspace_id
-            )
-        }
+        return {row.key for row in self._store.find(LineageEvent, "key", keys, only=("key",), **self._own)}
 
     def _affordable(
         self, received: Sequence[Received], known: set[str], budget: Budget
     ) -> Sequence[Received]:
         """The first events that there is a budget for: each weighs what it says, and with the first of a run what that said before."""
         keys = {run_key(*each) for each in received if each.event.key not in known}
-        found = self._store.find(
-            LineageRun, "key", keys, only=("key", "weight"), workspace_id=self._origin.workspace_id
-        )
+        found = self._store.find(LineageRun, "key", keys, only=("key", "weight"), **self._own)
         weights = {row.key: row.weight for row in found}
         for place, each in enumerate(received):
             weight = 1 if each.event.key in known else _weight(each) + weights.pop(run_key(*each), 0)
@@ -157,7 +152,7 @@ class _Recording:
     def _fold(self, new: list[Received]) -> dict[str, Run]:
         """The runs these events are of, with them folded in."""
         keys = [run_key(*each) for each in new]
-        rows = self._store.find(LineageRun, "key", set(keys), workspace_id=self._origin.workspace_id)
+        rows = self._store.find(LineageRun, "key", set(keys), **self._own)
         self._stored = {row.key: row for row in rows}
         runs = {key: Run.from_json(zlib.decompress(row.fold)) for key, row in self._stored.items()}
         for key, each in zip(keys, new, strict=True):
@@ -217,8 +212,7 @@ class _Recording:
         jobs = {run_id: job_ids[run.job] if run.job else 0 for run_id, run in runs.items()}
         rows = []
         for run_id, run in runs.items():
-            stored, text = self._stored.get(run.key), run.to_json()
-            said = stated[run_id]
+            said, text = stated[run_id], run.to_json()
             rows.append(
                 {
                     "id": run_id,
@@ -226,7 +220,7 @@ class _Recording:
                     "workspace_id": self._origin.workspace_id,
                     "key": run.key,
                     "job_id": jobs[run_id],
-                    "principal_id": stored.principal_id if stored else self._origin.principal_id,
+                    "principal_id": self._origin.principal_id,
                     "state": run.state.value,
                     "first_time": run.first_time,
                     "last_time": run.last_time,
@@ -263,7 +257,7 @@ class _Recording:
             LineageEvent,
             [
                 {
-                    "workspace_id": self._origin.workspace_id,
+                    **self._own,
                     "key": event.key,
                     "sequence": self._store.sequence,
                     "run_id": self._run_ids[run_key(event, facets)],

@@ -237,8 +237,15 @@ class LineageStore:
 
 def _newest(edge_ids: Sequence[int]) -> Select[Any]:
     contribution, run = LineageContribution.__table__.c, LineageRun.__table__.c
-    # By the key and not the id of a run: which of two came first must not matter. Two keys are equal in two workspaces only.
-    order = (contribution.live.desc(), contribution.last_time.desc(), run.key.desc(), run.workspace_id)
+    # By the key and not the id of a run: which of two came first must not matter. Keys are equal in two workspaces or of two
+    # principals only.
+    order = (
+        contribution.live.desc(),
+        contribution.last_time.desc(),
+        run.key.desc(),
+        run.workspace_id,
+        run.principal_id,
+    )
     ranked = (
         select(
             contribution.edge_id,

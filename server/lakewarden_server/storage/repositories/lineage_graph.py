@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, case, func, select
+from sqlalchemy import Connection, Row, Select, case, select
 
 from lakewarden_server.entities import (
     LineageAlias,
@@ -13,9 +13,7 @@ from lakewarden_server.entities import (
     LineageChange,
     LineageEdge,
     LineageHead,
-    LineageMention,
     LineageName,
-    LineageRun,
     Securable,
 )
 
@@ -29,7 +27,6 @@ _alias: Final = LineageAlias.__table__.c
 _asset: Final = LineageAsset.__table__.c
 _change: Final = LineageChange.__table__.c
 _edge: Final = LineageEdge.__table__.c
-_mention: Final = LineageMention.__table__.c
 _name: Final = LineageName.__table__.c
 
 
@@ -52,7 +49,7 @@ class LineageGraphReader:
         yield from result.partitions()
 
     def nodes(self, asset_ids: Collection[int] | None) -> Iterator[Row[Any]]:
-        """Assets with their securable's container and, of what is no securable, who recorded it first; all for None."""
+        """Assets with their securable's container and who recorded them first; all for None."""
         if asset_ids is None:
             yield from self._connection.execute(_nodes(), execution_options={"yield_per": EDGES_CHUNK})
             return
@@ -91,23 +88,7 @@ class LineageGraphReader:
 
 
 def _nodes(asset_ids: Sequence[int] | None = None) -> Select[Any]:
-    first = (
-        select(_alias.asset_id, func.min(_mention.run_id).label("run_id"))
-        .join_from(
-            LineageAlias,
-            LineageMention,
-            and_(
-                _mention.name_id == _alias.name_id,
-                _mention.time > _alias.after,
-                _mention.time <= _alias.until,
-            ),
-        )
-        .group_by(_alias.asset_id)
-    )
-    run, securable = LineageRun.__table__.c, Securable.__table__.c
-    if asset_ids is not None:
-        first = first.where(_alias.asset_id.in_(asset_ids))
-    told = first.subquery()
+    securable = Securable.__table__.c
     statement = (
         select(
             _asset.id,
@@ -118,11 +99,9 @@ def _nodes(asset_ids: Sequence[int] | None = None) -> Select[Any]:
             _asset.state,
             _asset.securable_id,
             securable.parent_id,
-            run.principal_id.label("recorder_id"),
+            _asset.principal_id.label("recorder_id"),
         )
         .select_from(LineageAsset)
         .outerjoin(Securable, securable.id == _asset.securable_id)
-        .outerjoin(told, told.c.asset_id == _asset.id)
-        .outerjoin(LineageRun, run.id == told.c.run_id)
     )
     return statement if asset_ids is None else statement.where(_asset.id.in_(asset_ids))

@@ -45,6 +45,7 @@ def upgrade() -> None:
     op.create_table(
         "lineage_events",
         sa.Column("workspace_id", sa.Text(), nullable=False),
+        sa.Column("principal_id", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.Column("run_id", sa.BigInteger(), nullable=False),
@@ -53,7 +54,7 @@ def upgrade() -> None:
         sa.Column("flags", sa.JSON(), nullable=False),
         sa.Column("dropped_facets", sa.JSON(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("workspace_id", "key", name=op.f("pk_lineage_events")),
+        sa.PrimaryKeyConstraint("workspace_id", "principal_id", "key", name=op.f("pk_lineage_events")),
     )
     op.create_index(op.f("ix_lineage_events_received_time"), "lineage_events", ["received_time"])
     op.create_table(
@@ -82,7 +83,9 @@ def upgrade() -> None:
         sa.Column("weight", sa.BigInteger(), nullable=False),
         sa.Column("fold", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_lineage_runs")),
-        sa.UniqueConstraint("workspace_id", "key", name=op.f("uq_lineage_runs_workspace_id_key")),
+        sa.UniqueConstraint(
+            "workspace_id", "principal_id", "key", name=op.f("uq_lineage_runs_workspace_id_principal_id_key")
+        ),
         sa.CheckConstraint("state IN ('PROVISIONAL', 'LIVE', 'DROPPED')", name=op.f("ck_lineage_runs_state")),
     )
     op.create_table(
@@ -93,6 +96,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("namespace", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("principal_id", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_lineage_names")),
         sa.UniqueConstraint("metastore_id", "digest", name=op.f("uq_lineage_names_metastore_id_digest")),
     )
@@ -134,6 +138,7 @@ def upgrade() -> None:
         sa.Column("merged_into_id", sa.BigInteger(), nullable=True),
         sa.Column("namespace", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("principal_id", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_lineage_assets")),
         sa.CheckConstraint("state IN ('LIVE', 'DROPPED', 'MERGED')", name=op.f("ck_lineage_assets_state")),
     )
