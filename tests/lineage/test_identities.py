@@ -99,7 +99,11 @@ def test_two_securables_are_never_united():
 
 NAMES = [PATH, OLD_PATH, TABLE, OLD_TABLE]
 LINKS = st.builds(
-    link, st.sampled_from(NAMES), st.sampled_from([*NAMES, ONE, TWO]), st.integers(0, 9), st.none()
+    LinkSpan._replace,
+    st.builds(
+        link, st.sampled_from(NAMES), st.sampled_from([*NAMES, ONE, TWO]), st.integers(0, 9), st.none()
+    ),
+    binds=st.booleans(),
 ).filter(lambda found: found.one != found.other)
 ENDINGS = st.builds(
     Ending, st.sampled_from(NAMES), st.integers(1, 9), st.one_of(st.none(), st.sampled_from(NAMES))
@@ -126,3 +130,14 @@ def test_every_name_means_exactly_one_asset_at_every_time_in_whatever_order_it_i
 def test_a_long_history_is_gone_through_once():
     endings = [Ending(PATH, time, None) for time in range(1, 300)]
     assert len(assets([PATH, TABLE], [link(PATH, TABLE, 1, 300)], endings)) == 300
+
+
+def test_what_a_link_that_does_not_bind_unites_is_no_securables():
+    loose = link(PATH, OLD_PATH, 1, 9)._replace(binds=False)
+    found = assets([PATH, OLD_PATH, ONE], [link(PATH, ONE, 1, 9), loose], [])
+    assert (meaning(found, PATH, 5).securable_id, meaning(found, OLD_PATH, 5).securable_id) == ("1", None)
+    # Neither where it was said alone at first: the drop parts the times.
+    links = [loose._replace(last_time=2), link(PATH, TABLE, 6, 9), link(TABLE, ONE, 1, 9)]
+    names = [PATH, OLD_PATH, TABLE, OLD_TABLE, ONE]
+    found = assets(names, links, [Ending(OLD_TABLE, 4, None)])
+    assert (meaning(found, TABLE, 9).securable_id, meaning(found, OLD_PATH, 9).securable_id) == ("1", None)

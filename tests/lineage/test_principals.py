@@ -10,6 +10,9 @@ from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.storage import Database
 from lineage.corpus import dataset, event, lifecycle, symlinks
 from lineage.stored import Lineage
+from storage.worlds import catalog, committed, metastore, user
+from storage.worlds import schema as schema_of
+from storage.worlds import table as table_of
 
 DB = "postgres://db"
 
@@ -98,3 +101,49 @@ def test_who_only_speaks_of_anothers_dataset_does_not_see_it_even_in_an_older_ru
     ada.record(event(run=1, inputs=["a"], outputs=["payroll"]))
     eve.record(event(second=3, run=5, inputs=["payroll"]))
     assert recorders(database, follower)["payroll"] == "ada"
+
+
+@pytest.fixture
+def governed(database):
+    """ada and eve in a metastore with a table, and the table's id."""
+    owner = user("owner@example.com")
+    store = metastore(owner)
+    main = catalog(store, "main")
+    sales = schema_of(main, "sales")
+    orders = table_of(sales, "orders")
+    committed(database, owner, store, main, sales, orders)
+    ada, eve = (Lineage(database, metastore_id=store.id) for _ in range(2))
+    eve.origin = eve.origin._replace(principal_id="eve")
+    return ada, eve, orders.id
+
+
+def orders_as(*others: str) -> dict[str, object]:
+    named = {"namespace": "unitycatalog://host", "name": "main.sales.orders"}
+    return {**named, "facets": {"symlinks": symlinks(*((DB, other) for other in others))}}
+
+
+def test_a_link_to_a_table_makes_only_ones_own_names_that_table(governed):
+    ada, eve, orders_id = governed
+    ada.record(event(run=1, inputs=["a"], outputs=["report"]))
+    eve.record(event(second=2, run=2, outputs=[orders_as("report")]))
+    assert ada.meaning("report")["securable"] is None
+    eve.record(event(second=3, run=3, outputs=[dataset("own", symlinks=symlinks((DB, "report")))]))
+    eve.record(event(second=4, run=4, outputs=[orders_as("own")]))
+    assert eve.meaning("own")["securable"] == orders_id
+    assert ada.meaning("report")["securable"] is None
+    ada.record(event(second=5, run=5, outputs=[orders_as("report")]))
+    assert ada.meaning("report")["securable"] == orders_id
+
+
+def test_a_drop_in_between_makes_anothers_dataset_no_table_either(governed):
+    ada, eve, orders_id = governed
+    ada.record(event(run=1, inputs=["a"], outputs=["report"]))
+    eve.record(
+        event(second=2, run=2, outputs=[dataset("own", symlinks=symlinks((DB, "report"), (DB, "z")))]),
+        event(second=3, run=3, outputs=[orders_as("y")]),
+        event(second=4, run=4, outputs=[dataset("y", lifecycleStateChange=lifecycle("DROP"))]),
+        event(second=5, run=5, outputs=[dataset("own", symlinks=symlinks((DB, "report"), (DB, "z")))]),
+        event(second=6, run=6, outputs=[orders_as("y", "own")]),
+    )
+    assert ada.meaning("report")["securable"] is None
+    assert eve.meaning("main.sales.orders")["securable"] == orders_id

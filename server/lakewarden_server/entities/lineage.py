@@ -134,6 +134,8 @@ class LineageLink(Base):
 
     one_id: Mapped[int] = _id()
     other_id: Mapped[int] = _id()
+    binds: Mapped[bool] = mapped_column(primary_key=True)
+    """Whether it was said by who may say that the names are a securable's."""
     first_time: Mapped[int] = _number()
     last_time: Mapped[int] = _number()
 

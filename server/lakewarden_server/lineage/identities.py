@@ -24,6 +24,8 @@ class LinkSpan(NamedTuple):
     other: AssetName
     first_time: int
     last_time: int
+    binds: bool = True
+    """Whether it may make a name a securable's."""
 
 
 class Alias(NamedTuple):
@@ -46,7 +48,8 @@ def assets(names: Iterable[AssetName], links: Iterable[LinkSpan], endings: Itera
     """The assets that these names meant, in order. `names` must hold every name that links and endings speak of.
 
     A link holds from its first to its last mention. Securables are never united: of two, a name means first the one, then the
-    other, from when it was first said to be that one's; and no drop that an engine reports ends what the catalog has.
+    other, from when it was first said to be that one's; and no drop that an engine reports ends what the catalog has. Links that
+    do not bind come last, and neither they nor what they united become a securable's.
     """
     sweep = _Sweep(sorted(set(names)), sorted(links), list(endings))
     return sweep.run()
@@ -57,16 +60,16 @@ class _Sweep:
 
     def __init__(self, names: list[AssetName], links: list[LinkSpan], endings: list[Ending]) -> None:
         self._names = names
-        # Bindings first: what they unite decides what may still be united.
-        self._links = sorted(
-            links, key=lambda link: (AssetKind.SECURABLE not in (link.one.kind, link.other.kind), link)
-        )
+        # Bindings first, then what may bind: what they unite decides what may still be united.
+        self._links = sorted(links, key=lambda link: (_bound(link) is None, not link.binds, link))
         self._endings = endings
         self._held: dict[AssetName, int] = {}
         self._merged: list[int] = []
         self._closed: list[tuple[int, Alias]] = []
         self._since = dict.fromkeys(names, BEGINNING)
         self._securables: dict[int, str] = {}
+        self._loose: set[int] = set()
+        """What a link united that does not bind."""
         self._rebound = self._rebindings()
 
     def run(self) -> list[Asset]:
@@ -117,9 +120,12 @@ class _Sweep:
                 continue
             one, other = self._holder(link.one), self._holder(link.other)
             known = {self._securables[token] for token in {one, other} if token in self._securables}
-            if one == other or len(known) > 1:
+            is_loose = not link.binds or not self._loose.isdisjoint((one, other))
+            if one == other or len(known) > 1 or (known and is_loose):
                 continue
             kept, gone = min(one, other), max(one, other)
+            if is_loose:
+                self._loose.add(kept)
             self._merged[gone] = kept
             if known:
                 self._securables[kept] = known.pop()

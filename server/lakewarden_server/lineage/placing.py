@@ -98,22 +98,46 @@ class Places:
         raise LookupError(f"nobody spoke of name {name_id} at {time}")
 
     def link(self, links: Iterable[Link]) -> None:
-        """Widens the spans of links, and notes what that changes."""
-        told: dict[tuple[int, int], list[int]] = defaultdict(list)
+        """Widens the spans of links, and notes what that changes.
+
+        One binds if each name is either of the catalog or was told of first by who tells it: else a link to a table of one's
+        own would make it one's own what another recorded.
+        """
+        links = list(links)
+        bound = {
+            name
+            for link in links
+            if AssetKind.SECURABLE in (link.one.kind, link.other.kind)
+            for name in (link.one, link.other)
+        }
+        told: dict[tuple[int, int, bool], list[int]] = defaultdict(list)
         for link in links:
-            told[self._ids[link.one], self._ids[link.other]].append(link.time)
+            one, other = self._ids[link.one], self._ids[link.other]
+            binds = all(
+                name in bound or self._principals[self._ids[name]] == self._principal_id
+                for name in (link.one, link.other)
+            )
+            told[one, other, binds].append(link.time)
         known = {
-            (row.one_id, row.other_id): row
-            for row in self._store.find(LineageLink, "one_id", {one for one, _other in told})
+            (row.one_id, row.other_id, row.binds): row
+            for row in self._store.find(LineageLink, "one_id", {one for one, _other, _binds in told})
         }
         rows = []
-        for (one, other), times in told.items():
-            row = known.get((one, other))
+        for (one, other, binds), times in told.items():
+            row = known.get((one, other, binds))
             first = min([*times, row.first_time] if row else times)
             last = max([*times, row.last_time] if row else times)
             if row and (first, last) == (row.first_time, row.last_time):
                 continue
-            rows.append({"one_id": one, "other_id": other, "first_time": first, "last_time": last})
+            rows.append(
+                {
+                    "one_id": one,
+                    "other_id": other,
+                    "binds": binds,
+                    "first_time": first,
+                    "last_time": last,
+                }
+            )
             # Of names that have always meant the same, a link says the same whenever it is said.
             if row is None or self._is_cut(one) or self._is_cut(other):
                 self._dirty |= {one, other}
@@ -178,7 +202,11 @@ class Places:
                 [self._names[name_id] for name_id in names],
                 [
                     LinkSpan(
-                        self._names[row.one_id], self._names[row.other_id], row.first_time, row.last_time
+                        self._names[row.one_id],
+                        self._names[row.other_id],
+                        row.first_time,
+                        row.last_time,
+                        row.binds,
                     )
                     for row in links
                 ],
@@ -217,7 +245,7 @@ class Places:
         seen, frontier = set(self._dirty), set(self._dirty)
         while frontier:
             found = self._store.links_of(frontier)
-            links |= {(row.one_id, row.other_id): row for row in found}
+            links |= {(row.one_id, row.other_id, row.binds): row for row in found}
             ends = {end for row in found for end in (row.one_id, row.other_id)}
             ended = self._store.endings_of(frontier)
             endings |= {(row.run_id, row.name_id, row.renamed_to_id): row for row in ended}

@@ -145,7 +145,7 @@ class LineageStore:
     def links_of(self, name_ids: Collection[int]) -> list[Any]:
         """The links that one of the names takes part in."""
         found = [*self.find(LineageLink, "one_id", name_ids), *self.find(LineageLink, "other_id", name_ids)]
-        return list({(row.one_id, row.other_id): row for row in found}.values())
+        return list({(row.one_id, row.other_id, row.binds): row for row in found}.values())
 
     def endings_of(self, name_ids: Collection[int]) -> list[Any]:
         """The endings that one of the names takes part in."""

@@ -112,9 +112,10 @@ def upgrade() -> None:
         "lineage_links",
         sa.Column("one_id", sa.BigInteger(), nullable=False),
         sa.Column("other_id", sa.BigInteger(), nullable=False),
+        sa.Column("binds", sa.Boolean(), nullable=False),
         sa.Column("first_time", sa.BigInteger(), nullable=False),
         sa.Column("last_time", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("one_id", "other_id", name=op.f("pk_lineage_links")),
+        sa.PrimaryKeyConstraint("one_id", "other_id", "binds", name=op.f("pk_lineage_links")),
     )
     op.create_index(op.f("ix_lineage_links_other_id"), "lineage_links", ["other_id"])
     op.create_table(
