@@ -16,6 +16,7 @@ from bench.figures import Figure
 from bench.filters import filter_figures
 from bench.heads import head_figures
 from bench.lists import list_figures
+from bench.options import option_figures
 from bench.plans import plan_figures
 from bench.profiles import profiles
 from bench.replicas import replica_figures
@@ -38,6 +39,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "starts": start_figures,
     "head": head_figures,
     "rpc": rpc_figures,
+    "options": option_figures,
     "batch": batch_figures,
     "plan": plan_figures,
     "revoke": revoke_figures,

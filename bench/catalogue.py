@@ -136,4 +136,18 @@ DECLARED: dict[str, Declared] = {
         "median latency of Check, FULL, while 50 engines watch / while none does, both beside 5 writes a second, SQLite",
         "x",
     ),
+    "grpc_no_limits": Declared(
+        "server's CPU of an echo without our gRPC options / of the echo as it is served, 32 callers", "x"
+    ),
+    "grpc_for_throughput": Declared("the same with grpc.optimization_target = throughput", "x"),
+    "grpc_for_latency": Declared("the same with grpc.optimization_target = latency", "x"),
+    "grpc_no_bandwidth_probe": Declared("the same with grpc.http2.bdp_probe = 0", "x"),
+    "grpc_gzip": Declared("the same with answers compressed", "x"),
+    "grpc_thread_at_headers": Declared(
+        "the same where a call takes a thread before its request is there", "x"
+    ),
+    "grpc_not_pinned": Declared("the same not pinned to one core", "x"),
+    "grpc_1_thread": Declared("the same with one thread", "x"),
+    "grpc_8_threads": Declared("the same with 8 threads", "x"),
+    "grpc_16_threads": Declared("the same with 16 threads", "x"),
 }

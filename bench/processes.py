@@ -83,6 +83,15 @@ def bench_server(
 
 
 @contextmanager
+def echo_server(size: Size, *, pinned: bool, **options: Any) -> Iterator[Callers]:
+    """A bare echo and its callers, each on cores of its own unless not `pinned`; `options` are those of `bench.echo`."""
+    with _process("bench.echo", {"cores": _cores()[:1] if pinned else [], **options}) as server:
+        target = Target(_line(server)["endpoint"], Path(), "", "", "", size, server.pid)
+        with callers_of(target) as callers:
+            yield callers
+
+
+@contextmanager
 def callers_of(target: Target) -> Iterator[Callers]:
     """A load process on the other cores."""
     wanted = {"admin_token": target.admin_token, "size": target.size._asdict()}

@@ -7,8 +7,8 @@ import random
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from bench.echo import ECHO_METHOD
 from bench.plans import COLUMNS, SUBJECT, TABLES, table_name
-from bench.server import ECHO_METHOD
 from bench.worlds import Question, World, ask, ask_as, askable
 from lakewarden.v1 import authorization_pb2 as pb
 from lakewarden.v1 import grants_pb2

@@ -15,18 +15,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import grpc
 from sqlalchemy import Table, insert
 
 from bench import plans
+from bench.echo import add_echo
 from bench.worlds import Size, World, make_world
-from lakewarden.v1 import authorization_pb2 as pb
 from lakewarden_policy import KINDS, load_policy
 from lakewarden_server import entities
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.testing import WORKSPACE, EmbeddedServer, declare_filled, serve
 
-ECHO_METHOD = "bench.Echo/Check"
 ROWS_PER_STATEMENT = 10_000
 FILL_SECONDS = 120.0
 TOKEN_LIFETIME = timedelta(hours=2)
@@ -41,7 +39,8 @@ def main(argument: str) -> None:
         fill(server, Size(**wanted["size"]))
         if wanted["plan"]:
             plans.set_up(server.client())
-        add_echo(server)
+        # The server object is nobody's business in production, so there is no public way to it.
+        add_echo(server.app.rpc._server, _revision(server))
         ready = {
             "endpoint": server.endpoint,
             "workspace": WORKSPACE,
@@ -55,25 +54,6 @@ def main(argument: str) -> None:
         gc.freeze()
         print(json.dumps(ready), flush=True)
         sys.stdin.read()
-
-
-def add_echo(server: EmbeddedServer) -> None:
-    """A bare unary method on the same grpc server: same pool, options, message classes and sizes, no pipeline."""
-    reply = pb.CheckResponse(verdict=pb.Verdict(allowed=True), revision=_revision(server))
-
-    def answer(_request: pb.CheckRequest, _context: grpc.ServicerContext) -> pb.CheckResponse:
-        return reply
-
-    handler = grpc.unary_unary_rpc_method_handler(
-        answer,
-        request_deserializer=pb.CheckRequest.FromString,
-        response_serializer=pb.CheckResponse.SerializeToString,
-    )
-    service, _, method = ECHO_METHOD.partition("/")
-    # The server object is nobody's business in production, so there is no public way to it.
-    server.app.rpc._server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(service, {method: handler}),)
-    )
 
 
 def engine_token(server: EmbeddedServer) -> str:

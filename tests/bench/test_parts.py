@@ -11,6 +11,8 @@ from bench.cedar import CedarEngine, agreed, cedar_figures, deciding_atom
 from bench.decisions import decision_figures
 from bench.figures import Figure
 from bench.heads import head_figures
+from bench.options import CHANGES, Served, option_figures
+from bench.options import Effort as OptionEffort
 from bench.plans import plan_figures
 from bench.processes import Callers, Target, bench_server, callers_of
 from bench.profiles import PATHS, profiles
@@ -154,6 +156,26 @@ def test_profiles_tell_the_functions_of_their_path() -> None:
     for profile in found.values():
         assert profile["us_under_the_profiler"] > 0
         assert all(0 <= share <= 1.01 for line in profile["lines"] for share in line[:2])
+
+
+def test_options_are_compared_with_the_echo_as_it_is_served() -> None:
+    few = {name: CHANGES[name] for name in ("grpc_gzip", "grpc_not_pinned", "grpc_no_limits")}
+    found = by_key(option_figures(OptionEffort(rounds=1, calls=10, seconds=0.2), few))
+    assert set(found) == set(few)
+    for figure in found.values():
+        assert figure.value == figure.raw["server_cpu_us"] / figure.raw["as_served_server_cpu_us"]
+        assert 0 < figure.raw["server_cpu_us"] < 20_000
+
+
+def test_every_option_has_its_place_in_the_catalogue_and_changes_one_thing() -> None:
+    assert set(CHANGES) <= set(DECLARED)
+    for name, served in CHANGES.items():
+        changed = [
+            field
+            for field, here, there in zip(Served._fields, served, Served(), strict=True)
+            if here != there
+        ]
+        assert len(changed) == 1, name
 
 
 def test_start_and_memory_are_those_of_the_served_process() -> None:
