@@ -15,6 +15,7 @@ from bench.decisions import decision_figures
 from bench.figures import Figure
 from bench.filters import filter_figures
 from bench.heads import head_figures
+from bench.lineage import lineage_figures
 from bench.lists import list_figures
 from bench.options import option_figures
 from bench.plans import plan_figures
@@ -46,6 +47,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "writers": writer_figures,
     "replica": replica_figures,
     "scale": scale_figures,
+    "lineage": lineage_figures,
 }
 PROFILE = "profile"
 """The part that makes no figures, but says where the time of missed ones goes."""

@@ -136,6 +136,14 @@ DECLARED: dict[str, Declared] = {
         "median latency of Check, FULL, while 50 engines watch / while none does, both beside 5 writes a second, SQLite",
         "x",
     ),
+    "lineage_depth10_1k_nodes_p99_ms": Declared(
+        "99th percentile of TraverseLineage, ten steps downstream, at most 1,000 nodes, in a graph of 1 M edges",
+        "ms",
+        at_most(10),
+    ),
+    "lineage_20k_nodes_ms": Declared("the same with at most 20,000 nodes, median", "ms", at_most(60)),
+    "lineage_unknown_root_ms": Declared("the same from a name that nothing has", "ms", at_most(2)),
+    "lineage_first_question_s": Declared("the first question, which reads the graph", "s", at_most(5)),
     "grpc_no_limits": Declared(
         "server's CPU of an echo without our gRPC options / of the echo as it is served, 32 callers", "x"
     ),

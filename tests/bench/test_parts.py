@@ -11,6 +11,8 @@ from bench.cedar import CedarEngine, agreed, cedar_figures, deciding_atom
 from bench.decisions import decision_figures
 from bench.figures import Figure
 from bench.heads import head_figures
+from bench.lineage import Effort as LineageEffort
+from bench.lineage import lineage_figures
 from bench.options import CHANGES, Served, option_figures
 from bench.options import Effort as OptionEffort
 from bench.plans import plan_figures
@@ -176,6 +178,18 @@ def test_every_option_has_its_place_in_the_catalogue_and_changes_one_thing() -> 
             if here != there
         ]
         assert len(changed) == 1, name
+
+
+def test_questions_about_lineage_are_answered_and_refused() -> None:
+    effort = LineageEffort(edges=1_600, near=1, far=2, small_calls=3, large_calls=2, refused_calls=2)
+    found = by_key(lineage_figures(TINY, effort))
+    assert set(found) == {key for key in DECLARED if key.startswith("lineage_")}
+    small = found["lineage_depth10_1k_nodes_p99_ms"]
+    assert 0 < small.raw["p50_ms"] <= small.value
+    # Each table feeds the next one only: ten steps are ten tables besides the root.
+    assert small.raw["nodes"] == 11
+    assert small.raw["edges_told"] >= 10
+    assert found["lineage_first_question_s"].value > 0
 
 
 def test_start_and_memory_are_those_of_the_served_process() -> None:
