@@ -25,6 +25,8 @@ from bench.reports import PROFILES, as_profile, results, write, write_reports
 from bench.revokes import revoke_figures
 from bench.rpc import rpc_figures
 from bench.scale import scale_figures
+from bench.shared_heads import shared_head_figures
+from bench.sql_lineage import sql_lineage_figures
 from bench.starts import start_figures
 from bench.stock import stock_figures
 from bench.writers import writer_figures
@@ -39,6 +41,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "filter": filter_figures,
     "starts": start_figures,
     "head": head_figures,
+    "shared_head": shared_head_figures,
     "rpc": rpc_figures,
     "options": option_figures,
     "batch": batch_figures,
@@ -48,6 +51,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "replica": replica_figures,
     "scale": scale_figures,
     "lineage": lineage_figures,
+    "sql": sql_lineage_figures,
 }
 PROFILE = "profile"
 """The part that makes no figures, but says where the time of missed ones goes."""

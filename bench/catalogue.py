@@ -94,6 +94,10 @@ DECLARED: dict[str, Declared] = {
         "the head row as a FULL call reads it / the same row by sqlite3 alone", "x"
     ),
     "full_read_vs_raw_driver_pg": Declared("the same on PostgreSQL / by psycopg alone, prepared", "x"),
+    "head_shared_vs_each_sqlite": Declared(
+        "CPU of a read of the head that concurrent threads share / of one that each makes for itself", "x"
+    ),
+    "head_shared_vs_each_pg": Declared("the same on PostgreSQL", "x"),
     "batch_decisions_per_s_cold": Declared(
         "decisions in BatchCheck of 1,000, each call about another subject", "/s", at_least(60_000)
     ),
@@ -144,6 +148,11 @@ DECLARED: dict[str, Declared] = {
     "lineage_20k_nodes_ms": Declared("the same with at most 20,000 nodes, median", "ms", at_most(60)),
     "lineage_unknown_root_ms": Declared("the same from a name that nothing has", "ms", at_most(2)),
     "lineage_first_question_s": Declared("the first question, which reads the graph", "s", at_most(5)),
+    "sql_lineage_p95_ms": Declared(
+        "tracing one of the 121 queries of TPC-H and TPC-DS in the process for it, 95th percentile",
+        "ms",
+        at_most(25),
+    ),
     "grpc_no_limits": Declared(
         "server's CPU of an echo without our gRPC options / of the echo as it is served, 32 callers", "x"
     ),

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Table, insert
 
 from bench import plans
-from bench.echo import add_echo
+from bench.echo import EchoPool, add_echo
 from bench.worlds import Size, World, make_world
 from lakewarden_policy import KINDS, load_policy
 from lakewarden_server import entities
@@ -40,7 +40,8 @@ def main(argument: str) -> None:
         if wanted["plan"]:
             plans.set_up(server.client())
         # The server object is nobody's business in production, so there is no public way to it.
-        add_echo(server.app.rpc._server, _revision(server))
+        pool = EchoPool(server.app.settings.read_threads)
+        add_echo(server.app.rpc._server, _revision(server), pool)
         ready = {
             "endpoint": server.endpoint,
             "workspace": WORKSPACE,

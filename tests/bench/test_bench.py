@@ -124,6 +124,10 @@ def test_bars_are_those_of_the_design() -> None:
         "replica_check_us": "<= 10",
         "embedded_start_ms": "<= 100",
         "cli_help_ms": "<= 250",
+        "sql_lineage_p95_ms": "<= 25",
+        "lineage_depth10_1k_nodes_p99_ms": "<= 10",
+        "lineage_20k_nodes_ms": "<= 60",
+        "lineage_unknown_root_ms": "<= 2",
     }
     assert {key: str(DECLARED[key].bar) for key in wanted} == wanted
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from bench.batches import batch_figures
@@ -24,6 +28,8 @@ from bench.revokes import revoke_figures
 from bench.rpc import BOUNDED, FULL_SQLITE, compare, rpc_figures
 from bench.rpc import Effort as RpcEffort
 from bench.scale import NOTHING, scale_figures, starts
+from bench.shared_heads import SharedRead, shared_head_figures
+from bench.sql_lineage import sql_lineage_figures
 from bench.worlds import WORKSPACE, Size, ask, make_world
 from bench.writers import Effort as WriterEffort
 from bench.writers import writer_figure, writer_figures
@@ -145,6 +151,40 @@ def test_head_is_compared_with_the_bare_drivers() -> None:
     assert all(
         figure.value == figure.raw["ours_us"] / figure.raw["driver_us"] > 0 for figure in figures.values()
     )
+
+
+def test_sql_is_traced_by_the_process_for_it() -> None:
+    (figure,) = sql_lineage_figures(rounds=1, benchmarks=["tpch"])
+    assert figure.raw["queries"] == 22
+    assert figure.raw["uses"] > 200
+    assert 0 < figure.raw["p50_ms"] <= figure.value <= figure.raw["max_ms"]
+
+
+def test_a_shared_read_is_no_older_than_who_asked_for_it() -> None:
+    reads, gate = itertools.count(1), threading.Event()
+
+    def read() -> int:
+        number = next(reads)
+        if number == 1:
+            assert gate.wait(10)
+        return number
+
+    shared = SharedRead(read)
+    with ThreadPoolExecutor(4) as threads:
+        first = threads.submit(shared)
+        while not shared._reading:
+            time.sleep(0.001)
+        later = [threads.submit(shared) for _ in range(3)]
+        gate.set()
+        assert first.result(10) == 1
+        assert all(answer.result(10) >= 2 for answer in later)
+
+
+def test_reading_the_head_together_is_compared_with_reading_it_alone() -> None:
+    found = by_key(shared_head_figures(rounds=1, seconds=0.1))
+    assert set(found) == {"head_shared_vs_each_sqlite", "head_shared_vs_each_pg"}
+    for figure in found.values():
+        assert figure.value == figure.raw["shared_us"] / figure.raw["each_us"] > 0
 
 
 def test_profiles_tell_the_functions_of_their_path() -> None:
