@@ -158,7 +158,7 @@ DECLARED: dict[str, Declared] = {
     ),
     "grpc_for_throughput": Declared("the same with grpc.optimization_target = throughput", "x"),
     "grpc_for_latency": Declared("the same with grpc.optimization_target = latency", "x"),
-    "grpc_no_bandwidth_probe": Declared("the same with grpc.http2.bdp_probe = 0", "x"),
+    "grpc_bandwidth_probe": Declared("the same with grpc.http2.bdp_probe = 1", "x"),
     "grpc_gzip": Declared("the same with answers compressed", "x"),
     "grpc_thread_at_headers": Declared(
         "the same where a call takes a thread before its request is there", "x"

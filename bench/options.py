@@ -33,7 +33,9 @@ CHANGES: dict[str, Served] = {
     "grpc_no_limits": Served(options=()),
     "grpc_for_throughput": Served(options=(*OPTIONS, ("grpc.optimization_target", "throughput"))),
     "grpc_for_latency": Served(options=(*OPTIONS, ("grpc.optimization_target", "latency"))),
-    "grpc_no_bandwidth_probe": Served(options=(*OPTIONS, ("grpc.http2.bdp_probe", 0))),
+    "grpc_bandwidth_probe": Served(
+        options=tuple((name, 1 if name == "grpc.http2.bdp_probe" else value) for name, value in OPTIONS)
+    ),
     "grpc_gzip": Served(gzip=True),
     "grpc_thread_at_headers": Served(on_arrival=False),
     "grpc_not_pinned": Served(pinned=False),
