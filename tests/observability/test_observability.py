@@ -212,6 +212,7 @@ def test_labels_are_of_a_known_few(server: EmbeddedServer) -> None:
         "urgent",
         "watch",
         "record",
+        "lineage",
         "caller",
         "queue",
         "refused",

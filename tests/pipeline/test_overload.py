@@ -34,7 +34,10 @@ FULL = {
 def fill(probe: ProbedServer, method: str) -> list[Any]:
     """As many calls as the lane takes: those with a thread wait at the gate, or for the one writer that does."""
     running = {"Read": READ_THREADS_DEFAULT}.get(method, 1)
-    calls = [probe.call(method, "wait", seconds=SECONDS) for _ in range(FULL[method])]
+    # Of urgent calls nobody has more than half.
+    ada = {"authorization": f"Bearer {probe.server.token_of('ada')}"}
+    others = [ada if method == "Revoke" and number % 2 else {} for number in range(FULL[method])]
+    calls = [probe.call(method, "wait", seconds=SECONDS, **shown) for shown in others]
     for _ in range(running):
         assert probe.probe.entered.acquire(timeout=10)
     until(lambda: lane_is_full(probe, method))

@@ -259,6 +259,9 @@ def _about_entitlements(rng: random.Random, world: World) -> Question:
         return Question(who, None, "token.present", "", {"workspace": place}, rng.choice(TIMES))
     if asked in ("LINEAGE_PRODUCER", "QUERY_ENGINE") and rng.random() < 0.5:
         return Question(who, None, "lineage.record", "", {"workspace": place}, rng.choice(TIMES))
+    if asked == "USER" and rng.random() < 0.5:
+        verb = rng.choice(("traverse", "paths"))
+        return Question(who, None, f"lineage.{verb}", "", {"workspace": place}, rng.choice(TIMES))
     return Question(who, None, "workspace.use", asked, {"self": place}, rng.choice(TIMES))
 
 

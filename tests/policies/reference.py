@@ -276,14 +276,16 @@ class Reference(Rights):
             return program and engine and objects["subject"] == seat.who
         if noun == "authorization":
             return self.asks_about(seat.who, objects, by_engine=True)
-        if (noun, verb) in (("token", "present"), ("lineage", "record")):
-            return self.works_with(seat.who, noun, objects["workspace"])
+        if noun == "lineage" or (noun, verb) == ("token", "present"):
+            return self.works_with(seat.who, f"{noun}.{verb}", objects["workspace"])
         return self.token_operation(seat.who, verb, objects)
 
-    def works_with(self, who: str, noun: str, place: str) -> bool:
-        """Uses tokens in a workspace; or tells what makes data there: an engine of it, or who may and works there."""
-        if noun == "token":
+    def works_with(self, who: str, act: str, place: str) -> bool:
+        """Uses tokens in a workspace; asks what data is made of; or tells it: an engine of it, or who may and works there."""
+        if act == "token.present":
             return self.runs(who, place) or self.granted(who, place, "USE_TOKENS")
+        if act != "lineage.record":
+            return self.entitled(who, place, "USER")
         return self.granted(who, place, "QUERY_ENGINE") or self.entitled(who, place, "LINEAGE_PRODUCER")
 
     def token_operation(self, who: str, verb: str, objects: dict[str, Any]) -> bool:
