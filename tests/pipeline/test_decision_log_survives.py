@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -53,3 +56,28 @@ def test_a_record_that_can_never_be_written_keeps_nobody_waiting(server: Embedde
     assert "main.s.first" in [record.object_name for record in logged(server, "/Check")]
     assert not log._queue
     assert log.dropped["refused"] == 1
+
+
+def test_who_has_it_written_waits_for_what_another_thread_writes(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, begun, gate = server.app.decisions, threading.Event(), threading.Event()
+    write = log._write
+
+    def slow(batch: list[Any]) -> None:
+        begun.set()
+        assert gate.wait(10)
+        write(batch)
+
+    monkeypatch.setattr(log, "_write", slow)
+    server.client_as("bob").authorization.check("SELECT", "table", "main.s.slow")
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(log.flush)
+        assert begun.wait(10)
+        second = threads.submit(log.flush)
+        with pytest.raises(TimeoutError):
+            second.result(0.2)
+        gate.set()
+        first.result(10)
+        second.result(10)
+    assert "main.s.slow" in [record.object_name for record in logged(server, "/Check")]

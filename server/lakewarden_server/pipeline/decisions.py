@@ -37,6 +37,7 @@ class DecisionLog:
         self._window = 0
         self.dropped = {"caller": 0, "queue": 0, "refused": 0}
         """Records left out: beyond a caller's share, for want of room in the queue, and refused by the database."""
+        self._flushing = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lakewarden-decisions", daemon=True)
 
@@ -77,7 +78,11 @@ class DecisionLog:
         self.flush()
 
     def flush(self) -> None:
-        """Writes everything queued so far."""
+        """Writes everything queued so far; what another thread has begun to write is written then, too."""
+        with self._flushing:
+            self._flush()
+
+    def _flush(self) -> None:
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
             try:
