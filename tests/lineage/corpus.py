@@ -15,7 +15,7 @@ from lakewarden_server.lineage.folding import Run, fold, run_key
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 EVENTS = Path(__file__).parent / "events"
-RECORDED = Path("/work/shared/data/openlineage")
+RECORDED = Path(__file__).parents[3] / "shared" / "data" / "openlineage"
 DATASET = "DATASET"
 
 
