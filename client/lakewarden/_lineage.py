@@ -11,7 +11,6 @@ from lakewarden.lineage.model import Lineage, LineageEdge, LineageNode
 from lakewarden.v1 import lineage_graph_pb2, lineage_graph_pb2_grpc, lineage_pb2
 
 DIRECTIONS = {"both": 0, "upstream": 1, "downstream": 2}
-ASSET_TYPES = ("table", "volume", "registered_model", "external_metadata", "path")
 
 
 class LineageQuestions(Resource[Any]):
@@ -84,4 +83,4 @@ def _node(node: lineage_graph_pb2.LineageNode) -> LineageNode:
 
 def _edge(edge: lineage_graph_pb2.LineageEdge) -> LineageEdge:
     state = lineage_graph_pb2.LineageState.Name(edge.state)
-    return LineageEdge(str(edge.id) if edge.id else "", str(edge.source), str(edge.target), state)
+    return LineageEdge(str(edge.source), str(edge.target), state)

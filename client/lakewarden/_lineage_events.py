@@ -106,7 +106,7 @@ def batches(events: Iterable[Event]) -> Iterator[Sequence[bytes]]:
 def read_events(text: str) -> Iterator[str]:
     """The events in a file: one, a JSON array of them, or one after another; each as it was written. Raises InvalidArgument."""
     decode = json.JSONDecoder().raw_decode
-    at = _next(text, 0, "[")
+    at = _next(text, 0, "[]")
     while at < len(text):
         try:
             _event, end = decode(text, at)

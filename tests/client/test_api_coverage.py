@@ -204,7 +204,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("GroupService/UpdateGroupMembers", "group remove g a"),
     ("LineageGraphService/FindLineagePaths", "lineage paths a.b.c a.b.d"),
     ("LineageGraphService/TraverseLineage", "lineage upstream a.b.c --depth 2"),
-    ("LineageGraphService/TraverseLineage", "lineage downstream a.b.c --include RETIRED"),
+    ("LineageGraphService/TraverseLineage", "lineage downstream a.b.c --include DROPPED"),
     ("LineageGraphService/TraverseLineage", "lineage show a.b.c --format svg"),
     ("MetastoreService/CreateMetastore", "metastore create eu"),
     ("MetastoreService/DeleteMetastore", "metastore delete eu --yes"),

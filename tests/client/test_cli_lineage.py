@@ -60,6 +60,21 @@ def test_a_file_that_is_no_json_is_a_mistake_of_the_line(wire, tmp_path, capsys)
     assert "line 2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["ingest", "from-sql"])
+def test_a_file_that_is_no_text_is_named(wire, tmp_path, capsys, command):
+    path = tmp_path / "binary"
+    path.write_bytes(b"\xff\xfe")
+    assert main(["lineage", command, str(path), "--endpoint", wire.endpoint]) == 2
+    assert f"{path} is no UTF-8" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_named(wire, tmp_path, capsys):
+    path = tmp_path / "nowhere" / "drawing.svg"
+    line = ["lineage", "show", "a.b.c", "--format", "svg", "--to", str(path), "--endpoint", wire.endpoint]
+    assert main(line) == 2
+    assert f"{path} cannot be written: No such file or directory" in capsys.readouterr().err
+
+
 def test_events_go_in_portions_that_fit_a_call():
     many = list(batches(f'{{"a":{number}}}' for number in range(BATCH_EVENTS + 1)))
     assert [len(batch) for batch in many] == [BATCH_EVENTS, 1]
@@ -70,6 +85,6 @@ def test_events_go_in_portions_that_fit_a_call():
 
 def test_events_are_sent_as_they_were_written():
     assert list(read_events(' [ {"a": 1.50} , {"b":"ä"}] ')) == ['{"a": 1.50}', '{"b":"ä"}']
-    assert list(read_events("")) == []
+    assert list(read_events("")) == list(read_events(" []")) == []
     with pytest.raises(InvalidArgument):
         list(read_events("{} nothing"))

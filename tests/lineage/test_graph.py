@@ -105,7 +105,7 @@ def asking(**changed: object) -> Walk:
     st.sets(st.integers(1, NODES - 1)),
     st.integers(1, 6),
     st.sampled_from([BOTH, BOTH[:1], BOTH[1:]]),
-    st.sampled_from([{State.LIVE}, {State.LIVE, State.RETIRED}, set(State)]),
+    st.sampled_from([{State.LIVE}, {State.LIVE, State.DROPPED}, set(State)]),
     st.booleans(),
 )
 def test_a_walk_tells_what_a_walk_by_hand_finds(

@@ -36,15 +36,11 @@ lineage.add_command(from_sql)
 
 _OPTIONS = (
     click.argument("name"),
-    click.option(
-        "--type", "asset_type", default="", metavar="TYPE",
-        type=click.Choice(["", "table", "volume", "registered_model", "external_metadata", "path"]),
-        help="What NAME is the name of: table, volume, registered_model, external_metadata or path. A URL is a path, else it is a table or view.",
-    ),
+    click.option("--type", "asset_type", default="", type=click.Choice(["", "table", "path"]), help="What NAME is the name of. A URL is a path, else it is a table or view."),
     click.option("--namespace", default="", metavar="TEXT", help="NAME is that of a dataset of this OpenLineage namespace."),
     click.option("--depth", "max_depth", type=click.IntRange(1, 100), default=DEPTH_DEFAULT, show_default=True, metavar="N", help="At most so many steps."),
     click.option("--nodes", "max_nodes", type=click.IntRange(1, 20_000), default=NODES_DEFAULT, show_default=True, metavar="N", help="At most so many assets."),
-    click.option("--include", "include_states", multiple=True, type=click.Choice(["PROVISIONAL", "RETIRED", "DROPPED"], case_sensitive=False), help="Also edges in this state; repeatable."),
+    click.option("--include", "include_states", multiple=True, type=click.Choice(["PROVISIONAL", "DROPPED"], case_sensitive=False), help="Also edges in this state; repeatable."),
     click.option("--format", "form", type=click.Choice(FORMATS), default="tree", show_default=True, help="How to show it."),
     click.option("--to", "target", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write it into this file instead."),
 )  # fmt: skip
@@ -117,8 +113,11 @@ def _show(
     if target is None:
         click.echo(text, nl=False)
         return
-    target.write_text(text, encoding="utf-8")
-    click.echo(f"{len(found.nodes)} assets and {len(found.edges)} edges written to {target}", err=True)
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.BadParameter(f"{target} cannot be written: {error.strerror or error}") from None
+    invocation.note(f"{len(found.nodes)} assets and {len(found.edges)} edges in {target}")
 
 
 def _form(found: Lineage, form: str) -> str:

@@ -8,6 +8,7 @@ from typing import TextIO
 
 import click
 
+from lakewarden._errors import InvalidArgument
 from lakewarden.cli._commands import Command
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._terminal import printable
@@ -33,7 +34,10 @@ def ingest(invocation: Invocation, context: click.Context, files: tuple[TextIO, 
 
     def events() -> Iterator[str]:
         for file in files:
-            yield from read_events(file.read())
+            try:
+                yield from read_events(_text(file))
+            except InvalidArgument as error:
+                raise click.BadParameter(f"{file.name}: {error.message}", param_hint="FILE") from None
 
     counts: Counter[str] = Counter()
     for number, outcome in enumerate(
@@ -76,7 +80,7 @@ def from_sql(
     Exits with 1 when a statement does not parse; nothing is recorded of that one.
     """
     reply = invocation.open_client().lineage.record_sql(
-        file.read(), dialect=dialect, catalog=catalog, schema=schema, dry_run=dry_run
+        _text(file), dialect=dialect, catalog=catalog, schema=schema, dry_run=dry_run
     )
     rows = [
         {
@@ -94,3 +98,11 @@ def from_sql(
     invocation.show_all(rows, SQL_COLUMNS, name="statement")
     if any(each.reason == "SYNTAX" for each in reply.statements):
         context.exit(EXIT_REFUSED)
+
+
+def _text(file: TextIO) -> str:
+    """What is in a file. Raises BadParameter for what is no text."""
+    try:
+        return file.read()
+    except UnicodeDecodeError as error:
+        raise click.BadParameter(f"{file.name} is no UTF-8: {error.reason}", param_hint="FILE") from None

@@ -33,7 +33,6 @@ class LineageNode(NamedTuple):
 class LineageEdge(NamedTuple):
     """Data of `source_id` went into `target_id`."""
 
-    id: str
     source_id: str
     target_id: str
     state: str = "LIVE"
@@ -56,7 +55,9 @@ class Lineage:
     def ordered(self) -> Lineage:
         """The same, always in the same order, so that two answers can be compared line by line."""
         names = {node.id: _place(node) for node in self.nodes}
-        edges = sorted(self.edges, key=lambda edge: (names[edge.source_id], names[edge.target_id], edge.id))
+        edges = sorted(
+            self.edges, key=lambda edge: (names[edge.source_id], names[edge.target_id], edge.state)
+        )
         return Lineage(tuple(sorted(self.nodes, key=_place)), tuple(edges), self.truncated_by)
 
     def around(self, node_id: str, *, upstream: bool) -> Iterator[LineageEdge]:

@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lakewarden/v1/lineage_graph.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19lakewarden/v1/rules.proto\"\xd9\x01\n\x0cLineageAsset\x12\x15\n\x05table\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x16\n\x06volume\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12 \n\x10registered_model\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12!\n\x11\x65xternal_metadata\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x14\n\x04path\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x36\n\x07\x64\x61taset\x18\x06 \x01(\x0b\x32\x1d.lakewarden.v1.LineageDatasetB\x04\xe2\x41\x01\x01H\x00\x42\x07\n\x05\x61sset\"=\n\x0eLineageDataset\x12\x17\n\tnamespace\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x92\x02\n\x16TraverseLineageRequest\x12/\n\x04root\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x38\n\tdirection\x18\x02 \x01(\x0e\x32\x1f.lakewarden.v1.LineageDirectionB\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_nodes\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x39\n\x0einclude_states\x18\x05 \x03(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x01\x12 \n\x12include_self_edges\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xaf\x01\n\x17TraverseLineageResponse\x12/\n\x05nodes\x18\x01 \x03(\x0b\x32\x1a.lakewarden.v1.LineageNodeB\x04\xe2\x41\x01\x03\x12/\n\x05\x65\x64ges\x18\x02 \x03(\x0b\x32\x1a.lakewarden.v1.LineageEdgeB\x04\xe2\x41\x01\x03\x12\x1a\n\x0ctruncated_by\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08sequence\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\"\xa9\x01\n\x0bLineageNode\x12\x14\n\x06handle\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04kind\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x64istance\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06hidden\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07\x64ropped\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x17\n\tnamespace\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\"}\n\x0bLineageEdge\x12\x10\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06source\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06target\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x30\n\x05state\x18\x04 \x01(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x03\"\xb1\x01\n\x17\x46indLineagePathsRequest\x12\x31\n\x06source\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x31\n\x06target\x18\x02 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x17\n\tmax_paths\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\xad\x01\n\x18\x46indLineagePathsResponse\x12/\n\x05nodes\x18\x01 \x03(\x0b\x32\x1a.lakewarden.v1.LineageNodeB\x04\xe2\x41\x01\x03\x12/\n\x05paths\x18\x02 \x03(\x0b\x32\x1a.lakewarden.v1.LineagePathB\x04\xe2\x41\x01\x03\x12\x17\n\ttruncated\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08sequence\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\"\"\n\x0bLineagePath\x12\x13\n\x05nodes\x18\x01 \x03(\x05\x42\x04\xe2\x41\x01\x03*S\n\x10LineageDirection\x12!\n\x1dLINEAGE_DIRECTION_UNSPECIFIED\x10\x00\x12\x0c\n\x08UPSTREAM\x10\x01\x12\x0e\n\nDOWNSTREAM\x10\x02*b\n\x0cLineageState\x12\x1d\n\x19LINEAGE_STATE_UNSPECIFIED\x10\x00\x12\x08\n\x04LIVE\x10\x01\x12\x0f\n\x0bPROVISIONAL\x10\x02\x12\x0b\n\x07RETIRED\x10\x03\x12\x0b\n\x07\x44ROPPED\x10\x04\x32\x9f\x02\n\x13LineageGraphService\x12\x82\x01\n\x0fTraverseLineage\x12%.lakewarden.v1.TraverseLineageRequest\x1a&.lakewarden.v1.TraverseLineageResponse\" \xfa\xd4\x18\x1c\n\x10lineage.traverse\x82\x01\x07lineage\x12\x82\x01\n\x10\x46indLineagePaths\x12&.lakewarden.v1.FindLineagePathsRequest\x1a\'.lakewarden.v1.FindLineagePathsResponse\"\x1d\xfa\xd4\x18\x19\n\rlineage.paths\x82\x01\x07lineageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lakewarden/v1/lineage_graph.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19lakewarden/v1/rules.proto\"|\n\x0cLineageAsset\x12\x15\n\x05table\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x14\n\x04path\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x36\n\x07\x64\x61taset\x18\x03 \x01(\x0b\x32\x1d.lakewarden.v1.LineageDatasetB\x04\xe2\x41\x01\x01H\x00\x42\x07\n\x05\x61sset\"=\n\x0eLineageDataset\x12\x17\n\tnamespace\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x92\x02\n\x16TraverseLineageRequest\x12/\n\x04root\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x38\n\tdirection\x18\x02 \x01(\x0e\x32\x1f.lakewarden.v1.LineageDirectionB\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_nodes\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x39\n\x0einclude_states\x18\x05 \x03(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x01\x12 \n\x12include_self_edges\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x97\x01\n\x17TraverseLineageResponse\x12/\n\x05nodes\x18\x01 \x03(\x0b\x32\x1a.lakewarden.v1.LineageNodeB\x04\xe2\x41\x01\x03\x12/\n\x05\x65\x64ges\x18\x02 \x03(\x0b\x32\x1a.lakewarden.v1.LineageEdgeB\x04\xe2\x41\x01\x03\x12\x1a\n\x0ctruncated_by\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\xa9\x01\n\x0bLineageNode\x12\x14\n\x06handle\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04kind\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x64istance\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06hidden\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07\x64ropped\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x17\n\tnamespace\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\"k\n\x0bLineageEdge\x12\x14\n\x06source\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06target\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x03\"\xb1\x01\n\x17\x46indLineagePathsRequest\x12\x31\n\x06source\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x31\n\x06target\x18\x02 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x17\n\tmax_paths\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\x95\x01\n\x18\x46indLineagePathsResponse\x12/\n\x05nodes\x18\x01 \x03(\x0b\x32\x1a.lakewarden.v1.LineageNodeB\x04\xe2\x41\x01\x03\x12/\n\x05paths\x18\x02 \x03(\x0b\x32\x1a.lakewarden.v1.LineagePathB\x04\xe2\x41\x01\x03\x12\x17\n\ttruncated\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\"\n\x0bLineagePath\x12\x13\n\x05nodes\x18\x01 \x03(\x05\x42\x04\xe2\x41\x01\x03*S\n\x10LineageDirection\x12!\n\x1dLINEAGE_DIRECTION_UNSPECIFIED\x10\x00\x12\x0c\n\x08UPSTREAM\x10\x01\x12\x0e\n\nDOWNSTREAM\x10\x02*U\n\x0cLineageState\x12\x1d\n\x19LINEAGE_STATE_UNSPECIFIED\x10\x00\x12\x08\n\x04LIVE\x10\x01\x12\x0f\n\x0bPROVISIONAL\x10\x02\x12\x0b\n\x07\x44ROPPED\x10\x03\x32\x9f\x02\n\x13LineageGraphService\x12\x82\x01\n\x0fTraverseLineage\x12%.lakewarden.v1.TraverseLineageRequest\x1a&.lakewarden.v1.TraverseLineageResponse\" \xfa\xd4\x18\x1c\n\x10lineage.traverse\x82\x01\x07lineage\x12\x82\x01\n\x10\x46indLineagePaths\x12&.lakewarden.v1.FindLineagePathsRequest\x1a\'.lakewarden.v1.FindLineagePathsResponse\"\x1d\xfa\xd4\x18\x19\n\rlineage.paths\x82\x01\x07lineageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,12 +35,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LINEAGEASSET'].fields_by_name['table']._loaded_options = None
   _globals['_LINEAGEASSET'].fields_by_name['table']._serialized_options = b'\342A\001\001'
-  _globals['_LINEAGEASSET'].fields_by_name['volume']._loaded_options = None
-  _globals['_LINEAGEASSET'].fields_by_name['volume']._serialized_options = b'\342A\001\001'
-  _globals['_LINEAGEASSET'].fields_by_name['registered_model']._loaded_options = None
-  _globals['_LINEAGEASSET'].fields_by_name['registered_model']._serialized_options = b'\342A\001\001'
-  _globals['_LINEAGEASSET'].fields_by_name['external_metadata']._loaded_options = None
-  _globals['_LINEAGEASSET'].fields_by_name['external_metadata']._serialized_options = b'\342A\001\001'
   _globals['_LINEAGEASSET'].fields_by_name['path']._loaded_options = None
   _globals['_LINEAGEASSET'].fields_by_name['path']._serialized_options = b'\342A\001\001'
   _globals['_LINEAGEASSET'].fields_by_name['dataset']._loaded_options = None
@@ -67,8 +61,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRAVERSELINEAGERESPONSE'].fields_by_name['edges']._serialized_options = b'\342A\001\003'
   _globals['_TRAVERSELINEAGERESPONSE'].fields_by_name['truncated_by']._loaded_options = None
   _globals['_TRAVERSELINEAGERESPONSE'].fields_by_name['truncated_by']._serialized_options = b'\342A\001\003'
-  _globals['_TRAVERSELINEAGERESPONSE'].fields_by_name['sequence']._loaded_options = None
-  _globals['_TRAVERSELINEAGERESPONSE'].fields_by_name['sequence']._serialized_options = b'\342A\001\003'
   _globals['_LINEAGENODE'].fields_by_name['handle']._loaded_options = None
   _globals['_LINEAGENODE'].fields_by_name['handle']._serialized_options = b'\342A\001\003'
   _globals['_LINEAGENODE'].fields_by_name['name']._loaded_options = None
@@ -83,8 +75,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINEAGENODE'].fields_by_name['dropped']._serialized_options = b'\342A\001\003'
   _globals['_LINEAGENODE'].fields_by_name['namespace']._loaded_options = None
   _globals['_LINEAGENODE'].fields_by_name['namespace']._serialized_options = b'\342A\001\003'
-  _globals['_LINEAGEEDGE'].fields_by_name['id']._loaded_options = None
-  _globals['_LINEAGEEDGE'].fields_by_name['id']._serialized_options = b'\342A\001\003'
   _globals['_LINEAGEEDGE'].fields_by_name['source']._loaded_options = None
   _globals['_LINEAGEEDGE'].fields_by_name['source']._serialized_options = b'\342A\001\003'
   _globals['_LINEAGEEDGE'].fields_by_name['target']._loaded_options = None
@@ -105,36 +95,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINDLINEAGEPATHSRESPONSE'].fields_by_name['paths']._serialized_options = b'\342A\001\003'
   _globals['_FINDLINEAGEPATHSRESPONSE'].fields_by_name['truncated']._loaded_options = None
   _globals['_FINDLINEAGEPATHSRESPONSE'].fields_by_name['truncated']._serialized_options = b'\342A\001\003'
-  _globals['_FINDLINEAGEPATHSRESPONSE'].fields_by_name['sequence']._loaded_options = None
-  _globals['_FINDLINEAGEPATHSRESPONSE'].fields_by_name['sequence']._serialized_options = b'\342A\001\003'
   _globals['_LINEAGEPATH'].fields_by_name['nodes']._loaded_options = None
   _globals['_LINEAGEPATH'].fields_by_name['nodes']._serialized_options = b'\342A\001\003'
   _globals['_LINEAGEGRAPHSERVICE'].methods_by_name['TraverseLineage']._loaded_options = None
   _globals['_LINEAGEGRAPHSERVICE'].methods_by_name['TraverseLineage']._serialized_options = b'\372\324\030\034\n\020lineage.traverse\202\001\007lineage'
   _globals['_LINEAGEGRAPHSERVICE'].methods_by_name['FindLineagePaths']._loaded_options = None
   _globals['_LINEAGEGRAPHSERVICE'].methods_by_name['FindLineagePaths']._serialized_options = b'\372\324\030\031\n\rlineage.paths\202\001\007lineage'
-  _globals['_LINEAGEDIRECTION']._serialized_start=1541
-  _globals['_LINEAGEDIRECTION']._serialized_end=1624
-  _globals['_LINEAGESTATE']._serialized_start=1626
-  _globals['_LINEAGESTATE']._serialized_end=1724
-  _globals['_LINEAGEASSET']._serialized_start=113
-  _globals['_LINEAGEASSET']._serialized_end=330
-  _globals['_LINEAGEDATASET']._serialized_start=332
-  _globals['_LINEAGEDATASET']._serialized_end=393
-  _globals['_TRAVERSELINEAGEREQUEST']._serialized_start=396
-  _globals['_TRAVERSELINEAGEREQUEST']._serialized_end=670
-  _globals['_TRAVERSELINEAGERESPONSE']._serialized_start=673
-  _globals['_TRAVERSELINEAGERESPONSE']._serialized_end=848
-  _globals['_LINEAGENODE']._serialized_start=851
-  _globals['_LINEAGENODE']._serialized_end=1020
-  _globals['_LINEAGEEDGE']._serialized_start=1022
-  _globals['_LINEAGEEDGE']._serialized_end=1147
-  _globals['_FINDLINEAGEPATHSREQUEST']._serialized_start=1150
-  _globals['_FINDLINEAGEPATHSREQUEST']._serialized_end=1327
-  _globals['_FINDLINEAGEPATHSRESPONSE']._serialized_start=1330
-  _globals['_FINDLINEAGEPATHSRESPONSE']._serialized_end=1503
-  _globals['_LINEAGEPATH']._serialized_start=1505
-  _globals['_LINEAGEPATH']._serialized_end=1539
-  _globals['_LINEAGEGRAPHSERVICE']._serialized_start=1727
-  _globals['_LINEAGEGRAPHSERVICE']._serialized_end=2014
+  _globals['_LINEAGEDIRECTION']._serialized_start=1381
+  _globals['_LINEAGEDIRECTION']._serialized_end=1464
+  _globals['_LINEAGESTATE']._serialized_start=1466
+  _globals['_LINEAGESTATE']._serialized_end=1551
+  _globals['_LINEAGEASSET']._serialized_start=112
+  _globals['_LINEAGEASSET']._serialized_end=236
+  _globals['_LINEAGEDATASET']._serialized_start=238
+  _globals['_LINEAGEDATASET']._serialized_end=299
+  _globals['_TRAVERSELINEAGEREQUEST']._serialized_start=302
+  _globals['_TRAVERSELINEAGEREQUEST']._serialized_end=576
+  _globals['_TRAVERSELINEAGERESPONSE']._serialized_start=579
+  _globals['_TRAVERSELINEAGERESPONSE']._serialized_end=730
+  _globals['_LINEAGENODE']._serialized_start=733
+  _globals['_LINEAGENODE']._serialized_end=902
+  _globals['_LINEAGEEDGE']._serialized_start=904
+  _globals['_LINEAGEEDGE']._serialized_end=1011
+  _globals['_FINDLINEAGEPATHSREQUEST']._serialized_start=1014
+  _globals['_FINDLINEAGEPATHSREQUEST']._serialized_end=1191
+  _globals['_FINDLINEAGEPATHSRESPONSE']._serialized_start=1194
+  _globals['_FINDLINEAGEPATHSRESPONSE']._serialized_end=1343
+  _globals['_LINEAGEPATH']._serialized_start=1345
+  _globals['_LINEAGEPATH']._serialized_end=1379
+  _globals['_LINEAGEGRAPHSERVICE']._serialized_start=1554
+  _globals['_LINEAGEGRAPHSERVICE']._serialized_end=1841
 # @@protoc_insertion_point(module_scope)

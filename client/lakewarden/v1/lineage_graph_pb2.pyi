@@ -54,9 +54,7 @@ class _LineageStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_LineageSt
     """Said by a run that completed."""
     PROVISIONAL: _LineageState.ValueType  # 2
     """Said by a run that has not ended yet."""
-    RETIRED: _LineageState.ValueType  # 3
-    """No longer seen in the runs of its job."""
-    DROPPED: _LineageState.ValueType  # 4
+    DROPPED: _LineageState.ValueType  # 3
     """One of its ends was dropped."""
 
 class LineageState(_LineageState, metaclass=_LineageStateEnumTypeWrapper):
@@ -68,9 +66,7 @@ LIVE: LineageState.ValueType  # 1
 """Said by a run that completed."""
 PROVISIONAL: LineageState.ValueType  # 2
 """Said by a run that has not ended yet."""
-RETIRED: LineageState.ValueType  # 3
-"""No longer seen in the runs of its job."""
-DROPPED: LineageState.ValueType  # 4
+DROPPED: LineageState.ValueType  # 3
 """One of its ends was dropped."""
 
 @typing.final
@@ -80,19 +76,10 @@ class LineageAsset(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     TABLE_FIELD_NUMBER: builtins.int
-    VOLUME_FIELD_NUMBER: builtins.int
-    REGISTERED_MODEL_FIELD_NUMBER: builtins.int
-    EXTERNAL_METADATA_FIELD_NUMBER: builtins.int
     PATH_FIELD_NUMBER: builtins.int
     DATASET_FIELD_NUMBER: builtins.int
     table: builtins.str
     """A table, view, materialized view or streaming table by its full name, e.g. `main.sales.orders`."""
-    volume: builtins.str
-    """A volume by its full name."""
-    registered_model: builtins.str
-    """A registered model by its full name."""
-    external_metadata: builtins.str
-    """An external metadata object by its name."""
     path: builtins.str
     """A path in cloud storage, e.g. `s3://bucket/raw/orders`."""
     @builtins.property
@@ -103,17 +90,14 @@ class LineageAsset(message.Message):
         self,
         *,
         table: builtins.str = ...,
-        volume: builtins.str = ...,
-        registered_model: builtins.str = ...,
-        external_metadata: builtins.str = ...,
         path: builtins.str = ...,
         dataset: LineageDataset | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["asset", b"asset", "dataset", b"dataset", "external_metadata", b"external_metadata", "path", b"path", "registered_model", b"registered_model", "table", b"table", "volume", b"volume"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["asset", b"asset", "dataset", b"dataset", "path", b"path", "table", b"table"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["asset", b"asset", "dataset", b"dataset", "external_metadata", b"external_metadata", "path", b"path", "registered_model", b"registered_model", "table", b"table", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["asset", b"asset", "dataset", b"dataset", "path", b"path", "table", b"table"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_asset: _TypeAlias = typing.Literal["table", "volume", "registered_model", "external_metadata", "path", "dataset"]  # noqa: Y015
+    _WhichOneofReturnType_asset: _TypeAlias = typing.Literal["table", "path", "dataset"]  # noqa: Y015
     _WhichOneofArgType_asset: _TypeAlias = typing.Literal["asset", b"asset"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_asset) -> _WhichOneofReturnType_asset | None: ...
 
@@ -194,18 +178,15 @@ class TraverseLineageResponse(message.Message):
     NODES_FIELD_NUMBER: builtins.int
     EDGES_FIELD_NUMBER: builtins.int
     TRUNCATED_BY_FIELD_NUMBER: builtins.int
-    SEQUENCE_FIELD_NUMBER: builtins.int
     truncated_by: builtins.str
     """Why there is more than this: DEPTH, NODES or TIME; empty where this is all."""
-    sequence: builtins.int
-    """The state of the lineage answered from; it grows with every change."""
     @builtins.property
     def nodes(self) -> containers.RepeatedCompositeFieldContainer[LineageNode]:
         """The root first, then the nodes by how far they are."""
 
     @builtins.property
     def edges(self) -> containers.RepeatedCompositeFieldContainer[LineageEdge]:
-        """Every edge that was met, once."""
+        """Which node's data went into which, once for each pair and state, however many jobs did it."""
 
     def __init__(
         self,
@@ -213,11 +194,10 @@ class TraverseLineageResponse(message.Message):
         nodes: abc.Iterable[LineageNode] | None = ...,
         edges: abc.Iterable[LineageEdge] | None = ...,
         truncated_by: builtins.str = ...,
-        sequence: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["edges", b"edges", "nodes", b"nodes", "sequence", b"sequence", "truncated_by", b"truncated_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["edges", b"edges", "nodes", b"nodes", "truncated_by", b"truncated_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -271,12 +251,9 @@ class LineageEdge(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
-    ID_FIELD_NUMBER: builtins.int
     SOURCE_FIELD_NUMBER: builtins.int
     TARGET_FIELD_NUMBER: builtins.int
     STATE_FIELD_NUMBER: builtins.int
-    id: builtins.int
-    """Identifier of the edge; 0 for one to a hidden node."""
     source: builtins.int
     """Handle of the node the data came from."""
     target: builtins.int
@@ -286,14 +263,13 @@ class LineageEdge(message.Message):
     def __init__(
         self,
         *,
-        id: builtins.int = ...,
         source: builtins.int = ...,
         target: builtins.int = ...,
         state: LineageState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["id", b"id", "source", b"source", "state", b"state", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["source", b"source", "state", b"state", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -342,11 +318,8 @@ class FindLineagePathsResponse(message.Message):
     NODES_FIELD_NUMBER: builtins.int
     PATHS_FIELD_NUMBER: builtins.int
     TRUNCATED_FIELD_NUMBER: builtins.int
-    SEQUENCE_FIELD_NUMBER: builtins.int
     truncated: builtins.bool
     """There may be more ways than these."""
-    sequence: builtins.int
-    """The state of the lineage answered from."""
     @builtins.property
     def nodes(self) -> containers.RepeatedCompositeFieldContainer[LineageNode]:
         """The nodes on any of the ways."""
@@ -361,11 +334,10 @@ class FindLineagePathsResponse(message.Message):
         nodes: abc.Iterable[LineageNode] | None = ...,
         paths: abc.Iterable[LineagePath] | None = ...,
         truncated: builtins.bool = ...,
-        sequence: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["nodes", b"nodes", "paths", b"paths", "sequence", b"sequence", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["nodes", b"nodes", "paths", b"paths", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,9 +37,7 @@ class State(IntEnum):
     LIVE = 0
     PROVISIONAL = 1
     """Said by a run that has not ended yet."""
-    RETIRED = 2
-    """Not seen in the latest runs of its job, for long enough."""
-    DROPPED = 3
+    DROPPED = 2
     """An end of it was dropped, or its run failed."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Generator, Iterable
 from itertools import islice
 from typing import Final, cast
@@ -36,6 +37,7 @@ PATH_DEPTH_DEFAULT: Final = 20
 LINEAGE_SECONDS_MAX: Final = 5.0
 """What is found until then is the answer, which says so."""
 
+_random: Final = random.SystemRandom()
 _DIRECTIONS: Final[dict[int, tuple[Direction, ...]]] = {
     pb.LINEAGE_DIRECTION_UNSPECIFIED: (Direction.UPSTREAM, Direction.DOWNSTREAM),
     pb.UPSTREAM: (Direction.UPSTREAM,),
@@ -44,18 +46,12 @@ _DIRECTIONS: Final[dict[int, tuple[Direction, ...]]] = {
 _STATES: Final = {
     State.LIVE: pb.LIVE,
     State.PROVISIONAL: pb.PROVISIONAL,
-    State.RETIRED: pb.RETIRED,
     State.DROPPED: pb.DROPPED,
 }
 _STATES_ASKED: Final[dict[int, State]] = {message: state for state, message in _STATES.items()}
 """What an edge is worth, by how a request says it."""
-_SECURABLES: Final = {
-    "table": ("TABLE", *sorted(RELATIONS - {"TABLE"})),
-    "volume": ("VOLUME",),
-    "registered_model": ("REGISTERED_MODEL",),
-    "external_metadata": ("EXTERNAL_METADATA",),
-}
-"""The kinds of securables a field of LineageAsset can name."""
+_RELATIONS: Final = ("TABLE", *sorted(RELATIONS - {"TABLE"}))
+"""What a table's name may be that of; a refusal speaks of the first."""
 
 
 class LineageGraphService:
@@ -80,7 +76,7 @@ class LineageGraphService:
             self_edges=request.include_self_edges,
         )
         walking = walk(told.state.graph, asked, told.sight)
-        response = pb.TraverseLineageResponse(sequence=told.state.sequence)
+        response = pb.TraverseLineageResponse()
         ending = _ending(walking, lambda level: told.add_level(level, response))
         response.nodes.extend(told.nodes)
         response.truncated_by = ending.truncated_by or ""
@@ -101,9 +97,7 @@ class LineageGraphService:
                 paths_max + 1,
             )
         )
-        response = pb.FindLineagePathsResponse(
-            sequence=told.state.sequence, truncated=len(found) > paths_max or monotonic() > deadline
-        )
+        response = pb.FindLineagePathsResponse(truncated=len(found) > paths_max or monotonic() > deadline)
         for way in found[:paths_max]:
             handles = [told.handle(asset, step) for step, asset in enumerate(way.assets)]
             response.paths.append(pb.LineagePath(nodes=handles))
@@ -120,7 +114,7 @@ class _Telling:
         self.sight = Sight(call.decider, call.caller.id, call.workspace_id, call.metastore_id, state)
         self._call = call
         self._handles: dict[int, int] = {}
-        self._hidden: set[int] = set()
+        self._edges: set[tuple[int, int, int]] = set()
         self._prefixes: dict[str, str] = {}
 
     def root(self, named: pb.LineageAsset, field: str) -> int:
@@ -128,8 +122,8 @@ class _Telling:
         which = named.WhichOneof("asset")
         if which is None:
             raise validation.invalid(field, "it names no asset")
-        if which in _SECURABLES:
-            return self._securable_root(_SECURABLES[which], str(getattr(named, which)))
+        if which == "table":
+            return self._table_root(named.table)
         name = _path(named.path) if which == "path" else _dataset(named.dataset)
         reader = LineageGraphReader(self._call.uow.connection)
         asset_id = reader.asset_named(self._call.metastore_id or "", name_digest(name), FOREVER)
@@ -142,24 +136,25 @@ class _Telling:
         return asset_id
 
     def add_level(self, level: Level, response: pb.TraverseLineageResponse) -> None:
-        """Tells a level: its nodes get handles, its edges are written."""
+        """Tells a level: its nodes get handles, its edges are written.
+
+        Nothing told follows from the ids of assets and edges, which say what was recorded before them, also of what is hidden.
+        """
         distance = -level.depth if level.direction is Direction.UPSTREAM else level.depth
         for asset in level.visible.tolist():
             self.handle(asset, distance)
-        for asset in level.hidden.tolist():
-            self._hidden.add(asset)
+        hidden = level.hidden.tolist()
+        _random.shuffle(hidden)
+        for asset in hidden:
             self._add(asset, distance).hidden = True
-        columns = (level.hops.edges, level.sources, level.targets, level.hops.states)
-        for edge, source, target, state in zip(*(column.tolist() for column in columns), strict=True):
-            response.edges.append(
-                pb.LineageEdge(
-                    # Nothing else is told of an edge with a hidden end.
-                    id=0 if source in self._hidden or target in self._hidden else edge,
-                    source=self._handles[source],
-                    target=self._handles[target],
-                    state=_STATES[State(state)],
-                )
-            )
+        columns = (level.sources, level.targets, level.hops.states)
+        edges = {
+            (self._handles[source], self._handles[target], state)
+            for source, target, state in zip(*(column.tolist() for column in columns), strict=True)
+        }
+        for source, target, state in sorted(edges - self._edges):
+            response.edges.append(pb.LineageEdge(source=source, target=target, state=_STATES[State(state)]))
+        self._edges |= edges
 
     def handle(self, asset_id: int, distance: int) -> int:
         """The handle of a visible asset, given when it is met first."""
@@ -173,9 +168,9 @@ class _Telling:
         self.nodes.append(node)
         return node
 
-    def _securable_root(self, kinds: tuple[str, ...], full_name: str) -> int:
+    def _table_root(self, full_name: str) -> int:
         call = self._call
-        for kind in kinds:
+        for kind in _RELATIONS:
             try:
                 found = call.snapshot.resolve(kind, full_name, call.metastore_id)
             except InvalidName as error:
@@ -184,7 +179,7 @@ class _Telling:
                 asset_id = self.state.by_securable.get(found.id, self.state.end)
                 self._describe_securable(self._add(asset_id, 0), found)
                 return asset_id
-        raise unseen(kinds[0], full_name)
+        raise unseen(_RELATIONS[0], full_name)
 
     def _describe(self, node: pb.LineageNode, asset: Node) -> None:
         """The name an asset has today; of one that is gone, the last it had."""
