@@ -14,8 +14,8 @@ from consistency.cluster import Cluster
 from consistency.lanes import DELAY_SECONDS_MAX, Lane, is_shown, lanes, run_rounds
 from lakewarden import Client
 
-ROUNDS = 250
-"""On each kind of database: 500 in all."""
+ROUNDS = 125
+"""On each kind of database: 250 in all."""
 ROUNDS_LONG = 2_000
 CONTROL_ROUNDS = 6
 CAPABILITIES = ("ROW_FILTER", "COLUMN_MASK")
