@@ -124,6 +124,7 @@ def services(
     recorder: Recorder | None = None,
     lineage: LineageFollower | None = None,
     tracer: Tracer | None = None,
+    lineage_hosts: frozenset[str] = frozenset(),
 ) -> dict[ServiceDescriptor, object]:
     """Every service this server offers, by its descriptor; without a recorder none that records lineage."""
     parsing = Parsing()
@@ -163,7 +164,7 @@ def services(
         _service(permissions_pb2, "PermissionService"): PermissionService(),
         _service(authorization_pb2, "AuthorizationService"): AuthorizationService(),
         _service(audit_pb2, "AuditService"): AuditService(),
-        _service(lineage_pb2, "LineageService"): LineageService(recorder, tracer),
+        _service(lineage_pb2, "LineageService"): LineageService(recorder, tracer, lineage_hosts),
     }
 
 
@@ -189,7 +190,9 @@ class App:
         hosts = JwksHosts(settings.jwks_hosts, settings.jwks_private_hosts)
         self._provider_keys = ProviderKeys(hosts)
         lineage, self._tracer = LineageFollower(), Tracer(waiting_max=TRACING_MAX)
-        offered = services(self.keys, hosts, Recorder(self.database), lineage, self._tracer)
+        offered = services(
+            self.keys, hosts, Recorder(self.database), lineage, self._tracer, settings.lineage_hosts
+        )
         self._bounded = Bounded(self.follower)
         self._decisions = DecisionLog(self.database)
         self._uses = TokenUses(self.database)

@@ -208,6 +208,11 @@ def migrate_command(**options: object) -> None:
     help="Such hosts with private addresses.  [LAKEWARDEN_JWKS_PRIVATE_HOSTS]",
 )
 @click.option(
+    "--lineage-hosts",
+    metavar="HOST,…",
+    help="At which unitycatalog:// in lineage names tables of this server; any by default.  [LAKEWARDEN_LINEAGE_HOSTS]",
+)
+@click.option(
     "--read-threads", type=int, help="Threads that answer reads, 4 by default.  [LAKEWARDEN_READ_THREADS]"
 )
 @click.option(

@@ -66,6 +66,8 @@ class Settings:
     """Hosts that keys of identity providers are fetched from."""
     jwks_private_hosts: frozenset[str] = frozenset()
     """Such hosts whose addresses may be private."""
+    lineage_hosts: frozenset[str] = frozenset()
+    """At which `unitycatalog://` in lineage names what is kept here; any if empty."""
     log_format: str = "text"
     traces: bool = False
 
@@ -82,7 +84,7 @@ def read_settings(
 
     Variables: DATA_DIR, DATABASE_URL, KEY_FILE, LISTEN, TLS_CERT_FILE, TLS_KEY_FILE, TLS_CLIENT_CA_FILE, ALLOW_PLAINTEXT, GRACE_SECONDS,
     READ_THREADS, WORKERS, HTTP, METRICS, FAILED_LOGINS_PER_MINUTE, CALLS_PER_SECOND_PER_PRINCIPAL, CALLS_PER_SECOND_PER_PEER, LOG_FORMAT,
-    JWKS_HOSTS, JWKS_PRIVATE_HOSTS; and OpenTelemetry's own for traces.
+    JWKS_HOSTS, JWKS_PRIVATE_HOSTS, LINEAGE_HOSTS; and OpenTelemetry's own for traces.
     """
     variables = os.environ if environment is None else environment
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
@@ -141,6 +143,7 @@ def read_settings(
         jwks_private_hosts=_hosts(
             said("JWKS_PRIVATE_HOSTS", "jwks_private_hosts"), text("JWKS_PRIVATE_HOSTS", "jwks_private_hosts")
         ),
+        lineage_hosts=_hosts(said("LINEAGE_HOSTS", "lineage_hosts"), text("LINEAGE_HOSTS", "lineage_hosts")),
         traces=_wants_traces(variables),
     )
 

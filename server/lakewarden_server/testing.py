@@ -140,6 +140,7 @@ def serve(
     failed_logins_per_minute: int = 0,
     calls_per_second_per_principal: int = 0,
     calls_per_second_per_peer: int = 0,
+    lineage_hosts: frozenset[str] = frozenset(),
 ) -> Iterator[EmbeddedServer]:
     """Starts a server on a free loopback port and stops it at the end of the block.
 
@@ -160,6 +161,7 @@ def serve(
             failed_logins_per_minute=failed_logins_per_minute,
             calls_per_second_per_principal=calls_per_second_per_principal,
             calls_per_second_per_peer=calls_per_second_per_peer,
+            lineage_hosts=lineage_hosts,
         )
         keys = create_key_file(settings.key_file)
         database = _open(database_url, home)

@@ -19,6 +19,7 @@ from lakewarden_server.lineage import recorder
 from lakewarden_server.services.lineage import BATCH_EVENTS_MAX
 from lakewarden_server.testing import WORKSPACE, serve
 from lineage.corpus import event, ours
+from lineage.lake import OURS, Lake, shown
 
 ONE, MANY = "/api/v1/lineage", "/api/v1/lineage/batch"
 
@@ -53,6 +54,22 @@ def test_a_new_event_is_created_and_a_known_one_ok(http):
     first, again = http.post(ONE, content=body), http.post(ONE, content=body)
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json()["key"] == again.json()["key"]
+
+
+def test_only_what_is_at_hosts_of_ones_own_is_a_table_of_ones_own():
+    with serve(http=True, lineage_hosts=frozenset({"lake.example.com"})) as server:
+        lake = Lake(server, ["s.orders", "s.report"])
+        lake.admin.grants.grant("LINEAGE PRODUCER", "workspace", WORKSPACE, "admin@example.com")
+        orders, report = ({"namespace": OURS, "name": f"main.s.{name}"} for name in ("orders", "report"))
+        foreign = {**orders, "namespace": "unitycatalog://lake.example.org"}
+        with client_of(server, server.admin_token) as http:
+            for run, (source, target) in enumerate([(orders, report), (foreign, orders)]):
+                body = event(run=run, inputs=[source], outputs=[target])
+                assert http.post(ONE, content=body).status_code == 201
+        lake.admin.lineage.record_sql("INSERT INTO main.s.orders SELECT * FROM main.s.report")
+        labels, edges = shown(lake.admin.lineage.traverse("main.s.orders", direction="upstream", max_depth=1))
+    assert labels == {"s.orders", "s.report", "unitycatalog://lake.example.org main.s.orders"}
+    assert edges == {(other, "s.orders") for other in labels - {"s.orders"}}
 
 
 def test_a_batch_without_fault_has_no_content(http):

@@ -110,6 +110,15 @@ def test_jobs_keep_their_names_as_they_are():
 def test_a_name_in_a_unity_catalog_is_a_full_name_and_a_path_is_a_url():
     assert own_full_name(dataset_name("unitycatalog://host", "Main.Sales.Orders")) == "main.sales.orders"
     assert own_full_name(dataset_name("postgres://host", "main.sales.orders")) == ""
+    for host, is_own in (
+        ("Host:443", True),
+        ("host/", True),
+        ("host:8443", False),
+        ("other", False),
+        ("", False),
+    ):
+        found = own_full_name(dataset_name(f"unitycatalog://{host}", "main.sales.orders"), {"host"})
+        assert (host, found) == (host, "main.sales.orders" if is_own else "")
     assert storage_url(dataset_name("s3a://lake", "/t/orders/")) == "s3://lake/t/orders"
     assert storage_url(dataset_name("file", "/t/orders")) == "file:///t/orders"
     assert storage_url(dataset_name("kafka://host", "topic")) == ""

@@ -5,6 +5,7 @@ anything is compared (OpenLineage spec, naming.md; reference/lineage.md 2.4).
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -133,9 +134,11 @@ def securable_name(securable_id: str) -> AssetName:
     return AssetName(AssetKind.SECURABLE, "", securable_id)
 
 
-def own_full_name(name: AssetName) -> str:
-    """`catalog.schema.table` of a name in a Unity Catalog; empty for any other."""
-    return name.name if name.namespace.partition(":")[0] == UNITY_CATALOG else ""
+def own_full_name(name: AssetName, own_hosts: Collection[str] = ()) -> str:
+    """`catalog.schema.table` of a name in the Unity Catalog at one of these hosts, or at any if none is said; else empty."""
+    scheme, _, rest = name.namespace.partition(":")
+    is_own = scheme == UNITY_CATALOG and (not own_hosts or rest.strip("/") in own_hosts)
+    return name.name if is_own else ""
 
 
 def storage_url(name: AssetName) -> str:

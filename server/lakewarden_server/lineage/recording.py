@@ -46,6 +46,8 @@ class Origin(NamedTuple):
     workspace_id: str
     principal_id: str
     snapshot: Snapshot
+    own_hosts: frozenset[str] = frozenset()
+    """At which `unitycatalog://` names this metastore; any if empty."""
 
 
 class Received(NamedTuple):
@@ -194,7 +196,7 @@ class _Recording:
         return found
 
     def _named(self, name: AssetName) -> str | None:
-        full_name = own_full_name(name)
+        full_name = own_full_name(name, self._origin.own_hosts)
         if not full_name or name.kind is not AssetKind.DATASET:
             return None
         try:

@@ -21,10 +21,13 @@ BATCH_EVENTS_MAX = 1_000
 class LineageService:
     """Implements `lakewarden.v1.LineageService`."""
 
-    def __init__(self, recorder: Recorder | None, tracer: Tracer | None = None) -> None:
+    def __init__(
+        self, recorder: Recorder | None, tracer: Tracer | None = None, own_hosts: frozenset[str] = frozenset()
+    ) -> None:
         """Without a recorder and a tracer it only says what there is to call."""
         self._recorder = recorder
         self._tracer = tracer
+        self._own_hosts = own_hosts
 
     def record_open_lineage(self, request: pb.RecordOpenLineageRequest, call: Call) -> pb.LineageEventOutcome:
         """Records one event, or raises for it."""
@@ -46,7 +49,7 @@ class LineageService:
         )
 
     def _record(self, bodies: Sequence[bytes], call: Call, *, strict: bool) -> list[pb.LineageEventOutcome]:
-        origin = _origin(call)
+        origin = _origin(call, self._own_hosts)
         outcomes, received, accepted = [], [], []
         for body in bodies:
             try:
@@ -71,7 +74,7 @@ class LineageService:
         """Records what the statements of a text do."""
         if self._tracer is None:
             raise _unable()
-        origin = _origin(call)
+        origin = _origin(call, self._own_hosts)
         try:
             run_id, statements = read_sql(request, call, self._tracer)
         except EventInvalid as error:
@@ -112,11 +115,13 @@ def _statement(stated: Stated) -> pb.SqlStatementLineage:
     )
 
 
-def _origin(call: Call) -> Origin:
+def _origin(call: Call, own_hosts: frozenset[str]) -> Origin:
     """Whose events these are. Raises WORKSPACE_REQUIRED where no workspace, or one without a metastore, was named."""
     if call.workspace_id is None or call.metastore_id is None:
         raise InvalidArgument(
             Reason.WORKSPACE_REQUIRED,
             "Lineage belongs to the metastore of a workspace: name one that has one.",
         )
-    return Origin(call.metastore_id, call.workspace_id, call.caller.id, call.snapshot)
+    # What this server writes itself, from SQL, has the metastore's id for a host.
+    own_hosts = own_hosts and own_hosts | {call.metastore_id}
+    return Origin(call.metastore_id, call.workspace_id, call.caller.id, call.snapshot, own_hosts)
