@@ -42,7 +42,7 @@ serve: $(READY) ## Serve from ./lakewarden-data, making it on the first run
 	$(BIN)/lakewarden-server serve
 
 clean: ## Remove what the targets above made, but not lakewarden-data
-	rm -rf $(VENV) var lineage-demo.svg .pytest_cache .mypy_cache .ruff_cache build dist
+	rm -rf $(VENV) var lineage-demo*.svg .pytest_cache .mypy_cache .ruff_cache build dist
 
 $(READY): pyproject.toml
 	@echo "setting up $(VENV) (a minute or two the first time)"

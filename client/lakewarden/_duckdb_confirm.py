@@ -19,6 +19,7 @@ from lakewarden._duckdb_binder import (
     sole_statement,
 )
 from lakewarden._duckdb_calls import Call
+from lakewarden._duckdb_lineage import SqlLineage
 from lakewarden._duckdb_parse import Name, ParsedStatement, StatementKind, ascii_fold, server_fold
 from lakewarden._duckdb_rewrite import Lake, Rewriter, quoted
 from lakewarden._duckdb_tokens import called_names, check_called_names, check_characters, tokens
@@ -33,6 +34,8 @@ class World:
     schema: str
     catalogs: Mapping[str, str]
     functions: frozenset[str]
+    lineage: SqlLineage | None
+    """Who is told of what was run."""
 
     def full_name(self, table: Table) -> str:
         """The name of a table, or of what may be a view, in Lakewarden."""

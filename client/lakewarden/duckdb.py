@@ -35,6 +35,7 @@ from lakewarden._duckdb_binder import (
 )
 from lakewarden._duckdb_calls import Call, Expander, check_named, located
 from lakewarden._duckdb_confirm import Analysis, Confirmation, Runnable, World
+from lakewarden._duckdb_lineage import SqlLineage, SqlRecorder
 from lakewarden._duckdb_lock import lock
 from lakewarden._duckdb_parse import (
     Name,
@@ -63,6 +64,8 @@ __all__ = [
     "GovernedConnection",
     "PlanAnswer",
     "PlanAuthorizer",
+    "SqlLineage",
+    "SqlRecorder",
     "StatementRefused",
     "connect",
     "govern",
@@ -76,15 +79,22 @@ def connect(
     subject: str | None = None,
     catalog_map: Mapping[str, str] | None = None,
     config: Mapping[str, Any] | None = None,
+    lineage: SqlRecorder | bool = True,
+    job_name: str = "",
 ) -> GovernedConnection:
     """Open a DuckDB database, lock its configuration and govern it.
 
     `subject` is the principal to decide for, None the client's own; `catalog_map` gives the Lakewarden catalog
     of a DuckDB database where the names differ; `config` is DuckDB's. Raises ValueError when it cannot be locked.
+
+    What statements make of which tables is recorded as lineage of `job_name` (each text of a job of its own without one): by the
+    client itself, by `lineage` where that is given, and not at all with False. The statements neither wait for that nor fail by it.
     """
     connection = duckdb.connect(str(database), config=dict(config or {}))
     try:
-        return GovernedConnection(connection, _locked_world(connection, client, catalog_map), subject=subject)
+        told = _lineage(client, lineage, job_name)
+        world = _locked_world(connection, client, catalog_map, told)
+        return GovernedConnection(connection, world, subject=subject)
     except BaseException:
         connection.close()
         raise
@@ -96,19 +106,29 @@ def govern(
     *,
     subject: str | None = None,
     catalog_map: Mapping[str, str] | None = None,
+    lineage: SqlRecorder | bool = True,
+    job_name: str = "",
 ) -> GovernedConnection:
     """Lock the database behind `connection` for good and return a governed connection to it.
 
     The database and schema in use stay the ones unqualified names mean. `connection` itself stays open and
     ungoverned: whoever loaded the data keeps it, and closing it closes the governed one too. Raises ValueError
-    when the database cannot be locked.
+    when the database cannot be locked. `lineage` and `job_name` are those of `connect`.
     """
-    world = _locked_world(connection, client, catalog_map)
+    world = _locked_world(connection, client, catalog_map, _lineage(client, lineage, job_name))
     return GovernedConnection(connection.cursor(), world, subject=subject)
 
 
+def _lineage(client: PlanAuthorizer, lineage: SqlRecorder | bool, job_name: str) -> SqlLineage | None:
+    recorder = getattr(client, "lineage_events", None) if lineage is True else lineage
+    return SqlLineage(recorder, job_name=job_name) if recorder else None
+
+
 def _locked_world(
-    connection: duckdb.DuckDBPyConnection, client: PlanAuthorizer, catalog_map: Mapping[str, str] | None
+    connection: duckdb.DuckDBPyConnection,
+    client: PlanAuthorizer,
+    catalog_map: Mapping[str, str] | None,
+    lineage: SqlLineage | None,
 ) -> World:
     database, schema, search_path = connection.execute(
         "SELECT current_database(), current_schema(), current_setting('search_path')"
@@ -127,6 +147,7 @@ def _locked_world(
         schema=schema,
         catalogs=catalogs,
         functions=functions,
+        lineage=lineage,
     )
 
 
@@ -146,16 +167,24 @@ def _catalogs(connection: duckdb.DuckDBPyConnection, catalog_map: Mapping[str, s
 class GovernedConnection:
     """One subject's connection to a governed database; for one thread at a time, as DuckDB's cursors are."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, world: World, *, subject: str | None) -> None:
+    def __init__(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        world: World,
+        *,
+        subject: str | None,
+        is_first: bool = True,
+    ) -> None:
         self._cursor = cursor
         self._world = world
+        self._is_first = is_first
         self._has_result = False
         self.subject = subject
         cursor.execute(f"USE {quoted(world.database)}.{quoted(world.schema)}")
 
     def as_subject(self, subject: str | None) -> GovernedConnection:
         """A connection of its own to the same database that acts for another principal."""
-        return GovernedConnection(self._cursor.cursor(), self._world, subject=subject)
+        return GovernedConnection(self._cursor.cursor(), self._world, subject=subject, is_first=False)
 
     def execute(self, sql: str, parameters: Parameters = None) -> GovernedConnection:
         """Check one statement, ask once for all it does, run it, and return self to fetch from.
@@ -164,7 +193,7 @@ class GovernedConnection:
         not do what it does, and whatever the client or DuckDB raises; the statement has had no effect then.
         """
         self._has_result = False
-        analysis = self._analyze(sql)
+        analysis = written = self._analyze(sql)
         demanded = self._authorize(self._accesses(analysis))
         if analysis.calls:
             analysis = self._expanded(analysis, demanded)
@@ -180,7 +209,13 @@ class GovernedConnection:
             # DuckDB's own words may quote a body, or one of a nested function that the caller is not shown.
             raise StatementRefused("DuckDB cannot bind the statement with its functions put in") from None
         self._has_result = True
+        self._tell(written)
         return self
+
+    @property
+    def lineage(self) -> SqlLineage | None:
+        """How much was told of what statements made of what, here and by `as_subject`; None where that is not recorded."""
+        return self._world.lineage
 
     def explain_access(self, sql: str) -> tuple[Access, ...]:
         """The accesses `execute` would ask for, sorted, without asking or running anything."""
@@ -272,6 +307,19 @@ class GovernedConnection:
                 raise without_quoted_line(error) from None
             raise
 
+    def _tell(self, analysis: Analysis) -> None:
+        """Puts what has run where lineage is told from: as the caller wrote it, without what filters, masks and functions say."""
+        target, world = analysis.target, self._world
+        # CREATE TABLE IF NOT EXISTS of one that exists has made nothing.
+        made_nothing = analysis.parsed.kind is StatementKind.CREATE_TABLE_AS and target and target.exists
+        if world.lineage is None or target is None or not analysis.reads or made_nothing:
+            return
+        read = {
+            place.start: (analysis.tables[place.name], world.full_name(analysis.tables[place.name]))
+            for place in analysis.parsed.references
+        }
+        world.lineage.add(analysis.sql, read, (target, world.full_name(target)))
+
     @property
     def description(self) -> list[tuple[Any, ...]] | None:
         """Columns of the current result, as in DB-API; None when there is none."""
@@ -311,6 +359,8 @@ class GovernedConnection:
         """Close this connection and, as DuckDB does with cursors, those made from it by `as_subject`."""
         self._has_result = False
         self._cursor.close()
+        if self._is_first and self._world.lineage is not None:
+            self._world.lineage.close()
 
     def __enter__(self) -> GovernedConnection:
         return self

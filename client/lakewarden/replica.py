@@ -112,6 +112,8 @@ class PolicyReplica:
         self.last_error: LakewardenError | None = None
         # Neither content with an older state, nor held to a revision of a history that may end.
         self._client = client.with_freshness("full").at_least_revision("")
+        self.lineage_events = client.lineage_events
+        """Whom a governed connection tells of what it ran."""
         self._poll_seconds = poll_seconds
         self._clock = clock
         self._policy = load_policy()

@@ -11,7 +11,7 @@ import pytest
 
 from lakewarden_server.demo.acts import DemoFailed
 from lakewarden_server.demo.expected import ALLOW, ANALYST, DENY, EXPECTED, PEOPLE, differences
-from lakewarden_server.demo.lineage import DRAWING
+from lakewarden_server.demo.lineage import DRAWING, DRAWING_OF_ANALYST, show_lineage
 from lakewarden_server.demo.screen import Screen
 from lakewarden_server.demo.show import Stage, open_stage, run_show
 
@@ -48,35 +48,39 @@ def printed(screen: Screen) -> str:
 def test_demo_shows_what_it_expects_and_ends_with_the_line(
     stage: Stage, screen: Screen, tmp_path: Path
 ) -> None:
-    last_line = run_show(stage, screen, tmp_path)
+    last_line = run_show(stage, screen)
+    show_lineage(stage.world, screen, tmp_path)
     assert re.fullmatch(r"demo ok: 41 allowed, 25 denied, \d+\.\d µs per decision", last_line)
     shown = printed(screen)
     assert len(re.findall(r"^q\d\d  +(allowed|denied)", shown, re.MULTILINE)) == len(EXPECTED)
     assert "GRANT SELECT ON TABLE tpch.main.supplier" in shown
     assert "denied: no USE SCHEMA on tpch.main" in shown
     assert shown.count("finance.books.margins\n") == 1, "the owner alone is shown what the report is made of"
-    assert (tmp_path / DRAWING).read_text().startswith("<svg")
+    drawings = [(tmp_path / drawing).read_text() for drawing in (DRAWING, DRAWING_OF_ANALYST)]
+    assert ["finance.books.margins" in drawing for drawing in drawings] == [True, False]
+    assert all(drawing.startswith("<svg") for drawing in drawings)
 
 
 def test_no_line_is_wider_than_the_terminal(stage: Stage, screen: Screen, tmp_path: Path) -> None:
-    run_show(stage, screen, tmp_path)
+    run_show(stage, screen)
+    show_lineage(stage.world, screen, tmp_path)
     assert max(map(len, printed(screen).splitlines())) <= screen.width
 
 
-def test_one_grant_too_many_fails_the_demo(stage: Stage, screen: Screen, tmp_path: Path) -> None:
+def test_one_grant_too_many_fails_the_demo(stage: Stage, screen: Screen) -> None:
     stage.world.admin.grants.grant("SELECT", "table", "tpch.main.part", ANALYST)
     with pytest.raises(DemoFailed) as failed:
-        run_show(stage, screen, tmp_path)
+        run_show(stage, screen)
     assert str(failed.value).splitlines() == [
         "3 of 66 outcomes are not the expected ones:",
         *(f"q{query} as {ANALYST}: expected denied, got allowed" for query in (14, 17, 19)),
     ]
 
 
-def test_one_grant_too_few_fails_the_demo(stage: Stage, screen: Screen, tmp_path: Path) -> None:
+def test_one_grant_too_few_fails_the_demo(stage: Stage, screen: Screen) -> None:
     stage.world.admin.grants.revoke("SELECT", "table", "tpch.main.orders", "sales")
     with pytest.raises(DemoFailed, match=r"q04 as ann@example\.com: expected allowed, got denied"):
-        run_show(stage, screen, tmp_path)
+        run_show(stage, screen)
 
 
 def test_outcomes_are_compared_one_by_one() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lakewarden_server.demo.lineage import DRAWING
+from lakewarden_server.demo.lineage import DRAWING, DRAWING_OF_ANALYST
 
 COMMAND = (sys.executable, "-m", "lakewarden_server.demo")
 SECONDS_MAX = 60
@@ -48,13 +48,14 @@ def assert_nothing_is_left(directory: Path, process: subprocess.Popen[str]) -> N
         os.killpg(process.pid, 0)
 
 
-def test_demo_exits_with_zero_and_leaves_its_drawing_alone(tmp_path: Path) -> None:
+def test_demo_exits_with_zero_and_leaves_its_drawings_alone(tmp_path: Path) -> None:
     process = start(tmp_path)
     output, errors = process.communicate(timeout=SECONDS_MAX)
     assert (process.returncode, errors) == (0, "")
     assert output.splitlines()[-1].startswith("demo ok: 41 allowed, 25 denied, ")
     assert "\x1b" not in output
-    (tmp_path / DRAWING).unlink()
+    for drawing in (DRAWING, DRAWING_OF_ANALYST):
+        (tmp_path / drawing).unlink()
     assert_nothing_is_left(tmp_path, process)
 
 

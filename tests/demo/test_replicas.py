@@ -1,4 +1,4 @@
-"""The last act: it passes as it stands, and fails when the second server answers from an old state."""
+"""The act of two servers: it passes as it stands, and fails when the second server answers from an old state."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from lakewarden_server.demo.acts import DemoFailed
+from lakewarden_server.demo.lineage import show_lineage
 from lakewarden_server.demo.replicas import postgresql, two_servers
 from lakewarden_server.demo.screen import RED, Screen
 from lakewarden_server.demo.show import open_stage, run_show
@@ -59,9 +60,10 @@ def main() -> int:
                 url = stack.enter_context(postgresql())
             interruption.check()
             stage = stack.enter_context(open_stage(screen, check_interrupt=interruption.check))
-            last_line = run_show(stage, screen, Path.cwd(), check_interrupt=interruption.check)
+            last_line = run_show(stage, screen, check_interrupt=interruption.check)
             two_servers(url, screen, check_interrupt=interruption.check)
             interruption.check()
+            show_lineage(stage.world, screen, Path.cwd())
         except DemoFailed as failure:
             screen.whole("\n" + screen.paint(f"demo failed: {failure}", RED))
             return FAILED

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from lakewarden import Client
+from lakewarden.duckdb import GovernedConnection
 from lakewarden.lineage import Lineage, to_svg, to_tree
 from lakewarden_server.demo.acts import expect
 from lakewarden_server.demo.expected import ANALYST
-from lakewarden_server.demo.lake import SCHEMA, Lake
+from lakewarden_server.demo.lake import CATALOG, SCHEMA, Lake
 from lakewarden_server.demo.screen import FAINT, GREEN, Screen
 from lakewarden_server.demo.world import EVERYBODY, World
 
@@ -21,34 +22,48 @@ JOB = (
     "CREATE TABLE finance.reports.segments AS SELECT c_mktsegment, sum(revenue) AS revenue "
     "FROM finance.books.margins JOIN tpch.main.customer ON c_custkey = o_custkey GROUP BY c_mktsegment",
 )
+MARGIN_COLUMNS = [
+    {"name": "o_custkey", "type_text": "BIGINT"},
+    {"name": "revenue", "type_text": "DECIMAL(38,4)"},
+]
+SEGMENT_COLUMNS = [
+    {"name": "c_mktsegment", "type_text": "STRING"},
+    {"name": "revenue", "type_text": "DECIMAL(38,4)"},
+]
 SEGMENT_COUNT = 5
-DRAWING = "lineage-demo.svg"
+DRAWING, DRAWING_OF_ANALYST = "lineage-demo.svg", "lineage-demo-analyst.svg"
 
 
-def run_job(lake: Lake, world: World) -> None:
-    """Makes two tables in a catalog of their own, registers them and records what was run. Everybody may read the second only."""
+def prepare_job(lake: Lake, world: World) -> None:
+    """A catalog with the two tables the job will make, of which everybody may read the second. The engine is let see names."""
     admin, connection = world.admin, lake.connection
-    admin.catalogs.create(FINANCE)
     connection.execute(f"ATTACH ':memory:' AS {FINANCE}; CREATE SCHEMA {BOOKS}; CREATE SCHEMA {REPORTS}")
-    for schema, table, statement in zip((BOOKS, REPORTS), (MARGINS, SEGMENTS), JOB, strict=True):
-        connection.execute(statement)
+    admin.catalogs.create(FINANCE)
+    for catalog in (FINANCE, CATALOG):
+        admin.grants.grant("BROWSE", "catalog", catalog, world.engine.session.get().principal)
+    for schema, table, columns in ((BOOKS, MARGINS, MARGIN_COLUMNS), (REPORTS, SEGMENTS, SEGMENT_COLUMNS)):
         admin.schemas.create(schema)
-        columns = connection.table(table).limit(0).to_arrow_table().schema
-        admin.tables.create(table, arrow_schema=columns)
-        told = admin.lineage_events.record_sql(statement, dialect="duckdb", job_name="nightly report")
-        expect(len(told.statements) == 1, f"the lineage of {table} to be recorded")
-    rows = connection.table(SEGMENTS).fetchall()
-    expect(len(rows) == SEGMENT_COUNT, f"{SEGMENT_COUNT} segments, not {rows}")
-    connection.execute(f"DETACH {FINANCE}")
+        admin.tables.create(table, columns=columns)
     admin.grants.grant("USE CATALOG", "catalog", FINANCE, EVERYBODY)
     admin.grants.grant("USE SCHEMA", "schema", REPORTS, EVERYBODY)
     admin.grants.grant("SELECT", "table", SEGMENTS, EVERYBODY)
 
 
+def run_job(governed: GovernedConnection) -> None:
+    """Makes the two tables. What of which, the governed connection tells by itself."""
+    for statement in JOB:
+        governed.execute(statement)
+    rows = governed.execute("FROM finance.reports.segments").fetchall()
+    expect(len(rows) == SEGMENT_COUNT, f"{SEGMENT_COUNT} segments, not {rows}")
+    lineage = governed.lineage
+    expect(lineage is not None and lineage.flush() and lineage.recorded == len(JOB), "the lineage to be told")
+
+
 def show_lineage(world: World, screen: Screen, directory: Path) -> None:
-    """The same table's lineage as its owner and as the analyst see it, and a drawing of it in a file."""
+    """The last act: the same table's lineage as its owner and as the analyst see it, and a drawing of each in a file."""
     screen.title("what is the report made of?")
-    screen.line(f"  {JOB[-1]}", FAINT)
+    for statement in JOB:
+        screen.line(f"  {statement}", FAINT)
     owner = _shown(world.admin, "owner", screen)
     analyst = _shown(world.server.client_as(ANALYST, workspace=world.admin.workspace), "analyst", screen)
     told = {node.label for node in owner.nodes}
@@ -56,8 +71,9 @@ def show_lineage(world: World, screen: Screen, directory: Path) -> None:
     told = {node.label for node in analyst.nodes}
     expect("(hidden)" in told and MARGINS not in told, f"{MARGINS} to be hidden from the analyst, not {told}")
     expect(f"{SCHEMA}.orders" not in told, "nothing behind a hidden table to be told")
-    (directory / DRAWING).write_text(to_svg(owner), encoding="utf-8")
-    screen.line(f"  drawn in {DRAWING}", FAINT)
+    for drawing, seen in ((DRAWING, owner), (DRAWING_OF_ANALYST, analyst)):
+        (directory / drawing).write_text(to_svg(seen), encoding="utf-8")
+    screen.line(f"  drawn in {DRAWING} and {DRAWING_OF_ANALYST}", FAINT)
 
 
 def _shown(client: Client, who: str, screen: Screen) -> Lineage:

@@ -1,4 +1,4 @@
-"""The last act: two servers on one PostgreSQL; what one of them revokes, the other denies at once."""
+"""An act of its own: two servers on one PostgreSQL; what one of them revokes, the other denies at once."""
 
 from __future__ import annotations
 

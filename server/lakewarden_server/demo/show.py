@@ -14,7 +14,7 @@ from lakewarden.duckdb import AccessDenied, Denial, GovernedConnection, govern
 from lakewarden_server.demo.acts import DemoFailed, explain_and_fix, filter_and_mask, isolate
 from lakewarden_server.demo.expected import ALLOW, ANALYST, AUDITOR, DENY, EXPECTED, PEOPLE, differences
 from lakewarden_server.demo.lake import CATALOG, SCALE, SCHEMA, TABLES, Lake, load_lake
-from lakewarden_server.demo.lineage import run_job, show_lineage
+from lakewarden_server.demo.lineage import prepare_job, run_job
 from lakewarden_server.demo.measure import decision_microseconds
 from lakewarden_server.demo.screen import FAINT, GREEN, RED, Screen
 from lakewarden_server.demo.world import (
@@ -58,17 +58,17 @@ def open_stage(screen: Screen, *, check_interrupt: Callable[[], None] = lambda: 
         with screen.step("registering tables, people and grants"):
             check_interrupt()
             world = build_world(server, lake)
+            prepare_job(lake, world)
         check_interrupt()
         yield Stage(lake, world)
 
 
-def run_show(
-    stage: Stage, screen: Screen, directory: Path, *, check_interrupt: Callable[[], None] = lambda: None
-) -> str:
-    """Shows everything, leaves a drawing in the directory, and returns the last line. Raises `DemoFailed` for any outcome but the expected ones."""
+def run_show(stage: Stage, screen: Screen, *, check_interrupt: Callable[[], None] = lambda: None) -> str:
+    """Shows all that is decided on one server, and returns the last line. Raises `DemoFailed` for any outcome but the expected ones."""
     _introduce(stage, screen)
-    run_job(stage.lake, stage.world)
-    with govern(stage.lake.connection, stage.world.engine) as governed:
+    with govern(stage.lake.connection, stage.world.engine, job_name="nightly report") as governed:
+        # Before customers are filtered and masked, which holds for the owner too.
+        run_job(governed.as_subject(stage.world.admin.session.get().principal))
         people = {person: governed.as_subject(person) for person in PEOPLE}
         answers = _ask_everything(stage, screen, people, check_interrupt)
         _explain(screen, answers)
@@ -82,7 +82,6 @@ def run_show(
         filter_and_mask(stage.world, screen, people[ANALYST], people[AUDITOR])
         isolate(stage.world, screen)
     check_interrupt()
-    show_lineage(stage.world, screen, directory)
     cost = _measure(stage)
     allowed = sum(outcome == ALLOW for outcome in found.values())
     return f"demo ok: {allowed} allowed, {len(found) - allowed} denied, {cost:.1f} µs per decision"
