@@ -56,7 +56,9 @@ def run_job(governed: GovernedConnection) -> None:
     rows = governed.execute("FROM finance.reports.segments").fetchall()
     expect(len(rows) == SEGMENT_COUNT, f"{SEGMENT_COUNT} segments, not {rows}")
     lineage = governed.lineage
-    expect(lineage is not None and lineage.flush() and lineage.recorded == len(JOB), "the lineage to be told")
+    expect(
+        lineage is not None and lineage.flush(30) and lineage.recorded == len(JOB), "the lineage to be told"
+    )
 
 
 def show_lineage(world: World, screen: Screen, directory: Path) -> None:
