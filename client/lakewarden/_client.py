@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from lakewarden._audit import Audit
 from lakewarden._authorization import Grants, PlanAccess, PlanAnswer
@@ -25,6 +25,10 @@ from lakewarden._principals import Groups, ServicePrincipals, Sessions, Tokens, 
 from lakewarden._questions import Questions
 from lakewarden._securables import Catalogs, Metastores, Schemas, Tables, Volumes, Workspaces
 from lakewarden._sharing import ExternalMetadata, Providers, Recipients, Shares
+from lakewarden._system_tables import SystemTable, SystemTables
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 class Client:
@@ -253,6 +257,14 @@ class Client:
     ) -> PlanAnswer:
         """Decide everything a query plan accesses; what a governed engine connection calls before each statement."""
         return self.authorization.authorize_plan(accesses, subject=subject, capabilities=capabilities)
+
+    def system_tables(self) -> tuple[SystemTable, ...]:
+        """Return the system tables with their columns."""
+        return SystemTables(self._connection).list()
+
+    def system_table(self, full_name: str, **asked: Any) -> pyarrow.Table:
+        """Return a system table, e.g. `system.access.table_lineage`: what `SystemTables.read` says. Needs pyarrow."""
+        return SystemTables(self._connection).read(full_name, **asked)
 
     def health(self) -> str:
         """Return the server's standard health status, e.g. `SERVING`. Needs no token."""

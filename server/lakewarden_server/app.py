@@ -37,6 +37,7 @@ from lakewarden.v1 import (
     shares_pb2,
     storage_credentials_pb2,
     streaming_tables_pb2,
+    system_tables_pb2,
     tables_pb2,
     tokens_pb2,
     users_pb2,
@@ -94,6 +95,7 @@ from lakewarden_server.services.shares import ShareService
 from lakewarden_server.services.sharing import ProviderService, RecipientService
 from lakewarden_server.services.sql_lineage import TRACING_MAX
 from lakewarden_server.services.streaming_tables import StreamingTableService
+from lakewarden_server.services.system_tables.service import SystemTableService
 from lakewarden_server.services.tables import TableService
 from lakewarden_server.services.tokens import TokenService
 from lakewarden_server.services.users import UserService
@@ -149,6 +151,7 @@ def services(
         _service(providers_pb2, "ProviderService"): ProviderService(keys),
         _service(external_metadata_pb2, "ExternalMetadataService"): ExternalMetadataService(),
         _service(lineage_graph_pb2, "LineageGraphService"): LineageGraphService(lineage or LineageFollower()),
+        _service(system_tables_pb2, "SystemTableService"): SystemTableService(),
         _service(users_pb2, "UserService"): UserService(),
         _service(groups_pb2, "GroupService"): GroupService(),
         _service(service_principals_pb2, "ServicePrincipalService"): ServicePrincipalService(keys),

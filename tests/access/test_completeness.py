@@ -71,7 +71,7 @@ def test_every_rpc_is_used_through_the_client_in_the_services_suite() -> None:
     """By the client method's spelling: what no test of the services calls is not tested to work."""
     text = "\n".join(
         path.read_text(encoding="utf-8")
-        for suite in ("services", "lineage")
+        for suite in ("services", "lineage", "system_tables")
         for path in (TESTS / suite).glob("test_*.py")
     )
     missing = [rpc for rpc in _names() if rpc not in text and not re.search(_spelling(rpc), text)]
@@ -127,7 +127,7 @@ def _spelling(rpc: str) -> str:
         "Explain": "explain", "Simulate": "simulate", "FilterSecurables": "filter_securables",
         "ListAccessible": "list_accessible", "ListPrincipals": "list_principals",
         "WatchPolicy": "watch_policy", "RecordOpenLineage": "record", "RecordOpenLineageBatch": "record_batch",
-        "RecordSql": "record_sql",
+        "RecordSql": "record_sql", "ListSystemTables": "system_tables", "ReadSystemTable": "system_table",
         "CreateAccessToken": "create_access_token",
         "CreateServicePrincipalSecret": "create_secret", "ListServicePrincipalSecrets": "secrets",
         "DeleteServicePrincipalSecret": "delete_secret",
@@ -151,8 +151,8 @@ def _spelling(rpc: str) -> str:
     matched = re.match(r"Create|Get|List|Update|Delete", method)
     assert method in verbs or matched, f"add to `verbs` here how the client method of {rpc} is called"
     verb = verbs.get(method) or (matched[0].lower() if matched else "")
-    if method == "AuthorizePlan":
-        return r"\w\.authorize_plan\("
+    if method in ("AuthorizePlan", "ListSystemTables", "ReadSystemTable"):
+        return rf"[\w)]\.{verb}\("
     # The suite of securables calls all five of them by `noun.of(client).<verb>`.
     of_each = r"|\.of\(\w+\)" if service in SECURABLES else ""
     return rf"(\.{resource}{of_each})\.{verb}\b"

@@ -168,6 +168,8 @@ ASKED_ELSEWHERE = {
     "GroupService/ListGroups": "filtered, never refused; test_lists.py",
     "LineageGraphService/FindLineagePaths": "each asset is decided by its .get; tests/lineage/test_questions.py",
     "LineageGraphService/TraverseLineage": "each asset is decided by its .get; tests/lineage/test_questions.py",
+    "SystemTableService/ListSystemTables": "names are nothing to hide; tests/system_tables/test_batches.py",
+    "SystemTableService/ReadSystemTable": "filtered, never refused; tests/system_tables",
     "MetastoreService/ListMetastores": "filtered, never refused; test_lists.py",
     "SchemaService/ListSchemas": "filtered, never refused; test_lists.py",
     "ServicePrincipalService/ListServicePrincipals": "filtered, never refused; test_lists.py",

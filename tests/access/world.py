@@ -102,6 +102,8 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
         "source": {"table": "main.sales.orders"}, "target": {"table": "main.sales.orders"},
     },
     "LineageGraphService/TraverseLineage": {"root": {"table": "main.sales.orders"}},
+    "SystemTableService/ListSystemTables": {},
+    "SystemTableService/ReadSystemTable": {"fullName": "system.information_schema.tables"},
     "MetastoreService/CreateMetastore": {"metastore": {"name": "mine"}},
     "MetastoreService/DeleteMetastore": {"fullName": "metastore", "force": True},
     "MetastoreService/GetMetastore": {"fullName": "metastore"},

@@ -7,13 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from client import definitions, objects, places
 from client.wire import NOUNS, WireServer, rpcs
 from lakewarden import Client
 from lakewarden.cli import main
-from lakewarden.v1 import service_principals_pb2, tokens_pb2
+from lakewarden.v1 import service_principals_pb2, system_tables_pb2, tokens_pb2
 
 EVENTS = Path(__file__).parents[1] / "lineage" / "events" / "flink.jsonl"
 ACCESS = SimpleNamespace(full_name="main.sales.orders", privilege="SELECT", securable_type="TABLE")
@@ -74,6 +75,8 @@ METHODS: dict[str, Callable[[Client], Any]] = {
     ),
     "LineageGraphService/FindLineagePaths": lambda client: client.lineage.paths("a.b.c", "a.b.d"),
     "LineageGraphService/TraverseLineage": lambda client: client.lineage.traverse("a.b.c"),
+    "SystemTableService/ListSystemTables": lambda client: client.system_tables(),
+    "SystemTableService/ReadSystemTable": lambda client: client.system_table("system.access.audit"),
     "MetastoreService/CreateMetastore": lambda client: client.metastores.create("eu", region="eu-central-1"),
     "MetastoreService/DeleteMetastore": lambda client: client.metastores.delete("eu", force=True),
     "MetastoreService/GetMetastore": lambda client: client.metastores.get("eu"),
@@ -206,6 +209,8 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("LineageGraphService/TraverseLineage", "lineage upstream a.b.c --depth 2"),
     ("LineageGraphService/TraverseLineage", "lineage downstream a.b.c --include DROPPED"),
     ("LineageGraphService/TraverseLineage", "lineage show a.b.c --format svg"),
+    ("SystemTableService/ListSystemTables", "system-table list"),
+    ("SystemTableService/ReadSystemTable", "system-table read system.access.audit --where a=b --since 7d"),
     ("MetastoreService/CreateMetastore", "metastore create eu"),
     ("MetastoreService/DeleteMetastore", "metastore delete eu --yes"),
     ("MetastoreService/GetMetastore", "metastore get eu"),
@@ -336,9 +341,20 @@ def _token_reply(wire: WireServer) -> None:
     wire.answers["TokenService/CreateAccessToken"] = lambda *_: tokens_pb2.CreateAccessTokenResponse(
         access_token="eyJ"
     )
+    wire.answers["SystemTableService/ReadSystemTable"] = lambda *_: system_tables_pb2.ReadSystemTableResponse(
+        arrow_stream=_one_batch()
+    )
     wire.answers["ServicePrincipalService/CreateServicePrincipalSecret"] = lambda *_: (
         service_principals_pb2.CreateServicePrincipalSecretResponse(secret_value="lwsec_new")
     )
+
+
+def _one_batch() -> bytes:
+    sink = pa.BufferOutputStream()
+    batch = pa.record_batch({"a": ["b"]})
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue())
 
 
 def test_every_proto_file_with_a_service_is_known_here() -> None:

@@ -42,6 +42,7 @@ NOUNS = (
     "sessions",
     "streaming_tables",
     "shares",
+    "system_tables",
     "storage_credentials",
     "tables",
     "tokens",

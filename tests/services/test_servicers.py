@@ -39,6 +39,7 @@ READS = {
     "ServicePrincipalService": "ListServicePrincipals",
     "SessionService": "GetSession",
     "StreamingTableService": "GetStreamingTable",
+    "SystemTableService": "ReadSystemTable",
     "TableService": "GetTable",
     "TokenService": "ListTokens",
     "UserService": "ListUsers",

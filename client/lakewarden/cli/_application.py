@@ -120,6 +120,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "token": ("tokens:token", "Manage personal access tokens."),
     "audit": ("audit:audit", "Read, export and verify what was done and refused."),
     "lineage": ("lineage:lineage", "Show and record which data was made of which."),
+    "system-table": ("system_tables:system_table", "Read the system tables, such as information_schema."),
 }
 
 

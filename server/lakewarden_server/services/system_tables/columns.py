@@ -1,0 +1,135 @@
+"""Which system tables there are and which columns each has, in the documented order (semantics 8.3, 8.4).
+
+`name:type` says the type of a column; without one it is text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Final, NamedTuple
+
+SYSTEM: Final = "system"
+INFORMATION_SCHEMA: Final = "information_schema"
+ACCESS: Final = "access"
+
+_CHANGED: Final = "created:time created_by last_altered:time last_altered_by"
+_SIZES: Final = (
+    "character_maximum_length:long character_octet_length:long numeric_precision:int numeric_precision_radix:int"
+    " numeric_scale:int datetime_precision:int interval_type interval_precision:int maximum_cardinality:long"
+)
+_GRANTED: Final = "privilege_type is_grantable inherited_from"
+_TABLE: Final = "table_catalog table_schema table_name"
+_ROUTINE: Final = "specific_catalog specific_schema specific_name routine_catalog routine_schema routine_name"
+
+
+def _lineage(source_column: str = "", target_column: str = "") -> str:
+    def end(name: str, column: str) -> str:
+        return (
+            f"{name}_table_full_name {name}_table_catalog {name}_table_schema {name}_table_name {name}_path"
+            f" {name}_type {column}"
+        )
+
+    return (
+        "account_id metastore_id workspace_id entity_type entity_id entity_run_id"
+        f" {end('source', source_column)} {end('target', target_column)}"
+        " created_by event_time:time event_date:date record_id event_id statement_id entity_metadata:entity"
+    )
+
+
+IN_EVERY_CATALOG: Final[Mapping[str, str]] = {
+    "information_schema_catalog_name": "catalog_name",
+    "catalogs": f"catalog_name catalog_owner comment {_CHANGED} url",
+    "schemata": f"catalog_name schema_name schema_owner comment {_CHANGED} url",
+    "tables": f"{_TABLE} table_type is_insertable_into commit_action table_owner comment {_CHANGED}"
+    " data_source_format storage_sub_directory storage_path",
+    "columns": f"{_TABLE} column_name ordinal_position:int column_default is_nullable full_data_type data_type {_SIZES}"
+    " is_identity identity_generation identity_start identity_increment identity_maximum identity_minimum identity_cycle"
+    " is_generated generation_expression is_system_time_period_start is_system_time_period_end"
+    " system_time_period_timestamp_generation is_updatable partition_index:int comment",
+    "views": f"{_TABLE} view_definition check_option is_updatable is_insertable_into sql_path is_materialized",
+    "volumes": "volume_catalog volume_schema volume_name volume_type volume_owner comment storage_location"
+    f" {_CHANGED}",
+    "routines": f"{_ROUTINE} routine_owner routine_type data_type full_data_type {_SIZES} routine_body routine_definition"
+    " external_name external_language parameter_style is_deterministic sql_data_access is_null_call security_type sql_path"
+    f" comment {_CHANGED}",
+}
+"""Tables of `information_schema`; a catalog's is about what is in it."""
+OF_THE_METASTORE: Final[Mapping[str, str]] = {
+    "metastores": "metastore_id metastore_name metastore_owner storage_root storage_root_credential_id"
+    " storage_root_credential_name delta_sharing_scope delta_sharing_recipient_token_lifetime:long"
+    " delta_sharing_organization_name privilege_model_version cloud region global_metastore_id"
+    f" {_CHANGED}",
+}
+"""Tables of `system.information_schema` alone."""
+OF_ACCESS: Final[Mapping[str, str]] = {}
+"""Tables of `system.access`."""
+
+
+class Column(NamedTuple):
+    """A column and its type, by a name of `TYPES`."""
+
+    name: str
+    type: str
+
+
+TYPES: Final[Mapping[str, str]] = {
+    "text": "STRING",
+    "int": "INT",
+    "long": "BIGINT",
+    "time": "TIMESTAMP",
+    "date": "DATE",
+}
+"""Types of columns, as SQL says them."""
+
+
+class SystemTable(NamedTuple):
+    """A table by its name without the catalog, `access.audit` or `information_schema.tables`."""
+
+    name: str
+    columns: tuple[Column, ...]
+    in_every_catalog: bool
+
+    def column(self, name: str) -> Column | None:
+        """The column of that name."""
+        return next((column for column in self.columns if column.name == name), None)
+
+
+def _tables() -> dict[str, SystemTable]:
+    found = {}
+    for schema, tables, everywhere in (
+        (ACCESS, OF_ACCESS, False),
+        (INFORMATION_SCHEMA, IN_EVERY_CATALOG, True),
+        (INFORMATION_SCHEMA, OF_THE_METASTORE, False),
+    ):
+        for table, text in tables.items():
+            words = (word.partition(":") for word in text.split())
+            columns = tuple(Column(name, type_name or "text") for name, _, type_name in words)
+            found[f"{schema}.{table}"] = SystemTable(f"{schema}.{table}", columns, everywhere)
+    return dict(sorted(found.items()))
+
+
+SYSTEM_TABLES: Final[Mapping[str, SystemTable]] = _tables()
+
+
+def alike(full_name: str) -> list[str]:
+    """Names of tables that one there is none of may have been meant for, the likeliest first."""
+    catalog = full_name.partition(".")[0]
+    known = [f"{SYSTEM}.{name}" for name in SYSTEM_TABLES]
+    if full_name.count(".") == 2 and catalog.lower() != SYSTEM:
+        known = [f"{catalog}.{table.name}" for table in SYSTEM_TABLES.values() if table.in_every_catalog]
+    return get_close_matches(full_name.lower(), known, n=3, cutoff=0.6)
+
+
+def arrow_schema(columns: Sequence[Column]) -> Any:
+    """The Arrow schema of these columns; times are microseconds in UTC."""
+    import pyarrow as pa
+
+    types = {
+        "text": pa.string(),
+        "int": pa.int32(),
+        "long": pa.int64(),
+        "time": pa.timestamp("us", tz="UTC"),
+        "date": pa.date32(),
+    }
+    return pa.schema([pa.field(column.name, types[column.type]) for column in columns])

@@ -1,0 +1,39 @@
+"""The columns of the system tables as Unity Catalog documents them, written down from the reference and from nothing of ours."""
+
+from __future__ import annotations
+
+SIZES = (
+    "character_maximum_length, character_octet_length, numeric_precision, numeric_precision_radix, numeric_scale,"
+    " datetime_precision, interval_type, interval_precision, maximum_cardinality"
+)
+CHANGED = "created, created_by, last_altered, last_altered_by"
+
+DOCUMENTED = {
+    "system.information_schema.information_schema_catalog_name": "catalog_name",
+    "system.information_schema.metastores": "metastore_id, metastore_name, metastore_owner, storage_root,"
+    " storage_root_credential_id, storage_root_credential_name, delta_sharing_scope, delta_sharing_recipient_token_lifetime,"
+    " delta_sharing_organization_name, privilege_model_version, cloud, region, global_metastore_id, created, created_by,"
+    " last_altered, last_altered_by",
+    "system.information_schema.catalogs": "catalog_name, catalog_owner, comment, created, created_by, last_altered,"
+    " last_altered_by, url",
+    "system.information_schema.schemata": "catalog_name, schema_name, schema_owner, comment, created, created_by,"
+    " last_altered, last_altered_by, url",
+    "system.information_schema.tables": "table_catalog, table_schema, table_name, table_type, is_insertable_into,"
+    " commit_action, table_owner, comment, created, created_by, last_altered, last_altered_by, data_source_format,"
+    " storage_sub_directory, storage_path",
+    "system.information_schema.columns": "table_catalog, table_schema, table_name, column_name, ordinal_position,"
+    " column_default, is_nullable, full_data_type, data_type, character_maximum_length, character_octet_length,"
+    " numeric_precision, numeric_precision_radix, numeric_scale, datetime_precision, interval_type, interval_precision,"
+    " maximum_cardinality, is_identity, identity_generation, identity_start, identity_increment, identity_maximum,"
+    " identity_minimum, identity_cycle, is_generated, generation_expression, is_system_time_period_start,"
+    " is_system_time_period_end, system_time_period_timestamp_generation, is_updatable, partition_index, comment",
+    "system.information_schema.views": "table_catalog, table_schema, table_name, view_definition, check_option,"
+    " is_updatable, is_insertable_into, sql_path, is_materialized",
+    "system.information_schema.volumes": "volume_catalog, volume_schema, volume_name, volume_type, volume_owner, comment,"
+    " storage_location, created, created_by, last_altered, last_altered_by",
+    "system.information_schema.routines": "specific_catalog, specific_schema, specific_name, routine_catalog,"
+    f" routine_schema, routine_name, routine_owner, routine_type, data_type, full_data_type, {SIZES}, routine_body,"
+    " routine_definition, external_name, external_language, parameter_style, is_deterministic, sql_data_access,"
+    f" is_null_call, security_type, sql_path, comment, {CHANGED}",
+}
+"""Name of each table, and its columns in order."""

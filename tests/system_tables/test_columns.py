@@ -1,0 +1,44 @@
+"""Each system table has exactly the documented columns in the documented order, whoever reads it and whatever there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pytest
+
+from lakewarden_server.testing import EmbeddedServer, serve
+from system_tables.documented import DOCUMENTED
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedServer]:
+    with serve() as found:
+        yield found
+
+
+def _documented(name: str) -> list[str]:
+    return DOCUMENTED[name].split(", ")
+
+
+def test_there_are_the_documented_tables_and_no_others(server: EmbeddedServer) -> None:
+    listed = {
+        table.full_name: [column.name for column in table.columns]
+        for table in server.client().system_tables()
+    }
+    assert listed == {name: _documented(name) for name in DOCUMENTED}
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENTED))
+def test_a_table_without_rows_has_its_columns(server: EmbeddedServer, name: str) -> None:
+    found = server.client_as("nobody").system_table(name)
+    assert found.schema.names == _documented(name)
+
+
+def test_types_are_those_arrow_has_for_it(server: EmbeddedServer) -> None:
+    schema = server.client().system_table("system.information_schema.columns", limit=1).schema
+    assert schema.field("ordinal_position").type == pa.int32()
+    assert schema.field("character_maximum_length").type == pa.int64()
+    tables = server.client().system_table("system.information_schema.tables").schema
+    assert tables.field("created").type == pa.timestamp("us", tz="UTC")
+    assert tables.field("table_name").type == pa.string()
