@@ -48,6 +48,9 @@ GOLDEN = [
     (("bigquery", "project.set.Table"), ("bigquery", "project.set.Table")),
     (("BigQuery", "project.set.Table"), ("bigquery", "project.set.Table")),
     (("unitycatalog://Host:443", "Main.Sales.Orders"), ("unitycatalog://host", "main.sales.orders")),
+    (("duckdb:///srv/Shop.duckdb", "shop.main.orders"), ("duckdb:///srv/Shop.duckdb", "shop.main.orders")),
+    (("DuckDB://Shop.duckdb", "shop.main.orders"), ("duckdb://Shop.duckdb", "shop.main.orders")),
+    (("duckdb://:memory:", "memory.main.orders"), ("duckdb://:memory:", "memory.main.orders")),
     (("my namespace", "Any Thing 🚀"), ("my namespace", "Any Thing 🚀")),
 ]
 
@@ -72,6 +75,8 @@ SCHEMES = st.sampled_from(
         "",
         "a:b",
         "hdfs:/",
+        "duckdb://",
+        "duckdb:///",
     ]
 )
 

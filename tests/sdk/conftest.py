@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import pytest
 
+from house.environments import python_with
 from lakewarden import Client
-from sdk.environment import sdk_python
 
+REQUIREMENTS = Path(__file__).with_name("sdk-requirements.txt")
 EXECUTABLE = Path(sys.executable).with_name("lakewarden-server")
 ADMIN = "ada@example.com"
 WORKSPACE = "analytics"
@@ -27,7 +28,7 @@ class Process(NamedTuple):
 
 @pytest.fixture(scope="session")
 def sdk():
-    return sdk_python()
+    return python_with(REQUIREMENTS)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from house.environments import packages_of
 from house.test_identity_document import OF_THE_SDK, blocks
 from lakewarden import Client
 from sdk.conftest import WORKSPACE
@@ -60,9 +61,7 @@ def test_program_of_the_documentation_works_as_shown(sdk, process, admin):
 
 
 def test_the_environment_has_the_package_as_it_was_published_and_nothing_of_ours(sdk):
-    shown = subprocess.run(
-        [sdk, "-I", "-m", "pip", "list"], capture_output=True, text=True, check=True
-    ).stdout
+    shown = packages_of(sdk)
     assert "databricks-sdk" in shown
     assert "lakewarden" not in shown
 

@@ -70,6 +70,8 @@ _PORTS: Final = {
 """What a port is when it is not said."""
 _OBJECT_STORES: Final = frozenset({"s3", "gs", "abfss", "wasbs", "r2", "oss", "cos"})
 _FILE_SYSTEMS: Final = frozenset({"file", "hdfs", "dbfs", "maprfs", "webhdfs"})
+_FILE_DATABASES: Final = frozenset({"duckdb", "sqlite"})
+"""Systems whose database is a file: behind the scheme stands its path, whose case and first slash tell files apart."""
 _LOWER: Final = frozenset({"hive", "trino", "presto", "redshift", "awsathena", "glue"})
 """Systems that fold what is not quoted to lower case and keep nothing else."""
 _UPPER: Final = frozenset({"snowflake"})
@@ -163,6 +165,8 @@ def _namespace(namespace: str) -> tuple[str, str]:
         return scheme, f"file:/{rest}" if rest else "file"
     if not found["slashes"] and not rest:
         return scheme, scheme
+    if scheme in _FILE_DATABASES and len(found["slashes"]) > 1 and rest:
+        return scheme, f"{scheme}:{found['slashes']}{rest}"
     if len(found["slashes"]) < 2:
         return scheme, f"{scheme}:{found['slashes']}{rest}"
     authority, slash, path = rest.partition("/")

@@ -1,0 +1,1 @@
+select id, amount, customer from {{ ref('orders') }} where amount > 5
