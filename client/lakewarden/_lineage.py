@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 
 from lakewarden._lineage_events import LineageEvents
 from lakewarden._resources import Resource
+from lakewarden._rows import Rows
 from lakewarden.lineage.model import Lineage, LineageEdge, LineageNode
 from lakewarden.v1 import lineage_graph_pb2, lineage_graph_pb2_grpc, lineage_pb2
 
 DIRECTIONS = {"both": 0, "upstream": 1, "downstream": 2}
+STATES: dict[int, str] = {number: name for name, number in lineage_graph_pb2.LineageState.items()}
 
 
 class LineageQuestions(Resource[Any]):
@@ -45,7 +47,10 @@ class LineageQuestions(Resource[Any]):
             include_states=[lineage_graph_pb2.LineageState.Value(state) for state in include_states],
             include_self_edges=include_self_edges,
         )
-        return Lineage(tuple(map(_node, reply.nodes)), tuple(map(_edge, reply.edges)), reply.truncated_by)
+        edges = reply.edges
+        return Lineage(
+            _nodes(reply.nodes), Rows(_edge, edges.sources, edges.targets, edges.states), reply.truncated_by
+        )
 
     def record_sql(self, sql: str, **said: Any) -> lineage_pb2.RecordSqlResponse:
         """Record what SQL that was run read and wrote: `lineage_events.record_sql`, which says what can be told beside the text."""
@@ -62,7 +67,7 @@ class LineageQuestions(Resource[Any]):
             max_paths=max_paths,
             max_depth=max_depth,
         )
-        nodes = {node.handle: _node(node) for node in reply.nodes}
+        nodes = _nodes(reply.nodes)
         return tuple(tuple(nodes[handle] for handle in path.nodes) for path in reply.paths)
 
 
@@ -76,11 +81,20 @@ def asset(name: str, *, asset_type: str = "", namespace: str = "") -> lineage_gr
     return named
 
 
-def _node(node: lineage_graph_pb2.LineageNode) -> LineageNode:
-    name = f"{node.namespace} {node.name}" if node.namespace else node.name
-    return LineageNode(str(node.handle), name, node.kind, node.distance, node.hidden, node.dropped)
+def _nodes(told: lineage_graph_pb2.LineageNodes) -> Rows[LineageNode]:
+    handles = range(len(told.names))
+    return Rows(
+        _node, handles, told.names, told.namespaces, told.kinds, told.distances, told.hidden, told.dropped
+    )
 
 
-def _edge(edge: lineage_graph_pb2.LineageEdge) -> LineageEdge:
-    state = lineage_graph_pb2.LineageState.Name(edge.state)
-    return LineageEdge(str(edge.source), str(edge.target), state)
+def _node(
+    handle: int, name: str, namespace: str, kind: str, distance: int, hidden: bool, dropped: bool
+) -> LineageNode:
+    return LineageNode(
+        str(handle), f"{namespace} {name}" if namespace else name, kind, distance, hidden, dropped
+    )
+
+
+def _edge(source: int, target: int, state: int) -> LineageEdge:
+    return LineageEdge(str(source), str(target), STATES[state])

@@ -53,7 +53,7 @@ class Draft(OpenMaps):
 
     def __init__(self, base: Snapshot | None = None) -> None:
         """Begins with the facts of ``base``, or with the account and the system group alone."""
-        super().__init__(MAPS, None if base is None else base.maps)
+        super().__init__(MAPS, None if base is None else base.maps, watched=("securables",))
         maps = self._maps
         self._principals: MutableMapping[str, Principal] = maps["principals"]
         self._securables: MutableMapping[str, Securable] = maps["securables"]
@@ -172,7 +172,7 @@ class Draft(OpenMaps):
             securable = securable._replace(parent_id=ACCOUNT_ID)
         if securable.kind == "METASTORE":
             securable = securable._replace(metastore_id=securable.id)
-        self._securables[securable.id] = securable
+        self.touch("securables")[securable.id] = securable
         self.own(_NAMES_OF[securable.kind], securable.parent_id)[securable.name_key] = securable.id
         if securable.workspace_id is not None:
             self._maps["workspace_objects"][place_of(securable)] = securable.id
@@ -216,7 +216,7 @@ class Draft(OpenMaps):
             if known.kind == "WORKSPACE":
                 self._assignees.add((known.id, workspace_group_id(known.id, "admins")))
         # Last: what is released above is noted by the parent.
-        del self._securables[known.id]
+        del self.touch("securables")[known.id]
 
     def _add_deleted(self, deleted: Deleted) -> None:
         """A table that can be restored, as long as its schema lives."""

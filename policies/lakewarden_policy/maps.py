@@ -9,13 +9,21 @@ from typing import Any
 class OpenMaps:
     """Maps by name while they change: plain dicts of a new state, mutations of the maps of an old one."""
 
-    def __init__(self, names: Iterable[str], base: Mapping[str, Any] | None) -> None:
-        """Begins empty, or with the maps of ``base``."""
+    def __init__(
+        self, names: Iterable[str], base: Mapping[str, Any] | None, *, watched: Iterable[str] = ()
+    ) -> None:
+        """Begins empty, or with the maps of ``base``. The ``watched`` ones are changed through `touch` alone."""
         self._is_new = base is None
         self._maps: dict[str, MutableMapping[Any, Any]] = {
             name: {} if base is None else base[name].mutate() for name in names
         }
         self._owned: set[tuple[str, object]] = set()
+        self._same: dict[str, Any] = {} if base is None else {name: base[name] for name in watched}
+
+    def touch(self, name: str) -> MutableMapping[Any, Any]:
+        """A watched map, to be changed. One that was not stays the very same: what was worked out of it alone is still good."""
+        self._same.pop(name, None)
+        return self._maps[name]
 
     def put(self, name: str, key: object, value: Any) -> None:
         """Sets a value in a map, or takes it out; see `put`."""
@@ -53,7 +61,7 @@ class OpenMaps:
         return {
             name: Map(opened) if isinstance(opened, dict) else opened.finish()  # type: ignore[attr-defined]
             for name, opened in self._maps.items()
-        }
+        } | self._same
 
 
 def put(target: MutableMapping[Any, Any], key: object, value: Any) -> None:

@@ -130,7 +130,12 @@ class Siblings:
         """``example`` is any of the children; None where they share nothing and each is decided alone."""
         self._access = access
         self._alone = example is None
-        self._left = [] if example is None else list(self._open(parent_id, example))
+        self._left: list[tuple[str, ...]] = []
+        for acts in () if example is None else self._open(parent_id, example):
+            self._left.append(acts)
+            if not acts:
+                # Open to all of them: no other alternative says more.
+                break
         inherited = any(not acts for acts in self._left)
         self.nothing = not self._alone and not self._left
         self.everything = inherited and not access.is_through_owner

@@ -15,6 +15,7 @@ from lakewarden_server.lineage import traversal
 from lakewarden_server.lineage.graph import Direction, Edge, Graph
 from lakewarden_server.lineage.names import AssetKind
 from lakewarden_server.lineage.nodes import LineageState, Node
+from lakewarden_server.lineage.roster import Roster
 from lakewarden_server.lineage.traversal import Ending, Truncation, Walk, walk
 from lakewarden_server.lineage.visibility import Sight
 from policies.snapshots import snapshot_of
@@ -59,6 +60,12 @@ def state_of(nodes: dict[int, Node], edges: list[Edge]) -> LineageState:
     return LineageState("epoch", 1, Graph.of(1, edges), Map(nodes), Map(), len(nodes))
 
 
+def sight_of(
+    decider: Decider, subject: str, workspace: str, metastore: str | None, state: LineageState
+) -> Sight:
+    return Sight(decider, subject, workspace, metastore, state, Roster(state, decider.snapshot))
+
+
 def callers(chance: random.Random, decider: Decider, count: int) -> Iterator[tuple[str, str, str | None]]:
     for _ in range(count):
         workspace = chance.choice(WORKSPACES)
@@ -73,7 +80,7 @@ def test_an_asset_is_seen_by_whoever_may_see_what_it_is() -> None:
     seen = hidden = 0
     for chance, decider, nodes in worlds(WORLDS // 5):
         for subject, workspace, metastore in callers(chance, decider, 20):
-            flags = Sight(decider, subject, workspace, metastore, state_of(nodes, []))(
+            flags = sight_of(decider, subject, workspace, metastore, state_of(nodes, []))(
                 np.arange(len(nodes), dtype=np.int32)
             )
             for node, flag in zip(nodes.values(), flags.tolist(), strict=True):
@@ -91,7 +98,7 @@ def test_what_is_no_securable_is_seen_by_who_recorded_it_and_by_admins_of_the_me
     seen = 0
     for chance, decider, nodes in worlds(20):
         for subject, workspace, metastore in callers(chance, decider, 20):
-            sight = Sight(decider, subject, workspace, metastore, state_of(nodes, []))
+            sight = sight_of(decider, subject, workspace, metastore, state_of(nodes, []))
             for node in nodes.values():
                 if node.securable_id is None:
                     admin = decider.atom(subject, workspace, "m0", "METASTORE:MANAGE") is not None
@@ -111,7 +118,7 @@ def leaks(count: int) -> int:
         ]
         for subject, workspace, metastore in callers(chance, decider, 6):
             whole = state_of(nodes, edges)
-            sight = Sight(decider, subject, workspace, metastore, whole)
+            sight = sight_of(decider, subject, workspace, metastore, whole)
             seen = [node for node in nodes if sight.sees(node)]
             told = [edge for edge in edges if sight.sees(edge.source) or sight.sees(edge.target)]
             if not 0 < len(seen) < len(nodes):
@@ -119,7 +126,7 @@ def leaks(count: int) -> int:
             part = state_of(nodes, told)
             root, depth, most = chance.choice(seen), chance.randint(1, 6), chance.choice((3, 10, 1_000))
             answers = [
-                _told(state.graph, root, depth, most, Sight(decider, subject, workspace, metastore, state))
+                _told(state.graph, root, depth, most, sight_of(decider, subject, workspace, metastore, state))
                 for state in (whole, part)
             ]
             asked += 1

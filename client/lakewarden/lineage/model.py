@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 HIDDEN = "(hidden)"
@@ -42,8 +43,8 @@ class LineageEdge(NamedTuple):
 class Lineage:
     """The lineage around one or several assets, as far as it was asked for and may be seen."""
 
-    nodes: tuple[LineageNode, ...]
-    edges: tuple[LineageEdge, ...]
+    nodes: Sequence[LineageNode]
+    edges: Sequence[LineageEdge]
     truncated_by: str = ""
     """DEPTH, NODES or TIME where there is more than this; empty where this is all of it."""
 
@@ -62,9 +63,21 @@ class Lineage:
 
     def around(self, node_id: str, *, upstream: bool) -> Iterator[LineageEdge]:
         """The edges that lead on from a node, in order."""
+        yield from (self._to if upstream else self._from).get(node_id, ())
+
+    @cached_property
+    def _from(self) -> dict[str, list[LineageEdge]]:
+        found: dict[str, list[LineageEdge]] = {}
         for edge in self.edges:
-            if (edge.target_id if upstream else edge.source_id) == node_id:
-                yield edge
+            found.setdefault(edge.source_id, []).append(edge)
+        return found
+
+    @cached_property
+    def _to(self) -> dict[str, list[LineageEdge]]:
+        found: dict[str, list[LineageEdge]] = {}
+        for edge in self.edges:
+            found.setdefault(edge.target_id, []).append(edge)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON says it."""

@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lakewarden/v1/lineage_graph.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19lakewarden/v1/rules.proto\"|\n\x0cLineageAsset\x12\x15\n\x05table\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x14\n\x04path\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x36\n\x07\x64\x61taset\x18\x03 \x01(\x0b\x32\x1d.lakewarden.v1.LineageDatasetB\x04\xe2\x41\x01\x01H\x00\x42\x07\n\x05\x61sset\"=\n\x0eLineageDataset\x12\x17\n\tnamespace\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x92\x02\n\x16TraverseLineageRequest\x12/\n\x04root\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x38\n\tdirection\x18\x02 \x01(\x0e\x32\x1f.lakewarden.v1.LineageDirectionB\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_nodes\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x39\n\x0einclude_states\x18\x05 \x03(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x01\x12 \n\x12include_self_edges\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x97\x01\n\x17TraverseLineageResponse\x12/\n\x05nodes\x18\x01 \x03(\x0b\x32\x1a.lakewarden.v1.LineageNodeB\x04\xe2\x41\x01\x03\x12/\n\x05\x65\x64ges\x18\x02 \x03(\x0b\x32\x1a.lakewarden.v1.LineageEdgeB\x04\xe2\x41\x01\x03\x12\x1a\n\x0ctruncated_by\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\xa9\x01\n\x0bLineageNode\x12\x14\n\x06handle\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04kind\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x64istance\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06hidden\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07\x64ropped\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x17\n\tnamespace\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\"k\n\x0bLineageEdge\x12\x14\n\x06source\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06target\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x03\"\xb1\x01\n\x17\x46indLineagePathsRequest\x12\x31\n\x06source\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x31\n\x06target\x18\x02 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x17\n\tmax_paths\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\x95\x01\n\x18\x46indLineagePathsResponse\x12/\n\x05nodes\x18\x01 \x03(\x0b\x32\x1a.lakewarden.v1.LineageNodeB\x04\xe2\x41\x01\x03\x12/\n\x05paths\x18\x02 \x03(\x0b\x32\x1a.lakewarden.v1.LineagePathB\x04\xe2\x41\x01\x03\x12\x17\n\ttruncated\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\"\n\x0bLineagePath\x12\x13\n\x05nodes\x18\x01 \x03(\x05\x42\x04\xe2\x41\x01\x03*S\n\x10LineageDirection\x12!\n\x1dLINEAGE_DIRECTION_UNSPECIFIED\x10\x00\x12\x0c\n\x08UPSTREAM\x10\x01\x12\x0e\n\nDOWNSTREAM\x10\x02*U\n\x0cLineageState\x12\x1d\n\x19LINEAGE_STATE_UNSPECIFIED\x10\x00\x12\x08\n\x04LIVE\x10\x01\x12\x0f\n\x0bPROVISIONAL\x10\x02\x12\x0b\n\x07\x44ROPPED\x10\x03\x32\x9f\x02\n\x13LineageGraphService\x12\x82\x01\n\x0fTraverseLineage\x12%.lakewarden.v1.TraverseLineageRequest\x1a&.lakewarden.v1.TraverseLineageResponse\" \xfa\xd4\x18\x1c\n\x10lineage.traverse\x82\x01\x07lineage\x12\x82\x01\n\x10\x46indLineagePaths\x12&.lakewarden.v1.FindLineagePathsRequest\x1a\'.lakewarden.v1.FindLineagePathsResponse\"\x1d\xfa\xd4\x18\x19\n\rlineage.paths\x82\x01\x07lineageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lakewarden/v1/lineage_graph.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19lakewarden/v1/rules.proto\"|\n\x0cLineageAsset\x12\x15\n\x05table\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x14\n\x04path\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x36\n\x07\x64\x61taset\x18\x03 \x01(\x0b\x32\x1d.lakewarden.v1.LineageDatasetB\x04\xe2\x41\x01\x01H\x00\x42\x07\n\x05\x61sset\"=\n\x0eLineageDataset\x12\x17\n\tnamespace\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x92\x02\n\x16TraverseLineageRequest\x12/\n\x04root\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x38\n\tdirection\x18\x02 \x01(\x0e\x32\x1f.lakewarden.v1.LineageDirectionB\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_nodes\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x39\n\x0einclude_states\x18\x05 \x03(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x01\x12 \n\x12include_self_edges\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x99\x01\n\x17TraverseLineageResponse\x12\x30\n\x05nodes\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageNodesB\x04\xe2\x41\x01\x03\x12\x30\n\x05\x65\x64ges\x18\x02 \x01(\x0b\x32\x1b.lakewarden.v1.LineageEdgesB\x04\xe2\x41\x01\x03\x12\x1a\n\x0ctruncated_by\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\x98\x01\n\x0cLineageNodes\x12\x13\n\x05names\x18\x01 \x03(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05kinds\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nnamespaces\x18\x03 \x03(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tdistances\x18\x04 \x03(\x0f\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06hidden\x18\x05 \x03(\x08\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07\x64ropped\x18\x06 \x03(\x08\x42\x04\xe2\x41\x01\x03\"o\n\x0cLineageEdges\x12\x15\n\x07sources\x18\x01 \x03(\x0f\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07targets\x18\x02 \x03(\x0f\x42\x04\xe2\x41\x01\x03\x12\x31\n\x06states\x18\x03 \x03(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x03\"\xb1\x01\n\x17\x46indLineagePathsRequest\x12\x31\n\x06source\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x31\n\x06target\x18\x02 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x17\n\tmax_paths\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\x96\x01\n\x18\x46indLineagePathsResponse\x12\x30\n\x05nodes\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageNodesB\x04\xe2\x41\x01\x03\x12/\n\x05paths\x18\x02 \x03(\x0b\x32\x1a.lakewarden.v1.LineagePathB\x04\xe2\x41\x01\x03\x12\x17\n\ttruncated\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\"\n\x0bLineagePath\x12\x13\n\x05nodes\x18\x01 \x03(\x05\x42\x04\xe2\x41\x01\x03*S\n\x10LineageDirection\x12!\n\x1dLINEAGE_DIRECTION_UNSPECIFIED\x10\x00\x12\x0c\n\x08UPSTREAM\x10\x01\x12\x0e\n\nDOWNSTREAM\x10\x02*U\n\x0cLineageState\x12\x1d\n\x19LINEAGE_STATE_UNSPECIFIED\x10\x00\x12\x08\n\x04LIVE\x10\x01\x12\x0f\n\x0bPROVISIONAL\x10\x02\x12\x0b\n\x07\x44ROPPED\x10\x03\x32\x9f\x02\n\x13LineageGraphService\x12\x82\x01\n\x0fTraverseLineage\x12%.lakewarden.v1.TraverseLineageRequest\x1a&.lakewarden.v1.TraverseLineageResponse\" \xfa\xd4\x18\x1c\n\x10lineage.traverse\x82\x01\x07lineage\x12\x82\x01\n\x10\x46indLineagePaths\x12&.lakewarden.v1.FindLineagePathsRequest\x1a\'.lakewarden.v1.FindLineagePathsResponse\"\x1d\xfa\xd4\x18\x19\n\rlineage.paths\x82\x01\x07lineageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -61,26 +61,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRAVERSELINEAGERESPONSE'].fields_by_name['edges']._serialized_options = b'\342A\001\003'
   _globals['_TRAVERSELINEAGERESPONSE'].fields_by_name['truncated_by']._loaded_options = None
   _globals['_TRAVERSELINEAGERESPONSE'].fields_by_name['truncated_by']._serialized_options = b'\342A\001\003'
-  _globals['_LINEAGENODE'].fields_by_name['handle']._loaded_options = None
-  _globals['_LINEAGENODE'].fields_by_name['handle']._serialized_options = b'\342A\001\003'
-  _globals['_LINEAGENODE'].fields_by_name['name']._loaded_options = None
-  _globals['_LINEAGENODE'].fields_by_name['name']._serialized_options = b'\342A\001\003'
-  _globals['_LINEAGENODE'].fields_by_name['kind']._loaded_options = None
-  _globals['_LINEAGENODE'].fields_by_name['kind']._serialized_options = b'\342A\001\003'
-  _globals['_LINEAGENODE'].fields_by_name['distance']._loaded_options = None
-  _globals['_LINEAGENODE'].fields_by_name['distance']._serialized_options = b'\342A\001\003'
-  _globals['_LINEAGENODE'].fields_by_name['hidden']._loaded_options = None
-  _globals['_LINEAGENODE'].fields_by_name['hidden']._serialized_options = b'\342A\001\003'
-  _globals['_LINEAGENODE'].fields_by_name['dropped']._loaded_options = None
-  _globals['_LINEAGENODE'].fields_by_name['dropped']._serialized_options = b'\342A\001\003'
-  _globals['_LINEAGENODE'].fields_by_name['namespace']._loaded_options = None
-  _globals['_LINEAGENODE'].fields_by_name['namespace']._serialized_options = b'\342A\001\003'
-  _globals['_LINEAGEEDGE'].fields_by_name['source']._loaded_options = None
-  _globals['_LINEAGEEDGE'].fields_by_name['source']._serialized_options = b'\342A\001\003'
-  _globals['_LINEAGEEDGE'].fields_by_name['target']._loaded_options = None
-  _globals['_LINEAGEEDGE'].fields_by_name['target']._serialized_options = b'\342A\001\003'
-  _globals['_LINEAGEEDGE'].fields_by_name['state']._loaded_options = None
-  _globals['_LINEAGEEDGE'].fields_by_name['state']._serialized_options = b'\342A\001\003'
+  _globals['_LINEAGENODES'].fields_by_name['names']._loaded_options = None
+  _globals['_LINEAGENODES'].fields_by_name['names']._serialized_options = b'\342A\001\003'
+  _globals['_LINEAGENODES'].fields_by_name['kinds']._loaded_options = None
+  _globals['_LINEAGENODES'].fields_by_name['kinds']._serialized_options = b'\342A\001\003'
+  _globals['_LINEAGENODES'].fields_by_name['namespaces']._loaded_options = None
+  _globals['_LINEAGENODES'].fields_by_name['namespaces']._serialized_options = b'\342A\001\003'
+  _globals['_LINEAGENODES'].fields_by_name['distances']._loaded_options = None
+  _globals['_LINEAGENODES'].fields_by_name['distances']._serialized_options = b'\342A\001\003'
+  _globals['_LINEAGENODES'].fields_by_name['hidden']._loaded_options = None
+  _globals['_LINEAGENODES'].fields_by_name['hidden']._serialized_options = b'\342A\001\003'
+  _globals['_LINEAGENODES'].fields_by_name['dropped']._loaded_options = None
+  _globals['_LINEAGENODES'].fields_by_name['dropped']._serialized_options = b'\342A\001\003'
+  _globals['_LINEAGEEDGES'].fields_by_name['sources']._loaded_options = None
+  _globals['_LINEAGEEDGES'].fields_by_name['sources']._serialized_options = b'\342A\001\003'
+  _globals['_LINEAGEEDGES'].fields_by_name['targets']._loaded_options = None
+  _globals['_LINEAGEEDGES'].fields_by_name['targets']._serialized_options = b'\342A\001\003'
+  _globals['_LINEAGEEDGES'].fields_by_name['states']._loaded_options = None
+  _globals['_LINEAGEEDGES'].fields_by_name['states']._serialized_options = b'\342A\001\003'
   _globals['_FINDLINEAGEPATHSREQUEST'].fields_by_name['source']._loaded_options = None
   _globals['_FINDLINEAGEPATHSREQUEST'].fields_by_name['source']._serialized_options = b'\342A\001\002'
   _globals['_FINDLINEAGEPATHSREQUEST'].fields_by_name['target']._loaded_options = None
@@ -101,10 +99,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINEAGEGRAPHSERVICE'].methods_by_name['TraverseLineage']._serialized_options = b'\372\324\030\034\n\020lineage.traverse\202\001\007lineage'
   _globals['_LINEAGEGRAPHSERVICE'].methods_by_name['FindLineagePaths']._loaded_options = None
   _globals['_LINEAGEGRAPHSERVICE'].methods_by_name['FindLineagePaths']._serialized_options = b'\372\324\030\031\n\rlineage.paths\202\001\007lineage'
-  _globals['_LINEAGEDIRECTION']._serialized_start=1381
-  _globals['_LINEAGEDIRECTION']._serialized_end=1464
-  _globals['_LINEAGESTATE']._serialized_start=1466
-  _globals['_LINEAGESTATE']._serialized_end=1551
+  _globals['_LINEAGEDIRECTION']._serialized_start=1371
+  _globals['_LINEAGEDIRECTION']._serialized_end=1454
+  _globals['_LINEAGESTATE']._serialized_start=1456
+  _globals['_LINEAGESTATE']._serialized_end=1541
   _globals['_LINEAGEASSET']._serialized_start=112
   _globals['_LINEAGEASSET']._serialized_end=236
   _globals['_LINEAGEDATASET']._serialized_start=238
@@ -112,17 +110,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRAVERSELINEAGEREQUEST']._serialized_start=302
   _globals['_TRAVERSELINEAGEREQUEST']._serialized_end=576
   _globals['_TRAVERSELINEAGERESPONSE']._serialized_start=579
-  _globals['_TRAVERSELINEAGERESPONSE']._serialized_end=730
-  _globals['_LINEAGENODE']._serialized_start=733
-  _globals['_LINEAGENODE']._serialized_end=902
-  _globals['_LINEAGEEDGE']._serialized_start=904
-  _globals['_LINEAGEEDGE']._serialized_end=1011
-  _globals['_FINDLINEAGEPATHSREQUEST']._serialized_start=1014
-  _globals['_FINDLINEAGEPATHSREQUEST']._serialized_end=1191
-  _globals['_FINDLINEAGEPATHSRESPONSE']._serialized_start=1194
-  _globals['_FINDLINEAGEPATHSRESPONSE']._serialized_end=1343
-  _globals['_LINEAGEPATH']._serialized_start=1345
-  _globals['_LINEAGEPATH']._serialized_end=1379
-  _globals['_LINEAGEGRAPHSERVICE']._serialized_start=1554
-  _globals['_LINEAGEGRAPHSERVICE']._serialized_end=1841
+  _globals['_TRAVERSELINEAGERESPONSE']._serialized_end=732
+  _globals['_LINEAGENODES']._serialized_start=735
+  _globals['_LINEAGENODES']._serialized_end=887
+  _globals['_LINEAGEEDGES']._serialized_start=889
+  _globals['_LINEAGEEDGES']._serialized_end=1000
+  _globals['_FINDLINEAGEPATHSREQUEST']._serialized_start=1003
+  _globals['_FINDLINEAGEPATHSREQUEST']._serialized_end=1180
+  _globals['_FINDLINEAGEPATHSRESPONSE']._serialized_start=1183
+  _globals['_FINDLINEAGEPATHSRESPONSE']._serialized_end=1333
+  _globals['_LINEAGEPATH']._serialized_start=1335
+  _globals['_LINEAGEPATH']._serialized_end=1369
+  _globals['_LINEAGEGRAPHSERVICE']._serialized_start=1544
+  _globals['_LINEAGEGRAPHSERVICE']._serialized_end=1831
 # @@protoc_insertion_point(module_scope)

@@ -181,95 +181,109 @@ class TraverseLineageResponse(message.Message):
     truncated_by: builtins.str
     """Why there is more than this: DEPTH, NODES or TIME; empty where this is all."""
     @builtins.property
-    def nodes(self) -> containers.RepeatedCompositeFieldContainer[LineageNode]:
+    def nodes(self) -> LineageNodes:
         """The root first, then the nodes by how far they are."""
 
     @builtins.property
-    def edges(self) -> containers.RepeatedCompositeFieldContainer[LineageEdge]:
+    def edges(self) -> LineageEdges:
         """Which node's data went into which, once for each pair and state, however many jobs did it."""
 
     def __init__(
         self,
         *,
-        nodes: abc.Iterable[LineageNode] | None = ...,
-        edges: abc.Iterable[LineageEdge] | None = ...,
+        nodes: LineageNodes | None = ...,
+        edges: LineageEdges | None = ...,
         truncated_by: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["edges", b"edges", "nodes", b"nodes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["edges", b"edges", "nodes", b"nodes", "truncated_by", b"truncated_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class LineageNode(message.Message):
-    """An asset in an answer."""
+class LineageNodes(message.Message):
+    """Assets in an answer, as columns of one length. The place of a node in them, counted from 0, is its handle: it stands for the node in this answer, and in no other answer."""
 
     DESCRIPTOR: descriptor.Descriptor
 
-    HANDLE_FIELD_NUMBER: builtins.int
-    NAME_FIELD_NUMBER: builtins.int
-    KIND_FIELD_NUMBER: builtins.int
-    DISTANCE_FIELD_NUMBER: builtins.int
+    NAMES_FIELD_NUMBER: builtins.int
+    KINDS_FIELD_NUMBER: builtins.int
+    NAMESPACES_FIELD_NUMBER: builtins.int
+    DISTANCES_FIELD_NUMBER: builtins.int
     HIDDEN_FIELD_NUMBER: builtins.int
     DROPPED_FIELD_NUMBER: builtins.int
-    NAMESPACE_FIELD_NUMBER: builtins.int
-    handle: builtins.int
-    """Stands for the node in the edges of this answer, and in no other answer."""
-    name: builtins.str
-    """The full name, path or dataset name it has today; empty for a hidden one."""
-    kind: builtins.str
-    """TABLE, VIEW, …, PATH or DATASET; empty for a hidden one."""
-    distance: builtins.int
-    """Steps from the root: negative upstream."""
-    hidden: builtins.bool
-    """The caller may not see what it is."""
-    dropped: builtins.bool
-    """It does not exist any more."""
-    namespace: builtins.str
-    """For a dataset of another system the system's name."""
+    @builtins.property
+    def names(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The full name, path or dataset name each has today; empty for a hidden one."""
+
+    @builtins.property
+    def kinds(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """TABLE, VIEW, …, PATH or DATASET; empty for a hidden one."""
+
+    @builtins.property
+    def namespaces(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """For a dataset of another system the system's name, else empty."""
+
+    @builtins.property
+    def distances(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Steps from the root: negative upstream."""
+
+    @builtins.property
+    def hidden(self) -> containers.RepeatedScalarFieldContainer[builtins.bool]:
+        """Whether the caller may not see what it is."""
+
+    @builtins.property
+    def dropped(self) -> containers.RepeatedScalarFieldContainer[builtins.bool]:
+        """Whether it does not exist any more."""
+
     def __init__(
         self,
         *,
-        handle: builtins.int = ...,
-        name: builtins.str = ...,
-        kind: builtins.str = ...,
-        distance: builtins.int = ...,
-        hidden: builtins.bool = ...,
-        dropped: builtins.bool = ...,
-        namespace: builtins.str = ...,
+        names: abc.Iterable[builtins.str] | None = ...,
+        kinds: abc.Iterable[builtins.str] | None = ...,
+        namespaces: abc.Iterable[builtins.str] | None = ...,
+        distances: abc.Iterable[builtins.int] | None = ...,
+        hidden: abc.Iterable[builtins.bool] | None = ...,
+        dropped: abc.Iterable[builtins.bool] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["distance", b"distance", "dropped", b"dropped", "handle", b"handle", "hidden", b"hidden", "kind", b"kind", "name", b"name", "namespace", b"namespace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["distances", b"distances", "dropped", b"dropped", "hidden", b"hidden", "kinds", b"kinds", "names", b"names", "namespaces", b"namespaces"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class LineageEdge(message.Message):
-    """Data of one node went into another."""
+class LineageEdges(message.Message):
+    """Data of one node went into another: edges as columns of one length, in the order of sources, targets and states."""
 
     DESCRIPTOR: descriptor.Descriptor
 
-    SOURCE_FIELD_NUMBER: builtins.int
-    TARGET_FIELD_NUMBER: builtins.int
-    STATE_FIELD_NUMBER: builtins.int
-    source: builtins.int
-    """Handle of the node the data came from."""
-    target: builtins.int
-    """Handle of the node it went into."""
-    state: LineageState.ValueType
-    """What it is worth."""
+    SOURCES_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    STATES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def sources(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Handles of the nodes the data came from."""
+
+    @builtins.property
+    def targets(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Handles of the nodes it went into."""
+
+    @builtins.property
+    def states(self) -> containers.RepeatedScalarFieldContainer[LineageState.ValueType]:
+        """What each is worth."""
+
     def __init__(
         self,
         *,
-        source: builtins.int = ...,
-        target: builtins.int = ...,
-        state: LineageState.ValueType = ...,
+        sources: abc.Iterable[builtins.int] | None = ...,
+        targets: abc.Iterable[builtins.int] | None = ...,
+        states: abc.Iterable[LineageState.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["source", b"source", "state", b"state", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["sources", b"sources", "states", b"states", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -321,7 +335,7 @@ class FindLineagePathsResponse(message.Message):
     truncated: builtins.bool
     """There may be more ways than these."""
     @builtins.property
-    def nodes(self) -> containers.RepeatedCompositeFieldContainer[LineageNode]:
+    def nodes(self) -> LineageNodes:
         """The nodes on any of the ways."""
 
     @builtins.property
@@ -331,11 +345,11 @@ class FindLineagePathsResponse(message.Message):
     def __init__(
         self,
         *,
-        nodes: abc.Iterable[LineageNode] | None = ...,
+        nodes: LineageNodes | None = ...,
         paths: abc.Iterable[LineagePath] | None = ...,
         truncated: builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["nodes", b"nodes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["nodes", b"nodes", "paths", b"paths", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...

@@ -90,7 +90,9 @@ def _brought(held: LineageState, reader: LineageGraphReader, sequence: int) -> L
     ]
     gone = [edge_id for edge_id, _source, _target, state in edges if state == RETRACTED]
     graph = held.graph.changed(sequence, live, gone)
-    return _with_nodes(held._replace(sequence=sequence, graph=graph), reader.nodes(asset_ids))
+    later = held._replace(sequence=sequence, graph=graph)
+    # Without other assets the maps stay the same ones, and what was worked out of them good.
+    return _with_nodes(later, reader.nodes(asset_ids)) if asset_ids else later
 
 
 def _with_nodes(state: LineageState, rows: Iterable[Any]) -> LineageState:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.lineage.graph import Direction, Flags, Graph, Hops, Ints, State
+from lakewarden_server.lineage.graph import Direction, Flags, Graph, Hops, Ints, State, distinct
 
 Sight = Callable[[Ints], Flags]
 """Which of these assets the caller may see."""
@@ -102,12 +102,12 @@ class _Walker:
     def _level(self, depth: int, way: Direction) -> tuple[Level, bool]:
         """The next level that way, and whether it is cut where the assets would be too many."""
         hops = self._next(way)
-        first = np.unique(hops.far[~self._told[hops.far]])
+        first = distinct(hops.far[~self._told[hops.far]])
         cut = len(first) > self._asked.nodes_max - self._nodes
         first = first[: self._asked.nodes_max - self._nodes]
         self._told[first] = True
         # An edge that was told from its other end is walked all the same.
-        ahead = np.unique(hops.far)
+        ahead = distinct(hops.far)
         ahead = ahead[~self._reached[way][ahead]]
         self._reached[way][ahead] = True
         self._frontiers[way] = ahead[self._sight(ahead)]

@@ -15,6 +15,7 @@ from lakewarden_server.core.urls import InvalidUrl, ancestors, canonical_url
 from lakewarden_server.lineage.graph import Flags, Ints
 from lakewarden_server.lineage.names import AssetName, storage_url
 from lakewarden_server.lineage.nodes import LineageState, Node
+from lakewarden_server.lineage.roster import Roster
 
 _UNKNOWN: Final = 0
 _VISIBLE: Final = 1
@@ -36,9 +37,10 @@ class Sight:
         workspace_id: str | None,
         metastore_id: str | None,
         state: LineageState,
+        roster: Roster,
     ) -> None:
-        """``metastore_id`` is that of the workspace; what is in another one is hidden."""
-        self._decider, self._nodes = decider, state.nodes
+        """``metastore_id`` is that of the workspace; what is in another one is hidden. ``roster`` is of the state and of the decider's snapshot."""
+        self._decider, self._nodes, self._roster = decider, state.nodes, roster
         self._subject_id, self._workspace_id, self._metastore_id = subject_id, workspace_id, metastore_id
         self._known: NDArray[np.int8] = np.zeros(state.end + 1, dtype=np.int8)
         self._access: dict[str, Access] = {}
@@ -49,10 +51,31 @@ class Sight:
     def __call__(self, assets: Ints) -> Flags:
         """Which of them may be seen."""
         unknown = assets[self._known[assets] == _UNKNOWN]
-        for asset in unknown.tolist():
-            self._known[asset] = _VISIBLE if self.sees(asset) else _HIDDEN
+        if len(unknown):
+            self._decide(unknown)
         seen: Flags = self._known[assets] == _VISIBLE
         return seen
+
+    def _decide(self, assets: Ints) -> None:
+        """Decides about each group once, and about each asset where its group leaves that open."""
+        groups, places = np.unique(
+            self._roster.groups_of(assets, self._decider.snapshot), return_inverse=True
+        )
+        verdicts = np.array([self._verdict(group) for group in groups.tolist()], dtype=np.int8)
+        self._known[assets] = verdicts[places]
+        for asset in assets[self._known[assets] == _UNKNOWN].tolist():
+            self._known[asset] = _VISIBLE if self.sees(asset) else _HIDDEN
+
+    def _verdict(self, number: int) -> int:
+        group = self._roster.groups[number]
+        if group is None:
+            return _UNKNOWN
+        if group.metastore_id != self._metastore_id:
+            return _HIDDEN
+        siblings = self._siblings_of(group.parent_id, group.kind, group.example_id)
+        if siblings.everything:
+            return _VISIBLE
+        return _HIDDEN if siblings.nothing else _UNKNOWN
 
     def sees(self, asset_id: int) -> bool:
         """Whether one may be seen."""
@@ -75,13 +98,15 @@ class Sight:
         parent_id = securable.parent_id
         if parent_id is None:
             return False
-        key = (parent_id, securable.kind)
-        siblings = self._siblings.get(key)
-        if siblings is None:
-            siblings = self._siblings[key] = self._access_to(securable.kind).siblings(
-                parent_id, (securable.id,)
-            )
+        siblings = self._siblings_of(parent_id, securable.kind, securable.id)
         return not siblings.nothing and (siblings.everything or siblings.allows(securable.id))
+
+    def _siblings_of(self, parent_id: str, kind: str, child_id: str) -> Siblings:
+        siblings = self._siblings.get((parent_id, kind))
+        if siblings is None:
+            siblings = self._access_to(kind).siblings(parent_id, (child_id,))
+            self._siblings[parent_id, kind] = siblings
+        return siblings
 
     def _access_to(self, kind: str) -> Access:
         access = self._access.get(kind)

@@ -1,0 +1,183 @@
+"""Answers about lineage as they are written: nodes and edges as columns, by handles that stand for assets in one answer only."""
+
+from __future__ import annotations
+
+import os
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from lakewarden.v1 import lineage_graph_pb2 as pb
+from lakewarden_policy import InvalidName
+from lakewarden_policy.kinds import RELATIONS
+from lakewarden_policy.records import Securable
+from lakewarden_server.core.errors import InvalidArgument, PermissionDenied, Reason
+from lakewarden_server.lineage.graph import Direction, Flags, Ints, State, distinct
+from lakewarden_server.lineage.identities import FOREVER
+from lakewarden_server.lineage.names import AssetName, NameInvalid, dataset_name, path_name
+from lakewarden_server.lineage.nodes import LineageState
+from lakewarden_server.lineage.placing import name_digest
+from lakewarden_server.lineage.roster import Roster
+from lakewarden_server.lineage.traversal import Level
+from lakewarden_server.lineage.visibility import Sight
+from lakewarden_server.services import validation
+from lakewarden_server.services.call import Call
+from lakewarden_server.services.denials import unseen
+from lakewarden_server.services.packed_fields import packed_bytes, packed_fixed
+from lakewarden_server.storage.repositories.lineage_graph import LineageGraphReader
+
+STATES: Final = {
+    State.LIVE: pb.LIVE,
+    State.PROVISIONAL: pb.PROVISIONAL,
+    State.DROPPED: pb.DROPPED,
+}
+"""How an answer says what an edge is worth."""
+_STATES: Final = np.array([STATES[state] for state in sorted(State)], dtype=np.uint8)
+_RELATIONS: Final = ("TABLE", *sorted(RELATIONS - {"TABLE"}))
+"""What a table's name may be that of; a refusal speaks of the first."""
+_NO_HANDLE: Final = -1
+
+
+class Root(NamedTuple):
+    """What a request begins at: a securable the caller sees, or a name that may mean something."""
+
+    meant: Securable | AssetName
+    shown: str
+    """As the request says it."""
+
+
+class Telling:
+    """One answer: the assets it tells of, by the handles that stand for them, the edges between them, and what the caller sees.
+
+    Nothing told follows from the ids of assets and edges, which say what was recorded before them, also of what is hidden.
+    """
+
+    def __init__(self, state: LineageState, roster: Roster, call: Call) -> None:
+        self.state = state
+        self.sight = Sight(call.decider, call.caller.id, call.workspace_id, call.metastore_id, state, roster)
+        self._call, self._roster = call, roster
+        self._handles: Ints = np.full(state.end + 1, _NO_HANDLE, dtype=np.int32)
+        self._count = 0
+        self._assets: list[Ints] = []
+        self._distances: list[Ints] = []
+        self._hidden: list[Flags] = []
+        self._edges: list[tuple[Ints, Ints, Ints]] = []
+        self._unrecorded: dict[int, Securable] = {}
+
+    def root(self, named: Root) -> int:
+        """The asset a request begins at, visible. Raises ACCESS_DENIED for one that is missing or hidden."""
+        meant = named.meant
+        if isinstance(meant, Securable):
+            asset_id = self.state.by_securable.get(meant.id, self.state.end)
+            handle = self.handle(asset_id, 0)
+            if asset_id == self.state.end:
+                self._unrecorded[handle] = meant
+            return asset_id
+        reader = LineageGraphReader(self._call.uow.connection)
+        found = reader.asset_named(self._call.metastore_id or "", name_digest(meant), FOREVER)
+        if found is None or not self.sight.sees(found):
+            raise PermissionDenied(
+                Reason.ACCESS_DENIED,
+                f"{named.shown} does not exist, or you may not use it from this workspace",
+            )
+        self.handle(found, 0)
+        return found
+
+    def add_level(self, level: Level) -> None:
+        """Tells a level: its nodes get handles, its edges are told."""
+        distance = -level.depth if level.direction is Direction.UPSTREAM else level.depth
+        self._add(level.visible, distance, hidden=False)
+        self._add(_shuffled(level.hidden), distance, hidden=True)
+        self._edges.append((self._handles[level.sources], self._handles[level.targets], level.hops.states))
+
+    def handle(self, asset_id: int, distance: int) -> int:
+        """The handle of a visible asset, given when it is met first."""
+        if self._handles[asset_id] == _NO_HANDLE:
+            self._add(np.array([asset_id], dtype=np.int32), distance, hidden=False)
+        return int(self._handles[asset_id])
+
+    def nodes(self) -> pb.LineageNodes:
+        """The assets told of, in the order of their handles."""
+        assets = np.concatenate([np.zeros(0, dtype=np.int32), *self._assets])
+        hidden = np.concatenate([np.zeros(0, dtype=bool), *self._hidden])
+        roster = self._roster
+        roster.groups_of(assets[~hidden], self._call.snapshot)
+        columns = [texts[assets] for texts in (roster.names, roster.kinds, roster.namespaces)]
+        dropped = roster.dropped[assets] & ~hidden
+        for texts in columns:
+            texts[hidden] = ""
+        for handle, securable in self._unrecorded.items():
+            shown = roster.describe(securable, self._call.snapshot)
+            for texts, text in zip(columns, shown, strict=False):
+                texts[handle] = text
+        names, kinds, namespaces = (texts.tolist() for texts in columns)
+        told = pb.LineageNodes(names=names, kinds=kinds, namespaces=namespaces)
+        distances = np.concatenate([np.zeros(0, dtype=np.int32), *self._distances])
+        fields = pb.LineageNodes.DESCRIPTOR.fields_by_name
+        told.MergeFromString(packed_fixed(fields["distances"], distances))
+        told.MergeFromString(packed_bytes(fields["hidden"], hidden.astype(np.uint8)))
+        told.MergeFromString(packed_bytes(fields["dropped"], dropped.astype(np.uint8)))
+        return told
+
+    def edges(self) -> pb.LineageEdges:
+        """The edges told of, each pair and state once, in the order of their handles."""
+        columns = zip(*self._edges, strict=True) if self._edges else [[np.zeros(0, dtype=np.int32)]] * 3
+        sources, targets, states = (np.concatenate(list(parts)) for parts in columns)
+        keys = (sources.astype(np.int64) * self._count + targets) * len(State) + states
+        pairs, states = np.divmod(distinct(keys), len(State))
+        sources, targets = np.divmod(pairs, max(self._count, 1))
+        fields = pb.LineageEdges.DESCRIPTOR.fields_by_name
+        told = pb.LineageEdges()
+        told.MergeFromString(packed_fixed(fields["sources"], sources))
+        told.MergeFromString(packed_fixed(fields["targets"], targets))
+        told.MergeFromString(packed_bytes(fields["states"], _STATES[states]))
+        return told
+
+    def _add(self, assets: Ints, distance: int, *, hidden: bool) -> None:
+        self._handles[assets] = np.arange(self._count, self._count + len(assets), dtype=np.int32)
+        self._count += len(assets)
+        self._assets.append(assets)
+        self._distances.append(np.full(len(assets), distance, dtype=np.int32))
+        self._hidden.append(np.full(len(assets), hidden))
+
+
+def root_named(named: pb.LineageAsset, field: str, call: Call) -> Root:
+    """What a request names, before anything of the lineage is read. Raises ACCESS_DENIED for a table that is missing or hidden."""
+    which = named.WhichOneof("asset")
+    if which is None:
+        raise validation.invalid(field, "it names no asset")
+    if which == "table":
+        return Root(_table(named.table, call), named.table)
+    if which == "path":
+        return Root(_path(named.path), named.path)
+    return Root(_dataset(named.dataset), f"{named.dataset.namespace} {named.dataset.name}")
+
+
+def _table(full_name: str, call: Call) -> Securable:
+    for kind in _RELATIONS:
+        try:
+            found = call.snapshot.resolve(kind, full_name, call.metastore_id)
+        except InvalidName as error:
+            raise InvalidArgument(Reason.NAME_INVALID, str(error)) from error
+        if found is not None and call.decider.visible(call.caller.id, call.workspace_id, found.id):
+            return found
+    raise unseen(_RELATIONS[0], full_name)
+
+
+def _shuffled(assets: Ints) -> Ints:
+    """In an order nobody can foresee."""
+    return assets[np.argsort(np.frombuffer(os.urandom(8 * len(assets)), dtype=np.uint64))]
+
+
+def _dataset(named: pb.LineageDataset) -> AssetName:
+    try:
+        return dataset_name(named.namespace, named.name)
+    except NameInvalid as error:
+        raise validation.invalid("dataset", str(error)) from error
+
+
+def _path(url: str) -> AssetName:
+    try:
+        return path_name(url)
+    except NameInvalid as error:
+        raise validation.invalid("path", str(error)) from error
