@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from lakewarden._lineage_events import LineageEvents
 from lakewarden._resources import Resource
 from lakewarden._rows import Rows
-from lakewarden.lineage.model import Lineage, LineageEdge, LineageNode
+from lakewarden._times import to_timestamp
+from lakewarden.lineage.model import Lineage, LineageEdge, LineageEdgeHistory, LineageEdgeVersion, LineageNode
 from lakewarden.v1 import lineage_graph_pb2, lineage_graph_pb2_grpc, lineage_pb2
 
 DIRECTIONS = {"both": 0, "upstream": 1, "downstream": 2}
@@ -32,11 +34,13 @@ class LineageQuestions(Resource[Any]):
         max_nodes: int = 0,
         include_states: Iterable[str] = (),
         include_self_edges: bool = False,
+        as_of: datetime | None = None,
     ) -> Lineage:
         """Return the lineage around an asset, at most `max_depth` steps (5) and `max_nodes` nodes (2,000) of it.
 
         `direction` is upstream, downstream or both. Without `asset_type` a URL is a path and any other name a table's (or a
-        view's); with `namespace` the name is that of a dataset as OpenLineage has it.
+        view's); with `namespace` the name is that of a dataset as OpenLineage has it. `as_of` is a time: the edges that were there then, from
+        what had the name then; who sees what is decided as of now.
         """
         reply: lineage_graph_pb2.TraverseLineageResponse = self._call(
             "TraverseLineage",
@@ -46,6 +50,7 @@ class LineageQuestions(Resource[Any]):
             max_nodes=max_nodes,
             include_states=[lineage_graph_pb2.LineageState.Value(state) for state in include_states],
             include_self_edges=include_self_edges,
+            as_of_time=to_timestamp(as_of) if as_of else None,
         )
         edges = reply.edges
         return Lineage(
@@ -69,6 +74,18 @@ class LineageQuestions(Resource[Any]):
         )
         nodes = _nodes(reply.nodes)
         return tuple(tuple(nodes[handle] for handle in path.nodes) for path in reply.paths)
+
+    def history(
+        self, source: str, target: str, *, as_of: datetime | None = None
+    ) -> tuple[LineageEdgeHistory, ...]:
+        """Return what the edges from one asset to another were when, one for each job; `as_of` is when they had these names."""
+        reply: lineage_graph_pb2.GetLineageHistoryResponse = self._call(
+            "GetLineageHistory",
+            source=asset(source),
+            target=asset(target),
+            as_of_time=to_timestamp(as_of) if as_of else None,
+        )
+        return tuple(map(_history, reply.edges))
 
 
 def asset(name: str, *, asset_type: str = "", namespace: str = "") -> lineage_graph_pb2.LineageAsset:
@@ -98,3 +115,26 @@ def _node(
 
 def _edge(source: int, target: int, state: int) -> LineageEdge:
     return LineageEdge(str(source), str(target), STATES[state])
+
+
+def _history(edge: lineage_graph_pb2.LineageEdgeHistory) -> LineageEdgeHistory:
+    reasons = lineage_graph_pb2.LineageEdgeVersion.Reason
+    return LineageEdgeHistory(
+        edge.job_namespace,
+        edge.job_name,
+        lineage_graph_pb2.LineageState.Name(edge.state) if edge.state else "",
+        edge.run_count,
+        _time(edge, "first_time"),
+        _time(edge, "last_time"),
+        edge.last_run,
+        tuple(
+            LineageEdgeVersion(
+                reasons.Name(version.reason), _time(version, "from_time"), _time(version, "until_time")
+            )
+            for version in edge.versions
+        ),
+    )
+
+
+def _time(message: Any, field: str) -> datetime | None:
+    return getattr(message, field).ToDatetime(UTC) if message.HasField(field) else None

@@ -136,6 +136,7 @@ def _spelling(rpc: str) -> str:
         "ListGrants": "list", "UpdateGrants": "(grant|revoke|update)", "ListGroupMembers": "members",
         "UpdateGroupMembers": "update_members", "UpdateGroup": "rename",
         "TraverseLineage": "traverse", "FindLineagePaths": "paths",
+        "GetLineageHistory": "history",
         "GetAuditHead": "head", "VerifyAuditLog": "verify", "ReplayDecisions": "replay",
         "ListShareObjects": "objects", "UpdateShareObjects": "update_objects", "ListShareRecipients": "recipients",
         "CreateShareRecipient": "add_recipient", "DeleteShareRecipient": "remove_recipient",

@@ -167,6 +167,7 @@ ASKED_ELSEWHERE = {
     "CatalogService/ListCatalogs": "filtered, never refused; test_lists.py",
     "GroupService/ListGroups": "filtered, never refused; test_lists.py",
     "LineageGraphService/FindLineagePaths": "each asset is decided by its .get; tests/lineage/test_questions.py",
+    "LineageGraphService/GetLineageHistory": "each asset is decided by its .get; tests/lineage/test_past.py",
     "LineageGraphService/TraverseLineage": "each asset is decided by its .get; tests/lineage/test_questions.py",
     "SystemTableService/ListSystemTables": "names are nothing to hide; tests/system_tables/test_batches.py",
     "SystemTableService/ReadSystemTable": "filtered, never refused; tests/system_tables",

@@ -101,6 +101,9 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "LineageGraphService/FindLineagePaths": {
         "source": {"table": "main.sales.orders"}, "target": {"table": "main.sales.orders"},
     },
+    "LineageGraphService/GetLineageHistory": {
+        "source": {"table": "main.sales.orders"}, "target": {"table": "main.sales.orders"},
+    },
     "LineageGraphService/TraverseLineage": {"root": {"table": "main.sales.orders"}},
     "SystemTableService/ListSystemTables": {},
     "SystemTableService/ReadSystemTable": {"fullName": "system.information_schema.tables"},

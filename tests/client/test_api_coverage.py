@@ -74,6 +74,7 @@ METHODS: dict[str, Callable[[Client], Any]] = {
         "g", add=["a"], remove=["b"]
     ),
     "LineageGraphService/FindLineagePaths": lambda client: client.lineage.paths("a.b.c", "a.b.d"),
+    "LineageGraphService/GetLineageHistory": lambda client: client.lineage.history("a.b.c", "a.b.d"),
     "LineageGraphService/TraverseLineage": lambda client: client.lineage.traverse("a.b.c"),
     "SystemTableService/ListSystemTables": lambda client: client.system_tables(),
     "SystemTableService/ReadSystemTable": lambda client: client.system_table("system.access.audit"),
@@ -206,6 +207,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("GroupService/UpdateGroupMembers", "group add g a b"),
     ("GroupService/UpdateGroupMembers", "group remove g a"),
     ("LineageGraphService/FindLineagePaths", "lineage paths a.b.c a.b.d"),
+    ("LineageGraphService/GetLineageHistory", "lineage history a.b.c a.b.d"),
     ("LineageGraphService/TraverseLineage", "lineage upstream a.b.c --depth 2"),
     ("LineageGraphService/TraverseLineage", "lineage downstream a.b.c --include DROPPED"),
     ("LineageGraphService/TraverseLineage", "lineage show a.b.c --format svg"),

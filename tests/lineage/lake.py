@@ -38,7 +38,8 @@ class Lake:
             event(kind, second or run, run=run, job=f"job {run}", inputs=[_of(source)], outputs=[_of(target)])
         )
 
-    def record(self, *bodies: bytes) -> None:
+    def record(self, *bodies: bytes, workspace_id: str = "") -> None:
+        """Records events told by the admin, in the tests' workspace unless another is named."""
         snapshot = self.server.app.follower.at_head().snapshot
         metastore = snapshot.locate("METASTORE", METASTORE, None).securable
         workspace = snapshot.locate("WORKSPACE", WORKSPACE, None).securable
@@ -46,7 +47,7 @@ class Lake:
         assert metastore
         assert workspace
         assert admin
-        origin = Origin(metastore.id, workspace.id, admin.id, snapshot)
+        origin = Origin(metastore.id, workspace_id or workspace.id, admin.id, snapshot)
         received = [Received(found, understand(found)) for found in map(read, bodies)]
         self._recorder.record(origin, received, time=NOW, deadline=monotonic() + 60)
 

@@ -9,7 +9,14 @@ from typing import Any, NamedTuple
 from lakewarden_policy import Snapshot, load_policy
 from lakewarden_server.authz.follower import Follower
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.entities import LineageChange
+from lakewarden_server.entities import (
+    LineageAsset,
+    LineageChange,
+    LineageEdge,
+    LineageEdgeVersion,
+    LineageJob,
+    LineageMapping,
+)
 from lakewarden_server.lineage.exports import export
 from lakewarden_server.lineage.facets import understand
 from lakewarden_server.lineage.recorder import Recorder
@@ -92,6 +99,33 @@ class Lineage:
         ]
         return found
 
+    def history(self) -> dict[tuple[str, str, str], list[Any]]:
+        """The versions of every edge there is or was, by source, target and job: why each began, when, and the columns."""
+        with self.database.reading() as connection:
+            store = LineageStore(connection)
+            shown = {line["id"]: line for line in map(_asset, store.all(LineageAsset))}
+            columns = {row.hash: row.columns for row in store.all(LineageMapping)}
+            jobs = {row.id: row.name for row in store.all(LineageJob)}
+            edges = {
+                row.id: (shown[row.source_id]["key"], shown[row.target_id]["key"], jobs.get(row.job_id, ""))
+                for row in store.all(LineageEdge, metastore_id=self.origin.metastore_id)
+            }
+            found: dict[tuple[str, str, str], list[Any]] = {}
+            for row in sorted(store.all(LineageEdgeVersion), key=lambda row: (row.edge_id, row.valid_from)):
+                if row.edge_id in edges:
+                    told = (row.reason, row.valid_from, row.valid_to, columns.get(row.mapping_hash))
+                    found.setdefault(edges[row.edge_id], []).append(told)
+        return found
+
+    def versions(self, source: str, target: str) -> list[tuple[str, float]]:
+        """Why each version between assets shown by these names began, and at which second."""
+        return [
+            (reason, (since - microseconds(0)) / 1_000_000)
+            for (one, other, _job), versions in sorted(self.history().items())
+            if (one.partition("@")[0], other.partition("@")[0]) == (source, target)
+            for reason, since, _until, _columns in versions
+        ]
+
     def changes(self, after: int = 0) -> list[Change]:
         """The changes that were told after a sequence."""
         with self.database.reading() as connection:
@@ -108,3 +142,8 @@ class Lineage:
         """The sequence of the newest change."""
         with self.database.reading() as connection:
             return max((row.sequence for row in LineageStore(connection).all(LineageChange)), default=0)
+
+
+def _asset(row: Any) -> dict[str, Any]:
+    """An asset by what tells its incarnations apart, whatever ids they got."""
+    return {"id": row.id, "key": f"{row.name}@{row.end_time}"}

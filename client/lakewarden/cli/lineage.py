@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +12,7 @@ import click
 
 from lakewarden.cli._commands import Group
 from lakewarden.cli._invocation import Invocation, pass_invocation
+from lakewarden.cli._parameters import time_of
 from lakewarden.cli._terminal import printable
 from lakewarden.cli.lineage_events import from_sql, ingest
 
@@ -41,6 +43,7 @@ _OPTIONS = (
     click.option("--depth", "max_depth", type=click.IntRange(1, 100), default=DEPTH_DEFAULT, show_default=True, metavar="N", help="At most so many steps."),
     click.option("--nodes", "max_nodes", type=click.IntRange(1, 20_000), default=NODES_DEFAULT, show_default=True, metavar="N", help="At most so many assets."),
     click.option("--include", "include_states", multiple=True, type=click.Choice(["PROVISIONAL", "DROPPED"], case_sensitive=False), help="Also edges in this state; repeatable."),
+    click.option("--as-of", "as_of", callback=time_of, metavar="TIME", help="The lineage as it was then (2026-11-20T08:30Z, 7d), of what had the name then."),
     click.option("--format", "form", type=click.Choice(FORMATS), default="tree", show_default=True, help="How to show it."),
     click.option("--to", "target", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write it into this file instead."),
 )  # fmt: skip
@@ -100,6 +103,30 @@ def paths(
     if not found:
         click.echo("No way that you may see leads there.", err=True)
         context.exit(EXIT_NO_PATH)
+
+
+@lineage.command("history", example="lakewarden lineage history main.raw.orders main.sales.report")
+@click.argument("source")
+@click.argument("target")
+@click.option("--as-of", "as_of", callback=time_of, metavar="TIME", help="SOURCE and TARGET are what had these names then.")  # fmt: skip
+@pass_invocation
+def history(invocation: Invocation, source: str, target: str, as_of: datetime | None) -> None:
+    """Show since when, how often and until when runs made one asset of another, and what changed. You must see both."""
+    rows = [
+        {
+            "job": f"{edge.job_namespace} {edge.job_name}".strip() or None,
+            "state": edge.state or None,
+            "runs": edge.run_count or None,
+            "last_run": edge.last_run or None,
+            "reason": version.reason,
+            "from_time": version.from_time,
+            "until_time": version.until_time,
+        }
+        for edge in invocation.open_client().lineage.history(source, target, as_of=as_of)
+        for version in edge.versions
+    ]
+    columns = ("job", "state", "runs", "last_run", "reason", "from_time", "until_time")
+    invocation.show_all(rows, columns, name="reason")
 
 
 def _show(

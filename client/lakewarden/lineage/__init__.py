@@ -3,7 +3,17 @@
 from lakewarden.lineage.dot import to_dot
 from lakewarden.lineage.lines import to_tree
 from lakewarden.lineage.mermaid import to_mermaid
-from lakewarden.lineage.model import Lineage, LineageEdge, LineageNode
+from lakewarden.lineage.model import Lineage, LineageEdge, LineageEdgeHistory, LineageEdgeVersion, LineageNode
 from lakewarden.lineage.svg import to_svg
 
-__all__ = ["Lineage", "LineageEdge", "LineageNode", "to_dot", "to_mermaid", "to_svg", "to_tree"]
+__all__ = [
+    "Lineage",
+    "LineageEdge",
+    "LineageEdgeHistory",
+    "LineageEdgeVersion",
+    "LineageNode",
+    "to_dot",
+    "to_mermaid",
+    "to_svg",
+    "to_tree",
+]

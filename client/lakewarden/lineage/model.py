@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -37,6 +38,30 @@ class LineageEdge(NamedTuple):
     source_id: str
     target_id: str
     state: str = "LIVE"
+
+
+class LineageEdgeVersion(NamedTuple):
+    """What an edge was from one time until another."""
+
+    reason: str
+    """FIRST, CHANGED or REOPENED; from DROPPED or RETIRED on there was no edge."""
+    from_time: datetime | None
+    until_time: datetime | None
+    """None for the newest."""
+
+
+class LineageEdgeHistory(NamedTuple):
+    """What one job's edge between two assets was when. Of a job of another workspace there are only the state and the versions."""
+
+    job_namespace: str
+    job_name: str
+    state: str
+    """Empty where it is no more."""
+    run_count: int
+    first_time: datetime | None
+    last_time: datetime | None
+    last_run: str
+    versions: tuple[LineageEdgeVersion, ...]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Reads lineage: which data was made of which, as far as the caller may see it."""
 from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
+from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 import builtins as builtins
@@ -137,6 +138,7 @@ class TraverseLineageRequest(message.Message):
     MAX_NODES_FIELD_NUMBER: builtins.int
     INCLUDE_STATES_FIELD_NUMBER: builtins.int
     INCLUDE_SELF_EDGES_FIELD_NUMBER: builtins.int
+    AS_OF_TIME_FIELD_NUMBER: builtins.int
     direction: LineageDirection.ValueType
     """Which way to look; both ways when unset."""
     max_depth: builtins.int
@@ -153,6 +155,10 @@ class TraverseLineageRequest(message.Message):
     def include_states(self) -> containers.RepeatedScalarFieldContainer[LineageState.ValueType]:
         """Also edges in these states; LIVE always."""
 
+    @builtins.property
+    def as_of_time(self) -> timestamp_pb2.Timestamp:
+        """The lineage as it was at this time, by the times of events; as it is now when unset. The root is what had its name then. Names and privileges are those of today, and PROVISIONAL edges are not kept."""
+
     def __init__(
         self,
         *,
@@ -162,10 +168,11 @@ class TraverseLineageRequest(message.Message):
         max_nodes: builtins.int = ...,
         include_states: abc.Iterable[LineageState.ValueType] | None = ...,
         include_self_edges: builtins.bool = ...,
+        as_of_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["root", b"root"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["as_of_time", b"as_of_time", "root", b"root"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["direction", b"direction", "include_self_edges", b"include_self_edges", "include_states", b"include_states", "max_depth", b"max_depth", "max_nodes", b"max_nodes", "root", b"root"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of_time", b"as_of_time", "direction", b"direction", "include_self_edges", b"include_self_edges", "include_states", b"include_states", "max_depth", b"max_depth", "max_nodes", b"max_nodes", "root", b"root"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -374,5 +381,186 @@ class LineagePath(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["nodes", b"nodes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetLineageHistoryRequest(message.Message):
+    """Request of GetLineageHistory."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: builtins.int
+    TARGET_FIELD_NUMBER: builtins.int
+    AS_OF_TIME_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def source(self) -> LineageAsset:
+        """Where the data came from."""
+
+    @builtins.property
+    def target(self) -> LineageAsset:
+        """Where it went."""
+
+    @builtins.property
+    def as_of_time(self) -> timestamp_pb2.Timestamp:
+        """The assets that had these names at this time; that have them now when unset."""
+
+    def __init__(
+        self,
+        *,
+        source: LineageAsset | None = ...,
+        target: LineageAsset | None = ...,
+        as_of_time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["as_of_time", b"as_of_time", "source", b"source", "target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of_time", b"as_of_time", "source", b"source", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetLineageHistoryResponse(message.Message):
+    """Response of GetLineageHistory."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    EDGES_FIELD_NUMBER: builtins.int
+    TRUNCATED_FIELD_NUMBER: builtins.int
+    truncated: builtins.bool
+    """There are more jobs than these 100."""
+    @builtins.property
+    def edges(self) -> containers.RepeatedCompositeFieldContainer[LineageEdgeHistory]:
+        """One for each job that made the one of the other, in the order of their names."""
+
+    def __init__(
+        self,
+        *,
+        edges: abc.Iterable[LineageEdgeHistory] | None = ...,
+        truncated: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["edges", b"edges", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LineageEdgeHistory(message.Message):
+    """What one job's edge between two assets was when. Of a job of another workspace there are only the state and the versions."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    JOB_NAMESPACE_FIELD_NUMBER: builtins.int
+    JOB_NAME_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    RUN_COUNT_FIELD_NUMBER: builtins.int
+    FIRST_TIME_FIELD_NUMBER: builtins.int
+    LAST_TIME_FIELD_NUMBER: builtins.int
+    LAST_RUN_FIELD_NUMBER: builtins.int
+    VERSIONS_FIELD_NUMBER: builtins.int
+    job_namespace: builtins.str
+    """The system the job is of; empty for what no job did."""
+    job_name: builtins.str
+    """Its name there."""
+    state: LineageState.ValueType
+    """What the edge is worth today; unset where it is no more."""
+    run_count: builtins.int
+    """How many runs made it."""
+    last_run: builtins.str
+    """The run that ended last, e.g. `run:` and its runId."""
+    @builtins.property
+    def first_time(self) -> timestamp_pb2.Timestamp:
+        """When the first of them began."""
+
+    @builtins.property
+    def last_time(self) -> timestamp_pb2.Timestamp:
+        """When the last was heard of."""
+
+    @builtins.property
+    def versions(self) -> containers.RepeatedCompositeFieldContainer[LineageEdgeVersion]:
+        """Its versions in order, at most the newest 1,000."""
+
+    def __init__(
+        self,
+        *,
+        job_namespace: builtins.str = ...,
+        job_name: builtins.str = ...,
+        state: LineageState.ValueType = ...,
+        run_count: builtins.int = ...,
+        first_time: timestamp_pb2.Timestamp | None = ...,
+        last_time: timestamp_pb2.Timestamp | None = ...,
+        last_run: builtins.str = ...,
+        versions: abc.Iterable[LineageEdgeVersion] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["first_time", b"first_time", "last_time", b"last_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["first_time", b"first_time", "job_name", b"job_name", "job_namespace", b"job_namespace", "last_run", b"last_run", "last_time", b"last_time", "run_count", b"run_count", "state", b"state", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LineageEdgeVersion(message.Message):
+    """What an edge was from one time until another."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    class _Reason:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[LineageEdgeVersion._Reason.ValueType], builtins.type):
+        DESCRIPTOR: descriptor.EnumDescriptor
+        REASON_UNSPECIFIED: LineageEdgeVersion._Reason.ValueType  # 0
+        """Not set."""
+        FIRST: LineageEdgeVersion._Reason.ValueType  # 1
+        """A run made the edge."""
+        CHANGED: LineageEdgeVersion._Reason.ValueType  # 2
+        """A run made its columns in another way."""
+        REOPENED: LineageEdgeVersion._Reason.ValueType  # 3
+        """It was gone, and a run made it again."""
+        DROPPED: LineageEdgeVersion._Reason.ValueType  # 4
+        """One of its ends was dropped: there was no edge any more."""
+        RETIRED: LineageEdgeVersion._Reason.ValueType  # 5
+        """What said it said so no longer: there was no edge any more."""
+
+    class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
+        """Why a version began."""
+
+    REASON_UNSPECIFIED: LineageEdgeVersion.Reason.ValueType  # 0
+    """Not set."""
+    FIRST: LineageEdgeVersion.Reason.ValueType  # 1
+    """A run made the edge."""
+    CHANGED: LineageEdgeVersion.Reason.ValueType  # 2
+    """A run made its columns in another way."""
+    REOPENED: LineageEdgeVersion.Reason.ValueType  # 3
+    """It was gone, and a run made it again."""
+    DROPPED: LineageEdgeVersion.Reason.ValueType  # 4
+    """One of its ends was dropped: there was no edge any more."""
+    RETIRED: LineageEdgeVersion.Reason.ValueType  # 5
+    """What said it said so no longer: there was no edge any more."""
+
+    REASON_FIELD_NUMBER: builtins.int
+    FROM_TIME_FIELD_NUMBER: builtins.int
+    UNTIL_TIME_FIELD_NUMBER: builtins.int
+    reason: LineageEdgeVersion.Reason.ValueType
+    """Why it began."""
+    @builtins.property
+    def from_time(self) -> timestamp_pb2.Timestamp:
+        """Since when."""
+
+    @builtins.property
+    def until_time(self) -> timestamp_pb2.Timestamp:
+        """Until when, not including that time; unset for the newest."""
+
+    def __init__(
+        self,
+        *,
+        reason: LineageEdgeVersion.Reason.ValueType = ...,
+        from_time: timestamp_pb2.Timestamp | None = ...,
+        until_time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["from_time", b"from_time", "until_time", b"until_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["from_time", b"from_time", "reason", b"reason", "until_time", b"until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

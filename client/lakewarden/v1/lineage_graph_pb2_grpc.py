@@ -45,6 +45,11 @@ class LineageGraphServiceStub(object):
                 request_serializer=lakewarden_dot_v1_dot_lineage__graph__pb2.FindLineagePathsRequest.SerializeToString,
                 response_deserializer=lakewarden_dot_v1_dot_lineage__graph__pb2.FindLineagePathsResponse.FromString,
                 _registered_method=True)
+        self.GetLineageHistory = channel.unary_unary(
+                '/lakewarden.v1.LineageGraphService/GetLineageHistory',
+                request_serializer=lakewarden_dot_v1_dot_lineage__graph__pb2.GetLineageHistoryRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_lineage__graph__pb2.GetLineageHistoryResponse.FromString,
+                _registered_method=True)
 
 
 class LineageGraphServiceServicer(object):
@@ -67,6 +72,14 @@ class LineageGraphServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetLineageHistory(self, request, context):
+        """Returns what the edges from one asset to another were when, and how often runs made the one of the other.
+        Fails with PERMISSION_DENIED unless the caller sees both, INVALID_ARGUMENT (FIELD_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LineageGraphServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +92,11 @@ def add_LineageGraphServiceServicer_to_server(servicer, server):
                     servicer.FindLineagePaths,
                     request_deserializer=lakewarden_dot_v1_dot_lineage__graph__pb2.FindLineagePathsRequest.FromString,
                     response_serializer=lakewarden_dot_v1_dot_lineage__graph__pb2.FindLineagePathsResponse.SerializeToString,
+            ),
+            'GetLineageHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLineageHistory,
+                    request_deserializer=lakewarden_dot_v1_dot_lineage__graph__pb2.GetLineageHistoryRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_lineage__graph__pb2.GetLineageHistoryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +154,33 @@ class LineageGraphService(object):
             '/lakewarden.v1.LineageGraphService/FindLineagePaths',
             lakewarden_dot_v1_dot_lineage__graph__pb2.FindLineagePathsRequest.SerializeToString,
             lakewarden_dot_v1_dot_lineage__graph__pb2.FindLineagePathsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLineageHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.LineageGraphService/GetLineageHistory',
+            lakewarden_dot_v1_dot_lineage__graph__pb2.GetLineageHistoryRequest.SerializeToString,
+            lakewarden_dot_v1_dot_lineage__graph__pb2.GetLineageHistoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

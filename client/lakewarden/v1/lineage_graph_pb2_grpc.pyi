@@ -41,6 +41,10 @@ class LineageGraphServiceStub:
     """Returns the ways on which data went from one asset to another, the shortest first.
     Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
     """
+    GetLineageHistory: grpc.UnaryUnaryMultiCallable[lineage_graph_pb2.GetLineageHistoryRequest, lineage_graph_pb2.GetLineageHistoryResponse]
+    """Returns what the edges from one asset to another were when, and how often runs made the one of the other.
+    Fails with PERMISSION_DENIED unless the caller sees both, INVALID_ARGUMENT (FIELD_INVALID).
+    """
 
 @typing.type_check_only
 class LineageGraphServiceAsyncStub(LineageGraphServiceStub):
@@ -54,6 +58,10 @@ class LineageGraphServiceAsyncStub(LineageGraphServiceStub):
     FindLineagePaths: aio.UnaryUnaryMultiCallable[lineage_graph_pb2.FindLineagePathsRequest, lineage_graph_pb2.FindLineagePathsResponse]  # type: ignore[assignment]
     """Returns the ways on which data went from one asset to another, the shortest first.
     Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
+    """
+    GetLineageHistory: aio.UnaryUnaryMultiCallable[lineage_graph_pb2.GetLineageHistoryRequest, lineage_graph_pb2.GetLineageHistoryResponse]  # type: ignore[assignment]
+    """Returns what the edges from one asset to another were when, and how often runs made the one of the other.
+    Fails with PERMISSION_DENIED unless the caller sees both, INVALID_ARGUMENT (FIELD_INVALID).
     """
 
 class LineageGraphServiceServicer(metaclass=abc_1.ABCMeta):
@@ -77,6 +85,16 @@ class LineageGraphServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> typing.Union[lineage_graph_pb2.FindLineagePathsResponse, abc.Awaitable[lineage_graph_pb2.FindLineagePathsResponse]]:
         """Returns the ways on which data went from one asset to another, the shortest first.
         Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
+        """
+
+    @abc_1.abstractmethod
+    def GetLineageHistory(
+        self,
+        request: lineage_graph_pb2.GetLineageHistoryRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[lineage_graph_pb2.GetLineageHistoryResponse, abc.Awaitable[lineage_graph_pb2.GetLineageHistoryResponse]]:
+        """Returns what the edges from one asset to another were when, and how often runs made the one of the other.
+        Fails with PERMISSION_DENIED unless the caller sees both, INVALID_ARGUMENT (FIELD_INVALID).
         """
 
 def add_LineageGraphServiceServicer_to_server(servicer: LineageGraphServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

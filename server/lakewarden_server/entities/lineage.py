@@ -215,6 +215,47 @@ class LineageEdge(Base):
     end_time: Mapped[int] = _number()
     run_count: Mapped[int] = _number()
     mapping_hash: Mapped[str]
+    changed_time: Mapped[int] = _number()
+    """Since when the version holds that is its newest."""
+    kept_until: Mapped[int] = _number()
+    """Versions that began before are history that no contribution tells any more."""
+
+
+class LineageEdgeVersion(Base):
+    """What an edge was from one time until another, that one excluded; FOREVER until now."""
+
+    __tablename__ = "lineage_edge_versions"
+    __table_args__ = (
+        CheckConstraint("reason IN ('FIRST', 'CHANGED', 'REOPENED', 'DROPPED', 'RETIRED')", name="reason"),
+        # Whole rows of a walk at a past time, so that it reads no table.
+        Index(
+            "ix_lineage_edge_versions_source",
+            "source_id",
+            "valid_to",
+            "valid_from",
+            "target_id",
+            "edge_id",
+            "reason",
+        ),
+        Index(
+            "ix_lineage_edge_versions_target",
+            "target_id",
+            "valid_to",
+            "valid_from",
+            "source_id",
+            "edge_id",
+            "reason",
+        ),
+    )
+
+    edge_id: Mapped[int] = _id()
+    valid_from: Mapped[int] = _id()
+    valid_to: Mapped[int] = _number()
+    source_id: Mapped[int] = _number()
+    target_id: Mapped[int] = _number()
+    reason: Mapped[str]
+    """Why it began; there was no edge from DROPPED or RETIRED on."""
+    mapping_hash: Mapped[str]
 
 
 class LineageContribution(Base):
@@ -222,9 +263,9 @@ class LineageContribution(Base):
 
     __tablename__ = "lineage_contributions"
     __table_args__ = (
-        Index("ix_lineage_contributions_source_name_id", "source_name_id"),
-        Index("ix_lineage_contributions_target_name_id", "target_name_id"),
-        Index("ix_lineage_contributions_edge_id", "edge_id"),
+        Index("ix_lineage_contributions_source", "source_name_id", "source_time"),
+        Index("ix_lineage_contributions_target", "target_name_id", "target_time"),
+        Index("ix_lineage_contributions_edge", "edge_id", "live", "since"),
     )
 
     run_id: Mapped[int] = _id()
@@ -234,6 +275,8 @@ class LineageContribution(Base):
     target_time: Mapped[int] = _number()
     edge_id: Mapped[int] = _number()
     live: Mapped[bool]
+    since: Mapped[int] = _number()
+    """When what it says became so."""
     first_time: Mapped[int] = _number()
     last_time: Mapped[int] = _number()
     mapping_hash: Mapped[str]

@@ -95,6 +95,13 @@ class Run:
         return self.end[0] if self.end else self.last_time
 
     @property
+    def since(self) -> int:
+        """When what it states became so: at its end; of a stream that runs when it began, and what is replaced when it was said."""
+        if self.kind is not EventKind.RUN:
+            return self.newest[0]
+        return self.first_time if self.running and self._is_endless else self.end_time
+
+    @property
     def _is_endless(self) -> bool:
         job_type = said(self.job_facets, "jobType")
         return bool(job_type) and job_type["processing"] in _ENDLESS

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from lakewarden_server.entities import (
     LineageAlias,
@@ -20,18 +20,12 @@ from lakewarden_server.entities import (
     LineageMention,
     LineageName,
 )
+from lakewarden_server.lineage.components import Component, components
 from lakewarden_server.lineage.identities import BEGINNING, FOREVER, Asset, LinkSpan, assets
 from lakewarden_server.lineage.names import AssetKind, AssetName
+from lakewarden_server.lineage.spans import Moved, Span, moved
 from lakewarden_server.lineage.statements import Ending, Link
 from lakewarden_server.storage.repositories.lineage import LineageStore
-
-
-class Span(NamedTuple):
-    """A stored alias: what a name meant after one time and until another."""
-
-    after: int
-    until: int
-    asset_id: int | None
 
 
 class Places:
@@ -53,8 +47,10 @@ class Places:
         self._dirty: set[int] = set()
         self._mentioned: set[int] = set()
         """Names that an event of this transaction speaks of."""
-        self.moved: set[int] = set()
-        """Names that do not mean the asset any more that they meant at some time."""
+        self.moved: set[Moved] = set()
+        """When names do not mean the asset any more that they meant."""
+        self.ended: set[int] = set()
+        """Assets that are there no more, or again, or until another time."""
         self.changed: dict[int, dict[str, Any]] = {}
         """The rows of assets that are new or not as they were."""
 
@@ -238,22 +234,11 @@ class Places:
     def _is_unspoken(self, name_id: int, time: int) -> bool:
         return any(span.after < time <= span.until and span.asset_id is None for span in self._spans[name_id])
 
-    def _components(self) -> list[tuple[list[int], list[Any], list[Any]]]:
-        """The changed names with all that they are linked to or renamed from and to, each with its links and endings."""
-        links: dict[tuple[int, ...], Any] = {}
-        endings: dict[tuple[int, ...], Any] = {}
-        seen, frontier = set(self._dirty), set(self._dirty)
-        while frontier:
-            found = self._store.links_of(frontier)
-            links |= {(row.one_id, row.other_id, row.binds): row for row in found}
-            ends = {end for row in found for end in (row.one_id, row.other_id)}
-            ended = self._store.endings_of(frontier)
-            endings |= {(row.run_id, row.name_id, row.renamed_to_id): row for row in ended}
-            ends |= {end for row in ended for end in (row.name_id, row.renamed_to_id) if end}
-            frontier = ends - seen
-            seen |= frontier
-        self.recall(seen)
-        return _parts(seen, list(links.values()), list(endings.values()))
+    def _components(self) -> list[Component]:
+        """The changed names with all that they have to do with, which is learnt."""
+        found = components(self._store, self._dirty)
+        self.recall({name_id for component in found for name_id in component.names})
+        return found
 
     def recall(self, name_ids: Collection[int]) -> None:
         """Learns what stored names are and mean, by their ids."""
@@ -283,6 +268,7 @@ class Places:
                 self._write_asset(asset_id, asset, rows.get(asset_id))
             for alias in asset.aliases:
                 now[self._ids[alias.name]].append(Span(alias.after, alias.until, asset_id))
+        self.ended |= rows.keys() - taken
         for before_id in rows.keys() - taken:
             row = dict(rows[before_id]._mapping)
             self.changed[before_id] = row | {"state": "MERGED", "merged_into_id": heirs.get(before_id)}
@@ -336,6 +322,8 @@ class Places:
             "name": name.name,
             "principal_id": self._recorder_of(asset),
         }
+        if row is not None and (row.state, row.end_time) != (written["state"], written["end_time"]):
+            self.ended.add(asset_id)
         if row is None or written != dict(row._mapping):
             self.changed[asset_id] = written
 
@@ -352,39 +340,12 @@ class Places:
             self._spans[name_id] = spans
             if spans == sorted(before[name_id], key=lambda span: span.after):
                 continue
-            self.moved.add(name_id)
+            self.moved |= moved(name_id, before[name_id], spans)
             gone += [(name_id, span.after) for span in before[name_id]]
             new += [{"name_id": name_id, **span._asdict()} for span in spans]
         kept = {(row["name_id"], row["after"]) for row in new}
         self._store.remove(LineageAlias, [key for key in gone if key not in kept])
         self._store.put(LineageAlias, new)
-
-
-def _parts(
-    names: set[int], links: list[Any], endings: list[Any]
-) -> list[tuple[list[int], list[Any], list[Any]]]:
-    """Names that have to do with each other, with what they have to do."""
-    root = {name_id: name_id for name_id in names}
-
-    def find(name_id: int) -> int:
-        while root[name_id] != name_id:
-            root[name_id] = root[root[name_id]]
-            name_id = root[name_id]
-        return name_id
-
-    for row in links:
-        root[find(row.one_id)] = find(row.other_id)
-    for row in endings:
-        if row.renamed_to_id:
-            root[find(row.name_id)] = find(row.renamed_to_id)
-    parts: dict[int, tuple[list[int], list[Any], list[Any]]] = defaultdict(lambda: ([], [], []))
-    for name_id in sorted(names):
-        parts[find(name_id)][0].append(name_id)
-    for row in links:
-        parts[find(row.one_id)][1].append(row)
-    for row in endings:
-        parts[find(row.name_id)][2].append(row)
-    return [parts[key] for key in sorted(parts)]
 
 
 def name_digest(name: AssetName) -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.lineage.graph import Direction, Flags, Graph, Hops, Ints, State, distinct
+from lakewarden_server.lineage.graph import Direction, Flags, Hops, Ints, State, distinct
 
 Sight = Callable[[Ints], Flags]
 """Which of these assets the caller may see."""
@@ -66,13 +66,28 @@ class Ending(NamedTuple):
     edges: int
 
 
-def walk(graph: Graph, asked: Walk, sight: Sight) -> Generator[Level, None, Ending]:
+class Edges(Protocol):
+    """A graph, in memory or of the past."""
+
+    @property
+    def nodes_end(self) -> int:
+        """One more than the highest id of an asset."""
+
+    @property
+    def edges_end(self) -> int:
+        """One more than the highest id of an edge."""
+
+    def hops(self, nodes: Ints, direction: Direction) -> Hops:
+        """The edges met from nodes when looking in a direction."""
+
+
+def walk(graph: Edges, asked: Walk, sight: Sight) -> Generator[Level, None, Ending]:
     """The levels around the roots, all of which must be visible. Every asset and every edge comes once."""
     return (yield from _Walker(graph, asked, sight).levels())
 
 
 class _Walker:
-    def __init__(self, graph: Graph, asked: Walk, sight: Sight) -> None:
+    def __init__(self, graph: Edges, asked: Walk, sight: Sight) -> None:
         self._graph, self._asked, self._sight = graph, asked, sight
         end = max(graph.nodes_end, max(asked.roots, default=-1) + 1)
         roots = np.array(sorted(set(asked.roots)), dtype=np.int32)

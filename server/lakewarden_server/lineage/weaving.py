@@ -15,14 +15,18 @@ from lakewarden_server.entities import (
     LineageMapping,
     LineageRun,
 )
+from lakewarden_server.lineage.events import EventKind
 from lakewarden_server.lineage.folding import Run, RunState
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.placing import Places
 from lakewarden_server.lineage.statements import Edge, meant_at
-from lakewarden_server.storage.repositories.lineage import LineageStore
+from lakewarden_server.lineage.versions import History
+from lakewarden_server.storage.repositories.lineage import LineageStore, Summary
 
 Row = dict[str, Any]
 EMPTY: Final = "[]"
+TOLD: Final = ("state", "mapping_hash")
+"""What of an edge whoever keeps the graph in memory follows."""
 
 
 class Weaver:
@@ -37,6 +41,7 @@ class Weaver:
         self._touched: set[int] = set()
         self._edges: dict[int, Row] = {}
         self._new: set[int] = set()
+        self._history = History(store, self._united)
 
     def weave(
         self, runs: Mapping[int, Run], edges: Mapping[int, Iterable[Edge]], jobs: Mapping[int, int]
@@ -52,7 +57,7 @@ class Weaver:
         now = {
             _key(row): row for run_id, run in runs.items() for row in self._stated(run_id, run, edges[run_id])
         }
-        for found in self._store.contributions_of(self._places.moved):
+        for found in self._store.contributions_in(self._places.moved):
             if found.run_id not in runs:
                 before[_key(found)] = dict(found._mapping)
                 now[_key(found)] = dict(found._mapping)
@@ -67,6 +72,9 @@ class Weaver:
         ):
             self._touched.add(row["edge_id"])
         self._touched |= {row["edge_id"] for row in changed}
+        replaced = {run_id: run.since for run_id, run in runs.items() if run.kind is not EventKind.RUN}
+        for key in (*gone, *map(_key, changed)):
+            self._history.note(before.get(key), now.get(key), replaced.get(key[0]))
         self._store.remove(LineageContribution, gone)
         self._store.put(LineageContribution, changed)
         self._write_mappings()
@@ -85,6 +93,7 @@ class Weaver:
                 "target_time": meant_at(run, edge.target),
                 "edge_id": 0,
                 "live": run.state is RunState.LIVE,
+                "since": run.since,
                 "first_time": run.first_time,
                 "last_time": run.last_time,
                 "mapping_hash": self._mapping(columns),
@@ -134,13 +143,15 @@ class Weaver:
                 "end_time": FOREVER,
                 "run_count": 0,
                 "mapping_hash": EMPTY,
+                "changed_time": 0,
+                "kept_until": 0,
             }
             for row in of_edge:
                 row["edge_id"] = edge_id
 
     def _restate(self) -> None:
         """Writes every edge that is not what its contributions and its assets make of it, and tells the change."""
-        self._touched |= {row.id for row in self._store.edges_at(self._places.changed)}
+        self._touched |= {row.id for row in self._store.edges_at(self._places.ended)}
         unknown = self._touched - set(self._edges)
         self._edges |= {row.id: dict(row._mapping) for row in self._store.find(LineageEdge, "id", unknown)}
         summaries = self._store.summaries(self._touched)
@@ -148,44 +159,54 @@ class Weaver:
         ends = self._ends(
             {self._edges[edge_id][end] for edge_id in self._touched for end in ("source_id", "target_id")}
         )
-        changed, told = [], []
-        for edge_id in sorted(self._touched):
-            before = self._edges[edge_id]
-            row = dict(before)
-            summary = summaries.get(edge_id)
-            row["end_time"] = min(ends[row["source_id"]], ends[row["target_id"]])
-            if summary is None:
-                row |= {"state": "RETRACTED", "run_count": 0}
-            else:
-                live = "LIVE" if row["end_time"] == FOREVER else "DROPPED"
-                row |= {
-                    "state": live if summary.live else "PROVISIONAL",
-                    "first_time": summary.first_time,
-                    "last_time": summary.last_time,
-                    "run_count": summary.run_count,
-                    "mapping_hash": mappings[edge_id],
-                }
-            if row != before or edge_id in self._new:
-                changed.append(row)
-                if row["state"] != before["state"] or row["mapping_hash"] != before["mapping_hash"]:
-                    told.append(row)
+        rows = {
+            edge_id: self._restated(edge_id, ends, summaries.get(edge_id), mappings)
+            for edge_id in sorted(self._touched)
+        }
+        self._history.write(self._edges, rows, self._new)
+        self._write_mappings()
+        changed = [
+            row for edge_id, row in rows.items() if row != self._edges[edge_id] or edge_id in self._new
+        ]
         self._store.put(LineageEdge, changed)
-        self._tell(told)
+        self._tell([row for row in changed if any(row[key] != self._edges[row["id"]][key] for key in TOLD)])
+
+    def _restated(
+        self, edge_id: int, ends: Mapping[int, int], summary: Summary | None, mappings: Mapping[int, str]
+    ) -> Row:
+        row = dict(self._edges[edge_id])
+        row["end_time"] = min(ends[row["source_id"]], ends[row["target_id"]])
+        if summary is None:
+            return row | {"state": "RETRACTED", "run_count": 0}
+        live = "LIVE" if row["end_time"] == FOREVER else "DROPPED"
+        return row | {
+            "state": live if summary.live else "PROVISIONAL",
+            "first_time": summary.first_time,
+            "last_time": summary.last_time,
+            "run_count": summary.run_count,
+            "mapping_hash": mappings[edge_id],
+        }
 
     def _newest_mappings(self) -> dict[int, str]:
         """Of each edge the mapping of its newest run, united where that says it of several names of one asset."""
-        found = self._store.newest_mappings(self._touched)
-        several = {hashed for hashes in found.values() if len(hashes) > 1 for hashed in hashes}
-        columns = {row.hash: row.columns for row in self._store.find(LineageMapping, "hash", several)}
-        newest = {}
-        for edge_id, hashes in found.items():
-            if len(hashes) == 1:
-                newest[edge_id] = hashes[0]
-            else:
-                united = {tuple(column) for hashed in hashes for column in columns[hashed]}
-                newest[edge_id] = self._mapping([list(column) for column in sorted(united)])
+        newest = {
+            edge_id: self._united(hashes)
+            for edge_id, hashes in self._store.newest_mappings(self._touched).items()
+        }
         self._write_mappings()
         return newest
+
+    def _united(self, hashes: Collection[str]) -> str:
+        """The hash of what several mappings say together; it is written with the others."""
+        if len(hashes) == 1:
+            return next(iter(hashes))
+        stored = {row.hash: row.columns for row in self._store.find(LineageMapping, "hash", hashes)}
+        united = {
+            tuple(column)
+            for hashed in hashes
+            for column in self._mappings.get(hashed, stored.get(hashed, ()))
+        }
+        return self._mapping([list(column) for column in sorted(united)])
 
     def _ends(self, asset_ids: set[int]) -> dict[int, int]:
         """When assets ended, FOREVER for those that did not."""

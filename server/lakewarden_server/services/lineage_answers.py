@@ -23,6 +23,7 @@ from lakewarden_server.lineage.visibility import Sight
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.denials import unseen
+from lakewarden_server.services.lineage_past import securable_then
 from lakewarden_server.services.packed_fields import packed_bytes, packed_fixed
 from lakewarden_server.storage.repositories.lineage_graph import LineageGraphReader
 
@@ -44,6 +45,8 @@ class Root(NamedTuple):
     meant: Securable | AssetName
     shown: str
     """As the request says it."""
+    time: int = FOREVER
+    """When it was called so, in microseconds since 1970; whether the caller sees what was is still to be decided."""
 
 
 class Telling:
@@ -69,12 +72,14 @@ class Telling:
         meant = named.meant
         if isinstance(meant, Securable):
             asset_id = self.state.by_securable.get(meant.id, self.state.end)
+            if named.time != FOREVER and not self.sight.sees(asset_id):
+                raise unseen(_RELATIONS[0], named.shown)
             handle = self.handle(asset_id, 0)
             if asset_id == self.state.end:
                 self._unrecorded[handle] = meant
             return asset_id
         reader = LineageGraphReader(self._call.uow.connection)
-        found = reader.asset_named(self._call.metastore_id or "", name_digest(meant), FOREVER)
+        found = reader.asset_named(self._call.metastore_id or "", name_digest(meant), named.time)
         if found is None or not self.sight.sees(found):
             raise PermissionDenied(
                 Reason.ACCESS_DENIED,
@@ -141,27 +146,30 @@ class Telling:
         self._hidden.append(np.full(len(assets), hidden))
 
 
-def root_named(named: pb.LineageAsset, field: str, call: Call) -> Root:
-    """What a request names, before anything of the lineage is read. Raises ACCESS_DENIED for a table that is missing or hidden."""
+def root_named(named: pb.LineageAsset, field: str, call: Call, time: int = FOREVER) -> Root:
+    """What a request names, or named at a time, before anything of the lineage is read. Raises ACCESS_DENIED for a table that is missing or hidden."""
     which = named.WhichOneof("asset")
     if which is None:
         raise validation.invalid(field, "it names no asset")
     if which == "table":
-        return Root(_table(named.table, call), named.table)
+        return _table(named.table, call, time)
     if which == "path":
-        return Root(_path(named.path), named.path)
-    return Root(_dataset(named.dataset), f"{named.dataset.namespace} {named.dataset.name}")
+        return Root(_path(named.path), named.path, time)
+    return Root(_dataset(named.dataset), f"{named.dataset.namespace} {named.dataset.name}", time)
 
 
-def _table(full_name: str, call: Call) -> Securable:
+def _table(full_name: str, call: Call, time: int) -> Root:
     for kind in _RELATIONS:
         try:
             found = call.snapshot.resolve(kind, full_name, call.metastore_id)
         except InvalidName as error:
             raise InvalidArgument(Reason.NAME_INVALID, str(error)) from error
         if found is not None and call.decider.visible(call.caller.id, call.workspace_id, found.id):
-            return found
-    raise unseen(_RELATIONS[0], full_name)
+            return Root(found, full_name)
+    then = securable_then(call, full_name, time)
+    if then is None:
+        raise unseen(_RELATIONS[0], full_name)
+    return Root(then, full_name, time)
 
 
 def _shuffled(assets: Ints) -> Ints:

@@ -10,12 +10,14 @@ from lakewarden.v1 import lineage_graph_pb2 as pb
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.lineage.graph import Direction, State
+from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.paths import Between, ways
 from lakewarden_server.lineage.roster import Roster
 from lakewarden_server.lineage.traversal import Ending, Level, Walk, walk
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.lineage_answers import STATES, Telling, root_named
+from lakewarden_server.services.lineage_past import history_between, past_graph, time_of
 
 DEPTH_DEFAULT: Final = 5
 DEPTH_MAX: Final = 100
@@ -47,7 +49,8 @@ class LineageGraphService:
         """What an asset was made of and what was made of it."""
         depth_max = _limit(request.max_depth, "max_depth", DEPTH_DEFAULT, DEPTH_MAX)
         nodes_max = _limit(request.max_nodes, "max_nodes", NODES_DEFAULT, NODES_MAX)
-        root = root_named(request.root, "root", call)
+        time = time_of(request)
+        root = root_named(request.root, "root", call, time)
         told = self._telling(call)
         asked = Walk(
             roots=(told.root(root),),
@@ -58,7 +61,8 @@ class LineageGraphService:
             states=_states(request.include_states),
             self_edges=request.include_self_edges,
         )
-        ending = _ending(walk(told.state.graph, asked, told.sight), told.add_level)
+        graph = told.state.graph if time == FOREVER else past_graph(call, time, asked.states)
+        ending = _ending(walk(graph, asked, told.sight), told.add_level)
         return pb.TraverseLineageResponse(
             nodes=told.nodes(), edges=told.edges(), truncated_by=ending.truncated_by or ""
         )
@@ -85,6 +89,15 @@ class LineageGraphService:
             response.paths.append(pb.LineagePath(nodes=handles))
         response.nodes.CopyFrom(told.nodes())
         return response
+
+    def get_lineage_history(
+        self, request: pb.GetLineageHistoryRequest, call: Call
+    ) -> pb.GetLineageHistoryResponse:
+        """What the edges from one asset to another were when."""
+        time = time_of(request)
+        source, target = (root_named(getattr(request, end), end, call, time) for end in ("source", "target"))
+        told = self._telling(call)
+        return history_between(call, told.root(source), told.root(target))
 
     def _telling(self, call: Call) -> Telling:
         state = self._follower.at_head(call.uow)

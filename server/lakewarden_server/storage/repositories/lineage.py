@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Select, delete, func, select, tuple_, update
+from sqlalchemy import Connection, Select, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lakewarden_server.core.clock import monotonic
@@ -32,6 +32,8 @@ BATCH: Final = 400
 """Values in one statement; SQLite bounds the parameters of a statement."""
 ROWS_DELETED: Final = 200
 ROWS_WRITTEN: Final = 2_000
+SPANS: Final = 100
+"""Conditions of one statement."""
 
 _INSERTS: Final = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _head: Final = LineageHead.__table__.c
@@ -155,12 +157,18 @@ class LineageStore:
         ]
         return list({(row.run_id, row.name_id, row.renamed_to_id): row for row in found}.values())
 
-    def contributions_of(self, name_ids: Collection[int]) -> list[Any]:
-        """What runs say of edges from or to one of the names."""
-        found = [
-            *self.find(LineageContribution, "source_name_id", name_ids),
-            *self.find(LineageContribution, "target_name_id", name_ids),
-        ]
+    def contributions_in(self, spans: Collection[tuple[int, int, int]]) -> list[Any]:
+        """What runs say of names as they were meant after one time and until another: (name, after, until)."""
+        table = LineageContribution.__table__
+        found: list[Any] = []
+        for batch in _batches(spans, SPANS):
+            self._check_deadline()
+            for name, time in (("source_name_id", "source_time"), ("target_name_id", "target_time")):
+                meant = [
+                    and_(table.c[name] == name_id, table.c[time] > after, table.c[time] <= until)
+                    for name_id, after, until in batch
+                ]
+                found += self._connection.execute(select(table).where(or_(*meant))).all()
         return list({(row.run_id, row.source_name_id, row.target_name_id): row for row in found}.values())
 
     def mentioned(self, spans: Collection[tuple[int, int, int]]) -> set[tuple[int, int, int]]:
@@ -222,6 +230,24 @@ class LineageStore:
                 found[edge_id].append(mapping_hash)
         return {edge_id: sorted(set(hashes)) for edge_id, hashes in found.items()}
 
+    def said_since(self, times: Mapping[int, int]) -> list[Any]:
+        """What live runs have said of edges since a time of each, in order: edge, run, since, mapping."""
+        contribution, run = LineageContribution.__table__.c, LineageRun.__table__.c
+        found: list[Any] = []
+        for batch in _batches(times, BATCH):
+            since = min(times[edge_id] for edge_id in batch)
+            statement = (
+                select(
+                    contribution.edge_id, contribution.run_id, contribution.since, contribution.mapping_hash
+                )
+                .join_from(LineageContribution, LineageRun, run.id == contribution.run_id)
+                .where(contribution.edge_id.in_(batch), contribution.live, contribution.since >= since)
+                .order_by(contribution.since, run.key, run.workspace_id, run.principal_id)
+            )
+            rows = self._connection.execute(statement)
+            found += [row for row in rows if row.since >= times[row.edge_id]]
+        return found
+
     def tables_at(self, urls: Collection[str]) -> dict[str, str]:
         """Of storage URLs, those that a live table is registered at, with its id."""
         path, securable = StoragePath.__table__.c, Securable.__table__.c
@@ -241,7 +267,7 @@ def _newest(edge_ids: Sequence[int]) -> Select[Any]:
     # principals only.
     order = (
         contribution.live.desc(),
-        contribution.last_time.desc(),
+        contribution.since.desc(),
         run.key.desc(),
         run.workspace_id,
         run.principal_id,

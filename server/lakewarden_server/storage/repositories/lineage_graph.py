@@ -76,12 +76,13 @@ class LineageGraphReader:
                 assets.add(source)
         return list(edges.values()), assets
 
-    def asset_named(self, metastore_id: str, digest: str, until: int) -> int | None:
-        """The asset that the name of this digest means until a time; None where nobody spoke of it."""
+    def asset_named(self, metastore_id: str, digest: str, time: int) -> int | None:
+        """The asset that the name of this digest meant at a time; None where nobody spoke of it."""
         statement = (
             select(_alias.asset_id)
             .join_from(LineageName, LineageAlias, _alias.name_id == _name.id)
-            .where(_name.metastore_id == metastore_id, _name.digest == digest, _alias.until == until)
+            .where(_name.metastore_id == metastore_id, _name.digest == digest)
+            .where(_alias.after < time, _alias.until >= time)
         )
         found: int | None = self._connection.execute(statement).scalar_one_or_none()
         return found

@@ -1,0 +1,99 @@
+"""Questions about the lineage of an earlier time, within what the caller may see today."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from lakewarden.v1 import lineage_graph_pb2 as pb
+from lakewarden_policy import InvalidName
+from lakewarden_policy.kinds import RELATIONS
+from lakewarden_policy.records import Securable
+from lakewarden_server.core.errors import FailedPrecondition
+from lakewarden_server.lineage.graph import State
+from lakewarden_server.lineage.identities import FOREVER
+from lakewarden_server.lineage.past import PastGraph
+from lakewarden_server.services import validation
+from lakewarden_server.services.call import Call
+from lakewarden_server.storage.repositories.lineage_history import LineageHistoryReader
+
+JOBS_MAX: Final = 100
+"""Jobs that made one asset of another, of which the history tells."""
+VERSIONS_MAX: Final = 1_000
+"""Versions of one edge, the newest of them."""
+
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_STATES: Final = {"LIVE": pb.LIVE, "PROVISIONAL": pb.PROVISIONAL, "DROPPED": pb.DROPPED}
+
+
+def time_of(request: Any) -> int:
+    """The time a request asks about in microseconds since 1970, FOREVER for now. Raises FIELD_INVALID."""
+    time = validation.optional_time(request, "as_of_time")
+    return FOREVER if time is None else (time - _BEGINNING) // timedelta(microseconds=1)
+
+
+def past_graph(call: Call, time: int, states: Collection[State]) -> PastGraph:
+    """The graph at a time. Raises FIELD_INVALID where runs are asked for that had not ended then, which is not kept."""
+    if State.PROVISIONAL in states:
+        raise validation.invalid("include_states", "which runs had not ended at an earlier time is not kept")
+    return PastGraph(LineageHistoryReader(call.uow.connection), time, dropped=State.DROPPED in states)
+
+
+def securable_then(call: Call, full_name: str, time: int) -> Securable | None:
+    """The table or view that the catalog called so at a time; None where there was none, and for now.
+
+    What the caller may see of it is still to be decided. Before the catalog's own history nothing had another name.
+    """
+    if time == FOREVER:
+        return None
+    try:
+        past = call.follower.past
+        moment = past.moment(call.uow, time=_BEGINNING + timedelta(microseconds=time))
+        snapshot = past.decider(call.uow, moment).snapshot
+        found = (snapshot.resolve(kind, full_name, call.metastore_id) for kind in sorted(RELATIONS))
+        return next((securable for securable in found if securable is not None), None)
+    except (FailedPrecondition, InvalidName):
+        return None
+
+
+def history_between(call: Call, source_id: int, target_id: int) -> pb.GetLineageHistoryResponse:
+    """What the edges between two visible assets were when, those of the caller's workspace with what made them."""
+    reader = LineageHistoryReader(call.uow.connection)
+    rows = reader.edges_between(source_id, target_id, JOBS_MAX + 1)
+    told = []
+    for row in rows[:JOBS_MAX]:
+        edge = pb.LineageEdgeHistory(state=_STATES.get(row.state, pb.LINEAGE_STATE_UNSPECIFIED))
+        versions = reader.versions(row.id, VERSIONS_MAX)
+        if not versions and row.state == "RETRACTED":
+            continue
+        edge.versions.extend(_versions(versions))
+        if row.workspace_id == call.workspace_id:
+            edge.job_namespace, edge.job_name = row.namespace, row.name
+            edge.run_count, edge.last_run = row.run_count, reader.last_run(row.id)
+            edge.first_time.CopyFrom(_timestamp(row.first_time))
+            edge.last_time.CopyFrom(_timestamp(row.last_time))
+        told.append(edge)
+    # By what is told, as ids tell of what was recorded before.
+    told.sort(
+        key=lambda edge: (edge.job_namespace, edge.job_name, edge.SerializeToString(deterministic=True))
+    )
+    return pb.GetLineageHistoryResponse(edges=told, truncated=len(rows) > JOBS_MAX)
+
+
+def _versions(rows: Sequence[Any]) -> list[pb.LineageEdgeVersion]:
+    told = []
+    for row in reversed(rows):
+        version = pb.LineageEdgeVersion(reason=pb.LineageEdgeVersion.Reason.Value(row.reason))
+        version.from_time.CopyFrom(_timestamp(row.valid_from))
+        if row.valid_to != FOREVER:
+            version.until_time.CopyFrom(_timestamp(row.valid_to))
+        told.append(version)
+    return told
+
+
+def _timestamp(microseconds: int) -> Timestamp:
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return Timestamp(seconds=seconds, nanos=rest * 1_000)

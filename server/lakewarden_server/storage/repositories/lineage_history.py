@@ -1,0 +1,90 @@
+"""What edges of lineage were: which led from and to assets at a time, and the versions of those between two."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, select, text
+
+from lakewarden_server.entities import (
+    LineageContribution,
+    LineageEdge,
+    LineageEdgeVersion,
+    LineageHead,
+    LineageJob,
+    LineageRun,
+)
+
+# One array of ids, as a statement may have 32,766 parameters on SQLite.
+_AMONG: Final = {
+    "sqlite": "(SELECT value FROM json_each(:ids))",
+    "postgresql": "(SELECT unnest(CAST(:ids AS bigint[])))",
+}
+_LED: Final = """
+SELECT {near}_id, {far}_id, edge_id, CASE WHEN reason IN ('DROPPED', 'RETIRED') THEN 1 ELSE 0 END
+FROM lineage_edge_versions
+WHERE {near}_id IN {among} AND valid_to > :time AND valid_from <= :time AND reason NOT IN ({without})
+LIMIT :limit
+"""
+
+_edge: Final = LineageEdge.__table__.c
+_version: Final = LineageEdgeVersion.__table__.c
+_job: Final = LineageJob.__table__.c
+_run: Final = LineageRun.__table__.c
+_contribution: Final = LineageContribution.__table__.c
+
+
+class LineageHistoryReader:
+    """Reads within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def ends(self) -> tuple[int, int]:
+        """One more than the highest id of an asset, and of an edge."""
+        head = LineageHead.__table__.c
+        row = self._connection.execute(select(head.asset_id, head.edge_id)).one()
+        return row.asset_id + 1, row.edge_id + 1
+
+    def led(
+        self, asset_ids: Sequence[int], *, upstream: bool, time: int, dropped: bool, limit: int
+    ) -> Sequence[Row[Any]]:
+        """Edges there were at a time from assets, or to them when looking upstream: asset, the other end, id, and 1 if it was dropped by then."""
+        near, far = ("target", "source") if upstream else ("source", "target")
+        dialect = self._connection.dialect.name
+        statement = _LED.format(
+            near=near,
+            far=far,
+            among=_AMONG[dialect],
+            without="'RETIRED'" if dropped else "'DROPPED', 'RETIRED'",
+        )
+        ids = json.dumps(asset_ids) if dialect == "sqlite" else asset_ids
+        return self._connection.execute(text(statement), {"ids": ids, "time": time, "limit": limit}).all()
+
+    def edges_between(self, source_id: int, target_id: int, limit: int) -> Sequence[Row[Any]]:
+        """The edges from one asset to another, with their jobs."""
+        statement = (
+            select(LineageEdge.__table__, _job.workspace_id, _job.namespace, _job.name)
+            .select_from(LineageEdge)
+            .outerjoin(LineageJob, _job.id == _edge.job_id)
+            .where(_edge.source_id == source_id, _edge.target_id == target_id)
+            .order_by(_job.namespace, _job.name, _edge.id)
+        )
+        return self._connection.execute(statement.limit(limit)).all()
+
+    def versions(self, edge_id: int, limit: int) -> Sequence[Row[Any]]:
+        """The versions of an edge, the newest first."""
+        statement = select(LineageEdgeVersion.__table__).where(_version.edge_id == edge_id)
+        return self._connection.execute(statement.order_by(_version.valid_from.desc()).limit(limit)).all()
+
+    def last_run(self, edge_id: int) -> str:
+        """The key of the run that said an edge last; empty where none is kept."""
+        statement = (
+            select(_run.key)
+            .join_from(LineageContribution, LineageRun, _run.id == _contribution.run_id)
+            .where(_contribution.edge_id == edge_id, _contribution.live)
+            .order_by(_contribution.since.desc(), _run.key.desc())
+        )
+        return self._connection.execute(statement.limit(1)).scalar_one_or_none() or ""
