@@ -18,6 +18,7 @@ from lakewarden._federation import FederationPolicies
 from lakewarden._ip_access import IpAccessLists
 from lakewarden._lineage import LineageQuestions
 from lakewarden._lineage_events import LineageEvents
+from lakewarden._lineage_governance import LineageGovernance
 from lakewarden._models import Models
 from lakewarden._objects import Permissions, WorkspaceObjects
 from lakewarden._places import Connections, ExternalLocations, ServiceCredentials, StorageCredentials
@@ -246,6 +247,11 @@ class Client:
     def lineage(self) -> LineageQuestions:
         """Which data was made of which."""
         return LineageQuestions(self._connection)
+
+    @cached_property
+    def lineage_governance(self) -> LineageGovernance:
+        """Leaks of protected data, and what a revoke would do downstream."""
+        return LineageGovernance(self._connection)
 
     @cached_property
     def session(self) -> Sessions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lakewarden_policy.audiences import Alike, Audience
 from lakewarden_policy.decide import Decider, Decision, Missing
 from lakewarden_policy.effective import (
     Origin,
@@ -118,9 +119,11 @@ __all__ = [
     "Action",
     "Address",
     "Admission",
+    "Alike",
     "Answer",
     "Asked",
     "Atom",
+    "Audience",
     "Binding",
     "Changes",
     "ColumnMask",

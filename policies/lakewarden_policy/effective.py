@@ -71,6 +71,14 @@ def listed_privileges(policy: Policy, kind: str) -> list[str]:
 def sources_of(
     decider: Decider, subject_id: str, workspace_id: str | None, object_id: str, act: str
 ) -> Iterator[Source]:
+    """Every row that lets the subject do an act on the object, as sources."""
+    for row in rows_for(decider, subject_id, workspace_id, object_id, act):
+        yield source_of(decider, subject_id, row)
+
+
+def rows_for(
+    decider: Decider, subject_id: str, workspace_id: str | None, object_id: str, act: str
+) -> Iterator[Row]:
     """Every row that lets the subject do an act on the object: on itself first, then on its containers."""
     snapshot = decider.snapshot
     for place in (object_id, *snapshot.ancestors(object_id)):
@@ -79,7 +87,7 @@ def sources_of(
             for granted in holders[holder]:
                 row = Row(holder, place, granted)
                 if decider.accepts(subject_id, workspace_id, object_id, act, row):
-                    yield source_of(decider, subject_id, row)
+                    yield row
 
 
 def source_of(decider: Decider, subject_id: str, row: Row) -> Source:

@@ -22,6 +22,7 @@ from lakewarden.v1 import (
     grants_pb2,
     groups_pb2,
     ip_access_lists_pb2,
+    lineage_governance_pb2,
     lineage_graph_pb2,
     lineage_pb2,
     materialized_views_pb2,
@@ -81,6 +82,7 @@ from lakewarden_server.services.grants import GrantService
 from lakewarden_server.services.groups import GroupService
 from lakewarden_server.services.ip_access_lists import IpAccessListService
 from lakewarden_server.services.lineage import LineageService
+from lakewarden_server.services.lineage_governance import LineageGovernanceService
 from lakewarden_server.services.lineage_graph import LineageGraphService
 from lakewarden_server.services.locations import ExternalLocationService
 from lakewarden_server.services.materialized_views import MaterializedViewService
@@ -129,7 +131,7 @@ def services(
     lineage_hosts: frozenset[str] = frozenset(),
 ) -> dict[ServiceDescriptor, object]:
     """Every service this server offers, by its descriptor; without a recorder none that records lineage."""
-    parsing = Parsing()
+    parsing, lineage = Parsing(), lineage or LineageFollower()
     return {
         _service(metastores_pb2, "MetastoreService"): MetastoreService(),
         _service(workspaces_pb2, "WorkspaceService"): WorkspaceService(),
@@ -150,7 +152,8 @@ def services(
         _service(recipients_pb2, "RecipientService"): RecipientService(),
         _service(providers_pb2, "ProviderService"): ProviderService(keys),
         _service(external_metadata_pb2, "ExternalMetadataService"): ExternalMetadataService(),
-        _service(lineage_graph_pb2, "LineageGraphService"): LineageGraphService(lineage or LineageFollower()),
+        _service(lineage_graph_pb2, "LineageGraphService"): LineageGraphService(lineage),
+        _service(lineage_governance_pb2, "LineageGovernanceService"): LineageGovernanceService(lineage),
         _service(system_tables_pb2, "SystemTableService"): SystemTableService(),
         _service(users_pb2, "UserService"): UserService(),
         _service(groups_pb2, "GroupService"): GroupService(),

@@ -151,6 +151,10 @@ ACTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "AuthorizationService/Simulate",
         {**_access("SELECT"), "grants": [_simulated("SELECT")]},
     ),
+    "table.simulate-revoke": (
+        "LineageGovernanceService/SimulateRevoke",
+        {"securableType": "TABLE", "fullName": ORDERS, "privileges": ["SELECT"], "principal": email("use")},
+    ),
     "table.filter-select": (
         "AuthorizationService/FilterSecurables",
         {"securableType": "TABLE", "fullNames": [ORDERS], "privilege": "SELECT"},

@@ -119,7 +119,7 @@ def _spelling(rpc: str) -> str:
         "StorageCredential": "storage_credentials", "ServiceCredential": "service_credentials",
         "WorkspaceObject": "workspace_objects", "Permission": "permissions",
         "FederationPolicy": "federation_policies", "IpAccessList": "ip_access_lists",
-        "ExternalLocation": "external_locations", "LineageGraph": "lineage", "Lineage": "lineage_events",
+        "ExternalLocation": "external_locations", "LineageGraph": "lineage", "LineageGovernance": "lineage_governance", "Lineage": "lineage_events",
          "ExternalMetadata": "external_metadata",
     }.get(service, f"{service.lower()}s")  # fmt: skip
     verbs = {
@@ -135,6 +135,7 @@ def _spelling(rpc: str) -> str:
         "GetPermissions": "get", "SetPermissions": "set", "ListPermissionLevels": "levels",
         "ListGrants": "list", "UpdateGrants": "(grant|revoke|update)", "ListGroupMembers": "members",
         "UpdateGroupMembers": "update_members", "UpdateGroup": "rename",
+        "FindLineageLeaks": "leaks", "SimulateRevoke": "simulate_revoke",
         "TraverseLineage": "traverse", "FindLineagePaths": "paths",
         "GetLineageHistory": "history",
         "GetAuditHead": "head", "VerifyAuditLog": "verify", "ReplayDecisions": "replay",

@@ -71,6 +71,7 @@ table.transfer          .   +   +   +   +   .   +   .   .   .   .   .   .   .   
 table.delete            .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
 table.grant             .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
 table.revoke            .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
+table.simulate-revoke   .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
 table.check-select      .   .   .   .   +   .   .   .   +   +   .   +   .   .   .
 table.batch-select      .   .   .   .   +   .   .   .   +   +   .   +   .   .   .
 table.plan-select       .   .   .   .   +   .   .   .   +   +   .   +   .   .   .
@@ -166,6 +167,7 @@ ASKED_ELSEWHERE = {
     "AuthorizationService/WatchPolicy": "for service principals with QUERY_ENGINE alone; tests/services/test_watching.py",
     "CatalogService/ListCatalogs": "filtered, never refused; test_lists.py",
     "GroupService/ListGroups": "filtered, never refused; test_lists.py",
+    "LineageGovernanceService/FindLineageLeaks": "each finding is decided by itself; tests/lineage/test_leaks.py",
     "LineageGraphService/FindLineagePaths": "each asset is decided by its .get; tests/lineage/test_questions.py",
     "LineageGraphService/GetLineageHistory": "each asset is decided by its .get; tests/lineage/test_past.py",
     "LineageGraphService/TraverseLineage": "each asset is decided by its .get; tests/lineage/test_questions.py",

@@ -98,6 +98,10 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "GroupService/ListGroups": {},
     "GroupService/UpdateGroup": {"name": "analysts", "group": {"name": "mine"}, "updateMask": "name"},
     "GroupService/UpdateGroupMembers": {"name": "analysts", "add": [NOBODY]},
+    "LineageGovernanceService/FindLineageLeaks": {},
+    "LineageGovernanceService/SimulateRevoke": {
+        "securableType": "TABLE", "fullName": "main.sales.orders", "privileges": ["SELECT"], "principal": NOBODY,
+    },
     "LineageGraphService/FindLineagePaths": {
         "source": {"table": "main.sales.orders"}, "target": {"table": "main.sales.orders"},
     },

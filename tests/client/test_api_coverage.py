@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from client import definitions, objects, places
+from client import definitions, lineages, objects, places
 from client.wire import NOUNS, WireServer, rpcs
 from lakewarden import Client
 from lakewarden.cli import main
 from lakewarden.v1 import service_principals_pb2, system_tables_pb2, tokens_pb2
 
-EVENTS = Path(__file__).parents[1] / "lineage" / "events" / "flink.jsonl"
 ACCESS = SimpleNamespace(full_name="main.sales.orders", privilege="SELECT", securable_type="TABLE")
 
 METHODS: dict[str, Callable[[Client], Any]] = {
@@ -73,9 +71,6 @@ METHODS: dict[str, Callable[[Client], Any]] = {
     "GroupService/UpdateGroupMembers": lambda client: client.groups.update_members(
         "g", add=["a"], remove=["b"]
     ),
-    "LineageGraphService/FindLineagePaths": lambda client: client.lineage.paths("a.b.c", "a.b.d"),
-    "LineageGraphService/GetLineageHistory": lambda client: client.lineage.history("a.b.c", "a.b.d"),
-    "LineageGraphService/TraverseLineage": lambda client: client.lineage.traverse("a.b.c"),
     "SystemTableService/ListSystemTables": lambda client: client.system_tables(),
     "SystemTableService/ReadSystemTable": lambda client: client.system_table("system.access.audit"),
     "MetastoreService/CreateMetastore": lambda client: client.metastores.create("eu", region="eu-central-1"),
@@ -119,9 +114,6 @@ METHODS: dict[str, Callable[[Client], Any]] = {
     "ServicePrincipalService/GetServicePrincipal": lambda client: client.service_principals.get("id"),
     "ServicePrincipalService/ListServicePrincipals": lambda client: list(client.service_principals.list()),
     "ServicePrincipalService/UpdateServicePrincipal": lambda client: client.service_principals.disable("id"),
-    "LineageService/RecordOpenLineage": lambda client: client.lineage_events.record(b"{}"),
-    "LineageService/RecordOpenLineageBatch": lambda client: client.lineage_events.record_batch([b"{}"]),
-    "LineageService/RecordSql": lambda client: client.lineage.record_sql("SELECT 1"),
     "SessionService/GetSession": lambda client: client.session.get(),
     "TableService/CreateTable": lambda client: client.tables.create(
         "a.b.c", [{"name": "id", "type_text": "INT"}]
@@ -159,6 +151,7 @@ METHODS: dict[str, Callable[[Client], Any]] = {
     "WorkspaceService/GetWorkspace": lambda client: client.workspaces.get("w"),
     "WorkspaceService/ListWorkspaces": lambda client: list(client.workspaces.list()),
     "WorkspaceService/UpdateWorkspace": lambda client: client.workspaces.detach("w"),
+    **lineages.METHODS,
     **places.METHODS,
     **objects.METHODS,
 }
@@ -166,6 +159,7 @@ METHODS: dict[str, Callable[[Client], Any]] = {
 # Several commands may use one RPC; each line is one command, so that this is also the list of all verbs.
 COMMANDS: tuple[tuple[str, str], ...] = (
     *definitions.COMMANDS,
+    *lineages.COMMANDS,
     *objects.COMMANDS,
     ("AuditService/GetAuditHead", "audit head"),
     ("AuditService/ListAuditRecords", "audit list --since 7d --outcome denied"),
@@ -206,11 +200,6 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("GroupService/UpdateGroup", "group update g --external-id x"),
     ("GroupService/UpdateGroupMembers", "group add g a b"),
     ("GroupService/UpdateGroupMembers", "group remove g a"),
-    ("LineageGraphService/FindLineagePaths", "lineage paths a.b.c a.b.d"),
-    ("LineageGraphService/GetLineageHistory", "lineage history a.b.c a.b.d"),
-    ("LineageGraphService/TraverseLineage", "lineage upstream a.b.c --depth 2"),
-    ("LineageGraphService/TraverseLineage", "lineage downstream a.b.c --include DROPPED"),
-    ("LineageGraphService/TraverseLineage", "lineage show a.b.c --format svg"),
     ("SystemTableService/ListSystemTables", "system-table list"),
     ("SystemTableService/ReadSystemTable", "system-table read system.access.audit --where a=b --since 7d"),
     ("MetastoreService/CreateMetastore", "metastore create eu"),
@@ -257,8 +246,6 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("ServicePrincipalService/UpdateServicePrincipal", "service-principal disable id"),
     ("ServicePrincipalService/UpdateServicePrincipal", "service-principal enable id"),
     ("ServicePrincipalService/UpdateServicePrincipal", "service-principal update id --display-name S"),
-    ("LineageService/RecordOpenLineageBatch", f"lineage ingest {EVENTS}"),
-    ("LineageService/RecordSql", f"lineage from-sql {EVENTS}"),
     ("SessionService/GetSession", "whoami"),
     ("TableService/CreateTable", "table create a.b.c --column id_INT"),
     ("TableService/DeleteTable", "table delete a.b.c --yes"),

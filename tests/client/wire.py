@@ -27,6 +27,7 @@ NOUNS = (
     "federation_policies",
     "grants",
     "ip_access_lists",
+    "lineage_governance",
     "lineage_graph",
     "lineage",
     "groups",

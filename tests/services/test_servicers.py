@@ -29,6 +29,7 @@ READS = {
     "GrantService": "ListGrants",
     "GroupService": "GetGroup",
     "IpAccessListService": "ListIpAccessLists",
+    "LineageGovernanceService": "FindLineageLeaks",
     "LineageGraphService": "TraverseLineage",
     "LineageService": "RecordOpenLineage",
     "MaterializedViewService": "GetMaterializedView",

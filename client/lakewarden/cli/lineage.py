@@ -15,6 +15,7 @@ from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._parameters import time_of
 from lakewarden.cli._terminal import printable
 from lakewarden.cli.lineage_events import from_sql, ingest
+from lakewarden.cli.lineage_governance import impact, leaks
 
 if TYPE_CHECKING:
     from lakewarden.lineage import Lineage
@@ -34,6 +35,8 @@ def lineage() -> None:
 
 lineage.add_command(ingest)
 lineage.add_command(from_sql)
+lineage.add_command(leaks)
+lineage.add_command(impact)
 
 
 _OPTIONS = (

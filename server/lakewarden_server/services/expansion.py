@@ -61,6 +61,40 @@ def policy_sql(function: SqlFunction, columns: Sequence[str], session: Session) 
     return _policy_written(function, tuple(columns), asked)
 
 
+def asked_by(function: SqlFunction, columns: Sequence[str]) -> tuple[bool, frozenset[str]]:
+    """What a filter or mask tells sessions apart by: whether by the user, and the keys of groups. Raises NotExpandable."""
+    applied = _policy(function, tuple(columns))
+    return applied.asks_user, applied.groups
+
+
+def hides_nothing(function: SqlFunction, columns: Sequence[str], session: Session, *, masks: bool) -> bool:
+    """Whether in a session a filter comes down to TRUE, or what ``masks`` to the column it stands for, the first.
+
+    False also where that cannot be told from the text: what is not known to show all is taken to hide something.
+    """
+    try:
+        applied = _policy(function, tuple(columns))
+    except NotExpandable:
+        return False
+    asked = Session(session.user if applied.asks_user else "", applied.groups & session.groups)
+    tree = _simplified(function, tuple(columns), asked)
+    if masks:
+        return isinstance(tree, exp.Column) and tree.name == columns[0]
+    return isinstance(tree, exp.Boolean) and bool(tree.this)
+
+
+@lru_cache(maxsize=TEXTS_CACHED)
+def _simplified(function: SqlFunction, columns: tuple[str, ...], session: Session) -> Any:
+    """What a filter or mask comes down to for everybody of whom what is asked is answered alike; None where that fails. Shared."""
+    from sqlglot.optimizer.simplify import simplify
+
+    try:
+        answered = _answered(_policy(function, columns).tree.copy(), session)
+        return simplify(answered, dialect=DIALECT_DEFAULT).unnest()
+    except (SqlglotError, RecursionError):
+        return None
+
+
 class _Policy(NamedTuple):
     """A filter or mask over the columns of a table, and what it asks about whoever runs the query."""
 

@@ -70,10 +70,15 @@ def _rows(grant: pb.SimulatedGrant, call: Call) -> list[Row]:
     object_id = _resolve(kind, grant.full_name, call)
     for selector in grant.change.privileges or ("",):
         require(call, f"{kind.lower()}.grant", object_id, kind, grant.full_name, selector=selector)
-    place = object_id or ""
-    holder = principal_id(call, grant.change.principal, field="principal")
-    privileges = privileges_of(grant.change, call, place)
-    if grant.change.action == grants_pb2.GrantChange.REVOKE:
+    return changed_rows(grant.change, call, object_id or "")
+
+
+def changed_rows(change: grants_pb2.GrantChange, call: Call, place: str) -> list[Row]:
+    """The rows a change on a securable makes or takes. Raises PRINCIPAL_UNKNOWN and what `privileges_of` raises."""
+    kind = call.snapshot.securables[place].kind
+    holder = principal_id(call, change.principal, field="principal")
+    privileges = privileges_of(change, call, place)
+    if change.action == grants_pb2.GrantChange.REVOKE:
         privileges = [each for privilege in privileges for each in revoked_with(call, place, privilege)]
     return [Row(holder, place, f"{kind}:{privilege}") for privilege in privileges]
 

@@ -1,0 +1,187 @@
+"""`lakewarden lineage leaks` and `lakewarden lineage impact`: governance from lineage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lakewarden.cli._commands import Command
+from lakewarden.cli._invocation import Invocation, pass_invocation
+from lakewarden.cli._parameters import SECURABLE_TYPES
+
+if TYPE_CHECKING:
+    from lakewarden.v1.lineage_governance_pb2 import (
+        DownstreamEffect,
+        LeakStep,
+        LineageLeak,
+        LineageReader,
+        ReadLoss,
+    )
+
+EXIT_FOUND = 1
+"""With `--fail`: there are leaks, or it is not sure that there are none."""
+
+_format = click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), help="How to show it; the same as -o."
+)
+_depth = click.option(
+    "--depth", "max_depth", type=click.IntRange(1, 100), default=20, show_default=True, metavar="N", help="At most so many steps."
+)  # fmt: skip
+
+
+@click.command(
+    "leaks",
+    cls=Command,
+    example="lakewarden lineage leaks\n"
+    "    lakewarden lineage leaks --table main.crm.people --column main.hr.salaries.amount --fail",
+)
+@click.option("--table", "tables", multiple=True, metavar="NAME", help="Only from the masks and the row filter of this table; repeatable.")  # fmt: skip
+@click.option("--column", "columns", multiple=True, metavar="NAME", help="From this column, masked or not: table and column with a dot between; repeatable.")  # fmt: skip
+@click.option("--indirect", "include_indirect", is_flag=True, help="Also where a column only chose, joined, grouped or ordered rows.")  # fmt: skip
+@_depth
+@click.option("--fail", is_flag=True, help="Exit with 1 when there is a leak, or when the answer is not whole.")  # fmt: skip
+@_format
+@click.pass_context
+@pass_invocation
+def leaks(
+    invocation: Invocation,
+    context: click.Context,
+    tables: tuple[str, ...],
+    columns: tuple[str, ...],
+    include_indirect: bool,
+    max_depth: int,
+    fail: bool,
+    form: str | None,
+) -> None:
+    """Find copies of masked columns and filtered tables that are not masked or filtered, and who reads them.
+
+    Who reads them are those who cannot read the source as it is. A finding is shown to who sees every step of its way and may
+    grant on the copy.
+    """
+    invocation.output = form or invocation.output
+    found = invocation.open_client().lineage_governance.leaks(
+        tables, columns=map(_column, columns), include_indirect=include_indirect, max_depth=max_depth
+    )
+    if invocation.is_brief:
+        rows = list(map(_leak_row, found.leaks))
+        invocation.show_all(rows, ("source", "protected_by", "copy", "via", "read_by"), name="copy")
+        if not rows:
+            invocation.note("No leak that you may know of.")
+    else:
+        invocation.show(found)
+    _note_truncation(invocation, found.truncated_by)
+    context.exit(EXIT_FOUND if fail and (found.leaks or found.truncated_by) else 0)
+
+
+@click.command(
+    "impact",
+    cls=Command,
+    example="lakewarden lineage impact --revoke SELECT --on table main.sales.orders --from analysts",
+)
+@click.option("--revoke", "privileges", multiple=True, required=True, metavar="PRIVILEGE", help="As if this were revoked; repeatable.")  # fmt: skip
+@click.option("--on", "securable", type=(click.Choice(SECURABLE_TYPES, case_sensitive=False), str), required=True, metavar="TYPE NAME", help="The securable it would be revoked on.")  # fmt: skip
+@click.option("--from", "principal", required=True, metavar="PRINCIPAL", help="From whom: email, group name or application id.")  # fmt: skip
+@_depth
+@_format
+@pass_invocation
+def impact(
+    invocation: Invocation,
+    privileges: tuple[str, ...],
+    securable: tuple[str, str],
+    principal: str,
+    max_depth: int,
+    form: str | None,
+) -> None:
+    """Ask what would happen downstream if a grant went: who could no longer read what, and what that feeds.
+
+    Only of grants that you could revoke. Nothing is changed.
+    """
+    invocation.output = form or invocation.output
+    found = invocation.open_client().lineage_governance.simulate_revoke(
+        privileges, *securable, principal, max_depth=max_depth
+    )
+    if invocation.output == "table":
+        invocation.show_all(map(_loss_row, found.losses), ("could_not_read", "who", "would_keep"))
+        click.echo()
+        columns = ("steps", "downstream", "because", "of", "jobs", "read_by")
+        invocation.show_all(map(_effect_row, found.effects), columns)
+    else:
+        invocation.show(found, name="revision")
+    _note_truncation(invocation, found.truncated_by)
+
+
+def _column(name: str) -> tuple[str, str]:
+    table, dot, column = name.rpartition(".")
+    if not (dot and table and column):
+        raise click.BadParameter(
+            f"{name} is not a table and a column with a dot between", param_hint="--column"
+        )
+    return table, column
+
+
+def _note_truncation(invocation: Invocation, truncated_by: str) -> None:
+    if truncated_by:
+        invocation.note(f"There may be more: cut by {truncated_by}.")
+
+
+def _leak_row(leak: LineageLeak) -> dict[str, Any]:
+    from lakewarden.v1.lineage_governance_pb2 import LineageLeak
+
+    told = {
+        LineageLeak.COLUMN_MASK: "mask",
+        LineageLeak.ROW_FILTER: "row filter",
+        LineageLeak.PRIVILEGE: "privilege",
+    }.get(leak.protection, "")
+    steps = list(map(_step, leak.way))
+    jobs = [job for step in leak.way for job in step.jobs]
+    how = "indirect" if leak.indirect else "table lineage" if leak.evidence == LineageLeak.TABLE else ""
+    return {
+        "source": steps[0] if steps else "",
+        "protected_by": f"{told} {leak.function}".strip(),
+        "copy": steps[-1] if steps else "",
+        "via": [*steps[1:-1], *(f"({each})" for each in (*jobs, how) if each)],
+        "read_by": _reader_words(leak.readers, truncated=leak.readers_truncated),
+    }
+
+
+def _loss_row(loss: ReadLoss) -> dict[str, Any]:
+    from lakewarden.cli._sources import kind_words
+
+    rest = loss.lost_count - len(loss.principals)
+    return {
+        "could_not_read": f"{kind_words(loss.securable_type)} {loss.full_name}",
+        "who": [*loss.principals, *([f"and {rest} more"] if rest else [])],
+        "would_keep": loss.kept_count,
+    }
+
+
+def _effect_row(effect: DownstreamEffect) -> dict[str, Any]:
+    from lakewarden.v1.lineage_governance_pb2 import DownstreamEffect
+
+    who = ", ".join(effect.principals)
+    because = {
+        DownstreamEffect.OWNER: f"its owner {who} loses",
+        DownstreamEffect.RUNNER: f"{who}, who ran it, loses",
+        DownstreamEffect.UPSTREAM: "is no longer fed by",
+    }.get(effect.cause, "")
+    return {
+        "steps": effect.distance,
+        "downstream": f"{effect.kind.lower().replace('_', ' ')} {effect.name}",
+        "because": because,
+        "of": effect.input,
+        "jobs": list(effect.jobs),
+        "read_by": _reader_words(effect.readers, truncated=effect.readers_truncated),
+    }
+
+
+def _step(step: LeakStep) -> str:
+    return f"{step.name}.{step.column}" if step.column else step.name
+
+
+def _reader_words(readers: Iterable[LineageReader], *, truncated: bool) -> Sequence[str]:
+    from lakewarden.cli._sources import source_words
+
+    words = [f"{source_words(each.source)} ({each.principal_count})" for each in readers]
+    return [*words, "and more"] if truncated else words

@@ -1,0 +1,198 @@
+"""What a revoke would do downstream, through a real server: held against what is so once the grant is revoked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lakewarden import LakewardenError, PermissionDenied
+from lakewarden.cli import main
+from lakewarden.v1 import lineage_governance_pb2 as pb
+from lakewarden_server.services import lineage_revokes
+from lakewarden_server.testing import EmbeddedServer, serve
+
+ORDERS, MENU, REPORT, TOTALS = "main.raw.orders", "main.marts.menu", "main.marts.report", "main.marts.totals"
+TABLES = (ORDERS, REPORT, TOTALS, "main.marts.other")
+PEOPLE = ("ann", "bob", "carl", "viv", "etl", "dora")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedServer]:
+    """Analysts read the orders, Carl also by himself; Viv owns a view of them; etl makes a report of them, and totals of that."""
+    with serve() as found:
+        admin = found.client()
+        grants = admin.grants
+        admin.catalogs.create("main")
+        for schema in ("raw", "marts"):
+            admin.schemas.create(f"main.{schema}")
+        for table in TABLES:
+            admin.tables.create(table, columns=[{"name": "id", "type_text": "BIGINT"}])
+        for name in PEOPLE:
+            found.client_as(name)
+        admin.groups.create("analysts")
+        admin.groups.update_members(
+            "analysts", add=[email(name) for name in ("ann", "bob", "carl", "viv", "etl")]
+        )
+        grants.grant(["USE CATALOG", "USE SCHEMA"], "catalog", "main", "account users")
+        grants.grant("SELECT", "table", ORDERS, "analysts")
+        grants.grant("SELECT", "table", ORDERS, email("carl"))
+        grants.grant("MODIFY", "schema", "main.marts", email("etl"))
+        grants.grant("SELECT", "schema", "main.marts", email("etl"))
+        grants.grant(["LINEAGE PRODUCER", "QUERY ENGINE"], "workspace", "workspace", email("etl"))
+        grants.grant("QUERY ENGINE", "workspace", "workspace", "admin@example.com")
+        admin.views.create(MENU, f"SELECT id FROM {ORDERS}")
+        admin.views.create("main.marts.menus", f"SELECT id FROM {MENU}")
+        admin.views.set_owner(MENU, email("viv"))
+        for reader, name in ((MENU, "dora"), (MENU, "admin"), ("main.marts.menus", "dora")):
+            grants.grant("SELECT", "view", reader, email(name))
+        grants.grant("SELECT", "table", TOTALS, email("dora"))
+        etl = found.client_as("etl")
+        for target, source in ((REPORT, ORDERS), (TOTALS, REPORT)):
+            etl.lineage.record_sql(
+                f"INSERT INTO {target} SELECT id FROM {source}",
+                job_namespace="airflow",
+                job_name=f"to {target}",
+            )
+        admin.lineage.record_sql(f"INSERT INTO main.marts.other SELECT id FROM {ORDERS}")
+        yield found
+
+
+def email(name: str) -> str:
+    return f"{name}@example.com"
+
+
+Effect = tuple[str, int, str, tuple[str, ...], tuple[str, ...]]
+
+
+def told(answer: pb.SimulateRevokeResponse) -> set[Effect]:
+    """Each effect: where, how far, why, due to whom, and who reads it."""
+    return {
+        (
+            each.name,
+            each.distance,
+            pb.DownstreamEffect.Cause.Name(each.cause),
+            tuple(each.principals),
+            tuple(f"{reader.source.principal} {reader.principal_count}" for reader in each.readers),
+        )
+        for each in answer.effects
+    }
+
+
+def test_who_loses_what_and_what_that_feeds(server: EmbeddedServer) -> None:
+    answer = server.client().lineage_governance.simulate_revoke("SELECT", "table", ORDERS, "analysts")
+    assert [
+        (each.full_name, list(each.principals), each.lost_count, each.kept_count) for each in answer.losses
+    ] == [(ORDERS, [email(name) for name in ("ann", "bob", "etl", "viv")], 4, 1)]
+    admin, dora, etl = (f"{email(name)} 1" for name in ("admin", "dora", "etl"))
+    assert told(answer) == {
+        (MENU, 1, "OWNER", (email("viv"),), (admin, dora, etl, email("viv") + " 1")),
+        (REPORT, 1, "RUNNER", (email("etl"),), (admin, etl)),
+        ("main.marts.menus", 2, "UPSTREAM", (), (admin, dora, etl)),
+        (TOTALS, 2, "UPSTREAM", (), (admin, dora, etl)),
+    }
+    assert [list(each.jobs) for each in answer.effects if each.name == REPORT] == [[f"airflow to {REPORT}"]]
+    assert answer.truncated_by == ""
+    # Nobody but the admin, who keeps reading, told that it made this one.
+    assert "main.marts.other" not in {each.name for each in answer.effects}
+
+
+def test_it_is_what_check_answers_once_the_grant_is_revoked(server: EmbeddedServer) -> None:
+    admin = server.client()
+    for privilege, kind, name, principal in (
+        ("SELECT", "table", ORDERS, "analysts"),
+        ("SELECT", "table", ORDERS, email("carl")),
+        ("USE SCHEMA", "catalog", "main", "account users"),
+        ("SELECT", "schema", "main.marts", email("etl")),
+    ):
+        objects = [("table", each) for each in TABLES] + [("view", MENU), ("view", "main.marts.menus")]
+
+        def reading(of: list[tuple[str, str]] = objects) -> set[tuple[str, str]]:
+            return {
+                (each, who)
+                for kind, each in of
+                for who in [*map(email, PEOPLE), "admin@example.com"]
+                if admin.authorization.check("SELECT", kind, each, subject=who)
+            }
+
+        answer = admin.lineage_governance.simulate_revoke(privilege, kind, name, principal)
+        before = reading()
+        admin.grants.revoke(privilege, kind, name, principal)
+        lost = before - reading()
+        admin.grants.grant(privilege, kind, name, principal)
+        assert reading() == before
+        simulated = {(each.full_name, who) for each in answer.losses for who in each.principals}
+        scope = (ORDERS,) if kind == "table" else tuple(each for _, each in objects if each.startswith(name))
+        assert simulated == {(each, who) for each, who in lost if each in scope}
+        # Beyond what the grant is about only views are lost, each of which is told with those who lose it.
+        broken = {each.name: each.readers for each in answer.effects if each.kind == "VIEW"}
+        beyond = {each for each, _ in lost if each not in scope}
+        assert beyond <= set(broken)
+        for view in beyond:
+            count = sum(reader.principal_count for reader in broken[view])
+            assert count >= len({who for each, who in lost if each == view})
+        assert lost or principal == email("carl")
+
+
+def test_a_grant_on_a_schema_is_about_all_that_is_in_it(server: EmbeddedServer) -> None:
+    answer = server.client().lineage_governance.simulate_revoke(
+        "SELECT", "schema", "main.marts", email("etl")
+    )
+    names = [each.full_name for each in answer.losses]
+    assert names == sorted(names)
+    assert {REPORT, TOTALS, "main.marts.other"} <= set(names)
+    # It reads the report to make the totals, both of which are in the schema.
+    assert (TOTALS, 1, "RUNNER", (email("etl"),)) in {each[:4] for each in told(answer)}
+
+
+def test_only_for_who_could_revoke_it_and_of_what_they_may_know(server: EmbeddedServer) -> None:
+    ann, admin = server.client_as("ann"), server.client()
+    with pytest.raises(PermissionDenied):
+        ann.lineage_governance.simulate_revoke("SELECT", "table", ORDERS, "analysts")
+    admin.grants.grant("MANAGE", "table", ORDERS, email("ann"))
+    assert told(ann.lineage_governance.simulate_revoke("SELECT", "table", ORDERS, "analysts")) == set()
+    admin.grants.grant("SELECT", "table", REPORT, email("ann"))
+    hidden = ann.lineage_governance.simulate_revoke("SELECT", "table", ORDERS, "analysts")
+    # Who reads the report is for its own admins.
+    assert told(hidden) == {(REPORT, 1, "RUNNER", (email("etl"),), ())}
+    assert [list(each.principals) for each in hidden.losses] == [
+        [email(name) for name in ("ann", "bob", "etl", "viv")]
+    ]
+    admin.grants.revoke("SELECT", "table", REPORT, email("ann"))
+    admin.grants.revoke("MANAGE", "table", ORDERS, email("ann"))
+
+
+def test_refusals_and_bounds(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    governance = server.client().lineage_governance
+    for arguments, reason in (
+        (("SELECT", "volume", "main.raw.v", "analysts"), "OBJECT_NOT_FOUND"),
+        (("READ VOLUME", "table", ORDERS, "analysts"), "PRIVILEGE_NOT_APPLICABLE"),
+        (("SELECT", "table", ORDERS, "nobody"), "PRINCIPAL_UNKNOWN"),
+        (((), "table", ORDERS, "analysts"), "FIELD_INVALID"),
+        (("USER", "workspace", "workspace", "analysts"), "FIELD_INVALID"),
+    ):
+        with pytest.raises(LakewardenError) as refused:
+            governance.simulate_revoke(*arguments)
+        assert refused.value.reason == reason
+    asked = ("SELECT", "table", ORDERS, "analysts")
+    near = governance.simulate_revoke(*asked, max_depth=1)
+    assert (near.truncated_by, {each.distance for each in near.effects}) == ("DEPTH", {1})
+    monkeypatch.setattr(lineage_revokes, "EFFECTS_MAX", 2)
+    assert governance.simulate_revoke(*asked).truncated_by == "NODES"
+    monkeypatch.setattr(lineage_revokes, "OBJECTS_MAX", 1)
+    cut = governance.simulate_revoke("SELECT", "schema", "main.marts", email("etl"))
+    assert (cut.truncated_by, len(cut.losses)) == ("OBJECTS", 1)
+
+
+def test_the_command_shows_what_would_be_lost(
+    server: EmbeddedServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["lineage", "impact", "--revoke", "SELECT", "--on", "table", ORDERS, "--from", "analysts"]
+    line += ["--endpoint", server.endpoint, "--token", server.admin_token, "--workspace", "workspace"]
+    assert main(line) == 0
+    shown = capsys.readouterr().out
+    assert "ann@example.com, bob@example.com, etl@example.com, viv@example.com" in shown
+    assert "its owner viv@example.com loses" in shown
+    assert f"airflow to {REPORT}" in shown
+    assert main([*line, "--format", "json"]) == 0
+    assert '"lost_count": 4' in capsys.readouterr().out
