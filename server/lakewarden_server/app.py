@@ -61,6 +61,7 @@ from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.lineage.recorder import Recorder
+from lakewarden_server.lineage.retention import age
 from lakewarden_server.lineage.sql.tracer import Tracer
 from lakewarden_server.observability.assembly import Observability
 from lakewarden_server.pipeline.decisions import DecisionLog
@@ -339,13 +340,14 @@ class App:
         self._provider_keys.want({policy.jwks for policy in policies if is_url(policy.jwks)})
 
     def _purge(self) -> None:
-        """Forgets answers of requests older than a day and what deleted objects left behind, revokes idle tokens; if it fails now, the next hour will do."""
+        """Forgets answers of requests older than a day and what deleted objects left behind, revokes idle tokens, ages lineage; if it fails now, the next hour will do."""
         try:
             with self.database.transaction(deadline=monotonic() + PURGE_SECONDS_MAX) as connection:
                 idempotency.purge(connection, time=self.follower.at_head().now)
                 connection.commit()
             retention.purge(self.database, policy_digest=self.follower.policy.digest)
             token_uses.retire(self.database, policy_digest=self.follower.policy.digest)
+            age(self.database, self.follower.at_head().now)
         except LakewardenError as error:
             logger.warning("what is out of date was not purged: %s", error.message)
 

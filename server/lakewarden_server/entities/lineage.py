@@ -38,6 +38,8 @@ class LineageHead(Base):
     run_id: Mapped[int] = _number()
     asset_id: Mapped[int] = _number()
     edge_id: Mapped[int] = _number()
+    changes_from: Mapped[int] = _number()
+    """The sequence from which on all changes are kept."""
 
 
 class LineageEvent(Base):
@@ -79,6 +81,7 @@ class LineageRun(Base):
     __tablename__ = "lineage_runs"
     __table_args__ = (
         UniqueConstraint("workspace_id", "principal_id", "key"),
+        Index("ix_lineage_runs_job_id_last_time", "job_id", "last_time"),
         CheckConstraint("state IN ('PROVISIONAL', 'LIVE', 'DROPPED')", name="state"),
     )
 
@@ -209,7 +212,7 @@ class LineageEdge(Base):
     target_id: Mapped[int] = _number()
     job_id: Mapped[int] = _number()
     state: Mapped[str]
-    """DROPPED with an asset it was between; RETRACTED when no run says it any more."""
+    """DROPPED with an asset it was between; RETRACTED when no run says it any more, or its job's runs have not for long."""
     first_time: Mapped[int] = _number()
     last_time: Mapped[int] = _number()
     end_time: Mapped[int] = _number()

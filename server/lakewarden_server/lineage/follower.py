@@ -47,8 +47,11 @@ class LineageFollower:
             held = self._state
             if held is not None and held.epoch == uow.head.epoch and held.sequence >= sequence:
                 return held
-            same = held is not None and held.epoch == uow.head.epoch
-            if held is not None and same:
+            if (
+                held is not None
+                and held.epoch == uow.head.epoch
+                and held.sequence + 1 >= reader.changes_from()
+            ):
                 later = _brought(held, reader, sequence)
             else:
                 with collector_paused():

@@ -73,7 +73,7 @@ def versions(kept: Iterable[Version], observed: Iterable[Observation], end_time:
 class History:
     """The versions of one metastore's edges in one transaction."""
 
-    def __init__(self, store: LineageStore, united: Callable[[Collection[str]], str]) -> None:
+    def __init__(self, store: LineageStore, united: Callable[[Collection[str]], str] = max) -> None:
         """`united` gives the hash of what several mappings say together."""
         self._store = store
         self._united = united
@@ -102,6 +102,11 @@ class History:
             return
         self._kept_until[was["edge_id"]] = replaced_time + (said is None)
         self._change(was["edge_id"], replaced_time)
+
+    def retire(self, edge: Row, time: int) -> None:
+        """An edge is no more from a time on, also if its runs say it that ended before."""
+        edge |= {"state": "RETRACTED", "kept_until": time + 1}
+        self._change(edge["id"], time + 1)
 
     def write(self, before: Mapping[int, Row], rows: Mapping[int, Row], new: Collection[int]) -> None:
         """Writes the versions of edges that are not as before, and into their rows since when the newest holds."""

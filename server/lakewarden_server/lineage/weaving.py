@@ -178,9 +178,15 @@ class Weaver:
         row["end_time"] = min(ends[row["source_id"]], ends[row["target_id"]])
         if summary is None:
             return row | {"state": "RETRACTED", "run_count": 0}
-        live = "LIVE" if row["end_time"] == FOREVER else "DROPPED"
+        if not summary.live:
+            state = "PROVISIONAL"
+        elif row["state"] == "RETRACTED" and summary.since < row["kept_until"]:
+            # It was retired, and no run has said it since.
+            state = "RETRACTED"
+        else:
+            state = "LIVE" if row["end_time"] == FOREVER else "DROPPED"
         return row | {
-            "state": live if summary.live else "PROVISIONAL",
+            "state": state,
             "first_time": summary.first_time,
             "last_time": summary.last_time,
             "run_count": summary.run_count,

@@ -45,6 +45,7 @@ class Summary(NamedTuple):
     live: bool
     first_time: int
     last_time: int
+    since: int
     run_count: int
 
 
@@ -212,14 +213,15 @@ class LineageStore:
                     table.live,
                     func.min(table.first_time),
                     func.max(table.last_time),
+                    func.max(table.since),
                     func.count(table.run_id.distinct()),
                 )
                 .where(table.edge_id.in_(batch))
                 .group_by(table.edge_id, table.live)
             )
-            for edge_id, live, first, last, count in self._connection.execute(statement):
-                if edge_id not in found or live:
-                    found[edge_id] = Summary(live, first, last, count)
+            for edge_id, *said in self._connection.execute(statement):
+                if edge_id not in found or said[0]:
+                    found[edge_id] = Summary(*said)
         return found
 
     def newest_mappings(self, edge_ids: Collection[int]) -> dict[int, list[str]]:

@@ -41,6 +41,11 @@ class LineageGraphReader:
         found: int = self._connection.execute(select(LineageHead.__table__.c.sequence)).scalar_one()
         return found
 
+    def changes_from(self) -> int:
+        """The sequence number from which on all changes are kept."""
+        found: int = self._connection.execute(select(LineageHead.__table__.c.changes_from)).scalar_one()
+        return found
+
     def edges(self, states: Mapping[str, int]) -> Iterator[Sequence[Any]]:
         """Every edge in one of the states, in chunks of rows: id, source, target, and the number of the state."""
         number = case(states, value=_edge.state)

@@ -1,0 +1,122 @@
+"""What of lineage is out of date: edges are retired, and what nobody needs any longer is deleted, in bounded steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+from lakewarden_server.core.clock import monotonic
+from lakewarden_server.entities import LineageChange, LineageEdge
+from lakewarden_server.lineage.versions import History
+from lakewarden_server.storage.engine import Database
+from lakewarden_server.storage.repositories.lineage import LineageStore
+from lakewarden_server.storage.repositories.lineage_retention import LineageRetention
+
+UNMADE_RUNS: Final = 3
+"""Runs of its job that completed in a row without an edge, after which it is retired (reference/lineage.md 5) …"""
+UNMADE: Final = timedelta(days=30)
+"""… once it was not seen for so long."""
+EVENTS_KEPT: Final = timedelta(days=14)
+"""Events as they came; what they said stays. One that comes again later is folded again, which changes nothing."""
+CHANGES_KEPT: Final = timedelta(days=1)
+"""Changes of the graph for who follows them; who comes later reads the graph anew."""
+
+EDGES_RETIRED_MAX: Final = 1_000
+EVENTS_DELETED_MAX: Final = 10_000
+SEQUENCES_DELETED_MAX: Final = 10_000
+"""Of one step; recorders wait while it lasts."""
+STEPS_MAX: Final = 100
+"""Of each kind in one run; the rest waits for the next."""
+STEP_SECONDS_MAX: Final = 10.0
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Aged(NamedTuple):
+    """What one run did: edges retired, events and changes deleted."""
+
+    edges: int
+    events: int
+    changes: int
+
+
+def age(database: Database, now: datetime) -> Aged:
+    """Retires and deletes what is out of date at `now`. Raises what a transaction can raise; what was done until then stays."""
+    edges = _in_steps(lambda: _retire(database, now), EDGES_RETIRED_MAX)
+    changes = _in_steps(lambda: _delete_changes(database, now), 1)
+    events = _in_steps(lambda: _delete_events(database, now), EVENTS_DELETED_MAX)
+    return Aged(edges, events, changes)
+
+
+def _in_steps(step: Callable[[], int], least: int) -> int:
+    """Takes steps until one does less than `least`; how much they did together."""
+    done = 0
+    for _ in range(STEPS_MAX):
+        count = step()
+        done += count
+        if count < least:
+            break
+    return done
+
+
+def _retire(database: Database, now: datetime) -> int:
+    """Retires edges as of when the run ended that was one too many, or when they had not been seen for too long."""
+    seen_before = (now - UNMADE - _EPOCH) // timedelta(microseconds=1)
+    with database.reading() as connection:
+        found = LineageRetention(connection).unmade(seen_before, UNMADE_RUNS, EDGES_RETIRED_MAX)
+    if not found:
+        return 0
+    deadline = monotonic() + STEP_SECONDS_MAX
+    with database.transaction(deadline=deadline) as connection:
+        store = LineageStore(connection, deadline=deadline)
+        store.take()
+        # What was seen since is not out of date any more.
+        sure = LineageRetention(connection).unmade(
+            seen_before, UNMADE_RUNS, EDGES_RETIRED_MAX, [each.edge_id for each in found]
+        )
+        times = {each.edge_id: each.time for each in sure}
+        before = {row.id: dict(row._mapping) for row in store.find(LineageEdge, "id", times)}
+        rows = {edge_id: dict(row) for edge_id, row in before.items()}
+        history = History(store)
+        for edge_id, row in rows.items():
+            unseen = row["last_time"] + UNMADE // timedelta(microseconds=1)
+            history.retire(row, max(times[edge_id], unseen))
+        history.write(before, rows, ())
+        store.put(LineageEdge, list(rows.values()))
+        store.put(LineageChange, [_change(store, row) for row in rows.values()])
+        connection.commit()
+    return len(found)
+
+
+def _change(store: LineageStore, edge: dict[str, object]) -> dict[str, object]:
+    return {
+        "sequence": store.sequence,
+        "position": store.new_position(),
+        "kind": "EDGE",
+        "edge_id": edge["id"],
+        "source_asset_id": edge["source_id"],
+        "target_asset_id": edge["target_id"],
+        "state": edge["state"],
+    }
+
+
+def _delete_changes(database: Database, now: datetime) -> int:
+    deadline = monotonic() + STEP_SECONDS_MAX
+    with database.transaction(deadline=deadline) as connection:
+        retention = LineageRetention(connection)
+        until = retention.newest_sequence(now - CHANGES_KEPT)
+        if not until:
+            return 0
+        LineageStore(connection, deadline=deadline).take()
+        deleted = retention.delete_changes(until, SEQUENCES_DELETED_MAX)
+        connection.commit()
+    return deleted
+
+
+def _delete_events(database: Database, now: datetime) -> int:
+    deadline = monotonic() + STEP_SECONDS_MAX
+    with database.transaction(deadline=deadline) as connection:
+        deleted = LineageRetention(connection).delete_events(now - EVENTS_KEPT, EVENTS_DELETED_MAX)
+        connection.commit()
+    return deleted
