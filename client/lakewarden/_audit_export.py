@@ -63,7 +63,7 @@ def write_parquet(records: Iterable[audit_pb2.AuditRecord], file: BinaryIO) -> i
     schema, rows, count = arrow_schema(), map(row_of, records), 0
     with pq.ParquetWriter(file, schema) as writer:
         for group in iter(lambda: [*islice(rows, ROWS_PER_GROUP)], []):
-            writer.write_table(pa.Table.from_pylist([_for_arrow(row) for row in group], schema=schema))
+            writer.write_table(pa.Table.from_pylist([for_arrow(row) for row in group], schema=schema))
             count += len(group)
     return count
 
@@ -115,7 +115,8 @@ def arrow_schema() -> Any:
     return pa.schema({name: types.get(name, text) for name in columns})
 
 
-def _for_arrow(row: Mapping[str, Any]) -> dict[str, Any]:
+def for_arrow(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with values that fit `arrow_schema`."""
     time = datetime.fromisoformat(row["event_time"])
     parameters = [*row["request_params"].items()]
     return {**row, "event_time": time, "event_date": time.date(), "request_params": parameters}

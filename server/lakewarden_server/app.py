@@ -155,7 +155,7 @@ def services(
         _service(external_metadata_pb2, "ExternalMetadataService"): ExternalMetadataService(),
         _service(lineage_graph_pb2, "LineageGraphService"): LineageGraphService(lineage),
         _service(lineage_governance_pb2, "LineageGovernanceService"): LineageGovernanceService(lineage),
-        _service(system_tables_pb2, "SystemTableService"): SystemTableService(),
+        _service(system_tables_pb2, "SystemTableService"): SystemTableService(lineage),
         _service(users_pb2, "UserService"): UserService(),
         _service(groups_pb2, "GroupService"): GroupService(),
         _service(service_principals_pb2, "ServicePrincipalService"): ServicePrincipalService(keys),

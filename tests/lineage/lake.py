@@ -35,7 +35,7 @@ class Lake:
         """A run made one table of another; names with `://` in them are datasets elsewhere."""
         run = next(self._runs)
         self.record(
-            event(kind, second or run, run=run, job=f"job {run}", inputs=[_of(source)], outputs=[_of(target)])
+            event(kind, second or run, run=run, job=f"job {run}", inputs=[of(source)], outputs=[of(target)])
         )
 
     def record(self, *bodies: bytes, workspace_id: str = "") -> None:
@@ -57,7 +57,8 @@ class Lake:
             return LineageGraphReader(connection).sequence()
 
 
-def _of(name: str) -> dict[str, object]:
+def of(name: str) -> dict[str, object]:
+    """The dataset of a table of `main`, or elsewhere: `namespace|name`."""
     if "://" in name:
         namespace, _, rest = name.partition("|")
         return dataset(rest, namespace)

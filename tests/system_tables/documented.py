@@ -9,6 +9,18 @@ SIZES = (
 CHANGED = "created, created_by, last_altered, last_altered_by"
 
 DOCUMENTED = {
+    "system.access.table_lineage": "account_id, metastore_id, workspace_id, entity_type, entity_id, entity_run_id,"
+    " source_table_full_name, source_table_catalog, source_table_schema, source_table_name, source_path, source_type,"
+    " target_table_full_name, target_table_catalog, target_table_schema, target_table_name, target_path, target_type,"
+    " created_by, event_time, event_date, record_id, event_id, statement_id, entity_metadata",
+    "system.access.column_lineage": "account_id, metastore_id, workspace_id, entity_type, entity_id, entity_run_id,"
+    " source_table_full_name, source_table_catalog, source_table_schema, source_table_name, source_path, source_type,"
+    " source_column_name, target_table_full_name, target_table_catalog, target_table_schema, target_table_name, target_path,"
+    " target_type, target_column_name, created_by, event_time, event_date, record_id, event_id, statement_id,"
+    " entity_metadata",
+    "system.access.audit": "account_id, workspace_id, version, event_time, event_date, source_ip_address, user_agent,"
+    " session_id, user_identity, service_name, action_name, request_id, request_params, response, audit_level, event_id,"
+    " identity_metadata",
     "system.information_schema.information_schema_catalog_name": "catalog_name",
     "system.information_schema.metastores": "metastore_id, metastore_name, metastore_owner, storage_root,"
     " storage_root_credential_id, storage_root_credential_name, delta_sharing_scope, delta_sharing_recipient_token_lifetime,"

@@ -29,7 +29,7 @@ class AuditService:
         self, request: pb.ListAuditRecordsRequest, call: Call
     ) -> pb.ListAuditRecordsResponse:
         """Lists both logs as one."""
-        metastore_id = _limited_to(call)
+        metastore_id = limited_to(call)
         # A token of the whole list goes on with nothing else: whoever stops being account admin begins anew.
         list_name = f"audit/{metastore_id}/{_filters(request)}"
         size = page_size_of(request.page_size)
@@ -65,7 +65,7 @@ class AuditService:
         return replay.replay(request, call)
 
 
-def _limited_to(call: Call) -> str:
+def limited_to(call: Call) -> str:
     """The metastore whose records alone the caller may see; empty for who sees all."""
     if call.decider.operation(call.caller.id, call.workspace_id, "audit.list_all", call.objects).allowed:
         return ""

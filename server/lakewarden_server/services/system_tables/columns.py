@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
+from lakewarden import _audit_export
+
 SYSTEM: Final = "system"
 INFORMATION_SCHEMA: Final = "information_schema"
 ACCESS: Final = "access"
@@ -62,25 +64,50 @@ OF_THE_METASTORE: Final[Mapping[str, str]] = {
     f" {_CHANGED}",
 }
 """Tables of `system.information_schema` alone."""
-OF_ACCESS: Final[Mapping[str, str]] = {}
+OF_ACCESS: Final[Mapping[str, str]] = {
+    "table_lineage": _lineage(),
+    "column_lineage": _lineage("source_column_name", "target_column_name"),
+    "audit": "account_id workspace_id version event_time:time event_date:date source_ip_address user_agent session_id"
+    " user_identity:audit service_name action_name request_id request_params:audit response:audit audit_level event_id"
+    " identity_metadata:audit",
+}
 """Tables of `system.access`."""
 
 
 class Column(NamedTuple):
-    """A column and its type, by a name of `TYPES`."""
+    """A column and its type: text, int, long, time, date, entity, or audit for what an exported audit has there."""
 
     name: str
     type: str
 
+    def arrow_type(self) -> Any:
+        """Its type in Arrow; times are microseconds in UTC."""
+        import pyarrow as pa
 
-TYPES: Final[Mapping[str, str]] = {
-    "text": "STRING",
-    "int": "INT",
-    "long": "BIGINT",
-    "time": "TIMESTAMP",
-    "date": "DATE",
-}
-"""Types of columns, as SQL says them."""
+        if self.type == "audit":
+            return _audit_export.arrow_schema().field(self.name).type
+        text = pa.string()
+        return {
+            "text": text,
+            "int": pa.int32(),
+            "long": pa.int64(),
+            "time": pa.timestamp("us", tz="UTC"),
+            "date": pa.date32(),
+            "entity": pa.struct(
+                {
+                    "job_info": pa.struct({"job_id": text, "job_run_id": text}),
+                    "dashboard_id": text,
+                    "legacy_dashboard_id": text,
+                    "notebook_id": text,
+                    "sql_query_id": text,
+                    "dlt_pipeline_info": pa.struct({"dlt_pipeline_id": text, "dlt_update_id": text}),
+                }
+            ),
+        }[self.type]
+
+    def type_text(self) -> str:
+        """Its type in SQL."""
+        return _sql(self.arrow_type())
 
 
 class SystemTable(NamedTuple):
@@ -122,14 +149,20 @@ def alike(full_name: str) -> list[str]:
 
 
 def arrow_schema(columns: Sequence[Column]) -> Any:
-    """The Arrow schema of these columns; times are microseconds in UTC."""
+    """The Arrow schema of these columns."""
     import pyarrow as pa
 
-    types = {
-        "text": pa.string(),
-        "int": pa.int32(),
-        "long": pa.int64(),
-        "time": pa.timestamp("us", tz="UTC"),
-        "date": pa.date32(),
-    }
-    return pa.schema([pa.field(column.name, types[column.type]) for column in columns])
+    return pa.schema([pa.field(column.name, column.arrow_type()) for column in columns])
+
+
+def _sql(arrow: Any) -> str:
+    """An Arrow type in SQL."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(arrow):
+        return f"STRUCT<{', '.join(f'{field.name}: {_sql(field.type)}' for field in arrow)}>"
+    if pa.types.is_map(arrow):
+        return f"MAP<{_sql(arrow.key_type)}, {_sql(arrow.item_type)}>"
+    if pa.types.is_timestamp(arrow):
+        return "TIMESTAMP"
+    return {"string": "STRING", "int32": "INT", "int64": "BIGINT", "date32[day]": "DATE"}[str(arrow)]

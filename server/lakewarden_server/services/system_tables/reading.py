@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -22,10 +22,10 @@ Row = dict[str, Any]
 
 
 class Part(NamedTuple):
-    """The rows about one object, in order, and where it stands."""
+    """The rows about one object or event, in order, and where it stands."""
 
     key: Key
-    rows: Sequence[Row]
+    rows: Iterable[Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class Reading:
     """Begin behind the part of this key."""
     start_time: datetime | None = None
     end_time: datetime | None = None
+    equal_to: Mapping[str, str] = field(default_factory=dict)
+    """Values that columns must have; a source may leave out what cannot have them."""
 
     def visible(self, *kinds: str) -> Iterator[list[tuple[Key, Securable]]]:
         """All objects of these kinds that the caller may see, by their names and in chunks.

@@ -13,20 +13,23 @@ from lakewarden.v1 import system_tables_pb2 as pb
 from lakewarden_policy import name_key
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import NotFound, Reason
+from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.paging import page_size_of
 from lakewarden_server.services.system_tables import information_schema
+from lakewarden_server.services.system_tables.audit import audit_rows
 from lakewarden_server.services.system_tables.columns import (
+    ACCESS,
     INFORMATION_SCHEMA,
     SYSTEM,
     SYSTEM_TABLES,
-    TYPES,
     Column,
     SystemTable,
     alike,
     arrow_schema,
 )
+from lakewarden_server.services.system_tables.lineage import LineageTables
 from lakewarden_server.services.system_tables.reading import Key, Part, Reading, Row, Source
 
 BATCH_ROWS_DEFAULT: Final = 1_000
@@ -37,6 +40,8 @@ BATCH_SECONDS_MAX: Final = 1.0
 FILTERS_MAX: Final = 20
 FILTER_BYTES_MAX: Final = 1_024
 EVENT_TIME: Final = "event_time"
+_OF_CATALOG: Final = frozenset({"table_catalog", "volume_catalog", "specific_catalog"})
+"""Columns that say which catalog a row is about, so that no other need be looked at."""
 
 
 class Batch(NamedTuple):
@@ -77,10 +82,13 @@ class Wanted(NamedTuple):
 class SystemTableService:
     """Implements `lakewarden.v1.SystemTableService`."""
 
-    def __init__(self) -> None:
+    def __init__(self, lineage: LineageFollower) -> None:
+        schemas = {INFORMATION_SCHEMA: information_schema.SOURCES, ACCESS: LineageTables(lineage).sources()}
         self._sources: Mapping[str, Source] = {
-            f"{INFORMATION_SCHEMA}.{name}": source for name, source in information_schema.SOURCES.items()
-        }
+            f"{schema}.{name}": source
+            for schema, sources in schemas.items()
+            for name, source in sources.items()
+        } | {f"{ACCESS}.audit": audit_rows}
 
     def list_system_tables(
         self, request: pb.ListSystemTablesRequest, call: Call
@@ -101,11 +109,14 @@ class SystemTableService:
             else Position((), 0)
         )
         parts: Iterator[Part] = iter(())
+        catalog = catalog or next(
+            (value for column, value in wanted.equal_to.items() if column in _OF_CATALOG), None
+        )
         scope = None
         if catalog is not None:
             scope = call.snapshot.child(call.metastore_id or "", "CATALOG", name_key(catalog))
         if catalog is None or scope is not None:
-            reading = Reading(call, scope, begin.after, wanted.start_time, wanted.end_time)
+            reading = Reading(call, scope, begin.after, wanted.start_time, wanted.end_time, wanted.equal_to)
             parts = self._sources[table.name](reading)
         batch = _batch(parts, wanted, begin, size)
         return pb.ReadSystemTableResponse(
@@ -116,7 +127,7 @@ class SystemTableService:
 
 def _message(table: SystemTable) -> pb.SystemTable:
     columns = (
-        pb.SystemTableColumn(name=column.name, type_text=TYPES[column.type]) for column in table.columns
+        pb.SystemTableColumn(name=column.name, type_text=column.type_text()) for column in table.columns
     )
     return pb.SystemTable(
         full_name=f"{SYSTEM}.{table.name}", columns=columns, in_every_catalog=table.in_every_catalog
