@@ -47,5 +47,21 @@ DOCUMENTED = {
     f" routine_schema, routine_name, routine_owner, routine_type, data_type, full_data_type, {SIZES}, routine_body,"
     " routine_definition, external_name, external_language, parameter_style, is_deterministic, sql_data_access,"
     f" is_null_call, security_type, sql_path, comment, {CHANGED}",
+    "system.information_schema.catalog_privileges": "grantor, grantee, catalog_name, privilege_type, is_grantable, inherited_from",
+    "system.information_schema.schema_privileges": "grantor, grantee, catalog_name, schema_name, privilege_type, is_grantable, inherited_from",
+    "system.information_schema.table_privileges": "grantor, grantee, table_catalog, table_schema, table_name, privilege_type, is_grantable, inherited_from",
+    "system.information_schema.volume_privileges": "grantor, grantee, volume_catalog, volume_schema, volume_name, privilege_type, is_grantable, inherited_from",
+    "system.information_schema.routine_privileges": "grantor, grantee, specific_catalog, specific_schema, specific_name, routine_catalog, routine_schema, routine_name, privilege_type, is_grantable, inherited_from",
+    "system.information_schema.metastore_privileges": "grantor, grantee, metastore_id, privilege_type, is_grantable, inherited_from",
+    "system.information_schema.external_location_privileges": "grantor, grantee, external_location_name, privilege_type, is_grantable, inherited_from",
+    "system.information_schema.storage_credential_privileges": "grantor, grantee, storage_credential_name, privilege_type, is_grantable, inherited_from",
+    "system.information_schema.connection_privileges": "grantor, grantee, connection_name, privilege_type, is_grantable, inherited_from",
+    "system.information_schema.catalog_tags": "catalog_name, tag_name, tag_value",
+    "system.information_schema.schema_tags": "catalog_name, schema_name, tag_name, tag_value",
+    "system.information_schema.table_tags": "catalog_name, schema_name, table_name, tag_name, tag_value",
+    "system.information_schema.column_tags": "catalog_name, schema_name, table_name, column_name, tag_name, tag_value",
+    "system.information_schema.volume_tags": "catalog_name, schema_name, volume_name, tag_name, tag_value",
+    "system.information_schema.row_filters": "table_catalog, table_schema, table_name, filter_name, target_columns",
+    "system.information_schema.column_masks": "table_catalog, table_schema, table_name, column_name, mask_name, using_columns",
 }
 """Name of each table, and its columns in order."""

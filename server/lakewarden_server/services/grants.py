@@ -241,7 +241,7 @@ def _assignments(call: Call, rows: Iterable[Grant]) -> list[pb.PrivilegeAssignme
     return [
         pb.PrivilegeAssignment(
             principal=name,
-            privileges=sorted(row.privilege for row in held[name] if not _is_expired(row, call)),
+            privileges=sorted(row.privilege for row in held[name] if not is_expired(row, call)),
             grants=[_held(row, call) for row in sorted(held[name], key=lambda row: row.privilege)],
             deleted=held[name][0].principal_id not in call.snapshot.principals,
             principal_id=held[name][0].principal_id,
@@ -253,7 +253,7 @@ def _assignments(call: Call, rows: Iterable[Grant]) -> list[pb.PrivilegeAssignme
 def _held(row: Grant, call: Call) -> pb.HeldGrant:
     message = pb.HeldGrant(
         privilege=row.privilege,
-        expired=_is_expired(row, call),
+        expired=is_expired(row, call),
         reason=row.reason,
         granted_by=call.principal_name(row.granted_by),
     )
@@ -263,5 +263,6 @@ def _held(row: Grant, call: Call) -> pb.HeldGrant:
     return message
 
 
-def _is_expired(row: Grant, call: Call) -> bool:
+def is_expired(row: Grant, call: Call) -> bool:
+    """Whether a grant has ended and confers nothing any more."""
     return row.expire_time is not None and row.expire_time <= call.now

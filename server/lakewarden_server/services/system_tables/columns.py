@@ -21,6 +21,7 @@ _SIZES: Final = (
     " numeric_scale:int datetime_precision:int interval_type interval_precision:int maximum_cardinality:long"
 )
 _GRANTED: Final = "privilege_type is_grantable inherited_from"
+_TAG: Final = "tag_name tag_value"
 _TABLE: Final = "table_catalog table_schema table_name"
 _ROUTINE: Final = "specific_catalog specific_schema specific_name routine_catalog routine_schema routine_name"
 
@@ -55,6 +56,18 @@ IN_EVERY_CATALOG: Final[Mapping[str, str]] = {
     "routines": f"{_ROUTINE} routine_owner routine_type data_type full_data_type {_SIZES} routine_body routine_definition"
     " external_name external_language parameter_style is_deterministic sql_data_access is_null_call security_type sql_path"
     f" comment {_CHANGED}",
+    "catalog_privileges": f"grantor grantee catalog_name {_GRANTED}",
+    "schema_privileges": f"grantor grantee catalog_name schema_name {_GRANTED}",
+    "table_privileges": f"grantor grantee {_TABLE} {_GRANTED}",
+    "volume_privileges": f"grantor grantee volume_catalog volume_schema volume_name {_GRANTED}",
+    "routine_privileges": f"grantor grantee {_ROUTINE} {_GRANTED}",
+    "catalog_tags": f"catalog_name {_TAG}",
+    "schema_tags": f"catalog_name schema_name {_TAG}",
+    "table_tags": f"catalog_name schema_name table_name {_TAG}",
+    "column_tags": f"catalog_name schema_name table_name column_name {_TAG}",
+    "volume_tags": f"catalog_name schema_name volume_name {_TAG}",
+    "row_filters": f"{_TABLE} filter_name target_columns",
+    "column_masks": f"{_TABLE} column_name mask_name using_columns",
 }
 """Tables of `information_schema`; a catalog's is about what is in it."""
 OF_THE_METASTORE: Final[Mapping[str, str]] = {
@@ -62,6 +75,10 @@ OF_THE_METASTORE: Final[Mapping[str, str]] = {
     " storage_root_credential_name delta_sharing_scope delta_sharing_recipient_token_lifetime:long"
     " delta_sharing_organization_name privilege_model_version cloud region global_metastore_id"
     f" {_CHANGED}",
+    "metastore_privileges": f"grantor grantee metastore_id {_GRANTED}",
+    "external_location_privileges": f"grantor grantee external_location_name {_GRANTED}",
+    "storage_credential_privileges": f"grantor grantee storage_credential_name {_GRANTED}",
+    "connection_privileges": f"grantor grantee connection_name {_GRANTED}",
 }
 """Tables of `system.information_schema` alone."""
 OF_ACCESS: Final[Mapping[str, str]] = {

@@ -257,7 +257,7 @@ def _metastores(reading: Reading) -> Iterator[Part]:
     yield Part((row.name_key,), [named | changed(reading, row)])
 
 
-SOURCES: Final[Mapping[str, Source]] = {
+SOURCES: Final[dict[str, Source]] = {
     "information_schema_catalog_name": _catalog_name,
     "catalogs": _catalogs,
     "schemata": _schemata,

@@ -46,6 +46,15 @@ def of_securable(session: Session, securable_id: str, *, principal_id: str | Non
     return session.scalars(statement.order_by(Grant.principal_id, Grant.privilege)).all()
 
 
+def of_securables(session: Session, securable_ids: Sequence[str]) -> dict[str, list[Grant]]:
+    """Direct grants on several securables by the securable's id, each in the order of (principal, privilege)."""
+    statement = select(Grant).where(Grant.securable_id.in_(securable_ids))
+    found: dict[str, list[Grant]] = {}
+    for grant in session.scalars(statement.order_by(Grant.principal_id, Grant.privilege)):
+        found.setdefault(grant.securable_id, []).append(grant)
+    return found
+
+
 def of_principal(session: Session, principal_id: str) -> Sequence[Grant]:
     """Direct grants a principal holds, in the order of (securable, privilege)."""
     statement = select(Grant).where(Grant.principal_id == principal_id)
