@@ -14,6 +14,7 @@ from lakewarden._bindings import WorkspaceBindings
 from lakewarden._config import DEFAULT_TIMEOUT_SECONDS, resolve
 from lakewarden._connection import TRIES_MAX, Connection, open_connection
 from lakewarden._definitions import Functions, MaterializedViews, StreamingTables, Views
+from lakewarden._external_lineage import ExternalLineages
 from lakewarden._federation import FederationPolicies
 from lakewarden._ip_access import IpAccessLists
 from lakewarden._lineage import LineageQuestions
@@ -227,6 +228,11 @@ class Client:
     def lineage_events(self) -> LineageEvents:
         """Telling which data was made of which."""
         return LineageEvents(self._connection)
+
+    @cached_property
+    def external_lineage(self) -> ExternalLineages:
+        """Lineage that is declared, where nothing that ran tells it."""
+        return ExternalLineages(self._connection)
 
     @cached_property
     def grants(self) -> Grants:

@@ -15,6 +15,7 @@ from lakewarden.v1 import (
     authorization_pb2,
     catalogs_pb2,
     connections_pb2,
+    external_lineage_pb2,
     external_locations_pb2,
     external_metadata_pb2,
     federation_policies_pb2,
@@ -76,6 +77,7 @@ from lakewarden_server.services.authorization import AuthorizationService
 from lakewarden_server.services.catalogs import CatalogService
 from lakewarden_server.services.connections import ConnectionService
 from lakewarden_server.services.credentials import ServiceCredentialService, StorageCredentialService
+from lakewarden_server.services.external_lineage import ExternalLineageService
 from lakewarden_server.services.external_metadata import ExternalMetadataService
 from lakewarden_server.services.federation_policies import FederationPolicyService
 from lakewarden_server.services.functions import FunctionService
@@ -172,6 +174,7 @@ def services(
         _service(authorization_pb2, "AuthorizationService"): AuthorizationService(),
         _service(audit_pb2, "AuditService"): AuditService(),
         _service(lineage_pb2, "LineageService"): LineageService(recorder, tracer, lineage_hosts),
+        _service(external_lineage_pb2, "ExternalLineageService"): ExternalLineageService(recorder),
     }
 
 

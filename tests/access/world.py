@@ -102,6 +102,17 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "LineageGovernanceService/SimulateRevoke": {
         "securableType": "TABLE", "fullName": "main.sales.orders", "privileges": ["SELECT"], "principal": NOBODY,
     },
+    "ExternalLineageService/CreateExternalLineage": {
+        "externalLineage": {"source": {"table": "main.sales.orders"}, "target": {"table": "main.sales.orders"}},
+    },
+    "ExternalLineageService/UpdateExternalLineage": {
+        "externalLineage": {"source": {"table": "main.sales.orders"}, "target": {"table": "main.sales.orders"}},
+        "updateMask": "columns",
+    },
+    "ExternalLineageService/DeleteExternalLineage": {
+        "source": {"table": "main.sales.orders"}, "target": {"table": "main.sales.orders"},
+    },
+    "ExternalLineageService/ListExternalLineage": {"object": {"table": "main.sales.orders"}},
     "LineageGraphService/FindLineagePaths": {
         "source": {"table": "main.sales.orders"}, "target": {"table": "main.sales.orders"},
     },

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from client import definitions, lineages, objects, places
+from client import declared, definitions, lineages, objects, places
 from client.wire import NOUNS, WireServer, rpcs
 from lakewarden import Client
 from lakewarden.cli import main
@@ -18,6 +18,7 @@ from lakewarden.v1 import service_principals_pb2, system_tables_pb2, tokens_pb2
 ACCESS = SimpleNamespace(full_name="main.sales.orders", privilege="SELECT", securable_type="TABLE")
 
 METHODS: dict[str, Callable[[Client], Any]] = {
+    **declared.METHODS,
     **definitions.METHODS,
     "AuditService/GetAuditHead": lambda client: client.audit.head(),
     "AuditService/ListAuditRecords": lambda client: list(client.audit.list(actor="bob@x.io")),
@@ -158,6 +159,7 @@ METHODS: dict[str, Callable[[Client], Any]] = {
 
 # Several commands may use one RPC; each line is one command, so that this is also the list of all verbs.
 COMMANDS: tuple[tuple[str, str], ...] = (
+    *declared.COMMANDS,
     *definitions.COMMANDS,
     *lineages.COMMANDS,
     *objects.COMMANDS,

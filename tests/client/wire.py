@@ -23,6 +23,7 @@ NOUNS = (
     "functions",
     "connections",
     "external_locations",
+    "external_lineage",
     "external_metadata",
     "federation_policies",
     "grants",

@@ -14,6 +14,7 @@ from lakewarden.cli._commands import Group
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._parameters import time_of
 from lakewarden.cli._terminal import printable
+from lakewarden.cli.external_lineage import declare, declared, undeclare
 from lakewarden.cli.lineage_events import from_sql, ingest
 from lakewarden.cli.lineage_governance import impact, leaks
 
@@ -37,11 +38,13 @@ lineage.add_command(ingest)
 lineage.add_command(from_sql)
 lineage.add_command(leaks)
 lineage.add_command(impact)
+for _command in (declare, declared, undeclare):
+    lineage.add_command(_command)
 
 
 _OPTIONS = (
     click.argument("name"),
-    click.option("--type", "asset_type", default="", type=click.Choice(["", "table", "path"]), help="What NAME is the name of. A URL is a path, else it is a table or view."),
+    click.option("--type", "asset_type", default="", type=click.Choice(["", "table", "path", "external_metadata", "registered_model"]), help="What NAME is the name of. A URL is a path, else it is a table or view."),
     click.option("--namespace", default="", metavar="TEXT", help="NAME is that of a dataset of this OpenLineage namespace."),
     click.option("--depth", "max_depth", type=click.IntRange(1, 100), default=DEPTH_DEFAULT, show_default=True, metavar="N", help="At most so many steps."),
     click.option("--nodes", "max_nodes", type=click.IntRange(1, 20_000), default=NODES_DEFAULT, show_default=True, metavar="N", help="At most so many assets."),

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lakewarden/v1/lineage_graph.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"|\n\x0cLineageAsset\x12\x15\n\x05table\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x14\n\x04path\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x36\n\x07\x64\x61taset\x18\x03 \x01(\x0b\x32\x1d.lakewarden.v1.LineageDatasetB\x04\xe2\x41\x01\x01H\x00\x42\x07\n\x05\x61sset\"=\n\x0eLineageDataset\x12\x17\n\tnamespace\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\xc8\x02\n\x16TraverseLineageRequest\x12/\n\x04root\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x38\n\tdirection\x18\x02 \x01(\x0e\x32\x1f.lakewarden.v1.LineageDirectionB\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_nodes\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x39\n\x0einclude_states\x18\x05 \x03(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x01\x12 \n\x12include_self_edges\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x34\n\nas_of_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"\x99\x01\n\x17TraverseLineageResponse\x12\x30\n\x05nodes\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageNodesB\x04\xe2\x41\x01\x03\x12\x30\n\x05\x65\x64ges\x18\x02 \x01(\x0b\x32\x1b.lakewarden.v1.LineageEdgesB\x04\xe2\x41\x01\x03\x12\x1a\n\x0ctruncated_by\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\x98\x01\n\x0cLineageNodes\x12\x13\n\x05names\x18\x01 \x03(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05kinds\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nnamespaces\x18\x03 \x03(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tdistances\x18\x04 \x03(\x0f\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06hidden\x18\x05 \x03(\x08\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07\x64ropped\x18\x06 \x03(\x08\x42\x04\xe2\x41\x01\x03\"o\n\x0cLineageEdges\x12\x15\n\x07sources\x18\x01 \x03(\x0f\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07targets\x18\x02 \x03(\x0f\x42\x04\xe2\x41\x01\x03\x12\x31\n\x06states\x18\x03 \x03(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x03\"\xb1\x01\n\x17\x46indLineagePathsRequest\x12\x31\n\x06source\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x31\n\x06target\x18\x02 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x17\n\tmax_paths\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\x96\x01\n\x18\x46indLineagePathsResponse\x12\x30\n\x05nodes\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageNodesB\x04\xe2\x41\x01\x03\x12/\n\x05paths\x18\x02 \x03(\x0b\x32\x1a.lakewarden.v1.LineagePathB\x04\xe2\x41\x01\x03\x12\x17\n\ttruncated\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\"\n\x0bLineagePath\x12\x13\n\x05nodes\x18\x01 \x03(\x05\x42\x04\xe2\x41\x01\x03\"\xb6\x01\n\x18GetLineageHistoryRequest\x12\x31\n\x06source\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x31\n\x06target\x18\x02 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x34\n\nas_of_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"l\n\x19GetLineageHistoryResponse\x12\x36\n\x05\x65\x64ges\x18\x01 \x03(\x0b\x32!.lakewarden.v1.LineageEdgeHistoryB\x04\xe2\x41\x01\x03\x12\x17\n\ttruncated\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\xd2\x02\n\x12LineageEdgeHistory\x12\x1b\n\rjob_namespace\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08job_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x03\x12\x17\n\trun_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x34\n\nfirst_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x33\n\tlast_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x08last_run\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x08versions\x18\x08 \x03(\x0b\x32!.lakewarden.v1.LineageEdgeVersionB\x04\xe2\x41\x01\x03\"\xa1\x02\n\x12LineageEdgeVersion\x12>\n\x06reason\x18\x01 \x01(\x0e\x32(.lakewarden.v1.LineageEdgeVersion.ReasonB\x04\xe2\x41\x01\x03\x12\x33\n\tfrom_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nuntil_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"`\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\t\n\x05\x46IRST\x10\x01\x12\x0b\n\x07\x43HANGED\x10\x02\x12\x0c\n\x08REOPENED\x10\x03\x12\x0b\n\x07\x44ROPPED\x10\x04\x12\x0b\n\x07RETIRED\x10\x05*S\n\x10LineageDirection\x12!\n\x1dLINEAGE_DIRECTION_UNSPECIFIED\x10\x00\x12\x0c\n\x08UPSTREAM\x10\x01\x12\x0e\n\nDOWNSTREAM\x10\x02*U\n\x0cLineageState\x12\x1d\n\x19LINEAGE_STATE_UNSPECIFIED\x10\x00\x12\x08\n\x04LIVE\x10\x01\x12\x0f\n\x0bPROVISIONAL\x10\x02\x12\x0b\n\x07\x44ROPPED\x10\x03\x32\xa9\x03\n\x13LineageGraphService\x12\x82\x01\n\x0fTraverseLineage\x12%.lakewarden.v1.TraverseLineageRequest\x1a&.lakewarden.v1.TraverseLineageResponse\" \xfa\xd4\x18\x1c\n\x10lineage.traverse\x82\x01\x07lineage\x12\x82\x01\n\x10\x46indLineagePaths\x12&.lakewarden.v1.FindLineagePathsRequest\x1a\'.lakewarden.v1.FindLineagePathsResponse\"\x1d\xfa\xd4\x18\x19\n\rlineage.paths\x82\x01\x07lineage\x12\x87\x01\n\x11GetLineageHistory\x12\'.lakewarden.v1.GetLineageHistoryRequest\x1a(.lakewarden.v1.GetLineageHistoryResponse\"\x1f\xfa\xd4\x18\x1b\n\x0flineage.history\x82\x01\x07lineageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lakewarden/v1/lineage_graph.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"\xc1\x01\n\x0cLineageAsset\x12\x15\n\x05table\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x14\n\x04path\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x36\n\x07\x64\x61taset\x18\x03 \x01(\x0b\x32\x1d.lakewarden.v1.LineageDatasetB\x04\xe2\x41\x01\x01H\x00\x12!\n\x11\x65xternal_metadata\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12 \n\x10registered_model\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x42\x07\n\x05\x61sset\"=\n\x0eLineageDataset\x12\x17\n\tnamespace\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\xc8\x02\n\x16TraverseLineageRequest\x12/\n\x04root\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x38\n\tdirection\x18\x02 \x01(\x0e\x32\x1f.lakewarden.v1.LineageDirectionB\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_nodes\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x39\n\x0einclude_states\x18\x05 \x03(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x01\x12 \n\x12include_self_edges\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x34\n\nas_of_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"\x99\x01\n\x17TraverseLineageResponse\x12\x30\n\x05nodes\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageNodesB\x04\xe2\x41\x01\x03\x12\x30\n\x05\x65\x64ges\x18\x02 \x01(\x0b\x32\x1b.lakewarden.v1.LineageEdgesB\x04\xe2\x41\x01\x03\x12\x1a\n\x0ctruncated_by\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\x98\x01\n\x0cLineageNodes\x12\x13\n\x05names\x18\x01 \x03(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05kinds\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nnamespaces\x18\x03 \x03(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tdistances\x18\x04 \x03(\x0f\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06hidden\x18\x05 \x03(\x08\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07\x64ropped\x18\x06 \x03(\x08\x42\x04\xe2\x41\x01\x03\"o\n\x0cLineageEdges\x12\x15\n\x07sources\x18\x01 \x03(\x0f\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07targets\x18\x02 \x03(\x0f\x42\x04\xe2\x41\x01\x03\x12\x31\n\x06states\x18\x03 \x03(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x03\"\xb1\x01\n\x17\x46indLineagePathsRequest\x12\x31\n\x06source\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x31\n\x06target\x18\x02 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x17\n\tmax_paths\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\x96\x01\n\x18\x46indLineagePathsResponse\x12\x30\n\x05nodes\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageNodesB\x04\xe2\x41\x01\x03\x12/\n\x05paths\x18\x02 \x03(\x0b\x32\x1a.lakewarden.v1.LineagePathB\x04\xe2\x41\x01\x03\x12\x17\n\ttruncated\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\"\n\x0bLineagePath\x12\x13\n\x05nodes\x18\x01 \x03(\x05\x42\x04\xe2\x41\x01\x03\"\xb6\x01\n\x18GetLineageHistoryRequest\x12\x31\n\x06source\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x31\n\x06target\x18\x02 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x34\n\nas_of_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"l\n\x19GetLineageHistoryResponse\x12\x36\n\x05\x65\x64ges\x18\x01 \x03(\x0b\x32!.lakewarden.v1.LineageEdgeHistoryB\x04\xe2\x41\x01\x03\x12\x17\n\ttruncated\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\xd2\x02\n\x12LineageEdgeHistory\x12\x1b\n\rjob_namespace\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08job_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x03\x12\x17\n\trun_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x34\n\nfirst_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x33\n\tlast_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x08last_run\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x08versions\x18\x08 \x03(\x0b\x32!.lakewarden.v1.LineageEdgeVersionB\x04\xe2\x41\x01\x03\"\xa1\x02\n\x12LineageEdgeVersion\x12>\n\x06reason\x18\x01 \x01(\x0e\x32(.lakewarden.v1.LineageEdgeVersion.ReasonB\x04\xe2\x41\x01\x03\x12\x33\n\tfrom_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nuntil_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"`\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\t\n\x05\x46IRST\x10\x01\x12\x0b\n\x07\x43HANGED\x10\x02\x12\x0c\n\x08REOPENED\x10\x03\x12\x0b\n\x07\x44ROPPED\x10\x04\x12\x0b\n\x07RETIRED\x10\x05*S\n\x10LineageDirection\x12!\n\x1dLINEAGE_DIRECTION_UNSPECIFIED\x10\x00\x12\x0c\n\x08UPSTREAM\x10\x01\x12\x0e\n\nDOWNSTREAM\x10\x02*U\n\x0cLineageState\x12\x1d\n\x19LINEAGE_STATE_UNSPECIFIED\x10\x00\x12\x08\n\x04LIVE\x10\x01\x12\x0f\n\x0bPROVISIONAL\x10\x02\x12\x0b\n\x07\x44ROPPED\x10\x03\x32\xa9\x03\n\x13LineageGraphService\x12\x82\x01\n\x0fTraverseLineage\x12%.lakewarden.v1.TraverseLineageRequest\x1a&.lakewarden.v1.TraverseLineageResponse\" \xfa\xd4\x18\x1c\n\x10lineage.traverse\x82\x01\x07lineage\x12\x82\x01\n\x10\x46indLineagePaths\x12&.lakewarden.v1.FindLineagePathsRequest\x1a\'.lakewarden.v1.FindLineagePathsResponse\"\x1d\xfa\xd4\x18\x19\n\rlineage.paths\x82\x01\x07lineage\x12\x87\x01\n\x11GetLineageHistory\x12\'.lakewarden.v1.GetLineageHistoryRequest\x1a(.lakewarden.v1.GetLineageHistoryResponse\"\x1f\xfa\xd4\x18\x1b\n\x0flineage.history\x82\x01\x07lineageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINEAGEASSET'].fields_by_name['path']._serialized_options = b'\342A\001\001'
   _globals['_LINEAGEASSET'].fields_by_name['dataset']._loaded_options = None
   _globals['_LINEAGEASSET'].fields_by_name['dataset']._serialized_options = b'\342A\001\001'
+  _globals['_LINEAGEASSET'].fields_by_name['external_metadata']._loaded_options = None
+  _globals['_LINEAGEASSET'].fields_by_name['external_metadata']._serialized_options = b'\342A\001\001'
+  _globals['_LINEAGEASSET'].fields_by_name['registered_model']._loaded_options = None
+  _globals['_LINEAGEASSET'].fields_by_name['registered_model']._serialized_options = b'\342A\001\001'
   _globals['_LINEAGEDATASET'].fields_by_name['namespace']._loaded_options = None
   _globals['_LINEAGEDATASET'].fields_by_name['namespace']._serialized_options = b'\342A\001\002'
   _globals['_LINEAGEDATASET'].fields_by_name['name']._loaded_options = None
@@ -136,38 +140,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINEAGEGRAPHSERVICE'].methods_by_name['FindLineagePaths']._serialized_options = b'\372\324\030\031\n\rlineage.paths\202\001\007lineage'
   _globals['_LINEAGEGRAPHSERVICE'].methods_by_name['GetLineageHistory']._loaded_options = None
   _globals['_LINEAGEGRAPHSERVICE'].methods_by_name['GetLineageHistory']._serialized_options = b'\372\324\030\033\n\017lineage.history\202\001\007lineage'
-  _globals['_LINEAGEDIRECTION']._serialized_start=2386
-  _globals['_LINEAGEDIRECTION']._serialized_end=2469
-  _globals['_LINEAGESTATE']._serialized_start=2471
-  _globals['_LINEAGESTATE']._serialized_end=2556
-  _globals['_LINEAGEASSET']._serialized_start=145
-  _globals['_LINEAGEASSET']._serialized_end=269
-  _globals['_LINEAGEDATASET']._serialized_start=271
-  _globals['_LINEAGEDATASET']._serialized_end=332
-  _globals['_TRAVERSELINEAGEREQUEST']._serialized_start=335
-  _globals['_TRAVERSELINEAGEREQUEST']._serialized_end=663
-  _globals['_TRAVERSELINEAGERESPONSE']._serialized_start=666
-  _globals['_TRAVERSELINEAGERESPONSE']._serialized_end=819
-  _globals['_LINEAGENODES']._serialized_start=822
-  _globals['_LINEAGENODES']._serialized_end=974
-  _globals['_LINEAGEEDGES']._serialized_start=976
-  _globals['_LINEAGEEDGES']._serialized_end=1087
-  _globals['_FINDLINEAGEPATHSREQUEST']._serialized_start=1090
-  _globals['_FINDLINEAGEPATHSREQUEST']._serialized_end=1267
-  _globals['_FINDLINEAGEPATHSRESPONSE']._serialized_start=1270
-  _globals['_FINDLINEAGEPATHSRESPONSE']._serialized_end=1420
-  _globals['_LINEAGEPATH']._serialized_start=1422
-  _globals['_LINEAGEPATH']._serialized_end=1456
-  _globals['_GETLINEAGEHISTORYREQUEST']._serialized_start=1459
-  _globals['_GETLINEAGEHISTORYREQUEST']._serialized_end=1641
-  _globals['_GETLINEAGEHISTORYRESPONSE']._serialized_start=1643
-  _globals['_GETLINEAGEHISTORYRESPONSE']._serialized_end=1751
-  _globals['_LINEAGEEDGEHISTORY']._serialized_start=1754
-  _globals['_LINEAGEEDGEHISTORY']._serialized_end=2092
-  _globals['_LINEAGEEDGEVERSION']._serialized_start=2095
-  _globals['_LINEAGEEDGEVERSION']._serialized_end=2384
-  _globals['_LINEAGEEDGEVERSION_REASON']._serialized_start=2288
-  _globals['_LINEAGEEDGEVERSION_REASON']._serialized_end=2384
-  _globals['_LINEAGEGRAPHSERVICE']._serialized_start=2559
-  _globals['_LINEAGEGRAPHSERVICE']._serialized_end=2984
+  _globals['_LINEAGEDIRECTION']._serialized_start=2456
+  _globals['_LINEAGEDIRECTION']._serialized_end=2539
+  _globals['_LINEAGESTATE']._serialized_start=2541
+  _globals['_LINEAGESTATE']._serialized_end=2626
+  _globals['_LINEAGEASSET']._serialized_start=146
+  _globals['_LINEAGEASSET']._serialized_end=339
+  _globals['_LINEAGEDATASET']._serialized_start=341
+  _globals['_LINEAGEDATASET']._serialized_end=402
+  _globals['_TRAVERSELINEAGEREQUEST']._serialized_start=405
+  _globals['_TRAVERSELINEAGEREQUEST']._serialized_end=733
+  _globals['_TRAVERSELINEAGERESPONSE']._serialized_start=736
+  _globals['_TRAVERSELINEAGERESPONSE']._serialized_end=889
+  _globals['_LINEAGENODES']._serialized_start=892
+  _globals['_LINEAGENODES']._serialized_end=1044
+  _globals['_LINEAGEEDGES']._serialized_start=1046
+  _globals['_LINEAGEEDGES']._serialized_end=1157
+  _globals['_FINDLINEAGEPATHSREQUEST']._serialized_start=1160
+  _globals['_FINDLINEAGEPATHSREQUEST']._serialized_end=1337
+  _globals['_FINDLINEAGEPATHSRESPONSE']._serialized_start=1340
+  _globals['_FINDLINEAGEPATHSRESPONSE']._serialized_end=1490
+  _globals['_LINEAGEPATH']._serialized_start=1492
+  _globals['_LINEAGEPATH']._serialized_end=1526
+  _globals['_GETLINEAGEHISTORYREQUEST']._serialized_start=1529
+  _globals['_GETLINEAGEHISTORYREQUEST']._serialized_end=1711
+  _globals['_GETLINEAGEHISTORYRESPONSE']._serialized_start=1713
+  _globals['_GETLINEAGEHISTORYRESPONSE']._serialized_end=1821
+  _globals['_LINEAGEEDGEHISTORY']._serialized_start=1824
+  _globals['_LINEAGEEDGEHISTORY']._serialized_end=2162
+  _globals['_LINEAGEEDGEVERSION']._serialized_start=2165
+  _globals['_LINEAGEEDGEVERSION']._serialized_end=2454
+  _globals['_LINEAGEEDGEVERSION_REASON']._serialized_start=2358
+  _globals['_LINEAGEEDGEVERSION_REASON']._serialized_end=2454
+  _globals['_LINEAGEGRAPHSERVICE']._serialized_start=2629
+  _globals['_LINEAGEGRAPHSERVICE']._serialized_end=3054
 # @@protoc_insertion_point(module_scope)

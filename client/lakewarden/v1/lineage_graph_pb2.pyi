@@ -79,10 +79,16 @@ class LineageAsset(message.Message):
     TABLE_FIELD_NUMBER: builtins.int
     PATH_FIELD_NUMBER: builtins.int
     DATASET_FIELD_NUMBER: builtins.int
+    EXTERNAL_METADATA_FIELD_NUMBER: builtins.int
+    REGISTERED_MODEL_FIELD_NUMBER: builtins.int
     table: builtins.str
     """A table, view, materialized view or streaming table by its full name, e.g. `main.sales.orders`."""
     path: builtins.str
     """A path in cloud storage, e.g. `s3://bucket/raw/orders`."""
+    external_metadata: builtins.str
+    """External metadata by its name."""
+    registered_model: builtins.str
+    """A model by its full name; lineage of its versions is the model's."""
     @builtins.property
     def dataset(self) -> LineageDataset:
         """A dataset as OpenLineage names it."""
@@ -93,12 +99,14 @@ class LineageAsset(message.Message):
         table: builtins.str = ...,
         path: builtins.str = ...,
         dataset: LineageDataset | None = ...,
+        external_metadata: builtins.str = ...,
+        registered_model: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["asset", b"asset", "dataset", b"dataset", "path", b"path", "table", b"table"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["asset", b"asset", "dataset", b"dataset", "external_metadata", b"external_metadata", "path", b"path", "registered_model", b"registered_model", "table", b"table"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["asset", b"asset", "dataset", b"dataset", "path", b"path", "table", b"table"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["asset", b"asset", "dataset", b"dataset", "external_metadata", b"external_metadata", "path", b"path", "registered_model", b"registered_model", "table", b"table"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_asset: _TypeAlias = typing.Literal["table", "path", "dataset"]  # noqa: Y015
+    _WhichOneofReturnType_asset: _TypeAlias = typing.Literal["table", "path", "dataset", "external_metadata", "registered_model"]  # noqa: Y015
     _WhichOneofArgType_asset: _TypeAlias = typing.Literal["asset", b"asset"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_asset) -> _WhichOneofReturnType_asset | None: ...
 

@@ -32,6 +32,7 @@ from lakewarden_server.entities.lineage import (
     LineageName,
     LineageRun,
 )
+from lakewarden_server.entities.lineage_declarations import LineageDeclaration
 from lakewarden_server.entities.metastores import Metastore
 from lakewarden_server.entities.principals import Principal
 from lakewarden_server.entities.records import (
@@ -88,6 +89,7 @@ __all__ = [
     "LineageAsset",
     "LineageChange",
     "LineageContribution",
+    "LineageDeclaration",
     "LineageEdge",
     "LineageEdgeVersion",
     "LineageEnding",

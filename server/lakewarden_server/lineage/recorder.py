@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import DeadlineExceeded, Overloaded, Reason, ResourceExhausted, Unavailable
@@ -19,6 +19,8 @@ from lakewarden_server.lineage.recording import Budget, Origin, Received, record
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.errors import deadline_passed
 from lakewarden_server.storage.repositories.lineage import LineageStore
+
+Result = TypeVar("Result")
 
 QUEUE_EVENTS_MAX: Final = 10_000
 """Events that wait to be recorded; what OpenLineage's Python client holds too."""
@@ -152,17 +154,24 @@ class Recorder:
                 self._events += len(submission.received)
 
     def _commit(self, batch: list[_Submission]) -> None:
-        deadline = monotonic() + RECORD_SECONDS_MAX
-        with self._database.transaction(deadline=deadline) as connection:
-            store = LineageStore(connection, deadline=deadline)
-            store.take()
-            budget = Budget(COMMIT_WEIGHT_MAX)
-            told = [
+        budget = Budget(COMMIT_WEIGHT_MAX)
+        told = self.transact(
+            lambda store: [
                 record(store, submission.origin, submission.received, submission.time, budget)
                 for submission in batch
-            ]
-            store.keep_ids()
-            connection.commit()
+            ],
+            deadline=monotonic() + RECORD_SECONDS_MAX,
+        )
         for submission, fresh in zip(batch, told, strict=True):
             submission.fresh += fresh
             submission.received = submission.received[len(fresh) :]
+
+    def transact(self, work: Callable[[LineageStore], Result], *, deadline: float) -> Result:
+        """What `work` gives, in a transaction of its own that holds lineage's head; committed unless it raises."""
+        with self._database.transaction(deadline=deadline) as connection:
+            store = LineageStore(connection, deadline=deadline)
+            store.take()
+            done = work(store)
+            store.keep_ids()
+            connection.commit()
+        return done

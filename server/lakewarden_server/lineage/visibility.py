@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lakewarden_policy import Decider
+from lakewarden_policy import Decider, Snapshot
 from lakewarden_policy.records import Securable
 from lakewarden_policy.siblings import Access, Asked, Siblings
 from lakewarden_server.core.urls import InvalidUrl, ancestors, canonical_url
@@ -46,7 +45,7 @@ class Sight:
         self._access: dict[str, Access] = {}
         self._siblings: dict[tuple[str, str], Siblings] = {}
         self._decided: dict[tuple[str, str], bool] = {}
-        self._places: Mapping[str, str] | None = None
+        self._places: Places | None = None
 
     def __call__(self, assets: Ints) -> Flags:
         """Which of them may be seen."""
@@ -133,14 +132,26 @@ class Sight:
         if not url:
             return None
         if self._places is None:
-            places = self._decider.snapshot.places.values()
-            self._places = {place.url: place.securable_id for place in places}
+            self._places = Places(self._decider.snapshot, self._metastore_id)
+        return self._places.over(url)
+
+
+class Places:
+    """The external locations of a metastore in one state, by their URLs."""
+
+    def __init__(self, snapshot: Snapshot, metastore_id: str | None) -> None:
+        self._securables = snapshot.securables
+        self._metastore_id = metastore_id
+        self._at = {place.url: place.securable_id for place in snapshot.places.values()}
+
+    def over(self, url: str) -> Securable | None:
+        """The external location with the longest URL that a path lies in; None for a path in none, and for what is no storage URL."""
         try:
             above = ancestors(canonical_url(url))
         except InvalidUrl:
             return None
         for place in above:
-            found = self._decider.snapshot.securables.get(self._places.get(place, ""))
+            found = self._securables.get(self._at.get(place, ""))
             if found is not None and found.metastore_id == self._metastore_id:
                 return found
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -34,8 +35,12 @@ STATES: Final = {
 }
 """How an answer says what an edge is worth."""
 _STATES: Final = np.array([STATES[state] for state in sorted(State)], dtype=np.uint8)
-_RELATIONS: Final = ("TABLE", *sorted(RELATIONS - {"TABLE"}))
-"""What a table's name may be that of; a refusal speaks of the first."""
+_KINDS: Final[Mapping[str, Sequence[str]]] = {
+    "table": ("TABLE", *sorted(RELATIONS - {"TABLE"})),
+    "external_metadata": ("EXTERNAL_METADATA",),
+    "registered_model": ("REGISTERED_MODEL",),
+}
+"""What a name may be that of; a refusal speaks of the first."""
 _NO_HANDLE: Final = -1
 
 
@@ -73,7 +78,8 @@ class Telling:
         if isinstance(meant, Securable):
             asset_id = self.state.by_securable.get(meant.id, self.state.end)
             if named.time != FOREVER and not self.sight.sees(asset_id):
-                raise unseen(_RELATIONS[0], named.shown)
+                kind = next((kinds[0] for kinds in _KINDS.values() if meant.kind in kinds), "TABLE")
+                raise unseen(kind, named.shown)
             handle = self.handle(asset_id, 0)
             if asset_id == self.state.end:
                 self._unrecorded[handle] = meant
@@ -147,28 +153,28 @@ class Telling:
 
 
 def root_named(named: pb.LineageAsset, field: str, call: Call, time: int = FOREVER) -> Root:
-    """What a request names, or named at a time, before anything of the lineage is read. Raises ACCESS_DENIED for a table that is missing or hidden."""
+    """What a request names, or named at a time, before anything of the lineage is read. Raises ACCESS_DENIED for a securable that is missing or hidden."""
     which = named.WhichOneof("asset")
     if which is None:
         raise validation.invalid(field, "it names no asset")
-    if which == "table":
-        return _table(named.table, call, time)
+    if which in _KINDS:
+        return _securable(_KINDS[which], getattr(named, which), call, time)
     if which == "path":
         return Root(_path(named.path), named.path, time)
     return Root(_dataset(named.dataset), f"{named.dataset.namespace} {named.dataset.name}", time)
 
 
-def _table(full_name: str, call: Call, time: int) -> Root:
-    for kind in _RELATIONS:
+def _securable(kinds: Sequence[str], full_name: str, call: Call, time: int) -> Root:
+    for kind in kinds:
         try:
             found = call.snapshot.resolve(kind, full_name, call.metastore_id)
         except InvalidName as error:
             raise InvalidArgument(Reason.NAME_INVALID, str(error)) from error
         if found is not None and call.decider.visible(call.caller.id, call.workspace_id, found.id):
             return Root(found, full_name)
-    then = securable_then(call, full_name, time)
+    then = securable_then(call, full_name, time) if kinds[0] == "TABLE" else None
     if then is None:
-        raise unseen(_RELATIONS[0], full_name)
+        raise unseen(kinds[0], full_name)
     return Root(then, full_name, time)
 
 

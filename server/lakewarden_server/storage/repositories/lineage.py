@@ -116,6 +116,14 @@ class LineageStore:
         statement = select(table).where(*(table.c[name] == value for name, value in where.items()))
         yield from self._connection.execute(statement, execution_options={"yield_per": 1_000})
 
+    def count(self, entity: type[Base], **where: Any) -> int:
+        """How many rows have these columns."""
+        table = entity.__table__
+        conditions = [table.c[name] == value for name, value in where.items()]
+        return self._connection.execute(
+            select(func.count()).select_from(table).where(*conditions)
+        ).scalar_one()
+
     def put(self, entity: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
         """Inserts rows, or replaces those with their primary keys."""
         if not rows:

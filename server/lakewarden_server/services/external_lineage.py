@@ -1,0 +1,267 @@
+"""Declared lineage: who may say what was made of what, and the list of what is said (semantics 8.2; reference/lineage.md 1.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from google.protobuf.empty_pb2 import Empty
+
+from lakewarden.v1 import external_lineage_pb2 as pb
+from lakewarden.v1 import lineage_graph_pb2 as graph_pb
+from lakewarden_policy import InvalidName, explain_privilege
+from lakewarden_policy.kinds import RELATIONS
+from lakewarden_policy.records import Securable
+from lakewarden_server.core.errors import Internal, InvalidArgument, PermissionDenied, Reason
+from lakewarden_server.core.urls import InvalidUrl, canonical_url
+from lakewarden_server.entities import ModelVersion
+from lakewarden_server.lineage.declaring import Declarations, Declared, End, declarations
+from lakewarden_server.lineage.recorder import Recorder
+from lakewarden_server.lineage.recording import Origin
+from lakewarden_server.lineage.visibility import Places
+from lakewarden_server.services import validation
+from lakewarden_server.services.call import Call
+from lakewarden_server.services.denials import unseen
+from lakewarden_server.services.paging import page_size_of
+
+COLUMNS_MAX: Final = 1_000
+COLUMN_NAME_BYTES_MAX: Final = 255
+SCANNED: Final = 500
+"""Relationships looked at together for those that the caller sees."""
+
+_READS: Final = {
+    **dict.fromkeys(RELATIONS, "SELECT"),
+    "EXTERNAL_LOCATION": "READ_FILES",
+    "REGISTERED_MODEL": "EXECUTE",
+    "EXTERNAL_METADATA": "MODIFY",
+}
+"""What it takes to tell of something as a source."""
+_WRITES: Final = {
+    **dict.fromkeys(RELATIONS, "MANAGE"),
+    "TABLE": "MODIFY",
+    "STREAMING_TABLE": "MODIFY",
+    "EXTERNAL_LOCATION": "WRITE_FILES",
+    "REGISTERED_MODEL": "CREATE_MODEL_VERSION",
+    "EXTERNAL_METADATA": "MODIFY",
+}
+"""The same as a target. The rows of a view are nobody's to write, so who may change it."""
+_RELATIONS: Final = ("TABLE", *sorted(RELATIONS - {"TABLE"}))
+
+
+class _Named(NamedTuple):
+    """An end as a request names it, and the securable that its privileges are on."""
+
+    end: End
+    securable: Securable
+    shown: str
+
+
+class ExternalLineageService:
+    """Implements `lakewarden.v1.ExternalLineageService`."""
+
+    def __init__(self, recorder: Recorder | None) -> None:
+        """Without a recorder it only says what there is to call."""
+        self._declared = Declarations(recorder) if recorder else None
+
+    def create_external_lineage(
+        self, request: pb.CreateExternalLineageRequest, call: Call
+    ) -> pb.ExternalLineage:
+        """Declares a relationship."""
+        said = request.external_lineage
+        source, target = _writable_ends(said.source, said.target, call)
+        declared = Declared(source, target, _columns(said.columns), validation.properties(said.properties))
+        row = self._declarations.create(_origin(call), declared, time=call.now, deadline=call.deadline)
+        return _message(row, call)
+
+    def update_external_lineage(
+        self, request: pb.UpdateExternalLineageRequest, call: Call
+    ) -> pb.ExternalLineage:
+        """Replaces columns or properties of a relationship."""
+        said = request.external_lineage
+        source, target = _writable_ends(said.source, said.target, call)
+        paths = validation.mask_paths(request.update_mask.paths, ("columns", "properties"))
+        new: dict[str, Any] = {}
+        if "columns" in paths:
+            new["columns"] = _columns(said.columns)
+        if "properties" in paths:
+            new["properties"] = validation.properties(said.properties)
+        row = self._declarations.replace(
+            _origin(call),
+            source,
+            target,
+            lambda before: before._replace(**new),
+            time=call.now,
+            deadline=call.deadline,
+        )
+        return _message(row, call)
+
+    def delete_external_lineage(self, request: pb.DeleteExternalLineageRequest, call: Call) -> Empty:
+        """Takes a relationship back."""
+        source, target = _writable_ends(request.source, request.target, call)
+        self._declarations.delete(_origin(call), source, target, time=call.now, deadline=call.deadline)
+        return Empty()
+
+    def list_external_lineage(
+        self, request: pb.ListExternalLineageRequest, call: Call
+    ) -> pb.ListExternalLineageResponse:
+        """The relationships of an object, as far as the caller sees both ends."""
+        origin, size = _origin(call), page_size_of(request.page_size)
+        end = _named(request.object, "object", call).end
+        listed = f"external_lineage {request.direction} {end.key}"
+        after = call.pager.read(listed, request.page_token) if request.page_token else ""
+        seen: list[Any] = []
+        sees = _Sight(call)
+        while len(seen) <= size:
+            rows = declarations(
+                call.uow.connection, origin.metastore_id, end, after=after, limit=SCANNED,
+                as_source=request.direction != graph_pb.UPSTREAM, as_target=request.direction != graph_pb.DOWNSTREAM,
+            )  # fmt: skip
+            seen += [row._mapping for row in rows if sees(row.source_key) and sees(row.target_key)]
+            if len(rows) < SCANNED:
+                break
+            after = rows[-1].id
+        more = len(seen) > size
+        return pb.ListExternalLineageResponse(
+            external_lineage=[_message(row, call) for row in seen[:size]],
+            next_page_token=call.pager.write(listed, seen[size - 1]["id"]) if more else "",
+        )
+
+    @property
+    def _declarations(self) -> Declarations:
+        if self._declared is None:
+            raise Internal(Reason.INTERNAL_ERROR, "this server records no lineage")
+        return self._declared
+
+
+def _writable_ends(
+    source: pb.ExternalLineageObject, target: pb.ExternalLineageObject, call: Call
+) -> tuple[End, End]:
+    """Both ends, where the caller may read the one and write the other. Raises ACCESS_DENIED, PRIVILEGE_MISSING."""
+    ends = _named(source, "source", call), _named(target, "target", call)
+    for named, needed in zip(ends, (_READS, _WRITES), strict=True):
+        privilege = needed[named.securable.kind]
+        arguments = (call.caller.id, call.workspace_id, named.securable.id, privilege)
+        if not call.decider.privilege(*arguments).allowed:
+            explanation = explain_privilege(call.decider, *arguments)
+            raise PermissionDenied(
+                Reason.PRIVILEGE_MISSING, explanation.message, fixes="; ".join(explanation.statements)
+            )
+    if ends[0].end == ends[1].end:
+        raise validation.invalid("target", "it is the source")
+    return ends[0].end, ends[1].end
+
+
+def _named(message: pb.ExternalLineageObject, field: str, call: Call) -> _Named:
+    """An end the caller sees. Raises ACCESS_DENIED for one that is missing or hidden, FIELD_INVALID and NAME_INVALID."""
+    which = message.WhichOneof("object")
+    if which == "table":
+        return _securable(_RELATIONS, message.table, call)
+    if which == "external_metadata":
+        return _securable(("EXTERNAL_METADATA",), message.external_metadata, call)
+    if which == "model_version":
+        model = message.model_version
+        found = _securable(("REGISTERED_MODEL",), model.name, call)
+        if (
+            not 0 < model.version < 2**31
+            or call.uow.session.get(ModelVersion, (found.securable.id, model.version)) is None
+        ):
+            raise validation.invalid(field, f"{model.name} has no version {model.version}")
+        return found._replace(end=End.of_securable("REGISTERED_MODEL", found.securable.id, model.version))
+    if which == "path":
+        return _path(message.path, field, call)
+    raise validation.invalid(field, "it names no object")
+
+
+def _securable(kinds: Sequence[str], full_name: str, call: Call) -> _Named:
+    for kind in kinds:
+        try:
+            found = call.snapshot.resolve(kind, full_name, call.metastore_id)
+        except InvalidName as error:
+            raise InvalidArgument(Reason.NAME_INVALID, str(error), field="name") from error
+        if found is not None and call.decider.visible(call.caller.id, call.workspace_id, found.id):
+            return _Named(End.of_securable(kind, found.id), found, full_name)
+    raise unseen(kinds[0], full_name)
+
+
+def _path(url: str, field: str, call: Call) -> _Named:
+    try:
+        canonical = canonical_url(url)
+    except InvalidUrl as error:
+        raise validation.invalid(field, str(error)) from error
+    location = Places(call.snapshot, call.metastore_id).over(canonical)
+    if location is None or not call.decider.visible(call.caller.id, call.workspace_id, location.id):
+        raise PermissionDenied(
+            Reason.ACCESS_DENIED,
+            f"{url} is in no external location, or you may not use it from this workspace",
+        )
+    return _Named(End.of_path(canonical), location, url)
+
+
+class _Sight:
+    """Which ends the caller sees, each decided once."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._places = Places(call.snapshot, call.metastore_id)
+        self._known: dict[str, bool] = {}
+
+    def __call__(self, key: str) -> bool:
+        """Whether the end of this key is there and seen."""
+        if key not in self._known:
+            self._known[key] = self._sees(End(key))
+        return self._known[key]
+
+    def _sees(self, end: End) -> bool:
+        call = self._call
+        found = self._places.over(end.path) if end.path else call.snapshot.securables.get(end.securable_id)
+        if found is None or (not end.path and found.kind != end.kind):
+            return False
+        return call.decider.visible(call.caller.id, call.workspace_id, found.id)
+
+
+def _columns(pairs: Sequence[pb.ExternalLineageColumn]) -> list[tuple[str, str]]:
+    validation.repeated(pairs, "columns", count_max=COLUMNS_MAX)
+    for pair in pairs:
+        if not pair.source or not pair.target:
+            raise validation.invalid("columns", "a name is empty")
+    names = [(pair.source, pair.target) for pair in pairs]
+    for name in (name for pair in names for name in pair):
+        validation.bounded(name, "columns", COLUMN_NAME_BYTES_MAX)
+    return list(dict.fromkeys(names))
+
+
+def _message(row: Any, call: Call) -> pb.ExternalLineage:
+    message = pb.ExternalLineage(
+        id=row["id"],
+        source=_object(End(row["source_key"]), call),
+        target=_object(End(row["target_key"]), call),
+        columns=[pb.ExternalLineageColumn(source=source, target=target) for source, target in row["columns"]],
+        properties=row["properties"],
+        created_by=call.principal_name(row["created_by"]),
+        updated_by=call.principal_name(row["run_principal_id"]),
+    )
+    message.create_time.FromDatetime(row["create_time"])
+    message.update_time.FromDatetime(row["update_time"])
+    return message
+
+
+def _object(end: End, call: Call) -> pb.ExternalLineageObject:
+    if end.path:
+        return pb.ExternalLineageObject(path=end.path)
+    name, kind = call.snapshot.full_name(end.securable_id), call.snapshot.securables[end.securable_id].kind
+    if kind == "REGISTERED_MODEL":
+        return pb.ExternalLineageObject(
+            model_version=pb.ExternalLineageModelVersion(name=name, version=end.version)
+        )
+    if kind == "EXTERNAL_METADATA":
+        return pb.ExternalLineageObject(external_metadata=name)
+    return pb.ExternalLineageObject(table=name)
+
+
+def _origin(call: Call) -> Origin:
+    if call.workspace_id is None or call.metastore_id is None:
+        raise InvalidArgument(
+            Reason.WORKSPACE_REQUIRED,
+            "Lineage belongs to the metastore of a workspace: name one that has one.",
+        )
+    return Origin(call.metastore_id, call.workspace_id, call.caller.id, call.snapshot)
