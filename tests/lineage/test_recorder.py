@@ -78,7 +78,7 @@ def test_the_tables_of_lineage_are_not_change_logged():
     from lakewarden_server.storage.change_log import LOGGED_TABLES
 
     lineage = {name for name in Base.metadata.tables if name.startswith("lineage_")}
-    assert len(lineage) == 15
+    assert len(lineage) == 16
     assert not lineage & LOGGED_TABLES
 
 

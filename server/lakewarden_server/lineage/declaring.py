@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import or_, select
-
 from lakewarden_server.core.errors import AlreadyExists, NotFound, Reason, ResourceExhausted
 from lakewarden_server.entities import LineageDeclaration
 from lakewarden_server.lineage.column_facets import written
@@ -34,7 +32,6 @@ _PATH: Final = "PATH:"
 
 Columns = Sequence[tuple[str, str]]
 """Source and target column."""
-_row: Final = LineageDeclaration.__table__.c
 
 
 class End(NamedTuple):
@@ -154,18 +151,6 @@ class Declarations:
             store.remove(LineageDeclaration, [(row["id"],)])
 
         self._recorder.transact(work, deadline=deadline)
-
-
-def declarations(
-    connection: Any, metastore_id: str, end: End, *, as_source: bool, as_target: bool, after: str, limit: int
-) -> list[Any]:
-    """Rows an end takes part in, in the order of their ids, from after one on."""
-    columns = ((_row.source_digest, as_source), (_row.target_digest, as_target))
-    sides = [column == end.digest for column, wanted in columns if wanted]
-    statement = select(LineageDeclaration.__table__).where(
-        _row.metastore_id == metastore_id, or_(*sides), _row.id > after
-    )
-    return list(connection.execute(statement.order_by(_row.id).limit(limit)))
 
 
 def _found(store: LineageStore, origin: Origin, source: End, target: End) -> dict[str, Any] | None:

@@ -12,10 +12,11 @@ from lakewarden.v1 import lineage_graph_pb2 as graph_pb
 from lakewarden_policy import InvalidName, explain_privilege
 from lakewarden_policy.kinds import RELATIONS
 from lakewarden_policy.records import Securable
+from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import Internal, InvalidArgument, PermissionDenied, Reason
 from lakewarden_server.core.urls import InvalidUrl, canonical_url
 from lakewarden_server.entities import ModelVersion
-from lakewarden_server.lineage.declaring import Declarations, Declared, End, declarations
+from lakewarden_server.lineage.declaring import Declarations, Declared, End
 from lakewarden_server.lineage.recorder import Recorder
 from lakewarden_server.lineage.recording import Origin
 from lakewarden_server.lineage.visibility import Places
@@ -23,6 +24,8 @@ from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.denials import unseen
 from lakewarden_server.services.paging import page_size_of
+from lakewarden_server.storage.errors import deadline_passed
+from lakewarden_server.storage.repositories.lineage_declarations import declarations
 
 COLUMNS_MAX: Final = 1_000
 COLUMN_NAME_BYTES_MAX: Final = 255
@@ -106,6 +109,8 @@ class ExternalLineageService:
     ) -> pb.ListExternalLineageResponse:
         """The relationships of an object, as far as the caller sees both ends."""
         origin, size = _origin(call), page_size_of(request.page_size)
+        if request.direction not in graph_pb.LineageDirection.values():
+            raise validation.invalid("direction", f"{request.direction} is none")
         end = _named(request.object, "object", call).end
         listed = f"external_lineage {request.direction} {end.key}"
         after = call.pager.read(listed, request.page_token) if request.page_token else ""
@@ -113,12 +118,14 @@ class ExternalLineageService:
         sees = _Sight(call)
         while len(seen) <= size:
             rows = declarations(
-                call.uow.connection, origin.metastore_id, end, after=after, limit=SCANNED,
+                call.uow.connection, origin.metastore_id, end.digest, after=after, limit=SCANNED,
                 as_source=request.direction != graph_pb.UPSTREAM, as_target=request.direction != graph_pb.DOWNSTREAM,
             )  # fmt: skip
             seen += [row._mapping for row in rows if sees(row.source_key) and sees(row.target_key)]
             if len(rows) < SCANNED:
                 break
+            if monotonic() > call.deadline:
+                raise deadline_passed()
             after = rows[-1].id
         more = len(seen) > size
         return pb.ListExternalLineageResponse(

@@ -1,0 +1,30 @@
+"""Reads declared lineage; what writes it is `lineage/declaring.py`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import Connection, or_, select
+
+from lakewarden_server.entities import LineageDeclaration
+
+_row: Final = LineageDeclaration.__table__.c
+
+
+def declarations(
+    connection: Connection,
+    metastore_id: str,
+    digest: str,
+    *,
+    as_source: bool,
+    as_target: bool,
+    after: str,
+    limit: int,
+) -> list[Any]:
+    """Rows that the end of a digest takes part in, in the order of their ids, from after one on."""
+    columns = ((_row.source_digest, as_source), (_row.target_digest, as_target))
+    sides = [column == digest for column, wanted in columns if wanted]
+    statement = select(LineageDeclaration.__table__).where(
+        _row.metastore_id == metastore_id, or_(*sides), _row.id > after
+    )
+    return list(connection.execute(statement.order_by(_row.id).limit(limit)))
