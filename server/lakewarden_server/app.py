@@ -162,9 +162,7 @@ def services(
         _service(groups_pb2, "GroupService"): GroupService(),
         _service(service_principals_pb2, "ServicePrincipalService"): ServicePrincipalService(keys),
         _service(tokens_pb2, "TokenService"): TokenService(keys),
-        _service(federation_policies_pb2, "FederationPolicyService"): FederationPolicyService(
-            hosts or JwksHosts()
-        ),
+        _service(federation_policies_pb2, "FederationPolicyService"): FederationPolicyService(jwks),
         _service(ip_access_lists_pb2, "IpAccessListService"): IpAccessListService(),
         _service(sessions_pb2, "SessionService"): SessionService(version("lakewarden")),
         _service(workspace_bindings_pb2, "WorkspaceBindingService"): WorkspaceBindingService(),
