@@ -134,7 +134,7 @@ def services(
     lineage_hosts: frozenset[str] = frozenset(),
 ) -> dict[ServiceDescriptor, object]:
     """Every service this server offers, by its descriptor; without a recorder none that records lineage."""
-    parsing, lineage = Parsing(), lineage or LineageFollower()
+    parsing, jwks, lineage = Parsing(), hosts or JwksHosts(), lineage or LineageFollower()
     return {
         _service(metastores_pb2, "MetastoreService"): MetastoreService(),
         _service(workspaces_pb2, "WorkspaceService"): WorkspaceService(),
