@@ -56,6 +56,7 @@ def test_demo_shows_what_it_expects_and_ends_with_the_line(
     assert "GRANT SELECT ON TABLE tpch.main.supplier" in shown
     assert "denied: no USE SCHEMA on tpch.main" in shown
     assert shown.count("finance.books.margins\n") == 1, "the owner alone is shown what the report is made of"
+    assert "    3 principals of lake-users\n" in shown
     drawings = [(tmp_path / drawing).read_text() for drawing in (DRAWING, DRAWING_OF_ANALYST)]
     assert ["finance.books.margins" in drawing for drawing in drawings] == [True, False]
     assert all(drawing.startswith("<svg") for drawing in drawings)

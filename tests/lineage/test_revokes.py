@@ -12,7 +12,7 @@ from lakewarden.cli import main
 from lakewarden.v1 import lineage_governance_pb2 as pb
 from lakewarden_server.services import lineage_revokes
 from lakewarden_server.testing import EmbeddedServer, serve
-from lineage.protected import World, build, destroy, peopled_lake, readings
+from lineage.protected import World, build, destroy, getter, peopled_lake, readings, works
 from lineage.protected import kind as kind_of
 
 ORDERS, MENU, REPORT, TOTALS = "main.raw.orders", "main.marts.menu", "main.marts.report", "main.marts.totals"
@@ -207,7 +207,10 @@ def judge(seeds: range) -> int:
     with peopled_lake() as lake:
         for seed in seeds:
             world, chance = build(lake, seed), random.Random(seed)
-            for principal, place in chance.sample(sorted(world.grants), 4):
+            # In a catalog that is closed to the workspace nothing can be revoked from there, and nothing is simulated.
+            reached = {each for each in world.relations if works(getter, world, lake.admin, each)}
+            open_to = sorted(each for each in world.grants if reached.intersection(within(world, each[1])))
+            for principal, place in chance.sample(open_to, 4):
                 simulated = lake.admin.lineage_governance.simulate_revoke(
                     "SELECT", kind_of(world, place), place, principal
                 )

@@ -73,6 +73,7 @@ def show_lineage(world: World, screen: Screen, directory: Path) -> None:
     told = {node.label for node in analyst.nodes}
     expect("(hidden)" in told and MARGINS not in told, f"{MARGINS} to be hidden from the analyst, not {told}")
     expect(f"{SCHEMA}.orders" not in told, "nothing behind a hidden table to be told")
+    _show_readers(world, screen)
     for drawing, seen in ((DRAWING, owner), (DRAWING_OF_ANALYST, analyst)):
         (directory / drawing).write_text(to_svg(seen), encoding="utf-8")
     screen.line(f"  drawn in {DRAWING} and {DRAWING_OF_ANALYST}", FAINT)
@@ -84,3 +85,15 @@ def _shown(client: Client, who: str, screen: Screen) -> Lineage:
     for line in to_tree(found):
         screen.line(f"    {line}")
     return found
+
+
+def _show_readers(world: World, screen: Screen) -> None:
+    """Who reads what the margins went into without reading the margins."""
+    (leak,) = world.admin.lineage_governance.leaks(columns=[(MARGINS, "revenue")]).leaks
+    copy = leak.way[-1].name
+    expect(copy == SEGMENTS, f"what {MARGINS} went into, not {copy}")
+    screen.line(f"  {copy} holds {MARGINS}; who reads only the first", GREEN)
+    for reader in leak.readers:
+        screen.line(f"    {reader.principal_count} principals of {reader.source.principal}")
+    readers = {reader.source.principal for reader in leak.readers}
+    expect(readers == {EVERYBODY}, f"{EVERYBODY} to read it, not {readers}")
