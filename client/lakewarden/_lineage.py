@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from lakewarden._lineage_events import LineageEvents
 from lakewarden._resources import Resource
 from lakewarden._rows import Rows
 from lakewarden._times import to_timestamp
-from lakewarden.lineage.model import Lineage, LineageEdge, LineageEdgeHistory, LineageEdgeVersion, LineageNode
+from lakewarden.lineage.model import (
+    Impact,
+    ImpactedAsset,
+    Lineage,
+    LineageEdge,
+    LineageEdgeHistory,
+    LineageEdgeVersion,
+    LineageNode,
+)
 from lakewarden.v1 import lineage_graph_pb2, lineage_graph_pb2_grpc, lineage_pb2
 
 DIRECTIONS = {"both": 0, "upstream": 1, "downstream": 2}
 STATES: dict[int, str] = {number: name for name, number in lineage_graph_pb2.LineageState.items()}
+
+SUBTYPES: dict[int, str] = {
+    number: name if number else "" for name, number in lineage_graph_pb2.LineageSubtype.items()
+}
+CONSUMERS: dict[int, str] = {
+    lineage_graph_pb2.LINEAGE_HIDDEN_CONSUMERS_UNSPECIFIED: "",
+    lineage_graph_pb2.NO_HIDDEN_CONSUMERS: "0",
+    lineage_graph_pb2.UP_TO_5_HIDDEN_CONSUMERS: "1-5",
+    lineage_graph_pb2.UP_TO_20_HIDDEN_CONSUMERS: "6-20",
+    lineage_graph_pb2.UP_TO_100_HIDDEN_CONSUMERS: "21-100",
+    lineage_graph_pb2.OVER_100_HIDDEN_CONSUMERS: "more than 100",
+}
 
 
 class LineageQuestions(Resource[Any]):
@@ -42,20 +62,84 @@ class LineageQuestions(Resource[Any]):
         view's); with `namespace` the name is that of a dataset as OpenLineage has it. `as_of` is a time: the edges that were there then, from
         what had the name then; who sees what is decided as of now.
         """
-        reply: lineage_graph_pb2.TraverseLineageResponse = self._call(
-            "TraverseLineage",
-            root=asset(name, asset_type=asset_type, namespace=namespace),
+        return self._traverse(
+            name,
+            asset_type,
+            namespace,
             direction=DIRECTIONS[direction],
             max_depth=max_depth,
             max_nodes=max_nodes,
-            include_states=[lineage_graph_pb2.LineageState.Value(state) for state in include_states],
+            include_states=_states(include_states),
             include_self_edges=include_self_edges,
             as_of_time=to_timestamp(as_of) if as_of else None,
         )
-        edges = reply.edges
-        return Lineage(
-            _nodes(reply.nodes), Rows(_edge, edges.sources, edges.targets, edges.states), reply.truncated_by
+
+    def columns(
+        self,
+        name: str,
+        *columns: str,
+        asset_type: str = "",
+        namespace: str = "",
+        direction: str = "both",
+        max_depth: int = 0,
+        max_nodes: int = 0,
+        include_states: Iterable[str] = (),
+        include_indirect: bool = False,
+        as_of: datetime | None = None,
+    ) -> Lineage:
+        """Return the lineage around columns of an asset, or of all that anything is known of; else like `traverse`.
+
+        A node is a column; one without is an asset as a whole. With `include_indirect` also what filters, joins and orders by them.
+        """
+        return self._traverse(
+            name,
+            asset_type,
+            namespace,
+            level=lineage_graph_pb2.COLUMN,
+            columns=columns,
+            direction=DIRECTIONS[direction],
+            max_depth=max_depth,
+            max_nodes=max_nodes,
+            include_states=_states(include_states),
+            include_indirect=include_indirect,
+            as_of_time=to_timestamp(as_of) if as_of else None,
         )
+
+    def impact(
+        self,
+        name: str,
+        *columns: str,
+        asset_type: str = "",
+        namespace: str = "",
+        max_depth: int = 0,
+        max_nodes: int = 0,
+    ) -> Impact:
+        """Return what depends on an asset, or on columns of it, at most `max_depth` steps (100) and `max_nodes` nodes (2,000) of it."""
+        reply: lineage_graph_pb2.AnalyzeImpactResponse = self._call(
+            "AnalyzeImpact",
+            root=asset(name, asset_type=asset_type, namespace=namespace),
+            columns=columns,
+            max_depth=max_depth,
+            max_nodes=max_nodes,
+        )
+        assets = [
+            ImpactedAsset(
+                node.name, node.kind, node.distance, owner, _moment(observed), node.hidden, node.dropped
+            )
+            for node, owner, observed in zip(
+                _nodes(reply.nodes), reply.owners, reply.observed_microseconds, strict=True
+            )
+        ]
+        counts = {found.catalog: found.assets for found in reply.catalogs}
+        return Impact(assets[1:], counts, CONSUMERS[reply.hidden_consumers], reply.truncated_by)
+
+    def _traverse(self, name: str, asset_type: str, namespace: str, **asked: Any) -> Lineage:
+        root = asset(name, asset_type=asset_type, namespace=namespace)
+        reply: lineage_graph_pb2.TraverseLineageResponse = self._call("TraverseLineage", root=root, **asked)
+        edges = reply.edges
+        ends = edges.sources, edges.targets, edges.states
+        said = (edges.subtypes, edges.masking) if edges.subtypes else ()
+        return Lineage(_nodes(reply.nodes), Rows(_edge, *ends, *said), reply.truncated_by)
 
     def record_sql(self, sql: str, **said: Any) -> lineage_pb2.RecordSqlResponse:
         """Record what SQL that was run read and wrote: `lineage_events.record_sql`, which says what can be told beside the text."""
@@ -98,23 +182,46 @@ def asset(name: str, *, asset_type: str = "", namespace: str = "") -> lineage_gr
     return named
 
 
+def _states(names: Iterable[str]) -> list[lineage_graph_pb2.LineageState.ValueType]:
+    return [lineage_graph_pb2.LineageState.Value(name) for name in names]
+
+
+def _moment(microseconds: int) -> datetime | None:
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds) if microseconds else None
+
+
 def _nodes(told: lineage_graph_pb2.LineageNodes) -> Rows[LineageNode]:
     handles = range(len(told.names))
+    columns = (told.columns,) if told.columns else ()
     return Rows(
-        _node, handles, told.names, told.namespaces, told.kinds, told.distances, told.hidden, told.dropped
+        _node,
+        handles,
+        told.names,
+        told.namespaces,
+        told.kinds,
+        told.distances,
+        told.hidden,
+        told.dropped,
+        *columns,
     )
 
 
 def _node(
-    handle: int, name: str, namespace: str, kind: str, distance: int, hidden: bool, dropped: bool
+    handle: int,
+    name: str,
+    namespace: str,
+    kind: str,
+    distance: int,
+    hidden: bool,
+    dropped: bool,
+    column: str = "",
 ) -> LineageNode:
-    return LineageNode(
-        str(handle), f"{namespace} {name}" if namespace else name, kind, distance, hidden, dropped
-    )
+    named = f"{namespace} {name}" if namespace else name
+    return LineageNode(str(handle), named, kind, distance, hidden, dropped, column)
 
 
-def _edge(source: int, target: int, state: int) -> LineageEdge:
-    return LineageEdge(str(source), str(target), STATES[state])
+def _edge(source: int, target: int, state: int, subtype: int = 0, masking: bool = False) -> LineageEdge:
+    return LineageEdge(str(source), str(target), STATES[state], SUBTYPES[subtype], masking)
 
 
 def _history(edge: lineage_graph_pb2.LineageEdgeHistory) -> LineageEdgeHistory:

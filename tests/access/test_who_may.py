@@ -172,6 +172,7 @@ ASKED_ELSEWHERE = {
     "ExternalLineageService/UpdateExternalLineage": "each end is decided by its own privilege; tests/lineage/test_declared.py",
     "ExternalLineageService/DeleteExternalLineage": "each end is decided by its own privilege; tests/lineage/test_declared.py",
     "ExternalLineageService/ListExternalLineage": "each end is decided by its own privilege; tests/lineage/test_declared.py",
+    "LineageGraphService/AnalyzeImpact": "each asset is decided by its .get; tests/lineage/test_impact.py",
     "LineageGraphService/FindLineagePaths": "each asset is decided by its .get; tests/lineage/test_questions.py",
     "LineageGraphService/GetLineageHistory": "each asset is decided by its .get; tests/lineage/test_past.py",
     "LineageGraphService/TraverseLineage": "each asset is decided by its .get; tests/lineage/test_questions.py",

@@ -113,6 +113,7 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
         "source": {"table": "main.sales.orders"}, "target": {"table": "main.sales.orders"},
     },
     "ExternalLineageService/ListExternalLineage": {"object": {"table": "main.sales.orders"}},
+    "LineageGraphService/AnalyzeImpact": {"root": {"table": "main.sales.orders"}},
     "LineageGraphService/FindLineagePaths": {
         "source": {"table": "main.sales.orders"}, "target": {"table": "main.sales.orders"},
     },

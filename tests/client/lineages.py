@@ -15,6 +15,7 @@ METHODS: dict[str, Callable[[Client], Any]] = {
     "LineageGovernanceService/SimulateRevoke": lambda client: client.lineage_governance.simulate_revoke(
         "SELECT", "table", "a.b.c", "bob"
     ),
+    "LineageGraphService/AnalyzeImpact": lambda client: client.lineage.impact("a.b.c", "x"),
     "LineageGraphService/FindLineagePaths": lambda client: client.lineage.paths("a.b.c", "a.b.d"),
     "LineageGraphService/GetLineageHistory": lambda client: client.lineage.history("a.b.c", "a.b.d"),
     "LineageGraphService/TraverseLineage": lambda client: client.lineage.traverse("a.b.c"),
@@ -26,8 +27,10 @@ METHODS: dict[str, Callable[[Client], Any]] = {
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("LineageGovernanceService/FindLineageLeaks", "lineage leaks --table a.b.c --column a.b.d.e --fail"),
     ("LineageGovernanceService/SimulateRevoke", "lineage impact --revoke SELECT --on table a.b.c --from bob"),
+    ("LineageGraphService/AnalyzeImpact", "lineage impact a.b.c.x"),
     ("LineageGraphService/FindLineagePaths", "lineage paths a.b.c a.b.d"),
     ("LineageGraphService/GetLineageHistory", "lineage history a.b.c a.b.d"),
+    ("LineageGraphService/TraverseLineage", "lineage column a.b.c x --upstream --indirect"),
     ("LineageGraphService/TraverseLineage", "lineage upstream a.b.c --depth 2"),
     ("LineageGraphService/TraverseLineage", "lineage downstream a.b.c --include DROPPED"),
     ("LineageGraphService/TraverseLineage", "lineage show a.b.c --format svg"),

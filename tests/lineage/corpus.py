@@ -122,7 +122,7 @@ def lifecycle(state: str, previous: tuple[str, str] | None = None) -> dict[str, 
     return told
 
 
-def columns(**fields: list[tuple[str, str, str]]) -> dict[str, Any]:
+def columns(namespace: str = "postgres://db", /, **fields: list[tuple[str, str, str]]) -> dict[str, Any]:
     """A columnLineage facet: of each field its sources as (dataset, column, subtype)."""
     direct = {"IDENTITY", "TRANSFORMATION", "AGGREGATION"}
     return {
@@ -130,7 +130,7 @@ def columns(**fields: list[tuple[str, str, str]]) -> dict[str, Any]:
             field: {
                 "inputFields": [
                     {
-                        "namespace": "postgres://db",
+                        "namespace": namespace,
                         "name": name,
                         "field": column,
                         "transformations": [

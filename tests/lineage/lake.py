@@ -12,7 +12,7 @@ from lakewarden_server.lineage.recorder import Recorder
 from lakewarden_server.lineage.recording import Origin, Received
 from lakewarden_server.storage.repositories.lineage_graph import LineageGraphReader
 from lakewarden_server.testing import METASTORE, WORKSPACE, EmbeddedServer
-from lineage.corpus import NOW, dataset, event, read
+from lineage.corpus import NOW, columns, dataset, event, read
 
 OURS = "unitycatalog://lake.example.com"
 
@@ -37,6 +37,20 @@ class Lake:
         self.record(
             event(kind, second or run, run=run, job=f"job {run}", inputs=[of(source)], outputs=[of(target)])
         )
+
+    def made_of_columns(
+        self, target: str, *, second: float | None = None, job: str = "", **fields: list[tuple[str, str, str]]
+    ) -> None:
+        """A run, of a job of its own unless one is named, made columns of one table of others': of each its sources as (table, column, subtype)."""
+        run = next(self._runs)
+        named = {
+            field: [(f"main.{table}", column, how) for table, column, how in sources]
+            for field, sources in fields.items()
+        }
+        tables = sorted({table for sources in fields.values() for table, _, _ in sources})
+        made = dataset(f"main.{target}", OURS, columnLineage=columns(OURS, **named))
+        about = {"run": run, "job": job or f"job {run}", "inputs": list(map(of, tables)), "outputs": [made]}
+        self.record(event(second=second or run, **about))
 
     def record(self, *bodies: bytes, workspace_id: str = "") -> None:
         """Records events told by the admin, in the tests' workspace unless another is named."""

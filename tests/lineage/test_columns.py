@@ -9,7 +9,15 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakewarden_server.lineage.columns import Column, ColumnEdge, ColumnWalk, Use, walk_columns
+from lakewarden_server.lineage.columns import (
+    Column,
+    ColumnEdge,
+    ColumnWalk,
+    Use,
+    UsesOf,
+    columns_of,
+    walk_columns,
+)
 from lakewarden_server.lineage.graph import Direction, Edge, Flags, Graph, Ints
 from lakewarden_server.lineage.mapping import WHOLE, Subtype
 from lakewarden_server.lineage.traversal import Ending, Truncation, Walk
@@ -37,15 +45,21 @@ def asking(*, way: Direction, depth: int, nodes_max: int = 1_000, indirect: bool
     return ColumnWalk((Column(0, "a"),), Walk((), (way,), depth, nodes_max, inf), indirect)
 
 
+def says(pairs: list[Any]) -> UsesOf:
+    return lambda edges: {edge: pairs[edge][2] for edge in edges.tolist() if pairs[edge][2]}
+
+
+def graph_of(pairs: list[Any]) -> Graph:
+    return Graph.of(1, [Edge(number, source, target) for number, (source, target, _) in enumerate(pairs)])
+
+
 def told(
     pairs: list[Any], asked: ColumnWalk, hidden: set[int]
 ) -> tuple[set[Column], set[int], set[ColumnEdge], Ending]:
-    graph = Graph.of(1, [Edge(number, source, target) for number, (source, target, _) in enumerate(pairs)])
-
     def sight(nodes: Ints) -> Flags:
         return ~np.isin(nodes, np.array(sorted(hidden), dtype=np.int32))
 
-    walking = walk_columns(graph, asked, sight, lambda edge: pairs[edge][2])
+    walking = walk_columns(graph_of(pairs), asked, sight, says(pairs))
     seen: set[Column] = set()
     masked: set[int] = set()
     edges: set[ColumnEdge] = set()
@@ -55,41 +69,58 @@ def told(
         except StopIteration as end:
             return seen, masked, edges, end.value
         assert not seen & set(level.visible)
+        assert not masked & set(level.hidden)
         assert not edges & set(level.edges)
         seen |= set(level.visible)
         masked |= set(level.hidden)
         edges |= set(level.edges)
 
 
-def reached_by_hand(pairs: list[Any], way: Direction, hidden: set[int], indirect: bool) -> set[Column]:
-    reached = {Column(0, "a")}
-    while True:
-        more = set(reached)
-        for source, target, uses in pairs:
-            if source == target or source in hidden or target in hidden:
-                continue
-            for use in uses:
-                if not (use.subtype.is_direct or indirect):
-                    continue
-                if way is Direction.DOWNSTREAM and Column(source, use.source) in reached:
-                    more.add(Column(target, use.target))
-                if way is Direction.UPSTREAM:
-                    met = {column for column in reached if column.asset == target}
-                    if any(use.target in (column.name, WHOLE) for column in met):
-                        more.add(Column(source, use.source))
-        if more == reached:
-            return reached - {Column(0, "a")}
-        reached = more
+def ahead(
+    pairs: list[Any], way: Direction, indirect: bool, reached: set[Column]
+) -> set[tuple[Column, Column, Subtype | None]]:
+    """What lies behind columns: near, far, and how; an asset as a whole leads nowhere."""
+    found: set[tuple[Column, Column, Subtype | None]] = set()
+    for source, target, uses in pairs:
+        near, far = (source, target) if way is Direction.DOWNSTREAM else (target, source)
+        here = [column for column in reached if column.asset == near and column.name != WHOLE]
+        if source == target:
+            continue
+        if not uses:
+            found |= {(column, Column(far, WHOLE), None) for column in here}
+        for use in uses:
+            ends = (use.source, use.target) if way is Direction.DOWNSTREAM else (use.target, use.source)
+            if use.subtype.is_direct or indirect:
+                found |= {
+                    (column, Column(far, ends[1]), use.subtype)
+                    for column in here
+                    if ends[0] in (column.name, WHOLE)
+                }
+    return found
 
 
 @settings(max_examples=300)
 @given(pairs_of, st.sampled_from(Direction), st.sets(st.integers(1, NODES - 1)), st.booleans())
-def test_a_walk_reaches_the_columns_that_a_walk_by_hand_reaches(
+def test_a_walk_tells_the_columns_and_edges_that_a_walk_by_hand_finds(
     pairs: list[Any], way: Direction, hidden: set[int], indirect: bool
 ) -> None:
+    reached = {Column(0, "a")}
+    while (
+        more := {far for _, far, _ in ahead(pairs, way, indirect, reached) if far.asset not in hidden}
+        - reached
+    ):
+        reached |= more
+    expected = {
+        (near, Column(far.asset, WHOLE), None) if far.asset in hidden else (near, far, how)
+        for near, far, how in ahead(pairs, way, indirect, reached)
+    }
     seen, masked, edges, ending = told(pairs, asking(way=way, depth=50, indirect=indirect), hidden)
-    assert seen == reached_by_hand(pairs, way, hidden, indirect)
-    assert masked <= hidden
+    assert seen == reached - {Column(0, "a")}
+    assert masked == {far.asset for _, far, _ in expected} & hidden
+    ends = [(edge.source, edge.target) for edge in edges]
+    if way is Direction.UPSTREAM:
+        ends = [(target, source) for source, target in ends]
+    assert {(*pair, edge.subtype) for pair, edge in zip(ends, edges, strict=True)} == expected
     assert ending == Ending(None, len(seen) + len(masked), len(edges))
 
 
@@ -101,9 +132,18 @@ def test_depth_and_number_cut_and_say_so() -> None:
     assert (len(seen), ending.truncated_by) == (3, Truncation.NODES)
 
 
-def test_an_edge_without_columns_is_said_to_be_blind() -> None:
-    graph = Graph.of(1, [Edge(0, 0, 1)])
-    walking = walk_columns(
-        graph, asking(way=Direction.DOWNSTREAM, depth=3), lambda nodes: nodes >= 0, lambda edge: ()
-    )
-    assert [level.blind for level in walking] == [(0,)]
+def test_of_a_whole_table_every_column_anything_is_known_of_is_a_root_and_what_is_said_of_all_is_said_once() -> (
+    None
+):
+    uses = [Use("a", "x", Subtype.IDENTITY), Use("b", "y", Subtype.IDENTITY), Use(WHOLE, "z", Subtype.FILTER)]
+    pairs: list[Any] = [(1, 0, uses), (2, 0, [])]
+    asked = asking(way=Direction.UPSTREAM, depth=5, indirect=True)
+    roots = columns_of(graph_of(pairs), 0, asked, says(pairs))
+    assert roots == (Column(0, WHOLE), Column(0, "a"), Column(0, "b"))
+    edges = told(pairs, asked._replace(roots=roots), set())[2]
+    assert {(edge.source, edge.target, edge.subtype) for edge in edges} == {
+        (Column(1, "x"), Column(0, "a"), Subtype.IDENTITY),
+        (Column(1, "y"), Column(0, "b"), Subtype.IDENTITY),
+        (Column(1, "z"), Column(0, WHOLE), Subtype.FILTER),
+        (Column(2, WHOLE), Column(0, WHOLE), None),
+    }

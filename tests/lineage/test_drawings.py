@@ -111,6 +111,22 @@ def test_a_name_does_not_leave_its_label(form: object) -> None:
     assert "<script>" not in to_mermaid(lineage(named=HOSTILE))
 
 
+def test_a_name_of_a_column_does_not_leave_its_label_either() -> None:
+    def of(name: str) -> Lineage:
+        nodes = (
+            LineageNode("0", name, "TABLE", 0, column=name),
+            LineageNode("1", "t", "TABLE", 1, column="c"),
+        )
+        return Lineage(nodes, (LineageEdge("0", "1", "LIVE", "GROUP_BY", masking=True),))
+
+    for form in (to_dot, to_mermaid):
+        assert len(form(of(HOSTILE)).splitlines()) == len(form(of("name")).splitlines())
+    assert "<script>" not in to_mermaid(of(HOSTILE))
+    assert "<script>" not in to_svg(of(HOSTILE))
+    ElementTree.fromstring(to_svg(of(HOSTILE)))
+    assert list(to_tree(of("name")))[-1] == "   └─ t.c  [group by, masked]"
+
+
 def test_mermaid_stays_within_its_limits_and_says_what_it_leaves_out() -> None:
     nodes = [LineageNode("0", "root", "TABLE", 0)]
     nodes += [

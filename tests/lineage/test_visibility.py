@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from math import inf
+from typing import Any
 
 import numpy as np
 import pytest
 from immutables import Map
 
 from lakewarden_policy import Decider, load_policy
-from lakewarden_server.lineage import traversal
-from lakewarden_server.lineage.graph import Direction, Edge, Graph
+from lakewarden_server.lineage import columns, traversal
+from lakewarden_server.lineage.columns import ColumnWalk, Use
+from lakewarden_server.lineage.graph import Direction, Edge, Flags, Graph, Ints
+from lakewarden_server.lineage.mapping import WHOLE, Subtype
 from lakewarden_server.lineage.names import AssetKind
 from lakewarden_server.lineage.nodes import LineageState, Node
 from lakewarden_server.lineage.roster import Roster
@@ -24,6 +28,8 @@ from policies.worlds import WORKSPACES, make_world
 WORLDS, WORLDS_SLOW = 100, 2_000
 POLICY = load_policy()
 KINDS = {"TABLE", "VIEW", "MATERIALIZED_VIEW", "STREAMING_TABLE", "VOLUME", "REGISTERED_MODEL"}
+Uses = dict[int, list[Use]]
+Tell = Callable[[Graph, Walk, Sight, Uses], Any]
 Told = tuple[list[tuple[int, frozenset[int], int, int]], Ending]
 
 
@@ -108,7 +114,7 @@ def test_what_is_no_securable_is_seen_by_who_recorded_it_and_by_admins_of_the_me
     assert seen > 20
 
 
-def leaks(count: int) -> int:
+def leaks(count: int, tell: Tell | None = None) -> int:
     """How often an answer is another one once what only hidden assets have to do with each other is taken away."""
     differing = asked = 0
     for chance, decider, nodes in worlds(count):
@@ -116,6 +122,7 @@ def leaks(count: int) -> int:
             Edge(number, chance.randrange(len(nodes)), chance.randrange(len(nodes)))
             for number in range(chance.choice((1, 3)) * len(nodes))
         ]
+        uses = {edge.id: _uses(chance) for edge in edges}
         for subject, workspace, metastore in callers(chance, decider, 6):
             whole = state_of(nodes, edges)
             sight = sight_of(decider, subject, workspace, metastore, whole)
@@ -124,9 +131,17 @@ def leaks(count: int) -> int:
             if not 0 < len(seen) < len(nodes):
                 continue
             part = state_of(nodes, told)
-            root, depth, most = chance.choice(seen), chance.randint(1, 6), chance.choice((3, 10, 1_000))
+            asking = Walk(
+                (chance.choice(seen),),
+                tuple(Direction),
+                chance.randint(1, 6),
+                chance.choice((3, 10, 1_000)),
+                inf,
+            )
             answers = [
-                _told(state.graph, root, depth, most, sight_of(decider, subject, workspace, metastore, state))
+                (tell or _told)(
+                    state.graph, asking, sight_of(decider, subject, workspace, metastore, state), uses
+                )
                 for state in (whole, part)
             ]
             asked += 1
@@ -135,8 +150,17 @@ def leaks(count: int) -> int:
     return differing
 
 
-def _told(graph: Graph, root: int, depth: int, most: int, sight: Sight) -> Told:
-    walking = walk(graph, Walk((root,), tuple(Direction), depth, most, inf), sight)
+def _uses(chance: random.Random) -> list[Use]:
+    """What an edge says of columns; nothing, of some."""
+    kinds = (Subtype.IDENTITY, Subtype.AGGREGATION, Subtype.FILTER)
+    drawn = [
+        (chance.choice("ab"), chance.choice("ab"), chance.choice(kinds)) for _ in range(chance.randint(0, 3))
+    ]
+    return [Use(target if how.is_direct else WHOLE, source, how) for target, source, how in drawn]
+
+
+def _told(graph: Graph, asked: Walk, sight: Sight, _uses: Uses) -> Told:
+    walking = walk(graph, asked, sight)
     levels = []
     while True:
         try:
@@ -146,6 +170,35 @@ def _told(graph: Graph, root: int, depth: int, most: int, sight: Sight) -> Told:
         levels.append(
             (level.depth, frozenset(level.visible.tolist()), len(level.hidden), len(level.hops.edges))
         )
+
+
+def _columns_told(graph: Graph, asked: Walk, sight: Sight, uses: Uses) -> Any:
+    """All that is told of columns, hidden assets by nothing but their number."""
+    begun = ColumnWalk((), asked, indirect=True)
+    roots = columns.columns_of(graph, asked.roots[0], begun, lambda edges: _said(uses, edges))
+    walking = columns.walk_columns(
+        graph, begun._replace(roots=roots), sight, lambda edges: _said(uses, edges)
+    )
+    hidden: set[int] = set()
+    levels: list[Any] = [roots]
+    while True:
+        try:
+            level = next(walking)
+        except StopIteration as end:
+            return levels, end.value
+        hidden |= set(level.hidden)
+        edges = Counter(
+            edge._replace(
+                source=edge.source if edge.source.asset not in hidden else None,
+                target=edge.target if edge.target.asset not in hidden else None,
+            )
+            for edge in level.edges
+        )
+        levels.append((level.depth, frozenset(level.visible), len(level.hidden), edges))
+
+
+def _said(uses: Uses, edges: Ints) -> dict[int, list[Use]]:
+    return {edge: uses[edge] for edge in edges.tolist() if uses[edge]}
 
 
 def test_an_answer_is_the_same_whether_what_is_hidden_exists_or_not() -> None:
@@ -163,6 +216,52 @@ def test_an_answer_is_the_same_whether_what_is_hidden_exists_or_not_in_many_worl
 def test_control_a_walk_that_forgets_a_check_tells(forgotten: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traversal, "_Walker", DEFECTS[forgotten])
     assert leaks(WORLDS // 4) > 0
+
+
+def test_an_answer_about_columns_is_the_same_whether_what_is_hidden_exists_or_not() -> None:
+    assert leaks(WORLDS, _columns_told) == 0
+
+
+@pytest.mark.slow
+def test_an_answer_about_columns_is_the_same_in_many_worlds() -> None:
+    assert leaks(WORLDS_SLOW, _columns_told) == 0
+
+
+@pytest.mark.parametrize("forgotten", ["looks behind", "counts behind"])
+def test_control_a_walk_of_columns_that_forgets_a_check_tells(
+    forgotten: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns, "_Walker", COLUMN_DEFECTS[forgotten])
+    assert leaks(WORLDS // 4, _columns_told) > 0
+
+
+def _everything(assets: Ints) -> Flags:
+    return np.ones(len(assets), dtype=bool)
+
+
+class _LooksBehindColumns(columns._Walker):
+    """Takes every asset for a visible one where it decides what to walk on from."""
+
+    def _next(self, way: Direction) -> tuple[set[columns.ColumnEdge], set[int]]:
+        self._sight = _everything
+        return super()._next(way)
+
+
+class _CountsBehindColumns(columns._Walker):
+    """Says of an answer that there is more when something hidden lies behind what is hidden."""
+
+    def _ending(self, truncated_by: Truncation | None) -> Ending:
+        met = np.array(sorted({column.asset for column in self._told}), dtype=np.int32)
+        masked = met[~self._sight(met)]
+        behind = [self._graph.hops(masked, way).far for way in self._frontiers]
+        more = any((~self._sight(far)).any() for far in behind)
+        return super()._ending(truncated_by or (Truncation.DEPTH if more else None))
+
+
+COLUMN_DEFECTS: dict[str, type[columns._Walker]] = {
+    "looks behind": _LooksBehindColumns,
+    "counts behind": _CountsBehindColumns,
+}
 
 
 class _LooksBehind(traversal._Walker):

@@ -249,6 +249,13 @@ def _about_roles(rng: random.Random, world: World) -> Question:
     return Question(who, None, *rng.choice(asked), now)
 
 
+FOR_ITS_USERS = (
+    *(f"lineage.{verb}" for verb in ("traverse", "paths", "history", "impact", "leaks")),
+    *(f"system_table.{verb}" for verb in ("read", "list_tables")),
+)
+"""What whoever works in a workspace may ask there; what is told is decided piece by piece."""
+
+
 def _about_entitlements(rng: random.Random, world: World) -> Question:
     """Somebody who may do something in a workspace does it."""
     held = [grant for grant in world["grants"] if grant[0] in WORKSPACES]
@@ -260,8 +267,7 @@ def _about_entitlements(rng: random.Random, world: World) -> Question:
     if asked in ("LINEAGE_PRODUCER", "QUERY_ENGINE") and rng.random() < 0.5:
         return Question(who, None, "lineage.record", "", {"workspace": place}, rng.choice(TIMES))
     if asked == "USER" and rng.random() < 0.5:
-        verb = rng.choice(("traverse", "paths"))
-        return Question(who, None, f"lineage.{verb}", "", {"workspace": place}, rng.choice(TIMES))
+        return Question(who, None, rng.choice(FOR_ITS_USERS), "", {"workspace": place}, rng.choice(TIMES))
     return Question(who, None, "workspace.use", asked, {"self": place}, rng.choice(TIMES))
 
 

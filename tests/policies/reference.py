@@ -276,7 +276,7 @@ class Reference(Rights):
             return program and engine and objects["subject"] == seat.who
         if noun == "authorization":
             return self.asks_about(seat.who, objects, by_engine=True)
-        if noun == "lineage" or (noun, verb) == ("token", "present"):
+        if noun in {"lineage", "system_table"} or (noun, verb) == ("token", "present"):
             return self.works_with(seat.who, f"{noun}.{verb}", objects["workspace"])
         return self.token_operation(seat.who, verb, objects)
 

@@ -16,7 +16,8 @@ from lakewarden.cli._parameters import time_of
 from lakewarden.cli._terminal import printable
 from lakewarden.cli.external_lineage import declare, declared, undeclare
 from lakewarden.cli.lineage_events import from_sql, ingest
-from lakewarden.cli.lineage_governance import impact, leaks
+from lakewarden.cli.lineage_governance import leaks
+from lakewarden.cli.lineage_impact import impact
 
 if TYPE_CHECKING:
     from lakewarden.lineage import Lineage
@@ -88,6 +89,20 @@ def show(invocation: Invocation, /, **asked: Any) -> None:
     _show(invocation, "both", **asked)
 
 
+@lineage.command("column", example="lakewarden lineage column main.sales.orders amount --upstream")
+@shown_options
+@click.argument("columns", nargs=-1)
+@click.option("--upstream", "direction", flag_value="upstream", help="Only what they were made of.")
+@click.option("--downstream", "direction", flag_value="downstream", help="Only what was made of them.")
+@click.option("--indirect", "include_indirect", is_flag=True, help="Also what filters, joins and orders by them.")  # fmt: skip
+@pass_invocation
+def column(invocation: Invocation, /, name: str, columns: tuple[str, ...], **asked: Any) -> None:
+    """Show what columns of an asset were made of and what was made of them; without COLUMNS, of all that anything is known of."""
+    form, target = asked.pop("form"), asked.pop("target")
+    asked["direction"] = asked["direction"] or "both"
+    _tell(invocation, invocation.open_client().lineage.columns(name, *columns, **asked), form, target)
+
+
 @lineage.command("paths", example="lakewarden lineage paths main.raw.orders main.sales.report")
 @click.argument("source")
 @click.argument("target")
@@ -139,6 +154,10 @@ def _show(
     invocation: Invocation, direction: str, *, name: str, form: str, target: Path | None, **asked: Any
 ) -> None:
     found = invocation.open_client().lineage.traverse(name, direction=direction, **asked)
+    _tell(invocation, found, form, target)
+
+
+def _tell(invocation: Invocation, found: Lineage, form: str, target: Path | None) -> None:
     if form == "tree" and target is None and invocation.output != "table":
         invocation.show(found.to_dict(), name="nodes")
         return

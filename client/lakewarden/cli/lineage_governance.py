@@ -1,4 +1,4 @@
-"""`lakewarden lineage leaks` and `lakewarden lineage impact`: governance from lineage."""
+"""`lakewarden lineage leaks` and `lakewarden lineage impact --revoke`: governance from lineage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import click
 
 from lakewarden.cli._commands import Command
 from lakewarden.cli._invocation import Invocation, pass_invocation
-from lakewarden.cli._parameters import SECURABLE_TYPES
 
 if TYPE_CHECKING:
     from lakewarden.v1.lineage_governance_pb2 import (
@@ -23,11 +22,12 @@ if TYPE_CHECKING:
 EXIT_FOUND = 1
 """With `--fail`: there are leaks, or it is not sure that there are none."""
 
-_format = click.option(
+format_option = click.option(
     "--format", "form", type=click.Choice(["table", "json"]), help="How to show it; the same as -o."
 )
+DEPTH_DEFAULT = 20
 _depth = click.option(
-    "--depth", "max_depth", type=click.IntRange(1, 100), default=20, show_default=True, metavar="N", help="At most so many steps."
+    "--depth", "max_depth", type=click.IntRange(1, 100), default=DEPTH_DEFAULT, show_default=True, metavar="N", help="At most so many steps."
 )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ _depth = click.option(
 @click.option("--indirect", "include_indirect", is_flag=True, help="Also where a column only chose, joined, grouped or ordered rows.")  # fmt: skip
 @_depth
 @click.option("--fail", is_flag=True, help="Exit with 1 when there is a leak, or when the answer is not whole.")  # fmt: skip
-@_format
+@format_option
 @click.pass_context
 @pass_invocation
 def leaks(
@@ -75,30 +75,14 @@ def leaks(
     context.exit(EXIT_FOUND if fail and (found.leaks or found.truncated_by) else 0)
 
 
-@click.command(
-    "impact",
-    cls=Command,
-    example="lakewarden lineage impact --revoke SELECT --on table main.sales.orders --from analysts",
-)
-@click.option("--revoke", "privileges", multiple=True, required=True, metavar="PRIVILEGE", help="As if this were revoked; repeatable.")  # fmt: skip
-@click.option("--on", "securable", type=(click.Choice(SECURABLE_TYPES, case_sensitive=False), str), required=True, metavar="TYPE NAME", help="The securable it would be revoked on.")  # fmt: skip
-@click.option("--from", "principal", required=True, metavar="PRINCIPAL", help="From whom: email, group name or application id.")  # fmt: skip
-@_depth
-@_format
-@pass_invocation
-def impact(
+def show_revoke(
     invocation: Invocation,
     privileges: tuple[str, ...],
     securable: tuple[str, str],
     principal: str,
     max_depth: int,
-    form: str | None,
 ) -> None:
-    """Ask what would happen downstream if a grant went: who could no longer read what, and what that feeds.
-
-    Only of grants that you could revoke. Nothing is changed.
-    """
-    invocation.output = form or invocation.output
+    """Shows what would happen downstream if a grant went."""
     found = invocation.open_client().lineage_governance.simulate_revoke(
         privileges, *securable, principal, max_depth=max_depth
     )

@@ -3,10 +3,20 @@
 from lakewarden.lineage.dot import to_dot
 from lakewarden.lineage.lines import to_tree
 from lakewarden.lineage.mermaid import to_mermaid
-from lakewarden.lineage.model import Lineage, LineageEdge, LineageEdgeHistory, LineageEdgeVersion, LineageNode
+from lakewarden.lineage.model import (
+    Impact,
+    ImpactedAsset,
+    Lineage,
+    LineageEdge,
+    LineageEdgeHistory,
+    LineageEdgeVersion,
+    LineageNode,
+)
 from lakewarden.lineage.svg import to_svg
 
 __all__ = [
+    "Impact",
+    "ImpactedAsset",
     "Lineage",
     "LineageEdge",
     "LineageEdgeHistory",

@@ -24,8 +24,10 @@ def to_dot(lineage: Lineage) -> str:
             looks = ", penwidth=2"
         lines.append(f"  {numbers[node.id]} [label={_quoted(plain(node.label, LABEL_MAX))}{looks}];")
     for edge in lineage.edges:
-        looks = "" if edge.state == "LIVE" else " [style=dashed]"
-        lines.append(f"  {numbers[edge.source_id]} -> {numbers[edge.target_id]}{looks};")
+        marks = [] if edge.state == "LIVE" else ["style=dashed"]
+        marks += [f"label={_quoted(edge.how)}"] if edge.how else []
+        shown = f" [{', '.join(marks)}]" if marks else ""
+        lines.append(f"  {numbers[edge.source_id]} -> {numbers[edge.target_id]}{shown};")
     if lineage.truncated_by:
         lines.append(f'  label="cut by {lineage.truncated_by.lower()}";')
     return "\n".join([*lines, "}"]) + "\n"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from lakewarden.lineage.model import Lineage, LineageNode, plain
+from lakewarden.lineage.model import Lineage, LineageEdge, LineageNode, plain
 
 LABEL_MAX = 200
 
@@ -14,6 +14,10 @@ def to_tree(lineage: Lineage) -> Iterator[str]:
     lineage = lineage.ordered()
     nodes = {node.id: node for node in lineage.nodes}
     for root in lineage.roots:
+        whole = not root.column and len(lineage.roots) > 1
+        if whole and not any(list(lineage.around(root.id, upstream=way)) for way in (True, False)):
+            # Of a table's columns it is there for what is known of no single one.
+            continue
         yield _label(root)
         branches = [
             (title, branch)
@@ -44,16 +48,23 @@ def _branch(
 ) -> Iterator[str]:
     edges = list(lineage.around(node_id, upstream=upstream))
     steps = list(dict.fromkeys(edge.source_id if upstream else edge.target_id for edge in edges))
-    steps.sort(key=lambda step: (nodes[step].hidden, nodes[step].name, step))
+    steps.sort(key=lambda step: (nodes[step].hidden, nodes[step].name, nodes[step].column, step))
     for step in steps:
         last = step is steps[-1]
         again = step in told
         more = again and not nodes[step].hidden and any(lineage.around(step, upstream=upstream))
-        yield f"{indent}{'└─' if last else '├─'} {_label(nodes[step])}{' … (above)' if more else ''}"
+        how = _how(edge for edge in edges if step in edge[:2])
+        yield f"{indent}{'└─' if last else '├─'} {_label(nodes[step])}{how}{' … (above)' if more else ''}"
         if not again:
             told.add(step)
             deeper = indent + ("   " if last else "│  ")
             yield from _branch(lineage, nodes, step, upstream=upstream, indent=deeper, told=told)
+
+
+def _how(edges: Iterable[LineageEdge]) -> str:
+    """How a column takes part, in brackets."""
+    words = sorted({edge.how for edge in edges} - {""})
+    return f"  [{'; '.join(words)}]" if words else ""
 
 
 def _label(node: LineageNode) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -23,13 +23,16 @@ class LineageNode(NamedTuple):
     """Steps from the nearest root: negative upstream, positive downstream, 0 for a root."""
     hidden: bool = False
     dropped: bool = False
+    column: str = ""
+    """Of an answer about columns; empty for an asset as a whole."""
 
     @property
     def label(self) -> str:
         """What a person reads."""
         if self.hidden:
             return HIDDEN
-        return f"{self.name} (dropped)" if self.dropped else self.name
+        named = f"{self.name}.{self.column}" if self.column else self.name
+        return f"{named} (dropped)" if self.dropped else named
 
 
 class LineageEdge(NamedTuple):
@@ -38,6 +41,16 @@ class LineageEdge(NamedTuple):
     source_id: str
     target_id: str
     state: str = "LIVE"
+    subtype: str = ""
+    """How a column takes part in another one, e.g. AGGREGATION or FILTER; empty for assets, and where nothing is said of it."""
+    masking: bool = False
+    """Whether the value is hidden on the way, by a hash or a mask."""
+
+    @property
+    def how(self) -> str:
+        """How a column takes part, as a person reads it."""
+        words = (self.subtype.lower().replace("_", " "), "masked" if self.masking else "")
+        return ", ".join(word for word in words if word)
 
 
 class LineageEdgeVersion(NamedTuple):
@@ -81,9 +94,7 @@ class Lineage:
     def ordered(self) -> Lineage:
         """The same, always in the same order, so that two answers can be compared line by line."""
         names = {node.id: _place(node) for node in self.nodes}
-        edges = sorted(
-            self.edges, key=lambda edge: (names[edge.source_id], names[edge.target_id], edge.state)
-        )
+        edges = sorted(self.edges, key=lambda edge: (names[edge.source_id], names[edge.target_id], *edge[2:]))
         return Lineage(tuple(sorted(self.nodes, key=_place)), tuple(edges), self.truncated_by)
 
     def around(self, node_id: str, *, upstream: bool) -> Iterator[LineageEdge]:
@@ -114,8 +125,8 @@ class Lineage:
         }
 
 
-def _place(node: LineageNode) -> tuple[int, bool, str, str, str]:
-    return (node.distance, node.hidden, node.name, node.kind, node.id)
+def _place(node: LineageNode) -> tuple[int, bool, str, str, str, str]:
+    return (node.distance, node.hidden, node.name, node.column, node.kind, node.id)
 
 
 def plain(label: str, length_max: int) -> str:
@@ -125,3 +136,43 @@ def plain(label: str, length_max: int) -> str:
         return shown
     head = (length_max - 1) // 2
     return f"{shown[:head]}…{shown[len(shown) - (length_max - 1 - head) :]}"
+
+
+class ImpactedAsset(NamedTuple):
+    """An asset that depends on another one."""
+
+    name: str
+    """Empty for a hidden one."""
+    kind: str
+    distance: int
+    """Steps from what it depends on."""
+    owner: str
+    """Email, group name or application id; empty where there is none and for a hidden one."""
+    observed_time: datetime | None
+    """When a run last made it of something else in the answer."""
+    hidden: bool = False
+    dropped: bool = False
+
+
+@dataclass(frozen=True)
+class Impact:
+    """What depends on an asset or on columns of it, the nearest first, as far as it may be seen."""
+
+    assets: Sequence[ImpactedAsset]
+    catalogs: Mapping[str, int]
+    """How many of them are in each catalog."""
+    hidden_consumers: str
+    """Roughly how many more there are that may not be seen: 0, 1-5, 6-20, 21-100, more than 100; empty for who does not manage the root."""
+    truncated_by: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON says it."""
+        return {
+            "assets": [
+                {**asset._asdict(), "observed_time": asset.observed_time and asset.observed_time.isoformat()}
+                for asset in self.assets
+            ],
+            "catalogs": dict(self.catalogs),
+            "hidden_consumers": self.hidden_consumers or None,
+            "truncated_by": self.truncated_by or None,
+        }

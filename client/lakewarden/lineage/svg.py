@@ -8,10 +8,14 @@ from xml.sax.saxutils import escape, quoteattr
 
 from lakewarden.lineage.model import Lineage, LineageNode, plain
 
-LABEL_MAX = 44
+LABEL_MAX, SMALL_MAX = 44, 50
+SMALL_WIDTH = 0.86
+"""Of a character of the second line, in those of the first."""
 SWEEPS = 8
 """Times the order within the layers is improved from their neighbours'."""
 CHARACTER_WIDTH, PADDING, HEIGHT, ROW, GAP, MARGIN, LANE = 7.2, 14, 40, 58, 90, 24, 10
+INDIRECT = {"FILTER", "JOIN", "GROUP_BY", "SORT", "WINDOW", "CONDITIONAL"}
+"""What only chooses or orders rows; drawn dashed, like what is not sure."""
 _STYLE = """
   text { font-family: ui-sans-serif, system-ui, "DejaVu Sans", sans-serif; font-size: 12.5px; fill: #1b2733 }
   .kind { font-size: 10.5px; fill: #5d6b78 }
@@ -52,9 +56,10 @@ def to_svg(lineage: Lineage) -> str:
         f'<rect width="{width:.0f}" height="{height:.0f}" fill="#fbfcfd"/>',
     ]
     for edge in lineage.edges:
-        look = "edge" if edge.state == "LIVE" else "edge unsure"
+        look = "edge" if edge.state == "LIVE" and edge.subtype not in INDIRECT else "edge unsure"
         curve = _curve(boxes[edge.source_id], boxes[edge.target_id], lanes.get(edge))
-        lines.append(f'<path class="{look}" marker-end="url(#arrow)" d="{curve}"/>')
+        how = f"><title>{escape(edge.how)}</title></path>" if edge.how else "/>"
+        lines.append(f'<path class="{look}" marker-end="url(#arrow)" d="{curve}"{how}')
     lines += [_drawn(box) for box in boxes.values()]
     if note:
         lines.append(f'<text class="note" x="{MARGIN}" y="{height - 14:.0f}">{note}</text>')
@@ -99,7 +104,11 @@ def _middle(rows: dict[str, float], others: list[str], alone: float) -> float:
 
 
 def _width(node: LineageNode) -> float:
-    return max(90.0, 2 * PADDING + CHARACTER_WIDTH * len(plain(node.label, LABEL_MAX)))
+    lengths = [
+        len(plain(node.column or node.label, LABEL_MAX)),
+        SMALL_WIDTH * len(plain(node.name, SMALL_MAX)) if node.column else 0,
+    ]
+    return max(90.0, 2 * PADDING + CHARACTER_WIDTH * max(lengths))
 
 
 def _leads_on(source: _Box, target: _Box) -> bool:
@@ -127,12 +136,18 @@ def _curve(source: _Box, target: _Box, lane: float | None) -> str:
 def _drawn(box: _Box) -> str:
     node = box.node
     look = "hidden" if node.hidden else "dropped" if node.dropped else "root" if node.distance == 0 else ""
-    kind = "" if node.hidden else node.kind.lower().replace("_", " ")
+    kind, title = "" if node.hidden else node.kind.lower().replace("_", " "), node.label
+    if node.column:
+        kind, title = plain(node.name, SMALL_MAX), node.column
     full = quoteattr(plain(node.label, 4_000))
     return (
         f'<g class="node {look}" aria-label={full}><title>{escape(plain(node.label, 4_000))}</title>'
         f'<rect x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" height="{HEIGHT}" rx="7"/>'
-        f'<text x="{box.x + PADDING:.1f}" y="{box.y + (17 if kind else 24):.1f}">{escape(plain(node.label, LABEL_MAX))}</text>'
-        + (f'<text class="kind" x="{box.x + PADDING:.1f}" y="{box.y + 31:.1f}">{kind}</text>' if kind else "")
+        f'<text x="{box.x + PADDING:.1f}" y="{box.y + (17 if kind else 24):.1f}">{escape(plain(title, LABEL_MAX))}</text>'
+        + (
+            f'<text class="kind" x="{box.x + PADDING:.1f}" y="{box.y + 31:.1f}">{escape(kind)}</text>'
+            if kind
+            else ""
+        )
         + "</g>"
     )

@@ -43,6 +43,76 @@ UPSTREAM: LineageDirection.ValueType  # 1
 DOWNSTREAM: LineageDirection.ValueType  # 2
 """At what was made of it."""
 
+class _LineageLevel:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LineageLevelEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_LineageLevel.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    LINEAGE_LEVEL_UNSPECIFIED: _LineageLevel.ValueType  # 0
+    """Assets."""
+    COLUMN: _LineageLevel.ValueType  # 1
+    """Columns. A node without one is an asset as a whole: which rows it has, or an asset of whose columns nothing is known."""
+
+class LineageLevel(_LineageLevel, metaclass=_LineageLevelEnumTypeWrapper):
+    """What to tell of."""
+
+LINEAGE_LEVEL_UNSPECIFIED: LineageLevel.ValueType  # 0
+"""Assets."""
+COLUMN: LineageLevel.ValueType  # 1
+"""Columns. A node without one is an asset as a whole: which rows it has, or an asset of whose columns nothing is known."""
+
+class _LineageSubtype:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LineageSubtypeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_LineageSubtype.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    LINEAGE_SUBTYPE_UNSPECIFIED: _LineageSubtype.ValueType  # 0
+    """Nothing is said of it, or it may not be told."""
+    IDENTITY: _LineageSubtype.ValueType  # 1
+    """Direct: the same values."""
+    TRANSFORMATION: _LineageSubtype.ValueType  # 2
+    """Direct: values made of single values."""
+    AGGREGATION: _LineageSubtype.ValueType  # 3
+    """Direct: values made of many values."""
+    FILTER: _LineageSubtype.ValueType  # 4
+    """Indirect: which rows there are."""
+    JOIN: _LineageSubtype.ValueType  # 5
+    """Indirect: which rows go together."""
+    GROUP_BY: _LineageSubtype.ValueType  # 6
+    """Indirect: which rows are put together."""
+    SORT: _LineageSubtype.ValueType  # 7
+    """Indirect: in which order."""
+    WINDOW: _LineageSubtype.ValueType  # 8
+    """Indirect: which rows a window is made of."""
+    CONDITIONAL: _LineageSubtype.ValueType  # 9
+    """Indirect: which of several values."""
+
+class LineageSubtype(_LineageSubtype, metaclass=_LineageSubtypeEnumTypeWrapper):
+    """How a column takes part in another one; the subtypes of OpenLineage."""
+
+LINEAGE_SUBTYPE_UNSPECIFIED: LineageSubtype.ValueType  # 0
+"""Nothing is said of it, or it may not be told."""
+IDENTITY: LineageSubtype.ValueType  # 1
+"""Direct: the same values."""
+TRANSFORMATION: LineageSubtype.ValueType  # 2
+"""Direct: values made of single values."""
+AGGREGATION: LineageSubtype.ValueType  # 3
+"""Direct: values made of many values."""
+FILTER: LineageSubtype.ValueType  # 4
+"""Indirect: which rows there are."""
+JOIN: LineageSubtype.ValueType  # 5
+"""Indirect: which rows go together."""
+GROUP_BY: LineageSubtype.ValueType  # 6
+"""Indirect: which rows are put together."""
+SORT: LineageSubtype.ValueType  # 7
+"""Indirect: in which order."""
+WINDOW: LineageSubtype.ValueType  # 8
+"""Indirect: which rows a window is made of."""
+CONDITIONAL: LineageSubtype.ValueType  # 9
+"""Indirect: which of several values."""
+
 class _LineageState:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -69,6 +139,41 @@ PROVISIONAL: LineageState.ValueType  # 2
 """Said by a run that has not ended yet."""
 DROPPED: LineageState.ValueType  # 3
 """One of its ends was dropped."""
+
+class _LineageHiddenConsumers:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LineageHiddenConsumersEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_LineageHiddenConsumers.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    LINEAGE_HIDDEN_CONSUMERS_UNSPECIFIED: _LineageHiddenConsumers.ValueType  # 0
+    """Not told."""
+    NO_HIDDEN_CONSUMERS: _LineageHiddenConsumers.ValueType  # 1
+    """0."""
+    UP_TO_5_HIDDEN_CONSUMERS: _LineageHiddenConsumers.ValueType  # 2
+    """1 to 5."""
+    UP_TO_20_HIDDEN_CONSUMERS: _LineageHiddenConsumers.ValueType  # 3
+    """6 to 20."""
+    UP_TO_100_HIDDEN_CONSUMERS: _LineageHiddenConsumers.ValueType  # 4
+    """21 to 100."""
+    OVER_100_HIDDEN_CONSUMERS: _LineageHiddenConsumers.ValueType  # 5
+    """More than 100, or more than could be looked at."""
+
+class LineageHiddenConsumers(_LineageHiddenConsumers, metaclass=_LineageHiddenConsumersEnumTypeWrapper):
+    """How many hidden assets depend on something, roughly."""
+
+LINEAGE_HIDDEN_CONSUMERS_UNSPECIFIED: LineageHiddenConsumers.ValueType  # 0
+"""Not told."""
+NO_HIDDEN_CONSUMERS: LineageHiddenConsumers.ValueType  # 1
+"""0."""
+UP_TO_5_HIDDEN_CONSUMERS: LineageHiddenConsumers.ValueType  # 2
+"""1 to 5."""
+UP_TO_20_HIDDEN_CONSUMERS: LineageHiddenConsumers.ValueType  # 3
+"""6 to 20."""
+UP_TO_100_HIDDEN_CONSUMERS: LineageHiddenConsumers.ValueType  # 4
+"""21 to 100."""
+OVER_100_HIDDEN_CONSUMERS: LineageHiddenConsumers.ValueType  # 5
+"""More than 100, or more than could be looked at."""
 
 @typing.final
 class LineageAsset(message.Message):
@@ -147,6 +252,9 @@ class TraverseLineageRequest(message.Message):
     INCLUDE_STATES_FIELD_NUMBER: builtins.int
     INCLUDE_SELF_EDGES_FIELD_NUMBER: builtins.int
     AS_OF_TIME_FIELD_NUMBER: builtins.int
+    LEVEL_FIELD_NUMBER: builtins.int
+    COLUMNS_FIELD_NUMBER: builtins.int
+    INCLUDE_INDIRECT_FIELD_NUMBER: builtins.int
     direction: LineageDirection.ValueType
     """Which way to look; both ways when unset."""
     max_depth: builtins.int
@@ -155,6 +263,10 @@ class TraverseLineageRequest(message.Message):
     """At most so many nodes besides the root: 1 to 20,000; 0 means 2,000."""
     include_self_edges: builtins.bool
     """Also edges from an asset to itself."""
+    level: LineageLevel.ValueType
+    """What to tell of; COLUMN where columns are named."""
+    include_indirect: builtins.bool
+    """Of columns, also what chooses and orders their rows: filters, joins and the like."""
     @builtins.property
     def root(self) -> LineageAsset:
         """Where to begin."""
@@ -167,6 +279,10 @@ class TraverseLineageRequest(message.Message):
     def as_of_time(self) -> timestamp_pb2.Timestamp:
         """The lineage as it was at this time, by the times of events; as it is now when unset. The root is what had its name then. Names and privileges are those of today, and PROVISIONAL edges are not kept."""
 
+    @builtins.property
+    def columns(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Columns of the root to begin at, at most 1,000, spelled as lineage has them; none for all that anything is known of."""
+
     def __init__(
         self,
         *,
@@ -177,10 +293,13 @@ class TraverseLineageRequest(message.Message):
         include_states: abc.Iterable[LineageState.ValueType] | None = ...,
         include_self_edges: builtins.bool = ...,
         as_of_time: timestamp_pb2.Timestamp | None = ...,
+        level: LineageLevel.ValueType = ...,
+        columns: abc.Iterable[builtins.str] | None = ...,
+        include_indirect: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["as_of_time", b"as_of_time", "root", b"root"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of_time", b"as_of_time", "direction", b"direction", "include_self_edges", b"include_self_edges", "include_states", b"include_states", "max_depth", b"max_depth", "max_nodes", b"max_nodes", "root", b"root"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of_time", b"as_of_time", "columns", b"columns", "direction", b"direction", "include_indirect", b"include_indirect", "include_self_edges", b"include_self_edges", "include_states", b"include_states", "level", b"level", "max_depth", b"max_depth", "max_nodes", b"max_nodes", "root", b"root"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -201,7 +320,7 @@ class TraverseLineageResponse(message.Message):
 
     @builtins.property
     def edges(self) -> LineageEdges:
-        """Which node's data went into which, once for each pair and state, however many jobs did it."""
+        """Which node's data went into which, once for each pair, state and subtype, however many jobs did it."""
 
     def __init__(
         self,
@@ -228,6 +347,7 @@ class LineageNodes(message.Message):
     DISTANCES_FIELD_NUMBER: builtins.int
     HIDDEN_FIELD_NUMBER: builtins.int
     DROPPED_FIELD_NUMBER: builtins.int
+    COLUMNS_FIELD_NUMBER: builtins.int
     @builtins.property
     def names(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """The full name, path or dataset name each has today; empty for a hidden one."""
@@ -252,6 +372,10 @@ class LineageNodes(message.Message):
     def dropped(self) -> containers.RepeatedScalarFieldContainer[builtins.bool]:
         """Whether it does not exist any more."""
 
+    @builtins.property
+    def columns(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Of an answer about columns the column of each asset, empty for an asset as a whole and a hidden one; else there are none."""
+
     def __init__(
         self,
         *,
@@ -261,22 +385,25 @@ class LineageNodes(message.Message):
         distances: abc.Iterable[builtins.int] | None = ...,
         hidden: abc.Iterable[builtins.bool] | None = ...,
         dropped: abc.Iterable[builtins.bool] | None = ...,
+        columns: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["distances", b"distances", "dropped", b"dropped", "hidden", b"hidden", "kinds", b"kinds", "names", b"names", "namespaces", b"namespaces"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["columns", b"columns", "distances", b"distances", "dropped", b"dropped", "hidden", b"hidden", "kinds", b"kinds", "names", b"names", "namespaces", b"namespaces"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class LineageEdges(message.Message):
-    """Data of one node went into another: edges as columns of one length, in the order of sources, targets and states."""
+    """Data of one node went into another: edges as columns of one length, in their order."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     SOURCES_FIELD_NUMBER: builtins.int
     TARGETS_FIELD_NUMBER: builtins.int
     STATES_FIELD_NUMBER: builtins.int
+    SUBTYPES_FIELD_NUMBER: builtins.int
+    MASKING_FIELD_NUMBER: builtins.int
     @builtins.property
     def sources(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
         """Handles of the nodes the data came from."""
@@ -289,16 +416,26 @@ class LineageEdges(message.Message):
     def states(self) -> containers.RepeatedScalarFieldContainer[LineageState.ValueType]:
         """What each is worth."""
 
+    @builtins.property
+    def subtypes(self) -> containers.RepeatedScalarFieldContainer[LineageSubtype.ValueType]:
+        """Of an answer about columns how the one takes part in the other; else there are none."""
+
+    @builtins.property
+    def masking(self) -> containers.RepeatedScalarFieldContainer[builtins.bool]:
+        """Of an answer about columns whether the value is hidden on the way, by a hash or a mask; else there are none."""
+
     def __init__(
         self,
         *,
         sources: abc.Iterable[builtins.int] | None = ...,
         targets: abc.Iterable[builtins.int] | None = ...,
         states: abc.Iterable[LineageState.ValueType] | None = ...,
+        subtypes: abc.Iterable[LineageSubtype.ValueType] | None = ...,
+        masking: abc.Iterable[builtins.bool] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["sources", b"sources", "states", b"states", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["masking", b"masking", "sources", b"sources", "states", b"states", "subtypes", b"subtypes", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -570,5 +707,113 @@ class LineageEdgeVersion(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["from_time", b"from_time", "until_time", b"until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["from_time", b"from_time", "reason", b"reason", "until_time", b"until_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AnalyzeImpactRequest(message.Message):
+    """Request of AnalyzeImpact."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ROOT_FIELD_NUMBER: builtins.int
+    COLUMNS_FIELD_NUMBER: builtins.int
+    MAX_DEPTH_FIELD_NUMBER: builtins.int
+    MAX_NODES_FIELD_NUMBER: builtins.int
+    max_depth: builtins.int
+    """At most so many steps from the root: 1 to 100; 0 means 100."""
+    max_nodes: builtins.int
+    """At most so many nodes besides the root: 1 to 20,000; 0 means 2,000."""
+    @builtins.property
+    def root(self) -> LineageAsset:
+        """What is to change."""
+
+    @builtins.property
+    def columns(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Only what depends on these columns of it, at most 1,000, be it by filters and joins."""
+
+    def __init__(
+        self,
+        *,
+        root: LineageAsset | None = ...,
+        columns: abc.Iterable[builtins.str] | None = ...,
+        max_depth: builtins.int = ...,
+        max_nodes: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["root", b"root"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["columns", b"columns", "max_depth", b"max_depth", "max_nodes", b"max_nodes", "root", b"root"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AnalyzeImpactResponse(message.Message):
+    """Response of AnalyzeImpact."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NODES_FIELD_NUMBER: builtins.int
+    OWNERS_FIELD_NUMBER: builtins.int
+    OBSERVED_MICROSECONDS_FIELD_NUMBER: builtins.int
+    CATALOGS_FIELD_NUMBER: builtins.int
+    HIDDEN_CONSUMERS_FIELD_NUMBER: builtins.int
+    TRUNCATED_BY_FIELD_NUMBER: builtins.int
+    hidden_consumers: LineageHiddenConsumers.ValueType
+    """How many assets depend on it that the caller may not see, also behind hidden ones; told to who owns the root or holds MANAGE on it, else unspecified."""
+    truncated_by: builtins.str
+    """Why there is more than this: DEPTH, NODES or TIME; empty where this is all."""
+    @builtins.property
+    def nodes(self) -> LineageNodes:
+        """The root first, then the assets downstream of it by how far they are. Of an asset several columns of which depend on it there is one."""
+
+    @builtins.property
+    def owners(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Of each node whose it is: email, group name or application id; empty where it has no owner and for a hidden one."""
+
+    @builtins.property
+    def observed_microseconds(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Of each node when a job of the calling workspace last made it of something told here, in microseconds since 1970; 0 for the root, for a hidden one, and where none did."""
+
+    @builtins.property
+    def catalogs(self) -> containers.RepeatedCompositeFieldContainer[LineageCatalogImpact]:
+        """How many assets besides the root are in each catalog, by its name; those in none are not among them."""
+
+    def __init__(
+        self,
+        *,
+        nodes: LineageNodes | None = ...,
+        owners: abc.Iterable[builtins.str] | None = ...,
+        observed_microseconds: abc.Iterable[builtins.int] | None = ...,
+        catalogs: abc.Iterable[LineageCatalogImpact] | None = ...,
+        hidden_consumers: LineageHiddenConsumers.ValueType = ...,
+        truncated_by: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["nodes", b"nodes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["catalogs", b"catalogs", "hidden_consumers", b"hidden_consumers", "nodes", b"nodes", "observed_microseconds", b"observed_microseconds", "owners", b"owners", "truncated_by", b"truncated_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LineageCatalogImpact(message.Message):
+    """What of a catalog depends on something."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: builtins.int
+    ASSETS_FIELD_NUMBER: builtins.int
+    catalog: builtins.str
+    """Its name."""
+    assets: builtins.int
+    """How many assets of it."""
+    def __init__(
+        self,
+        *,
+        catalog: builtins.str = ...,
+        assets: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["assets", b"assets", "catalog", b"catalog"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -40,6 +40,11 @@ class LineageGraphServiceStub(object):
                 request_serializer=lakewarden_dot_v1_dot_lineage__graph__pb2.TraverseLineageRequest.SerializeToString,
                 response_deserializer=lakewarden_dot_v1_dot_lineage__graph__pb2.TraverseLineageResponse.FromString,
                 _registered_method=True)
+        self.AnalyzeImpact = channel.unary_unary(
+                '/lakewarden.v1.LineageGraphService/AnalyzeImpact',
+                request_serializer=lakewarden_dot_v1_dot_lineage__graph__pb2.AnalyzeImpactRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_lineage__graph__pb2.AnalyzeImpactResponse.FromString,
+                _registered_method=True)
         self.FindLineagePaths = channel.unary_unary(
                 '/lakewarden.v1.LineageGraphService/FindLineagePaths',
                 request_serializer=lakewarden_dot_v1_dot_lineage__graph__pb2.FindLineagePathsRequest.SerializeToString,
@@ -57,7 +62,15 @@ class LineageGraphServiceServicer(object):
     """
 
     def TraverseLineage(self, request, context):
-        """Returns what an asset was made of and what was made of it, step by step.
+        """Returns what an asset, or columns of it, were made of and what was made of them, step by step.
+        Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnalyzeImpact(self, request, context):
+        """Returns what depends on an asset or on columns of it, by what and whose it is.
         Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -87,6 +100,11 @@ def add_LineageGraphServiceServicer_to_server(servicer, server):
                     servicer.TraverseLineage,
                     request_deserializer=lakewarden_dot_v1_dot_lineage__graph__pb2.TraverseLineageRequest.FromString,
                     response_serializer=lakewarden_dot_v1_dot_lineage__graph__pb2.TraverseLineageResponse.SerializeToString,
+            ),
+            'AnalyzeImpact': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnalyzeImpact,
+                    request_deserializer=lakewarden_dot_v1_dot_lineage__graph__pb2.AnalyzeImpactRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_lineage__graph__pb2.AnalyzeImpactResponse.SerializeToString,
             ),
             'FindLineagePaths': grpc.unary_unary_rpc_method_handler(
                     servicer.FindLineagePaths,
@@ -127,6 +145,33 @@ class LineageGraphService(object):
             '/lakewarden.v1.LineageGraphService/TraverseLineage',
             lakewarden_dot_v1_dot_lineage__graph__pb2.TraverseLineageRequest.SerializeToString,
             lakewarden_dot_v1_dot_lineage__graph__pb2.TraverseLineageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnalyzeImpact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lakewarden.v1.LineageGraphService/AnalyzeImpact',
+            lakewarden_dot_v1_dot_lineage__graph__pb2.AnalyzeImpactRequest.SerializeToString,
+            lakewarden_dot_v1_dot_lineage__graph__pb2.AnalyzeImpactResponse.FromString,
             options,
             channel_credentials,
             insecure,

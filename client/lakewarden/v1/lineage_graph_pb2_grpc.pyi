@@ -34,7 +34,11 @@ class LineageGraphServiceStub:
     @typing.overload
     def __new__(cls, channel: aio.Channel) -> LineageGraphServiceAsyncStub: ...
     TraverseLineage: grpc.UnaryUnaryMultiCallable[lineage_graph_pb2.TraverseLineageRequest, lineage_graph_pb2.TraverseLineageResponse]
-    """Returns what an asset was made of and what was made of it, step by step.
+    """Returns what an asset, or columns of it, were made of and what was made of them, step by step.
+    Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
+    """
+    AnalyzeImpact: grpc.UnaryUnaryMultiCallable[lineage_graph_pb2.AnalyzeImpactRequest, lineage_graph_pb2.AnalyzeImpactResponse]
+    """Returns what depends on an asset or on columns of it, by what and whose it is.
     Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
     """
     FindLineagePaths: grpc.UnaryUnaryMultiCallable[lineage_graph_pb2.FindLineagePathsRequest, lineage_graph_pb2.FindLineagePathsResponse]
@@ -52,7 +56,11 @@ class LineageGraphServiceAsyncStub(LineageGraphServiceStub):
 
     def __init__(self, channel: aio.Channel) -> None: ...
     TraverseLineage: aio.UnaryUnaryMultiCallable[lineage_graph_pb2.TraverseLineageRequest, lineage_graph_pb2.TraverseLineageResponse]  # type: ignore[assignment]
-    """Returns what an asset was made of and what was made of it, step by step.
+    """Returns what an asset, or columns of it, were made of and what was made of them, step by step.
+    Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
+    """
+    AnalyzeImpact: aio.UnaryUnaryMultiCallable[lineage_graph_pb2.AnalyzeImpactRequest, lineage_graph_pb2.AnalyzeImpactResponse]  # type: ignore[assignment]
+    """Returns what depends on an asset or on columns of it, by what and whose it is.
     Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
     """
     FindLineagePaths: aio.UnaryUnaryMultiCallable[lineage_graph_pb2.FindLineagePathsRequest, lineage_graph_pb2.FindLineagePathsResponse]  # type: ignore[assignment]
@@ -73,7 +81,17 @@ class LineageGraphServiceServicer(metaclass=abc_1.ABCMeta):
         request: lineage_graph_pb2.TraverseLineageRequest,
         context: _ServicerContext,
     ) -> typing.Union[lineage_graph_pb2.TraverseLineageResponse, abc.Awaitable[lineage_graph_pb2.TraverseLineageResponse]]:
-        """Returns what an asset was made of and what was made of it, step by step.
+        """Returns what an asset, or columns of it, were made of and what was made of them, step by step.
+        Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
+        """
+
+    @abc_1.abstractmethod
+    def AnalyzeImpact(
+        self,
+        request: lineage_graph_pb2.AnalyzeImpactRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[lineage_graph_pb2.AnalyzeImpactResponse, abc.Awaitable[lineage_graph_pb2.AnalyzeImpactResponse]]:
+        """Returns what depends on an asset or on columns of it, by what and whose it is.
         Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
         """
 

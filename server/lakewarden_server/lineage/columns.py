@@ -1,20 +1,26 @@
-"""Walks from column to column: along the edges of the graph, through what each says of columns."""
+"""Walks from column to column: along the edges of the graph, through what each says of columns.
+
+Like a walk of assets it tells only what follows from what is visible and from its hidden neighbours, of which not even the columns
+are told.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.lineage.graph import Direction, Graph
+from lakewarden_server.lineage.graph import Direction, Hops, Ints, State
 from lakewarden_server.lineage.mapping import WHOLE, Subtype
-from lakewarden_server.lineage.traversal import Ending, Sight, Truncation, Walk
+from lakewarden_server.lineage.traversal import Edges, Ending, Sight, Truncation, Walk
 
 
 class Column(NamedTuple):
-    """A column of an asset; WHOLE stands for which rows it has, in which order, and ends a walk downstream."""
+    """A column of an asset; WHOLE stands for the asset as a whole, and ends a walk: which rows it has, or, where nothing is known of
+    its columns or they may not be seen, for all of them.
+    """
 
     asset: int
     name: str
@@ -30,30 +36,30 @@ class Use(NamedTuple):
 
 
 class ColumnEdge(NamedTuple):
-    """A column in a column, through an edge of the graph."""
+    """A column in a column. Without a subtype: nothing is said, or may be told, of how."""
 
-    edge: int
     source: Column
     target: Column
-    subtype: Subtype
-    masking: bool
+    state: State
+    subtype: Subtype | None = None
+    masking: bool = False
 
 
 class ColumnLevel(NamedTuple):
     """What is one step further from the roots than the level before."""
 
     depth: int
+    direction: Direction
     visible: tuple[Column, ...]
+    """Columns met here for the first time."""
     hidden: tuple[int, ...]
-    """Assets met here that may not be seen: of their columns nothing is told."""
+    """Assets met here for the first time that may not be seen; in edges they are WHOLE."""
     edges: tuple[ColumnEdge, ...]
-    """Those between columns that may be seen."""
-    blind: tuple[int, ...]
-    """Edges that say nothing of columns, so that nothing is known behind them."""
+    """Those told for the first time."""
 
 
-UsesOf = Callable[[int], Sequence[Use]]
-"""What an edge says of columns; empty where it says nothing."""
+UsesOf = Callable[[Ints], Mapping[int, Sequence[Use]]]
+"""What edges say of columns; those that say nothing are not in it."""
 
 
 class ColumnWalk(NamedTuple):
@@ -66,19 +72,29 @@ class ColumnWalk(NamedTuple):
 
 
 def walk_columns(
-    graph: Graph, asked: ColumnWalk, sight: Sight, uses_of: UsesOf
+    graph: Edges, asked: ColumnWalk, sight: Sight, uses_of: UsesOf
 ) -> Generator[ColumnLevel, None, Ending]:
     """The levels around the roots, whose assets must all be visible. Every column and every pair comes once."""
     return (yield from _Walker(graph, asked, sight, uses_of).levels())
 
 
+def columns_of(graph: Edges, asset: int, asked: ColumnWalk, uses_of: UsesOf) -> tuple[Column, ...]:
+    """The columns of a visible asset that anything is known of in the directions asked, after the asset as a whole."""
+    names: set[str] = set()
+    for way in asked.within.directions:
+        hops = _wanted(graph.hops(np.array([asset], dtype=np.int32), way), asked.within)
+        for uses in uses_of(hops.edges).values():
+            for use in uses:
+                if use.subtype.is_direct or asked.indirect:
+                    names.add(use.source if way is Direction.DOWNSTREAM else use.target)
+    return Column(asset, WHOLE), *(Column(asset, name) for name in sorted(names - {WHOLE}))
+
+
 class _Walker:
-    def __init__(self, graph: Graph, asked: ColumnWalk, sight: Sight, uses_of: UsesOf) -> None:
+    def __init__(self, graph: Edges, asked: ColumnWalk, sight: Sight, uses_of: UsesOf) -> None:
         self._graph, self._asked, self._sight, self._uses_of = graph, asked, sight, uses_of
         self._told = set(asked.roots)
-        self._hidden: set[int] = set()
         self._edges: set[ColumnEdge] = set()
-        self._blind: set[int] = set()
         self._frontiers = {way: frozenset(asked.roots) for way in asked.within.directions}
         self._reached = {way: set(asked.roots) for way in asked.within.directions}
 
@@ -89,7 +105,7 @@ class _Walker:
                 return self._ending(Truncation.TIME if self._has_more() else None)
             for way in within.directions:
                 level, cut = self._level(depth, way)
-                if level.edges or level.hidden or level.blind:
+                if level.edges:
                     yield level
                 if cut:
                     return self._ending(Truncation.NODES)
@@ -98,86 +114,74 @@ class _Walker:
         return self._ending(Truncation.DEPTH if self._has_more() else None)
 
     def _level(self, depth: int, way: Direction) -> tuple[ColumnLevel, bool]:
-        edges, hidden, blind = self._next(way)
-        far = sorted({_far(edge, way) for edge in edges})
-        first = [column for column in far if column not in self._told]
-        hidden_first = sorted(hidden - self._hidden)
+        edges, hidden = self._next(way)
+        far = {edge.target if way is Direction.DOWNSTREAM else edge.source for edge in edges}
+        met = sorted(far - self._told, key=lambda column: (column.asset in hidden, column))
         left = self._asked.within.nodes_max - self._nodes
-        cut = len(first) + len(hidden_first) > left
-        first = first[: max(left, 0)]
-        hidden_first = hidden_first[: max(left - len(first), 0)]
+        first = met[: max(left, 0)]
         self._told.update(first)
-        self._hidden.update(hidden_first)
         new = tuple(
-            sorted(e for e in edges - self._edges if e.source in self._told and e.target in self._told)
+            edge for edge in edges - self._edges if edge.source in self._told and edge.target in self._told
         )
         self._edges.update(new)
-        blind_first = tuple(sorted(blind - self._blind))
-        self._blind.update(blind)
-        self._frontiers[way] = frozenset(far) - self._reached[way]
-        self._reached[way].update(far)
-        return ColumnLevel(depth, tuple(first), tuple(hidden_first), new, blind_first), cut
+        ahead = {column for column in far if column.name != WHOLE} - self._reached[way]
+        self._frontiers[way] = frozenset(ahead)
+        self._reached[way] |= ahead
+        visible = tuple(column for column in first if column.asset not in hidden)
+        masked = tuple(column.asset for column in first if column.asset in hidden)
+        return ColumnLevel(depth, way, visible, masked, new), len(met) > left
 
-    def _next(self, way: Direction) -> tuple[set[ColumnEdge], set[int], set[int]]:
-        """What lies ahead that way: pairs of columns, hidden assets, and edges that say nothing of columns."""
-        within = self._asked.within
+    def _next(self, way: Direction) -> tuple[set[ColumnEdge], set[int]]:
+        """What lies ahead that way, and which of the assets there are hidden."""
         columns: dict[int, set[str]] = {}
         for asset, name in self._frontiers[way]:
             columns.setdefault(asset, set()).add(name)
         nodes = np.array(sorted(columns), dtype=np.int32)
-        hops = self._graph.hops(nodes, way)
+        hops = _wanted(self._graph.hops(nodes, way), self._asked.within)
         seen = self._sight(hops.far)
+        uses_of = self._uses_of(hops.edges)
         edges: set[ColumnEdge] = set()
-        hidden: set[int] = set()
-        blind: set[int] = set()
-        for near, far, edge, state, visible in zip(*(part.tolist() for part in (*hops, seen)), strict=True):
-            if state not in within.states or (near == far and not within.self_edges):
-                continue
-            uses = self._uses_of(edge)
-            found = set(self._through(edge, near, far, way, columns[near], uses))
-            if not uses:
-                blind.add(edge)
-            elif visible:
-                edges |= found
-            elif found:
-                hidden.add(far)
-        return edges, hidden, blind
+        hidden = set(hops.far[~seen].tolist())
+        for near, far, edge, state in zip(*(part.tolist() for part in hops), strict=True):
+            found = self._through(
+                columns[near], uses_of.get(edge, ()), downstream=way is Direction.DOWNSTREAM
+            )
+            for near_name, far_name, subtype, masking in found:
+                here, there = Column(near, near_name), Column(far, far_name)
+                said: tuple[Subtype | None, bool] = (subtype, masking)
+                if far in hidden:
+                    there, said = Column(far, WHOLE), (None, False)
+                source, target = (here, there) if way is Direction.DOWNSTREAM else (there, here)
+                edges.add(ColumnEdge(source, target, State(state), *said))
+        return edges, hidden
 
     def _through(
-        self, edge: int, near: int, far: int, way: Direction, columns: set[str], uses: Sequence[Use]
-    ) -> Iterator[ColumnEdge]:
-        """The pairs of one edge that have one of the columns at their near end."""
-        downstream = way is Direction.DOWNSTREAM
+        self, names: set[str], uses: Sequence[Use], *, downstream: bool
+    ) -> Iterator[tuple[str, str, Subtype | None, bool]]:
+        """The pairs (near, far) that one edge leads through from columns. What it says of the whole of the near asset it says of each."""
+        each: Iterable[str] = {WHOLE} if WHOLE in names else names
+        if not uses:
+            yield from ((near, WHOLE, None, False) for near in each)
         for use in uses:
             if not (use.subtype.is_direct or self._asked.indirect):
                 continue
-            source, target = (Column(near, use.source), Column(far, use.target))
-            if not downstream:
-                source, target = (Column(far, use.source), Column(near, use.target))
-            if _meets(use, columns, downstream=downstream):
-                yield ColumnEdge(edge, source, target, use.subtype, use.masking)
+            near, far = (use.source, use.target) if downstream else (use.target, use.source)
+            for name in each if near == WHOLE else names & {near}:
+                yield name, far, use.subtype, use.masking
 
     def _has_more(self) -> bool:
-        for way in self._asked.within.directions:
-            edges, hidden, blind = self._next(way)
-            if edges - self._edges or hidden - self._hidden or blind - self._blind:
-                return True
-        return False
+        return any(self._next(way)[0] - self._edges for way in self._asked.within.directions)
 
     @property
     def _nodes(self) -> int:
-        return len(self._told) - len(set(self._asked.roots)) + len(self._hidden)
+        return len(self._told) - len(set(self._asked.roots))
 
     def _ending(self, truncated_by: Truncation | None) -> Ending:
         return Ending(truncated_by, self._nodes, len(self._edges))
 
 
-def _far(edge: ColumnEdge, way: Direction) -> Column:
-    return edge.target if way is Direction.DOWNSTREAM else edge.source
-
-
-def _meets(use: Use, columns: set[str], *, downstream: bool) -> bool:
-    """Whether a use has one of the columns at its near end; what chooses the rows of a target does so for each column."""
-    if downstream:
-        return use.source in columns
-    return use.target in columns or use.target == WHOLE
+def _wanted(hops: Hops, within: Walk) -> Hops:
+    wanted = np.isin(hops.states, [int(state) for state in within.states])
+    if not within.self_edges:
+        wanted &= hops.near != hops.far
+    return hops.where(wanted)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from lakewarden_server.lineage.graph import Direction, Flags, Hops, Ints, State,
 
 Sight = Callable[[Ints], Flags]
 """Which of these assets the caller may see."""
+Step = TypeVar("Step")
 
 
 class Truncation(StrEnum):
@@ -84,6 +85,15 @@ class Edges(Protocol):
 def walk(graph: Edges, asked: Walk, sight: Sight) -> Generator[Level, None, Ending]:
     """The levels around the roots, all of which must be visible. Every asset and every edge comes once."""
     return (yield from _Walker(graph, asked, sight).levels())
+
+
+def ending_of(walking: Generator[Step, None, Ending], tell: Callable[[Step], None]) -> Ending:
+    """Tells every level of a walk and returns how it ended."""
+    while True:
+        try:
+            tell(next(walking))
+        except StopIteration as end:
+            return cast(Ending, end.value)
 
 
 class _Walker:

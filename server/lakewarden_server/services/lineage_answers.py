@@ -70,7 +70,7 @@ class Telling:
         self._distances: list[Ints] = []
         self._hidden: list[Flags] = []
         self._edges: list[tuple[Ints, Ints, Ints]] = []
-        self._unrecorded: dict[int, Securable] = {}
+        self._unrecorded: Securable | None = None
 
     def root(self, named: Root) -> int:
         """The asset a request begins at, visible. Raises ACCESS_DENIED for one that is missing or hidden."""
@@ -80,9 +80,9 @@ class Telling:
             if named.time != FOREVER and not self.sight.sees(asset_id):
                 kind = next((kinds[0] for kinds in _KINDS.values() if meant.kind in kinds), "TABLE")
                 raise unseen(kind, named.shown)
-            handle = self.handle(asset_id, 0)
+            self.handle(asset_id, 0)
             if asset_id == self.state.end:
-                self._unrecorded[handle] = meant
+                self._unrecorded = meant
             return asset_id
         reader = LineageGraphReader(self._call.uow.connection)
         found = reader.asset_named(self._call.metastore_id or "", name_digest(meant), named.time)
@@ -97,9 +97,18 @@ class Telling:
     def add_level(self, level: Level) -> None:
         """Tells a level: its nodes get handles, its edges are told."""
         distance = -level.depth if level.direction is Direction.UPSTREAM else level.depth
-        self._add(level.visible, distance, hidden=False)
-        self._add(_shuffled(level.hidden), distance, hidden=True)
+        self.meet(level.visible, level.hidden, distance)
         self._edges.append((self._handles[level.sources], self._handles[level.targets], level.hops.states))
+
+    def meet(self, visible: Ints, hidden: Ints, distance: int) -> None:
+        """Gives handles to assets, each of which is met for the first time."""
+        self._add(visible, distance, hidden=False)
+        self._add(shuffled(hidden), distance, hidden=True)
+
+    def unmet(self, assets: Ints) -> Ints:
+        """Those of them that have no handle yet."""
+        found: Ints = assets[self._handles[assets] == _NO_HANDLE]
+        return found
 
     def handle(self, asset_id: int, distance: int) -> int:
         """The handle of a visible asset, given when it is met first."""
@@ -107,28 +116,46 @@ class Telling:
             self._add(np.array([asset_id], dtype=np.int32), distance, hidden=False)
         return int(self._handles[asset_id])
 
+    @property
+    def assets(self) -> Ints:
+        """The assets told of, in the order of their handles."""
+        return np.concatenate([np.zeros(0, dtype=np.int32), *self._assets])
+
+    @property
+    def hidden(self) -> Flags:
+        """Which of them may not be seen."""
+        return np.concatenate([np.zeros(0, dtype=bool), *self._hidden])
+
     def nodes(self) -> pb.LineageNodes:
         """The assets told of, in the order of their handles."""
-        assets = np.concatenate([np.zeros(0, dtype=np.int32), *self._assets])
-        hidden = np.concatenate([np.zeros(0, dtype=bool), *self._hidden])
+        distances = np.concatenate([np.zeros(0, dtype=np.int32), *self._distances])
+        return self.described(self.assets, distances, self.hidden)
+
+    def described(self, assets: Ints, distances: Ints, hidden: Flags) -> pb.LineageNodes:
+        """These assets as nodes, in this order."""
         roster = self._roster
         roster.groups_of(assets[~hidden], self._call.snapshot)
         columns = [texts[assets] for texts in (roster.names, roster.kinds, roster.namespaces)]
         dropped = roster.dropped[assets] & ~hidden
         for texts in columns:
             texts[hidden] = ""
-        for handle, securable in self._unrecorded.items():
-            shown = roster.describe(securable, self._call.snapshot)
+        if self._unrecorded is not None:
+            shown = roster.describe(self._unrecorded, self._call.snapshot)
             for texts, text in zip(columns, shown, strict=False):
-                texts[handle] = text
+                texts[assets == self.state.end] = text
         names, kinds, namespaces = (texts.tolist() for texts in columns)
         told = pb.LineageNodes(names=names, kinds=kinds, namespaces=namespaces)
-        distances = np.concatenate([np.zeros(0, dtype=np.int32), *self._distances])
         fields = pb.LineageNodes.DESCRIPTOR.fields_by_name
         told.MergeFromString(packed_fixed(fields["distances"], distances))
         told.MergeFromString(packed_bytes(fields["hidden"], hidden.astype(np.uint8)))
         told.MergeFromString(packed_bytes(fields["dropped"], dropped.astype(np.uint8)))
         return told
+
+    def securable(self, asset_id: int) -> Securable | None:
+        """What a visible asset is, as long as it exists."""
+        if asset_id == self.state.end:
+            return self._unrecorded
+        return self._call.snapshot.securables.get(self.state.nodes[asset_id].securable_id or "")
 
     def edges(self) -> pb.LineageEdges:
         """The edges told of, each pair and state once, in the order of their handles."""
@@ -178,7 +205,7 @@ def _securable(kinds: Sequence[str], full_name: str, call: Call, time: int) -> R
     return Root(then, full_name, time)
 
 
-def _shuffled(assets: Ints) -> Ints:
+def shuffled(assets: Ints) -> Ints:
     """In an order nobody can foresee."""
     return assets[np.argsort(np.frombuffer(os.urandom(8 * len(assets)), dtype=np.uint64))]
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Iterable
 from itertools import islice
-from typing import Final, cast
+from typing import Final
 
 from lakewarden.v1 import lineage_graph_pb2 as pb
 from lakewarden_server.core.clock import monotonic
+from lakewarden_server.lineage.columns import ColumnWalk
 from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.lineage.graph import Direction, State
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.paths import Between, ways
 from lakewarden_server.lineage.roster import Roster
-from lakewarden_server.lineage.traversal import Ending, Level, Walk, walk
+from lakewarden_server.lineage.traversal import Walk, ending_of, walk
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.lineage_answers import STATES, Telling, root_named
+from lakewarden_server.services.lineage_columns import begun, column_answer, names_of
+from lakewarden_server.services.lineage_impact import Impact
 from lakewarden_server.services.lineage_past import history_between, past_graph, time_of
 
 DEPTH_DEFAULT: Final = 5
@@ -46,26 +49,44 @@ class LineageGraphService:
         self._roster: Roster | None = None
 
     def traverse_lineage(self, request: pb.TraverseLineageRequest, call: Call) -> pb.TraverseLineageResponse:
-        """What an asset was made of and what was made of it."""
-        depth_max = _limit(request.max_depth, "max_depth", DEPTH_DEFAULT, DEPTH_MAX)
-        nodes_max = _limit(request.max_nodes, "max_nodes", NODES_DEFAULT, NODES_MAX)
-        time = time_of(request)
-        root = root_named(request.root, "root", call, time)
-        told = self._telling(call)
-        asked = Walk(
-            roots=(told.root(root),),
+        """What an asset, or columns of it, were made of and what was made of them."""
+        if request.level not in (pb.LINEAGE_LEVEL_UNSPECIFIED, pb.COLUMN):
+            raise validation.invalid("level", f"{request.level} is none")
+        within = Walk(
+            roots=(),
             directions=_directions(request.direction),
-            depth_max=depth_max,
-            nodes_max=nodes_max,
+            depth_max=_limit(request.max_depth, "max_depth", DEPTH_DEFAULT, DEPTH_MAX),
+            nodes_max=_limit(request.max_nodes, "max_nodes", NODES_DEFAULT, NODES_MAX),
             deadline=_deadline(call),
             states=_states(request.include_states),
             self_edges=request.include_self_edges,
         )
-        graph = told.state.graph if time == FOREVER else past_graph(call, time, asked.states)
-        ending = _ending(walk(graph, asked, told.sight), told.add_level)
+        columns, time = names_of(request.columns), time_of(request)
+        root = root_named(request.root, "root", call, time)
+        told = self._telling(call)
+        asset = told.root(root)
+        graph = told.state.graph if time == FOREVER else past_graph(call, time, within.states)
+        if columns or request.level == pb.COLUMN:
+            asked = ColumnWalk((), within, request.include_indirect)
+            return column_answer(told, graph, *begun(graph, asset, columns, asked, call, time))
+        ending = ending_of(walk(graph, within._replace(roots=(asset,)), told.sight), told.add_level)
         return pb.TraverseLineageResponse(
             nodes=told.nodes(), edges=told.edges(), truncated_by=ending.truncated_by or ""
         )
+
+    def analyze_impact(self, request: pb.AnalyzeImpactRequest, call: Call) -> pb.AnalyzeImpactResponse:
+        """What depends on an asset or on columns of it."""
+        within = Walk(
+            roots=(),
+            directions=(Direction.DOWNSTREAM,),
+            depth_max=_limit(request.max_depth, "max_depth", DEPTH_MAX, DEPTH_MAX),
+            nodes_max=_limit(request.max_nodes, "max_nodes", NODES_DEFAULT, NODES_MAX),
+            deadline=_deadline(call),
+        )
+        columns = names_of(request.columns)
+        root = root_named(request.root, "root", call)
+        told = self._telling(call)
+        return Impact(told, told.root(root), columns, within, call).response()
 
     def find_lineage_paths(
         self, request: pb.FindLineagePathsRequest, call: Call
@@ -105,15 +126,6 @@ class LineageGraphService:
         if roster is None or not roster.is_of(state, call.snapshot):
             roster = self._roster = Roster(state, call.snapshot)
         return Telling(state, roster, call)
-
-
-def _ending(walking: Generator[Level, None, Ending], tell: Callable[[Level], None]) -> Ending:
-    """Tells every level and returns how the walk ended."""
-    while True:
-        try:
-            tell(next(walking))
-        except StopIteration as end:
-            return cast(Ending, end.value)
 
 
 def _limit(asked: int, field: str, default: int, largest: int) -> int:

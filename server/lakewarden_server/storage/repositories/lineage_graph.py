@@ -13,12 +13,14 @@ from lakewarden_server.entities import (
     LineageChange,
     LineageEdge,
     LineageHead,
+    LineageJob,
+    LineageMapping,
     LineageName,
     Securable,
 )
 
 EDGES_CHUNK: Final = 50_000
-NODES_BATCH: Final = 400
+BATCH: Final = 400
 
 EdgeRow = tuple[int, int, int, str]
 """Id, source, target, state."""
@@ -27,6 +29,8 @@ _alias: Final = LineageAlias.__table__.c
 _asset: Final = LineageAsset.__table__.c
 _change: Final = LineageChange.__table__.c
 _edge: Final = LineageEdge.__table__.c
+_job: Final = LineageJob.__table__.c
+_mapping: Final = LineageMapping.__table__.c
 _name: Final = LineageName.__table__.c
 
 
@@ -58,9 +62,7 @@ class LineageGraphReader:
         if asset_ids is None:
             yield from self._connection.execute(_nodes(), execution_options={"yield_per": EDGES_CHUNK})
             return
-        listed = sorted(asset_ids)
-        for start in range(0, len(listed), NODES_BATCH):
-            batch = listed[start : start + NODES_BATCH]
+        for batch in batches(asset_ids):
             yield from self._connection.execute(_nodes(batch))
 
     def changes(self, after: int) -> tuple[list[EdgeRow], set[int]]:
@@ -81,6 +83,36 @@ class LineageGraphReader:
                 assets.add(source)
         return list(edges.values()), assets
 
+    def mapping_hashes(self, edge_ids: Collection[int]) -> dict[int, str]:
+        """Of each edge the hash of what it says of columns."""
+        found: dict[int, str] = {}
+        for batch in batches(edge_ids):
+            for row in self._connection.execute(
+                select(_edge.id, _edge.mapping_hash).where(_edge.id.in_(batch))
+            ):
+                found[row.id] = row.mapping_hash
+        return found
+
+    def last_times(self, edge_ids: Collection[int], workspace_id: str) -> dict[int, int]:
+        """Of each edge that a job of a workspace made when it last did, in microseconds since 1970."""
+        found: dict[int, int] = {}
+        for batch in batches(edge_ids):
+            statement = (
+                select(_edge.id, _edge.last_time)
+                .join_from(LineageEdge, LineageJob, _job.id == _edge.job_id)
+                .where(_edge.id.in_(batch), _job.workspace_id == workspace_id)
+            )
+            for row in self._connection.execute(statement):
+                found[row.id] = row.last_time
+        return found
+
+    def mappings(self, hashes: Collection[str]) -> Iterator[Row[Any, Any]]:
+        """What the hashes stand for: [target, source, subtype, masking] of each pair of columns."""
+        for batch in batches(hashes):
+            yield from self._connection.execute(
+                select(_mapping.hash, _mapping.columns).where(_mapping.hash.in_(batch))
+            )
+
     def asset_named(self, metastore_id: str, digest: str, time: int) -> int | None:
         """The asset that the name of this digest meant at a time; None where nobody spoke of it."""
         statement = (
@@ -91,6 +123,13 @@ class LineageGraphReader:
         )
         found: int | None = self._connection.execute(statement).scalar_one_or_none()
         return found
+
+
+def batches(keys: Collection[Any]) -> Iterator[list[Any]]:
+    """Keys in order, as many at a time as one statement takes."""
+    listed = sorted(keys)
+    for start in range(0, len(listed), BATCH):
+        yield listed[start : start + BATCH]
 
 
 def _nodes(asset_ids: Sequence[int] | None = None) -> Select[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select, text
@@ -16,6 +16,7 @@ from lakewarden_server.entities import (
     LineageJob,
     LineageRun,
 )
+from lakewarden_server.storage.repositories.lineage_graph import batches
 
 # One array of ids, as a statement may have 32,766 parameters on SQLite.
 _AMONG: Final = {
@@ -78,6 +79,17 @@ class LineageHistoryReader:
         """The versions of an edge, the newest first."""
         statement = select(LineageEdgeVersion.__table__).where(_version.edge_id == edge_id)
         return self._connection.execute(statement.order_by(_version.valid_from.desc()).limit(limit)).all()
+
+    def mapping_hashes(self, edge_ids: Collection[int], time: int) -> dict[int, str]:
+        """Of each edge the hash of what it said of columns at a time."""
+        found: dict[int, str] = {}
+        for batch in batches(edge_ids):
+            statement = select(_version.edge_id, _version.mapping_hash).where(
+                _version.edge_id.in_(batch), _version.valid_from <= time, _version.valid_to > time
+            )
+            for row in self._connection.execute(statement):
+                found[row.edge_id] = row.mapping_hash
+        return found
 
     def last_run(self, edge_id: int) -> str:
         """The key of the run that said an edge last; empty where none is kept."""

@@ -1,0 +1,79 @@
+"""`lakewarden lineage impact`: what depends on a table or a column, and what would happen downstream if a grant went."""
+
+from __future__ import annotations
+
+import click
+
+from lakewarden.cli._commands import Command
+from lakewarden.cli._invocation import Invocation, pass_invocation
+from lakewarden.cli._parameters import SECURABLE_TYPES
+from lakewarden.cli.lineage_governance import DEPTH_DEFAULT, format_option, show_revoke
+
+DOTS_OF_A_COLUMN = 3
+"""Catalog, schema, table, column."""
+
+
+@click.command(
+    "impact",
+    cls=Command,
+    example="lakewarden lineage impact main.sales.orders.amount\n"
+    "    lakewarden lineage impact --revoke SELECT --on table main.sales.orders --from analysts",
+)
+@click.argument("name", default="")
+@click.option("--column", "columns", multiple=True, metavar="COLUMN", help="Only what depends on this column of NAME, as its fourth part says too; repeatable.")  # fmt: skip
+@click.option("--revoke", "privileges", multiple=True, metavar="PRIVILEGE", help="In place of NAME: as if this were revoked; repeatable.")  # fmt: skip
+@click.option("--on", "securable", type=(click.Choice(SECURABLE_TYPES, case_sensitive=False), str), metavar="TYPE NAME", help="The securable it would be revoked on.")  # fmt: skip
+@click.option("--from", "principal", default="", metavar="PRINCIPAL", help="From whom: email, group name or application id.")  # fmt: skip
+@click.option("--depth", "max_depth", type=click.IntRange(1, 100), metavar="N", help="At most so many steps: 100, of a revoke 20, when not said.")  # fmt: skip
+@click.option("--nodes", "max_nodes", type=click.IntRange(1, 20_000), default=2_000, show_default=True, metavar="N", help="At most so many assets.")  # fmt: skip
+@format_option
+@pass_invocation
+def impact(
+    invocation: Invocation,
+    name: str,
+    columns: tuple[str, ...],
+    privileges: tuple[str, ...],
+    securable: tuple[str, str] | None,
+    principal: str,
+    max_depth: int | None,
+    max_nodes: int,
+    form: str | None,
+) -> None:
+    """Show what depends on a table or a column: what it is, whose, and when it was last made.
+
+    With --revoke, --on and --from ask what would happen downstream if a grant went: who could no longer read what, and what that
+    feeds; only of grants that you could revoke. Nothing is changed.
+    """
+    invocation.output = form or invocation.output
+    if bool(name) == bool(privileges) or len({bool(privileges), bool(securable), bool(principal)}) > 1:
+        raise click.UsageError("say either NAME, or --revoke, --on and --from")
+    if securable:
+        show_revoke(invocation, privileges, securable, principal, max_depth or DEPTH_DEFAULT)
+    else:
+        _show(invocation, name, columns, max_depth or 0, max_nodes)
+
+
+def _show(
+    invocation: Invocation, name: str, columns: tuple[str, ...], max_depth: int, max_nodes: int
+) -> None:
+    if "://" not in name and name.count(".") == DOTS_OF_A_COLUMN:
+        name, _, last = name.rpartition(".")
+        columns = (*columns, last)
+    found = invocation.open_client().lineage.impact(name, *columns, max_depth=max_depth, max_nodes=max_nodes)
+    told = found.to_dict()
+    if invocation.output != "table":
+        invocation.show(told, name="assets")
+        return
+    invocation.show_all(
+        [asset for asset in told["assets"] if not asset["hidden"]],
+        ("distance", "name", "kind", "owner", "observed_time"),
+        name="name",
+    )
+    hidden = sum(asset.hidden for asset in found.assets)
+    for said in (
+        f"{hidden} more that you may not see" if hidden else "",
+        f"hidden in all: {found.hidden_consumers}" if found.hidden_consumers else "",
+        f"There is more than this: cut by {found.truncated_by.lower()}." if found.truncated_by else "",
+    ):
+        if said:
+            click.echo(said)

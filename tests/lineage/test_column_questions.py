@@ -1,0 +1,187 @@
+"""Questions about columns put to a real server: what is shown, to whom, and what is not told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from lakewarden import Client, LakewardenError
+from lakewarden.cli import main
+from lakewarden.lineage import Lineage, to_dot, to_mermaid, to_svg, to_tree
+from lakewarden.v1 import lineage_graph_pb2, lineage_graph_pb2_grpc
+from lakewarden_server.testing import serve
+from lineage.corpus import microseconds
+from lineage.lake import Lake
+from lineage.test_questions import may_use
+
+TABLES = ("raw.orders", "raw.prices", "raw.later", "sales.menu", "sales.report", "sales.copy")
+
+
+def record(lake: Lake) -> None:
+    """The total of the menu is made of two tables, one of which chooses its rows; the report of it; the copy of nobody knows which columns."""
+    lake.made_of_columns(
+        "sales.menu",
+        total=[("raw.orders", "amount", "TRANSFORMATION"), ("raw.prices", "price", "TRANSFORMATION")],
+        day=[("raw.orders", "day", "IDENTITY"), ("raw.prices", "valid", "FILTER")],
+    )
+    lake.made_of_columns("sales.report", revenue=[("sales.menu", "total", "AGGREGATION")])
+    lake.made("sales.menu", "sales.copy")
+
+
+@pytest.fixture(scope="module")
+def lake() -> Iterator[Lake]:
+    with serve() as server:
+        found = Lake(server, TABLES)
+        record(found)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def reader(lake: Lake) -> Client:
+    return may_use(lake, "ada", "sales.menu", "sales.report")
+
+
+def shown(answer: Lineage) -> set[tuple[str, str, str]]:
+    """The edges of an answer between labels, and how."""
+    labels = {node.id: node.label.removeprefix("main.") for node in answer.nodes}
+    return {(labels[edge.source_id], labels[edge.target_id], edge.how) for edge in answer.edges}
+
+
+def test_the_columns_a_column_was_made_of_and_those_made_of_it(lake: Lake) -> None:
+    found = lake.admin.lineage.columns("main.sales.menu", "total")
+    assert shown(found) == {
+        ("raw.orders.amount", "sales.menu.total", "transformation"),
+        ("raw.prices.price", "sales.menu.total", "transformation"),
+        ("sales.menu.total", "sales.report.revenue", "aggregation"),
+        ("sales.menu.total", "sales.copy", ""),
+    }
+    places = {(node.name.removeprefix("main."), node.column, node.distance) for node in found.nodes}
+    assert {("sales.menu", "total", 0), ("raw.orders", "amount", -1), ("sales.copy", "", 1)} <= places
+    assert found.truncated_by == ""
+
+
+def test_filters_and_joins_are_told_when_they_are_asked_for(lake: Lake) -> None:
+    direct = lake.admin.lineage.columns("main.sales.menu", "day", direction="upstream")
+    assert shown(direct) == {("raw.orders.day", "sales.menu.day", "identity")}
+    found = lake.admin.lineage.columns("main.sales.menu", "day", direction="upstream", include_indirect=True)
+    assert shown(found) == {*shown(direct), ("raw.prices.valid", "sales.menu.day", "filter")}
+
+
+def test_of_a_table_all_columns_are_told_that_anything_is_known_of(lake: Lake) -> None:
+    found = lake.admin.lineage.columns("main.sales.menu", direction="upstream")
+    assert {node.column for node in found.roots} == {"", "day", "total"}
+    assert len(found.edges) == 3
+    assert [line for line in to_tree(found) if not line.startswith(" ")] == [
+        "main.sales.menu.day",
+        "main.sales.menu.total",
+    ]
+    nothing = lake.admin.lineage.columns("main.raw.orders", "nothing")
+    assert ([node.label for node in nothing.nodes], len(nothing.edges)) == (["main.raw.orders.nothing"], 0)
+
+
+def test_of_a_hidden_table_not_even_the_columns_are_told(lake: Lake, reader: Client) -> None:
+    found = reader.lineage.columns("main.sales.menu", "total", include_indirect=True)
+    assert shown(found) == {
+        ("(hidden)", "sales.menu.total", ""),
+        ("sales.menu.total", "sales.report.revenue", "aggregation"),
+        ("sales.menu.total", "(hidden)", ""),
+    }
+    hidden = [node for node in found.nodes if node.hidden]
+    assert {(node.name, node.kind, node.column) for node in hidden} == {("", "", "")}
+    assert len(hidden) == 3
+    day = reader.lineage.columns("main.sales.menu", "day", direction="upstream")
+    assert shown(day) == {("(hidden)", "sales.menu.day", "")}
+
+
+def test_not_even_the_bytes_of_an_answer_tell_what_was_recorded_of_hidden_columns() -> None:
+    """The same lake twice, in one of them with runs between hidden tables before, among and after the others."""
+    told = []
+    for secret in (False, True):
+        with serve() as server:
+            lake = Lake(server, (*TABLES, "raw.dark", "raw.darker"))
+            reader = may_use(lake, "ada", "sales.menu", "sales.report")
+            if secret:
+                lake.made_of_columns("raw.darker", x=[("raw.dark", "y", "IDENTITY")])
+            lake.made_of_columns("sales.menu", total=[("raw.orders", "amount", "IDENTITY")])
+            if secret:
+                lake.made_of_columns("raw.orders", amount=[("raw.darker", "x", "AGGREGATION")])
+                lake.made("raw.dark", "raw.orders")
+            lake.made_of_columns("sales.report", revenue=[("sales.menu", "total", "AGGREGATION")])
+            request = lineage_graph_pb2.TraverseLineageRequest(
+                root={"table": "main.sales.report"}, level="COLUMN", include_indirect=True
+            )
+            stub = lineage_graph_pb2_grpc.LineageGraphServiceStub(reader._connection.open_channel)
+            answer = reader._connection.call(stub.TraverseLineage, request)
+            told.append(answer.SerializeToString(deterministic=True))
+    assert told[0] == told[1]
+    assert b"revenue" in told[0]
+
+
+def test_depth_and_number_of_columns_bound_the_answer_and_it_says_so(lake: Lake) -> None:
+    near = lake.admin.lineage.columns("main.raw.orders", "amount", direction="downstream", max_depth=1)
+    assert (len(near.edges), near.truncated_by) == (1, "DEPTH")
+    few = lake.admin.lineage.columns("main.sales.menu", "total", max_nodes=1)
+    assert (len(few.nodes), few.truncated_by) == (2, "NODES")
+
+
+@pytest.mark.parametrize("columns", [("",), ("x" * 4_001,), tuple(map(str, range(1_001)))])
+def test_columns_nothing_could_have_are_refused(lake: Lake, columns: tuple[str, ...]) -> None:
+    with pytest.raises(LakewardenError) as refused:
+        lake.admin.lineage.columns("main.sales.menu", *columns)
+    assert (refused.value.reason, refused.value.metadata["field"]) == ("FIELD_INVALID", "columns")
+
+
+def test_a_hidden_root_is_answered_like_one_that_does_not_exist(reader: Client) -> None:
+    told = []
+    for name in ("main.raw.orders", "main.raw.nothing"):
+        with pytest.raises(LakewardenError) as refused:
+            reader.lineage.columns(name, "amount")
+        told.append((refused.value.reason, str(refused.value).replace(name, "X")))
+    assert told[0] == told[1]
+
+
+def test_columns_of_an_earlier_time_are_those_of_then(lake: Lake) -> None:
+    for second, column in ((100, "first"), (200, "second")):
+        lake.made_of_columns("raw.later", second=second, job="same", x=[("raw.orders", column, "IDENTITY")])
+    for second, column in ((150, "first"), (250, "second")):
+        then = datetime.fromtimestamp(microseconds(second) / 1_000_000, UTC)
+        found = lake.admin.lineage.columns("main.raw.later", "x", direction="upstream", as_of=then)
+        assert shown(found) == {(f"raw.orders.{column}", "raw.later.x", "identity")}
+    now = lake.admin.lineage.columns("main.raw.later", direction="upstream")
+    assert shown(now) == {("raw.orders.second", "raw.later.x", "identity")}
+
+
+def test_every_form_shows_columns(lake: Lake) -> None:
+    found = lake.admin.lineage.columns("main.sales.menu", "total")
+    assert list(to_tree(found))[:4] == [
+        "main.sales.menu.total",
+        "  made of",
+        "   ├─ main.raw.orders.amount  [transformation]",
+        "   └─ main.raw.prices.price  [transformation]",
+    ]
+    assert 'label="aggregation"' in to_dot(found)
+    assert '-->|"aggregation"|' in to_mermaid(found)
+    drawn = to_svg(found)
+    assert ">revenue</text>" in drawn
+    assert ">main.sales.report</text>" in drawn
+    assert "<title>aggregation</title>" in drawn
+
+
+def test_the_command_line_shows_columns(
+    lake: Lake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKEWARDEN_ENDPOINT", lake.server.endpoint)
+    monkeypatch.setenv("LAKEWARDEN_TOKEN", lake.server.admin_token)
+    monkeypatch.setenv("LAKEWARDEN_WORKSPACE", "workspace")
+    assert main(["lineage", "column", "main.sales.menu", "day", "--upstream", "--indirect"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "main.sales.menu.day",
+        "  made of",
+        "   ├─ main.raw.orders.day  [identity]",
+        "   └─ main.raw.prices.valid  [filter]",
+    ]
+    for form in ("json", "dot", "mermaid", "svg"):
+        assert main(["lineage", "column", "main.sales.menu", "total", "--format", form]) == 0
+        assert "revenue" in capsys.readouterr().out
