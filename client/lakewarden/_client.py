@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
@@ -277,6 +277,12 @@ class Client:
     def system_table(self, full_name: str, **asked: Any) -> pyarrow.Table:
         """Return a system table, e.g. `system.access.table_lineage`: what `SystemTables.read` says. Needs pyarrow."""
         return SystemTables(self._connection).read(full_name, **asked)
+
+    def system_table_batches(
+        self, full_name: str, **asked: Any
+    ) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:
+        """Return a system table's schema, and its rows in batches that are fetched as they are asked for: `SystemTables.batches`."""
+        return SystemTables(self._connection).batches(full_name, **asked)
 
     def health(self) -> str:
         """Return the server's standard health status, e.g. `SERVING`. Needs no token."""

@@ -163,8 +163,17 @@ def _is_ungovernable(part: str) -> bool:
 class TableResolver:
     """Resolves typed names as DuckDB does: by the one search path the connection had when it was locked."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, *, database: str, schema: str) -> None:
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        *,
+        database: str,
+        schema: str,
+        own: frozenset[TableKey] = frozenset(),
+    ) -> None:
+        """``own`` are temporary tables that the guard itself made for the statement."""
         self._connection = connection
+        self._own = own
         self._database = database
         self._schema = schema
 
@@ -191,6 +200,8 @@ class TableResolver:
     def _resolve_one(self, name: Name, listed: list[tuple[str, str, str, bool]]) -> Table:
         wanted = self._qualified(name)
         database, schema, _ = wanted.key
+        if len(name) == 3 and wanted.key in self._own:
+            return wanted._replace(exists=True)
         if database in _SYSTEM_DATABASES or schema in _SYSTEM_SCHEMAS:
             raise StatementRefused(f"{'.'.join(name)} is a system or temporary table")
         for row_database, row_schema, row_name, ordinary in listed:

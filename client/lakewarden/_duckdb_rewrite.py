@@ -65,8 +65,9 @@ class Rewriter:
         self._lake = lake
         self._views = views
 
+    @staticmethod
     def rewrite(
-        self, sql: str, references: Sequence[TableReference], replacement: Callable[[Name], str | None]
+        sql: str, references: Sequence[TableReference], replacement: Callable[[Name], str | None]
     ) -> str:
         """The text with names replaced, from the last to the first; None leaves a name as it is."""
         for reference in sorted(references, key=lambda found: found.start, reverse=True):

@@ -46,6 +46,7 @@ from lakewarden._duckdb_parse import (
     server_fold,
 )
 from lakewarden._duckdb_rewrite import quoted
+from lakewarden._duckdb_system import SystemTablesOf
 from lakewarden._duckdb_tokens import (
     Token,
     called_names,
@@ -178,6 +179,7 @@ class GovernedConnection:
         self._cursor = cursor
         self._world = world
         self._is_first = is_first
+        self._system = SystemTablesOf(cursor, world)
         self._has_result = False
         self.subject = subject
         cursor.execute(f"USE {quoted(world.database)}.{quoted(world.schema)}")
@@ -193,7 +195,7 @@ class GovernedConnection:
         not do what it does, and whatever the client or DuckDB raises; the statement has had no effect then.
         """
         self._has_result = False
-        analysis = written = self._analyze(sql)
+        analysis = written = self._analyze(self._system.put_in(sql, subject=self.subject))
         demanded = self._authorize(self._accesses(analysis))
         if analysis.calls:
             analysis = self._expanded(analysis, demanded)
@@ -220,7 +222,7 @@ class GovernedConnection:
     def explain_access(self, sql: str) -> tuple[Access, ...]:
         """The accesses `execute` would ask for, sorted, without asking or running anything."""
         self._has_result = False
-        return self._accesses(self._analyze(sql))
+        return self._accesses(self._analyze(self._system.put_in(sql, subject=self.subject)))
 
     def _analyze(self, sql: str) -> Analysis:
         check_characters(sql)
@@ -228,7 +230,9 @@ class GovernedConnection:
         statement = sole_statement(cursor, sql)
         words = tokens(sql)
         parsed = parse_statement(sql)
-        resolver = TableResolver(cursor, database=self._world.database, schema=self._world.schema)
+        resolver = TableResolver(
+            cursor, database=self._world.database, schema=self._world.schema, own=self._system.keys
+        )
         calls = self._calls(parsed, words, resolver)
         names_seen = called_names(words, but={call.name_start for call in calls})
         check_called_names(names_seen, self._world.functions)
@@ -283,6 +287,7 @@ class GovernedConnection:
         accesses = {
             Access(self._world.full_name(table), "SELECT", "TABLE" if table.exists else "VIEW")
             for table in analysis.reads
+            if table.key not in self._system.keys
         }
         accesses |= {Access(call.full_name, "EXECUTE", "FUNCTION") for call in analysis.calls}
         if analysis.target is not None:
@@ -312,7 +317,9 @@ class GovernedConnection:
         target, world = analysis.target, self._world
         # CREATE TABLE IF NOT EXISTS of one that exists has made nothing.
         made_nothing = analysis.parsed.kind is StatementKind.CREATE_TABLE_AS and target and target.exists
-        if world.lineage is None or target is None or not analysis.reads or made_nothing:
+        # What is read of system tables is no lineage (semantics 8.1).
+        of_system = any(table.key in self._system.keys for table in analysis.reads)
+        if world.lineage is None or target is None or not analysis.reads or made_nothing or of_system:
             return
         read = {
             place.start: (analysis.tables[place.name], world.full_name(analysis.tables[place.name]))

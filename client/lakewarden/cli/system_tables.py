@@ -87,12 +87,9 @@ def read(invocation: Invocation, /, full_name: str, form: str, path: Path | None
 
     A file appears when it is whole; times in it are in UTC.
     """
-    from lakewarden._system_tables import SystemTables
-
     if path is not None and path.suffix not in SUFFIXES:
         raise click.BadParameter(f"{path} must end in {', '.join(SUFFIXES)}", param_hint="--export")
-    client = invocation.open_client()
-    schema, batches = SystemTables(client._connection).batches(full_name, **asked)
+    schema, batches = invocation.open_client().system_table_batches(full_name, **asked)
     if path is not None:
         try:
             count = _export(schema, batches, path)
