@@ -45,6 +45,9 @@ class Places:
         self._names: dict[int, AssetName] = {}
         self._spans: dict[int, list[Span]] = {}
         self._dirty: set[int] = set()
+        self._gone: set[tuple[int, int]] = set()
+        self._new: dict[tuple[int, int], Span] = {}
+        """Aliases to be written, by name and the time after which they hold."""
         self._mentioned: set[int] = set()
         """Names that an event of this transaction speaks of."""
         self.moved: set[Moved] = set()
@@ -216,6 +219,7 @@ class Places:
                 ],
             )
             self._place(names, found)
+        self._write_aliases()
         self._store.put(LineageAsset, list(self.changed.values()))
 
     def _know(self, name_id: int, name: AssetName, principal_id: str) -> None:
@@ -272,7 +276,7 @@ class Places:
         for before_id in rows.keys() - taken:
             row = dict(rows[before_id]._mapping)
             self.changed[before_id] = row | {"state": "MERGED", "merged_into_id": heirs.get(before_id)}
-        self._write_aliases(before, now)
+        self._note_aliases(before, now)
 
     def _overlapping(self, asset: Asset, before: Mapping[int, list[Span]]) -> list[int]:
         """The ids its names had in its time, the earliest and oldest first."""
@@ -333,19 +337,23 @@ class Places:
         found = {self._principals[self._ids[name]] for name in names}
         return found.pop() if len(found) == 1 else None
 
-    def _write_aliases(self, before: Mapping[int, list[Span]], now: Mapping[int, list[Span]]) -> None:
-        gone, new = [], []
+    def _note_aliases(self, before: Mapping[int, list[Span]], now: Mapping[int, list[Span]]) -> None:
         for name_id, spans in now.items():
             spans.sort()
             self._spans[name_id] = spans
             if spans == sorted(before[name_id], key=lambda span: span.after):
                 continue
             self.moved |= moved(name_id, before[name_id], spans)
-            gone += [(name_id, span.after) for span in before[name_id]]
-            new += [{"name_id": name_id, **span._asdict()} for span in spans]
-        kept = {(row["name_id"], row["after"]) for row in new}
-        self._store.remove(LineageAlias, [key for key in gone if key not in kept])
-        self._store.put(LineageAlias, new)
+            self._gone |= {(name_id, span.after) for span in before[name_id]}
+            self._new |= {(name_id, span.after): span for span in spans}
+
+    def _write_aliases(self) -> None:
+        self._store.remove(LineageAlias, self._gone - self._new.keys())
+        self._store.put(
+            LineageAlias,
+            [{"name_id": name_id, **span._asdict()} for (name_id, _after), span in self._new.items()],
+        )
+        self._gone, self._new = set(), {}
 
 
 def name_digest(name: AssetName) -> str:

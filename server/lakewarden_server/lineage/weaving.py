@@ -20,6 +20,7 @@ from lakewarden_server.lineage.folding import Run, RunState
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.placing import Places
 from lakewarden_server.lineage.statements import Edge, meant_at
+from lakewarden_server.lineage.tallies import Said, tallied
 from lakewarden_server.lineage.versions import History
 from lakewarden_server.storage.repositories.lineage import LineageStore, Summary
 
@@ -41,6 +42,12 @@ class Weaver:
         self._touched: set[int] = set()
         self._edges: dict[int, Row] = {}
         self._new: set[int] = set()
+        self._said: dict[int, list[Said]] = {}
+        """What runs say of each edge that is not what they said before."""
+        self._counted: dict[int, set[int]] = {}
+        """Of the runs that say anything now, those that each edge counts already."""
+        self._unsure: set[int] = set()
+        self._known_mappings: set[str] = set()
         self._history = History(store, self._united)
 
     def weave(
@@ -74,7 +81,16 @@ class Weaver:
         self._touched |= {row["edge_id"] for row in changed}
         replaced = {run_id: run.since for run_id, run in runs.items() if run.kind is not EventKind.RUN}
         for key in (*gone, *map(_key, changed)):
-            self._history.note(before.get(key), now.get(key), replaced.get(key[0]))
+            said = Said(before.get(key), now.get(key))
+            self._history.note(*said, replaced.get(key[0]))
+            for edge_id in {row["edge_id"] for row in said if row}:
+                self._said.setdefault(edge_id, []).append(said)
+                if key[0] not in runs:
+                    # What else that run says of the edge was not read.
+                    self._unsure.add(edge_id)
+        for row in before.values():
+            if row["live"]:
+                self._counted.setdefault(row["edge_id"], set()).add(row["run_id"])
         self._store.remove(LineageContribution, gone)
         self._store.put(LineageContribution, changed)
         self._write_mappings()
@@ -105,13 +121,11 @@ class Weaver:
         return hashed
 
     def _write_mappings(self) -> None:
-        known = {row.hash for row in self._store.find(LineageMapping, "hash", self._mappings)}
-        new = [
-            {"hash": hashed, "columns": columns}
-            for hashed, columns in self._mappings.items()
-            if hashed not in known
-        ]
+        unknown = self._mappings.keys() - self._known_mappings
+        known = {row.hash for row in self._store.find(LineageMapping, "hash", unknown, only=("hash",))}
+        new = [{"hash": hashed, "columns": self._mappings[hashed]} for hashed in sorted(unknown - known)]
         self._store.put(LineageMapping, new)
+        self._known_mappings |= unknown
 
     def _know_jobs(self, run_ids: Collection[int]) -> None:
         for row in self._store.find(LineageRun, "id", run_ids):
@@ -151,18 +165,22 @@ class Weaver:
 
     def _restate(self) -> None:
         """Writes every edge that is not what its contributions and its assets make of it, and tells the change."""
-        self._touched |= {row.id for row in self._store.edges_at(self._places.ended)}
+        ended = {row.id for row in self._store.edges_at(self._places.ended)}
+        self._touched |= ended
         unknown = self._touched - set(self._edges)
         self._edges |= {row.id: dict(row._mapping) for row in self._store.find(LineageEdge, "id", unknown)}
-        summaries = self._store.summaries(self._touched)
-        mappings = self._newest_mappings()
-        ends = self._ends(
-            {self._edges[edge_id][end] for edge_id in self._touched for end in ("source_id", "target_id")}
-        )
         rows = {
-            edge_id: self._restated(edge_id, ends, summaries.get(edge_id), mappings)
-            for edge_id in sorted(self._touched)
+            edge_id: row
+            for edge_id in sorted(self._touched - ended - self._new - self._unsure)
+            if (row := self._tallied(edge_id)) is not None
         }
+        rest = self._touched - rows.keys()
+        summaries, mappings = self._store.summaries(rest), self._newest_mappings(rest)
+        ends = self._ends(
+            {self._edges[edge_id][end] for edge_id in rest for end in ("source_id", "target_id")}
+        )
+        for edge_id in sorted(rest):
+            rows[edge_id] = self._restated(edge_id, ends, summaries.get(edge_id), mappings)
         self._history.write(self._edges, rows, self._new)
         self._write_mappings()
         changed = [
@@ -170,6 +188,10 @@ class Weaver:
         ]
         self._store.put(LineageEdge, changed)
         self._tell([row for row in changed if any(row[key] != self._edges[row["id"]][key] for key in TOLD)])
+
+    def _tallied(self, edge_id: int) -> Row | None:
+        counted = self._counted.get(edge_id, ())
+        return tallied(self._edges[edge_id], self._said.get(edge_id, ()), counted)
 
     def _restated(
         self, edge_id: int, ends: Mapping[int, int], summary: Summary | None, mappings: Mapping[int, str]
@@ -193,11 +215,10 @@ class Weaver:
             "mapping_hash": mappings[edge_id],
         }
 
-    def _newest_mappings(self) -> dict[int, str]:
+    def _newest_mappings(self, edge_ids: Collection[int]) -> dict[int, str]:
         """Of each edge the mapping of its newest run, united where that says it of several names of one asset."""
         newest = {
-            edge_id: self._united(hashes)
-            for edge_id, hashes in self._store.newest_mappings(self._touched).items()
+            edge_id: self._united(hashes) for edge_id, hashes in self._store.newest_mappings(edge_ids).items()
         }
         self._write_mappings()
         return newest

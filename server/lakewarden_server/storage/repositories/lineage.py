@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from math import inf
 from typing import Any, Final, NamedTuple
 
@@ -56,7 +57,6 @@ class LineageStore:
         """After `deadline`, in monotonic seconds, what is still to be read or written raises DeadlineExceeded."""
         self._connection = connection
         self._deadline = deadline
-        self._insert = _INSERTS[connection.dialect.name]
         self.sequence = 0
         self._position = 0
         self._ids: dict[str, int] = {}
@@ -128,18 +128,10 @@ class LineageStore:
         """Inserts rows, or replaces those with their primary keys."""
         if not rows:
             return
-        table: Any = entity.__table__
-        statement: Any = self._insert(table)
-        keys = [column.name for column in table.primary_key]
-        others = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-        written = (
-            statement.on_conflict_do_update(index_elements=keys, set_=others)
-            if others
-            else statement.on_conflict_do_nothing(index_elements=keys)
-        )
+        written = _upsert(entity, self._connection.dialect.name, tuple(rows[0]))
         for batch in _batches(rows, ROWS_WRITTEN):
             self._check_deadline()
-            self._connection.execute(written, [dict(row) for row in batch])
+            self._connection.execute(written, batch)
 
     def remove(self, entity: type[Base], keys: Collection[tuple[Any, ...]]) -> None:
         """Deletes rows by their primary keys."""
@@ -269,6 +261,18 @@ class LineageStore:
             joined = statement.join_from(StoragePath, Securable, securable.id == path.securable_id)
             found |= {row.url: row.securable_id for row in self._connection.execute(joined)}
         return found
+
+
+@cache
+def _upsert(entity: type[Base], dialect: str, columns: tuple[str, ...]) -> Any:
+    """Made once: making it costs as much as a row."""
+    table: Any = entity.__table__
+    statement: Any = _INSERTS[dialect](table)
+    keys = [column.name for column in table.primary_key]
+    others = {name: statement.excluded[name] for name in columns if name not in keys}
+    if not others:
+        return statement.on_conflict_do_nothing(index_elements=keys)
+    return statement.on_conflict_do_update(index_elements=keys, set_=others)
 
 
 def _newest(edge_ids: Sequence[int]) -> Select[Any]:
