@@ -22,6 +22,14 @@ def server() -> Iterator[EmbeddedServer]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[EmbeddedServer]:
+    """For tests that change nothing but what their own users may do."""
+    with serve() as found:
+        _build(found.client())
+        yield found
+
+
 @pytest.fixture
 def either(database_url: str) -> Iterator[EmbeddedServer]:
     """On SQLite and on PostgreSQL."""
@@ -109,8 +117,8 @@ def test_a_row_says_what_is_known_and_leaves_the_rest_null(either: EmbeddedServe
     assert _rows(admin, f"{INFO}.volumes", "volume_name", "volume_type") == [("files", "MANAGED")]
 
 
-def test_who_may_browse_sees_names_and_not_the_text_of_definitions(server: EmbeddedServer) -> None:
-    admin, browser = server.client(), server.client_as("browser")
+def test_who_may_browse_sees_names_and_not_the_text_of_definitions(shared: EmbeddedServer) -> None:
+    admin, browser = shared.client(), shared.client_as("browser")
     admin.grants.grant("BROWSE", "catalog", "main", "browser@example.com")
     assert _tables(browser) == [name for name in EVERYTHING if name.startswith("main.")]
     (view,) = admin.system_table(f"{INFO}.views").to_pylist()
@@ -123,8 +131,8 @@ def test_who_may_browse_sees_names_and_not_the_text_of_definitions(server: Embed
     assert _rows(browser, f"{INFO}.routines", "specific_name", "routine_definition") == [("mask", None)]
 
 
-def test_who_may_see_one_table_sees_that_row_alone(server: EmbeddedServer) -> None:
-    admin, reader = server.client(), server.client_as("reader")
+def test_who_may_see_one_table_sees_that_row_alone(shared: EmbeddedServer) -> None:
+    admin, reader = shared.client(), shared.client_as("reader")
     for privilege, kind, name in (
         ("USE CATALOG", "catalog", "main"),
         ("USE SCHEMA", "schema", "main.sales"),
@@ -138,8 +146,8 @@ def test_who_may_see_one_table_sees_that_row_alone(server: EmbeddedServer) -> No
     assert _tables(reader) == []
 
 
-def test_who_has_no_rights_sees_nothing_and_not_whether_a_catalog_exists(server: EmbeddedServer) -> None:
-    stranger = server.client_as("stranger")
+def test_who_has_no_rights_sees_nothing_and_not_whether_a_catalog_exists(shared: EmbeddedServer) -> None:
+    stranger = shared.client_as("stranger")
     for table in ("catalogs", "schemata", "tables", "columns", "views", "volumes", "routines"):
         there = [
             stranger.system_table(f"{catalog}.information_schema.{table}") for catalog in ("main", "none")
@@ -174,7 +182,7 @@ def test_the_answer_is_that_of_the_lists(either: EmbeddedServer) -> None:
 
 
 def test_the_same_comparison_fails_where_rows_are_not_filtered(
-    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+    shared: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: what is seen follows from the one question `Reading.access` asks."""
     original = Reading.access
@@ -186,7 +194,7 @@ def test_the_same_comparison_fails_where_rows_are_not_filtered(
         asked.asked = asked.asked._replace(subject_id=admin.id)
         return asked
 
-    stranger = server.client_as("stranger")
+    stranger = shared.client_as("stranger")
     assert _tables(stranger) == []
     monkeypatch.setattr(Reading, "access", as_admin)
     assert _tables(stranger) == EVERYTHING

@@ -20,26 +20,38 @@ BOTH = pytest.mark.parametrize("server", ["sqlite", "postgresql"], indirect=True
 @pytest.fixture
 def server(request: pytest.FixtureRequest, make_database_url: object) -> Iterator[EmbeddedServer]:
     with serve(database_url=make_database_url(getattr(request, "param", "sqlite"))) as found:  # type: ignore[operator]
-        admin = found.client()
-        for name in ("ann", "bob", "cat"):
-            found.token_of(name)
-        admin.catalogs.create("main")
-        admin.schemas.create("main.s")
-        columns = [{"name": "id", "type_text": "INT"}, {"name": "ssn", "type_text": "STRING"}]
-        admin.tables.create("main.s.t", columns=columns)
-        admin.volumes.create("main.s.v")
-        for privilege, kind, name, principal in (
-            ("USE CATALOG,SELECT", "catalog", "main", "ann"),
-            ("USE SCHEMA", "schema", "main.s", "ann"),
-            ("USE CATALOG,USE SCHEMA", "catalog", "main", "bob"),
-            ("SELECT", "table", "main.s.t", "bob"),
-            ("USE CATALOG,USE SCHEMA", "catalog", "main", "cat"),
-            ("MANAGE", "table", "main.s.t", "cat"),
-            ("READ VOLUME", "volume", "main.s.v", "ann"),
-            ("CREATE CATALOG", "metastore", "metastore", "bob"),
-        ):
-            admin.grants.grant(privilege.split(","), kind, name, f"{principal}@example.com")
+        _build(found)
         yield found
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[EmbeddedServer]:
+    """For tests that change nothing."""
+    with serve() as found:
+        _build(found)
+        yield found
+
+
+def _build(found: EmbeddedServer) -> None:
+    admin = found.client()
+    for name in ("ann", "bob", "cat"):
+        found.token_of(name)
+    admin.catalogs.create("main")
+    admin.schemas.create("main.s")
+    columns = [{"name": "id", "type_text": "INT"}, {"name": "ssn", "type_text": "STRING"}]
+    admin.tables.create("main.s.t", columns=columns)
+    admin.volumes.create("main.s.v")
+    for privilege, kind, name, principal in (
+        ("USE CATALOG,SELECT", "catalog", "main", "ann"),
+        ("USE SCHEMA", "schema", "main.s", "ann"),
+        ("USE CATALOG,USE SCHEMA", "catalog", "main", "bob"),
+        ("SELECT", "table", "main.s.t", "bob"),
+        ("USE CATALOG,USE SCHEMA", "catalog", "main", "cat"),
+        ("MANAGE", "table", "main.s.t", "cat"),
+        ("READ VOLUME", "volume", "main.s.v", "ann"),
+        ("CREATE CATALOG", "metastore", "metastore", "bob"),
+    ):
+        admin.grants.grant(privilege.split(","), kind, name, f"{principal}@example.com")
 
 
 def _told(client: Client, table: str) -> Told:
@@ -64,20 +76,20 @@ def test_who_may_grant_is_told_all_grants_and_what_containers_pass_down(server: 
     assert (row["volume_schema"], row["volume_name"], row["grantor"]) == ("s", "v", "admin@example.com")
 
 
-def test_others_are_told_their_own(server: EmbeddedServer) -> None:
-    assert _told(server.client_as("bob"), "table_privileges") == {("bob", "SELECT", "NONE")}
-    assert _told(server.client_as("ann"), "table_privileges") == {("ann", "SELECT", "CATALOG")}
+def test_others_are_told_their_own(shared: EmbeddedServer) -> None:
+    assert _told(shared.client_as("bob"), "table_privileges") == {("bob", "SELECT", "NONE")}
+    assert _told(shared.client_as("ann"), "table_privileges") == {("ann", "SELECT", "CATALOG")}
     # MANAGE shows all grants on the table, and of those on the catalog one's own.
-    assert _told(server.client_as("cat"), "table_privileges") == {
+    assert _told(shared.client_as("cat"), "table_privileges") == {
         ("bob", "SELECT", "NONE"),
         ("cat", "MANAGE", "NONE"),
     }
-    assert _told(server.client_as("stranger"), "catalog_privileges") == set()
+    assert _told(shared.client_as("stranger"), "catalog_privileges") == set()
 
 
-def test_direct_grants_are_those_of_list_grants(server: EmbeddedServer) -> None:
+def test_direct_grants_are_those_of_list_grants(shared: EmbeddedServer) -> None:
     for name in ("ann", "bob", "cat"):
-        client = server.client_as(name)
+        client = shared.client_as(name)
         listed = {
             (assignment.principal.partition("@")[0], privilege, "NONE")
             for assignment in client.grants.list("table", "main.s.t")
@@ -88,11 +100,11 @@ def test_direct_grants_are_those_of_list_grants(server: EmbeddedServer) -> None:
 
 
 def test_the_comparison_fails_where_all_are_told_everything(
-    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+    shared: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control."""
     monkeypatch.setattr(privileges, "sees_all", lambda call, place: True)
-    assert ("cat", "MANAGE", "NONE") in _told(server.client_as("bob"), "table_privileges")
+    assert ("cat", "MANAGE", "NONE") in _told(shared.client_as("bob"), "table_privileges")
 
 
 def test_a_revoked_grant_and_one_of_a_deleted_principal_are_gone(server: EmbeddedServer) -> None:
