@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lakewarden import Client, LakewardenError
+from lakewarden import Client, DeadlineExceeded, LakewardenError
 from lakewarden.cli import main
 from lakewarden.lineage import Lineage, to_dot, to_mermaid, to_svg, to_tree
 from lakewarden.v1 import lineage_graph_pb2, lineage_graph_pb2_grpc
+from lakewarden_server.lineage import column_uses
 from lakewarden_server.testing import serve
 from lineage.corpus import microseconds
 from lineage.lake import Lake
@@ -131,6 +132,12 @@ def test_columns_nothing_could_have_are_refused(lake: Lake, columns: tuple[str, 
     with pytest.raises(LakewardenError) as refused:
         lake.admin.lineage.columns("main.sales.menu", *columns)
     assert (refused.value.reason, refused.value.metadata["field"]) == ("FIELD_INVALID", "columns")
+
+
+def test_of_more_than_can_be_read_there_is_no_answer(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(column_uses, "USES_READ_MAX", 3)
+    with pytest.raises(DeadlineExceeded):
+        lake.admin.lineage.columns("main.sales.menu")
 
 
 def test_a_hidden_root_is_answered_like_one_that_does_not_exist(reader: Client) -> None:

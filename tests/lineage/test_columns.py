@@ -6,9 +6,11 @@ from math import inf
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lakewarden_server.lineage import columns as columns_module
 from lakewarden_server.lineage.columns import (
     Column,
     ColumnEdge,
@@ -147,3 +149,29 @@ def test_of_a_whole_table_every_column_anything_is_known_of_is_a_root_and_what_i
         (Column(1, "z"), Column(0, WHOLE), Subtype.FILTER),
         (Column(2, WHOLE), Column(0, WHOLE), None),
     }
+
+
+def test_a_late_answer_ends_within_its_step_and_says_so() -> None:
+    pairs: list[Any] = [(0, 1, [Use("a", "a", Subtype.IDENTITY)]), (0, 2, [Use("a", "a", Subtype.IDENTITY)])]
+    asked = asking(way=Direction.DOWNSTREAM, depth=3)
+    late = asked._replace(within=asked.within._replace(deadline=-inf))
+    assert told(pairs, late, set())[3].truncated_by is Truncation.TIME
+    times = iter([0.0, 2.0, 2.0, 2.0])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(columns_module, "monotonic", lambda: next(times))
+        within = asked._replace(within=asked.within._replace(deadline=1.0))
+        seen, _, _, ending = told(pairs, within, set())
+    assert (len(seen), ending.truncated_by) == (1, Truncation.TIME)
+
+
+def test_what_is_said_of_more_columns_than_anybody_reads_is_cut_and_says_so() -> None:
+    """A filter by many columns, asked about of many columns: the product would be without bound."""
+    uses = [Use(WHOLE, f"f{number}", Subtype.FILTER) for number in range(100)]
+    pairs: list[Any] = [(1, 0, uses)]
+    asked = asking(way=Direction.UPSTREAM, depth=3, indirect=True)
+    asked = asked._replace(roots=tuple(Column(0, f"c{number}") for number in range(100)))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(columns_module, "EDGES_MAX", 50)
+        edges, ending = told(pairs, asked, set())[2:]
+    assert (len(edges), ending.truncated_by) == (50, Truncation.NODES)
+    assert told(pairs, asked, set())[3] == Ending(None, 100, 10_000)

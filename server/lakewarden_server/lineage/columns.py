@@ -7,7 +7,7 @@ are told.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from lakewarden_server.core.clock import monotonic
 from lakewarden_server.lineage.graph import Direction, Hops, Ints, State
 from lakewarden_server.lineage.mapping import WHOLE, Subtype
 from lakewarden_server.lineage.traversal import Edges, Ending, Sight, Truncation, Walk
+
+EDGES_MAX: Final = 100_000
+"""Of one step: a few wide runs can say many times as much of columns as there are nodes."""
 
 
 class Column(NamedTuple):
@@ -95,6 +98,7 @@ class _Walker:
         self._graph, self._asked, self._sight, self._uses_of = graph, asked, sight, uses_of
         self._told = set(asked.roots)
         self._edges: set[ColumnEdge] = set()
+        self._stopped: Truncation | None = None
         self._frontiers = {way: frozenset(asked.roots) for way in asked.within.directions}
         self._reached = {way: set(asked.roots) for way in asked.within.directions}
 
@@ -102,13 +106,13 @@ class _Walker:
         within = self._asked.within
         for depth in range(1, within.depth_max + 1):
             if monotonic() > within.deadline:
-                return self._ending(Truncation.TIME if self._has_more() else None)
+                return self._ending(Truncation.TIME)
             for way in within.directions:
                 level, cut = self._level(depth, way)
                 if level.edges:
                     yield level
-                if cut:
-                    return self._ending(Truncation.NODES)
+                if cut or self._stopped:
+                    return self._ending(self._stopped or Truncation.NODES)
             if not any(self._frontiers.values()):
                 return self._ending(None)
         return self._ending(Truncation.DEPTH if self._has_more() else None)
@@ -153,6 +157,12 @@ class _Walker:
                     there, said = Column(far, WHOLE), (None, False)
                 source, target = (here, there) if way is Direction.DOWNSTREAM else (there, here)
                 edges.add(ColumnEdge(source, target, State(state), *said))
+                if len(edges) >= EDGES_MAX:
+                    self._stopped = Truncation.NODES
+                    return edges, hidden
+            if monotonic() > self._asked.within.deadline:
+                self._stopped = Truncation.TIME
+                break
         return edges, hidden
 
     def _through(
@@ -170,7 +180,8 @@ class _Walker:
                 yield name, far, use.subtype, use.masking
 
     def _has_more(self) -> bool:
-        return any(self._next(way)[0] - self._edges for way in self._asked.within.directions)
+        ahead = [self._next(way)[0] - self._edges for way in self._asked.within.directions]
+        return any(ahead) or self._stopped is not None
 
     @property
     def _nodes(self) -> int:

@@ -21,6 +21,7 @@ from lakewarden_server.entities import (
 
 EDGES_CHUNK: Final = 50_000
 BATCH: Final = 400
+MAPPINGS_CHUNK: Final = 10
 
 EdgeRow = tuple[int, int, int, str]
 """Id, source, target, state."""
@@ -109,9 +110,9 @@ class LineageGraphReader:
     def mappings(self, hashes: Collection[str]) -> Iterator[Row[Any, Any]]:
         """What the hashes stand for: [target, source, subtype, masking] of each pair of columns."""
         for batch in batches(hashes):
-            yield from self._connection.execute(
-                select(_mapping.hash, _mapping.columns).where(_mapping.hash.in_(batch))
-            )
+            statement = select(_mapping.hash, _mapping.columns).where(_mapping.hash.in_(batch))
+            # Few at a time, so that who takes no more holds no more: one may be megabytes.
+            yield from self._connection.execute(statement, execution_options={"yield_per": MAPPINGS_CHUNK})
 
     def asset_named(self, metastore_id: str, digest: str, time: int) -> int | None:
         """The asset that the name of this digest meant at a time; None where nobody spoke of it."""
