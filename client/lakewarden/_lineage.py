@@ -217,7 +217,7 @@ def _node(
     column: str = "",
 ) -> LineageNode:
     named = f"{namespace} {name}" if namespace else name
-    return LineageNode(str(handle), named, kind, distance, hidden, dropped, column)
+    return LineageNode(str(handle), named, kind, distance, hidden, dropped, column, namespace)
 
 
 def _edge(source: int, target: int, state: int, subtype: int = 0, masking: bool = False) -> LineageEdge:

@@ -16,6 +16,7 @@ from lakewarden.cli._parameters import time_of
 from lakewarden.cli._terminal import printable
 from lakewarden.cli.external_lineage import declare, declared, undeclare
 from lakewarden.cli.lineage_events import from_sql, ingest
+from lakewarden.cli.lineage_export import export
 from lakewarden.cli.lineage_governance import leaks
 from lakewarden.cli.lineage_impact import impact
 
@@ -35,11 +36,7 @@ def lineage() -> None:
     """Show which data was made of which, as far as you may see it; what you may not see is named (hidden)."""
 
 
-lineage.add_command(ingest)
-lineage.add_command(from_sql)
-lineage.add_command(leaks)
-lineage.add_command(impact)
-for _command in (declare, declared, undeclare):
+for _command in (ingest, from_sql, export, leaks, impact, declare, declared, undeclare):
     lineage.add_command(_command)
 
 

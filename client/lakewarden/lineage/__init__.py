@@ -1,4 +1,4 @@
-"""An answer about lineage, and how it is shown: a tree in the terminal, DOT, Mermaid, JSON, and a drawing in SVG."""
+"""An answer about lineage, and how it is shown: a tree in the terminal, DOT, Mermaid, JSON, a drawing in SVG, OpenLineage."""
 
 from lakewarden.lineage.dot import to_dot
 from lakewarden.lineage.lines import to_tree
@@ -12,6 +12,7 @@ from lakewarden.lineage.model import (
     LineageEdgeVersion,
     LineageNode,
 )
+from lakewarden.lineage.open_lineage import to_open_lineage
 from lakewarden.lineage.svg import to_svg
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "LineageNode",
     "to_dot",
     "to_mermaid",
+    "to_open_lineage",
     "to_svg",
     "to_tree",
 ]

@@ -25,6 +25,8 @@ class LineageNode(NamedTuple):
     dropped: bool = False
     column: str = ""
     """Of an answer about columns; empty for an asset as a whole."""
+    namespace: str = ""
+    """Of a dataset of another system, whose `name` begins with it; empty for what is kept here."""
 
     @property
     def label(self) -> str:

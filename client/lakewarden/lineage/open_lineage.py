@@ -1,0 +1,99 @@
+"""An answer about lineage as OpenLineage job events, which any server of lineage reads, this one too (OpenLineage spec 2-0-2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from lakewarden.lineage.model import Lineage, LineageEdge, LineageNode
+
+PRODUCER = "urn:lakewarden:export"
+JOB_NAMESPACE = "lakewarden"
+DIRECT = frozenset({"IDENTITY", "TRANSFORMATION", "AGGREGATION"})
+_SPEC = "https://openlineage.io/spec"
+
+
+class Dataset(NamedTuple):
+    """What OpenLineage calls an asset."""
+
+    namespace: str
+    name: str
+
+    def to_dict(self) -> dict[str, str]:
+        """As JSON says it."""
+        return self._asdict()
+
+
+def to_open_lineage(
+    assets: Lineage, columns: Lineage | None = None, *, host: str, time: datetime
+) -> Iterator[dict[str, Any]]:
+    """Yield a job event for each asset that was made of others: which those are and, from `columns`, which columns of them.
+
+    Tables are called `unitycatalog://HOST`. Hidden and dropped assets are left out, and what is neither a table nor a dataset of
+    another system (a model, external metadata): `left_out` counts them.
+    """
+    named = {node.id: _dataset(node, host) for node in assets.nodes}
+    fields = {} if columns is None else _fields(columns, host)
+    made_of: dict[Dataset, list[Dataset]] = {}
+    for edge in assets.ordered().edges:
+        source, target = named[edge.source_id], named[edge.target_id]
+        if edge.state == "LIVE" and source is not None and target is not None:
+            made_of.setdefault(target, []).append(source)
+    for target, sources in made_of.items():
+        output: dict[str, Any] = target.to_dict()
+        if target in fields:
+            output["facets"] = {"columnLineage": fields[target]}
+        yield {
+            "eventTime": time.isoformat(),
+            "producer": PRODUCER,
+            "schemaURL": f"{_SPEC}/2-0-2/OpenLineage.json#/$defs/JobEvent",
+            "job": {"namespace": JOB_NAMESPACE, "name": f"{target.namespace} {target.name}"},
+            "inputs": [source.to_dict() for source in sources],
+            "outputs": [output],
+        }
+
+
+def left_out(assets: Lineage) -> int:
+    """How many assets of an answer have no name in OpenLineage, or none that the caller may see."""
+    return sum(_dataset(node, "") is None for node in assets.nodes)
+
+
+def _dataset(node: LineageNode, host: str) -> Dataset | None:
+    if node.hidden or node.dropped:
+        return None
+    if node.namespace:
+        return Dataset(node.namespace, node.name.removeprefix(f"{node.namespace} "))
+    return Dataset(f"unitycatalog://{host}", node.name) if node.name.count(".") == 2 else None
+
+
+def _fields(columns: Lineage, host: str) -> dict[Dataset, dict[str, Any]]:
+    """The `columnLineage` facets, by the dataset whose columns they are of."""
+    nodes = {node.id: node for node in columns.nodes}
+    found: dict[Dataset, dict[str, Any]] = {}
+    for edge in columns.ordered().edges:
+        source, target = nodes[edge.source_id], nodes[edge.target_id]
+        made_of, made = _dataset(source, host), _dataset(target, host)
+        # Without a subtype nothing is known of the columns of one end.
+        if edge.state != "LIVE" or made_of is None or made is None or not (source.column and edge.subtype):
+            continue
+        facet = found.setdefault(
+            made,
+            {
+                "_producer": PRODUCER,
+                "_schemaURL": f"{_SPEC}/facets/1-2-0/ColumnLineageDatasetFacet.json#/$defs/ColumnLineageDatasetFacet",
+                "fields": {},
+                "dataset": [],
+            },
+        )
+        field = {**made_of.to_dict(), "field": source.column, "transformations": [_transformation(edge)]}
+        if target.column:
+            facet["fields"].setdefault(target.column, {"inputFields": []})["inputFields"].append(field)
+        else:
+            facet["dataset"].append(field)
+    return found
+
+
+def _transformation(edge: LineageEdge) -> dict[str, Any]:
+    kind = "DIRECT" if edge.subtype in DIRECT else "INDIRECT"
+    return {"type": kind, "subtype": edge.subtype, "masking": edge.masking}

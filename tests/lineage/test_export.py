@@ -1,0 +1,68 @@
+"""What is exported from one server and ingested by another is the same lineage there, and holds nothing that was hidden."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lakewarden.cli import main
+from lakewarden.lineage import Lineage
+from lakewarden_server.testing import WORKSPACE, EmbeddedServer, serve
+from lineage.lake import Lake, shown
+from lineage.test_column_questions import TABLES, record
+from lineage.test_questions import may_use
+
+CLICKS = ("kafka://broker:9092", "clicks")
+
+
+@pytest.fixture(scope="module")
+def lake() -> Iterator[Lake]:
+    with serve() as server:
+        found = Lake(server, TABLES)
+        record(found)
+        found.made("|".join(CLICKS), "raw.orders")
+        yield found
+
+
+def run(server: EmbeddedServer, token: str, *words: str) -> int:
+    return main(["--endpoint", server.endpoint, "--token", token, "--workspace", WORKSPACE, *words])
+
+
+def of_columns(answer: Lineage) -> set[tuple[str, str, str]]:
+    labels = {node.id: node.label for node in answer.nodes}
+    return {(labels[edge.source_id], labels[edge.target_id], edge.how) for edge in answer.edges}
+
+
+def test_another_server_has_the_same_lineage_from_the_file(lake: Lake, tmp_path: Path) -> None:
+    file = str(tmp_path / "menu.jsonl")
+    assert (
+        run(lake.server, lake.server.admin_token, "lineage", "export", "main.sales.menu", "--to", file) == 0
+    )
+    with serve() as server:
+        other = Lake(server, TABLES)
+        other.admin.grants.grant("LINEAGE PRODUCER", "workspace", WORKSPACE, "admin@example.com")
+        assert run(server, server.admin_token, "lineage", "ingest", "--strict", file) == 0
+        for asked in ({"name": "main.sales.menu"}, {"name": CLICKS[1], "namespace": CLICKS[0]}):
+            assert shown(other.admin.lineage.traverse(**asked)) == shown(lake.admin.lineage.traverse(**asked))
+        columns = {
+            each: of_columns(each.admin.lineage.columns("main.sales.menu", include_indirect=True))
+            for each in (lake, other)
+        }
+        assert columns[other] == columns[lake]
+        assert any(how == "filter" for _source, _target, how in columns[lake])
+
+
+def test_what_is_hidden_is_left_out_and_said_to_be(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    may_use(lake, "ada", "sales.menu", "sales.report")
+    token = lake.server.token_of("ada")
+    assert run(lake.server, token, "lineage", "export", "main.sales.menu", "--host", "lake.example.com") == 0
+    said = capsys.readouterr()
+    events = [json.loads(line) for line in said.out.splitlines()]
+    assert [(event["inputs"], [each["name"] for each in event["outputs"]]) for event in events] == [
+        ([{"namespace": "unitycatalog://lake.example.com", "name": "main.sales.menu"}], ["main.sales.report"])
+    ]
+    assert "raw" not in said.out
+    assert "left out" in said.err
