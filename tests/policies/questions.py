@@ -250,7 +250,10 @@ def _about_roles(rng: random.Random, world: World) -> Question:
 
 
 FOR_ITS_USERS = (
-    *(f"lineage.{verb}" for verb in ("traverse", "paths", "history", "impact", "leaks")),
+    *(
+        f"lineage.{verb}"
+        for verb in ("traverse", "paths", "history", "impact", "leaks", "declare", "declared")
+    ),
     *(f"system_table.{verb}" for verb in ("read", "list_tables")),
 )
 """What whoever works in a workspace may ask there; what is told is decided piece by piece."""
