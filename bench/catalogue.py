@@ -148,6 +148,16 @@ DECLARED: dict[str, Declared] = {
     "lineage_20k_nodes_ms": Declared("the same with at most 20,000 nodes, median", "ms", at_most(60)),
     "lineage_unknown_root_ms": Declared("the same from a name that nothing has", "ms", at_most(2)),
     "lineage_first_question_s": Declared("the first question, which reads the graph", "s", at_most(5)),
+    "rename_10k_edges_ms": Declared(
+        "recording the rename of a table that 10,000 edges lead to, which writes no edge, SQLite",
+        "ms",
+        at_most(20),
+    ),
+    "as_of_5k_nodes_ms": Declared(
+        "a walk to 5,000 nodes at a past time among 1 M edges that are and 3 M that were, in the process, SQLite",
+        "ms",
+        at_most(60),
+    ),
     "sql_lineage_p95_ms": Declared(
         "tracing one of the 121 queries of TPC-H and TPC-DS in the process for it, 95th percentile",
         "ms",

@@ -17,6 +17,7 @@ from bench.figures import Figure
 from bench.heads import head_figures
 from bench.lineage import Effort as LineageEffort
 from bench.lineage import lineage_figures
+from bench.lineage_times import TimesEffort, lineage_times_figures
 from bench.options import CHANGES, Served, option_figures
 from bench.options import Effort as OptionEffort
 from bench.plans import plan_figures
@@ -230,6 +231,16 @@ def test_questions_about_lineage_are_answered_and_refused() -> None:
     assert small.raw["nodes"] == 11
     assert small.raw["edges_told"] >= 10
     assert found["lineage_first_question_s"].value > 0
+
+
+def test_a_past_time_is_walked_and_a_rename_writes_no_edge() -> None:
+    effort = TimesEffort(edges=4_000, past=3, nodes=500, walks=3, renamed_edges=1_500, renames=2)
+    found = by_key(lineage_times_figures(effort))
+    assert set(found) == {"rename_10k_edges_ms", "as_of_5k_nodes_ms"}
+    # At each time each of the 1,000 assets leads to four others, so many are met before there are no more.
+    assert found["as_of_5k_nodes_ms"].raw["nodes"] == 500
+    assert 500 < found["as_of_5k_nodes_ms"].raw["edges"] < 4_000
+    assert found["rename_10k_edges_ms"].value > 0
 
 
 def test_start_and_memory_are_those_of_the_served_process() -> None:
