@@ -10,7 +10,8 @@ from lakewarden import Client, LakewardenError, PermissionDenied
 from lakewarden.cli import main
 from lakewarden.v1 import lineage_graph_pb2, lineage_graph_pb2_grpc
 from lakewarden_server.testing import serve
-from lineage.lake import Lake, shown
+from lineage.corpus import dataset, event
+from lineage.lake import OURS, Lake, shown
 
 TABLES = ("raw.orders", "raw.prices", "sales.menu", "sales.dinner", "sales.report")
 
@@ -243,3 +244,15 @@ def test_the_command_line_shows_every_form(
     assert "main.raw.prices → main.sales.menu → main.sales.dinner" in capsys.readouterr().out
     assert main(["lineage", "paths", "main.sales.dinner", "main.raw.prices"]) == 1
     assert main(["lineage", "upstream", "main.sales.nothing"]) == 4
+
+
+def test_an_answer_no_client_would_take_is_refused_and_a_smaller_one_given(lake: Lake) -> None:
+    long, many = "x" * 3_900, 1_100
+    names = [dataset(f"{number:04}{long}") for number in range(many)]
+    for run, part in enumerate((names[: many // 2], names[many // 2 :]), 900):
+        lake.record(event(run=run, inputs=part, outputs=[dataset("main.sales.report", OURS)]))
+    with pytest.raises(LakewardenError, match="ask for fewer nodes") as refused:
+        lake.admin.lineage.traverse("main.sales.report", direction="upstream", max_depth=1)
+    assert refused.value.metadata["field"] == "max_nodes"
+    found = lake.admin.lineage.traverse("main.sales.report", direction="upstream", max_depth=1, max_nodes=500)
+    assert (len(found.nodes), found.truncated_by) == (501, "NODES")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 from lakewarden.v1 import lineage_graph_pb2 as pb
 from lakewarden_server.core.clock import monotonic
@@ -22,6 +22,8 @@ from lakewarden_server.services.lineage_columns import begun, column_answer, nam
 from lakewarden_server.services.lineage_impact import Impact
 from lakewarden_server.services.lineage_past import history_between, past_graph, time_of
 
+Answer = TypeVar("Answer", pb.TraverseLineageResponse, pb.AnalyzeImpactResponse)
+
 DEPTH_DEFAULT: Final = 5
 DEPTH_MAX: Final = 100
 NODES_DEFAULT: Final = 2_000
@@ -31,6 +33,8 @@ PATHS_MAX: Final = 100
 PATH_DEPTH_DEFAULT: Final = 20
 LINEAGE_SECONDS_MAX: Final = 5.0
 """What is found until then is the answer, which says so."""
+ANSWER_BYTES_MAX: Final = 4 << 20
+"""What a gRPC client takes that was not told to take more."""
 
 _DIRECTIONS: Final[dict[int, tuple[Direction, ...]]] = {
     pb.LINEAGE_DIRECTION_UNSPECIFIED: (Direction.UPSTREAM, Direction.DOWNSTREAM),
@@ -68,10 +72,12 @@ class LineageGraphService:
         graph = told.state.graph if time == FOREVER else past_graph(call, time, within.states)
         if columns or request.level == pb.COLUMN:
             asked = ColumnWalk((), within, request.include_indirect)
-            return column_answer(told, graph, *begun(graph, asset, columns, asked, call, time))
+            return _answerable(column_answer(told, graph, *begun(graph, asset, columns, asked, call, time)))
         ending = ending_of(walk(graph, within._replace(roots=(asset,)), told.sight), told.add_level)
-        return pb.TraverseLineageResponse(
-            nodes=told.nodes(), edges=told.edges(), truncated_by=ending.truncated_by or ""
+        return _answerable(
+            pb.TraverseLineageResponse(
+                nodes=told.nodes(), edges=told.edges(), truncated_by=ending.truncated_by or ""
+            )
         )
 
     def analyze_impact(self, request: pb.AnalyzeImpactRequest, call: Call) -> pb.AnalyzeImpactResponse:
@@ -86,7 +92,7 @@ class LineageGraphService:
         columns = names_of(request.columns)
         root = root_named(request.root, "root", call)
         told = self._telling(call)
-        return Impact(told, told.root(root), columns, within, call).response()
+        return _answerable(Impact(told, told.root(root), columns, within, call).response())
 
     def find_lineage_paths(
         self, request: pb.FindLineagePathsRequest, call: Call
@@ -132,6 +138,17 @@ def _limit(asked: int, field: str, default: int, largest: int) -> int:
     if not 0 <= asked <= largest:
         raise validation.invalid(field, f"{asked} is not from 1 to {largest:,}")
     return asked or default
+
+
+def _answerable(answer: Answer) -> Answer:
+    """An answer that arrives. Raises InvalidArgument for one that is too large, as with very long names."""
+    size = answer.ByteSize()
+    if size > ANSWER_BYTES_MAX:
+        raise validation.invalid(
+            "max_nodes",
+            f"the answer has {size:,} bytes, {ANSWER_BYTES_MAX:,} at most: ask for fewer nodes or steps",
+        )
+    return answer
 
 
 def _deadline(call: Call) -> float:
