@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from lakewarden_server.core.clock import microseconds_of
 from lakewarden_server.core.errors import AlreadyExists, NotFound, Reason, ResourceExhausted
 from lakewarden_server.entities import LineageDeclaration
 from lakewarden_server.lineage.column_facets import written
@@ -230,4 +231,4 @@ def _record(
 
 def _after(microseconds: int, time: datetime) -> int:
     """The time, but later than what was said before, so that the later one counts."""
-    return max(int(time.timestamp() * 1_000_000), microseconds + 1)
+    return max(microseconds_of(time), microseconds + 1)

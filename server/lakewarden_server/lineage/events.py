@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, NoReturn
 
+from lakewarden_server.core.clock import EPOCH, time_at
 from lakewarden_server.lineage.names import AssetName, NameInvalid, dataset_name, job_name
 
 EVENT_BYTES_MAX: Final = 5 * 1_048_576
@@ -111,7 +112,6 @@ _TIME: Final = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)(?:[.,](\d+))?(Z|z|[+-]\d\d(?::?\d\d)?)?(?:\[[^\]]*\])?"
 )
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NONE: Final[dict[str, Any]] = {}
 
 
@@ -147,8 +147,7 @@ def event_key(canonical: bytes) -> str:
 
 def time_text(microseconds: int) -> str:
     """A time of an event in ISO 8601, UTC."""
-    seconds, rest = divmod(microseconds, 1_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest).isoformat(timespec="microseconds")
+    return time_at(microseconds).isoformat(timespec="microseconds")
 
 
 class _Reading:
@@ -226,7 +225,7 @@ def _time(text: Any, reading: _Reading) -> int:
         zone = "Z"
     try:
         whole = datetime.fromisoformat(f"{second}{zone.upper()}")
-        seconds = (whole - _EPOCH).total_seconds()
+        seconds = (whole - EPOCH).total_seconds()
     except (ValueError, OverflowError) as error:
         raise EventInvalid(Code.EVENT_TIME_INVALID, "eventTime is no such time") from error
     if seconds < 0:

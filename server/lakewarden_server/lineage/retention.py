@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.clock import microseconds_of, monotonic
 from lakewarden_server.entities import LineageChange, LineageEdge
 from lakewarden_server.lineage.versions import History
 from lakewarden_server.storage.engine import Database
@@ -29,8 +29,6 @@ SEQUENCES_DELETED_MAX: Final = 10_000
 STEPS_MAX: Final = 100
 """Of each kind in one run; the rest waits for the next."""
 STEP_SECONDS_MAX: Final = 10.0
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Aged(NamedTuple):
@@ -62,7 +60,7 @@ def _in_steps(step: Callable[[], int], least: int) -> int:
 
 def _retire(database: Database, now: datetime) -> int:
     """Retires edges as of when the run ended that was one too many, or when they had not been seen for too long."""
-    seen_before = (now - UNMADE - _EPOCH) // timedelta(microseconds=1)
+    seen_before = microseconds_of(now - UNMADE)
     with database.reading() as connection:
         found = LineageRetention(connection).unmade(seen_before, UNMADE_RUNS, EDGES_RETIRED_MAX)
     if not found:

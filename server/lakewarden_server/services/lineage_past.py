@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from lakewarden.v1 import lineage_graph_pb2 as pb
 from lakewarden_policy import InvalidName
 from lakewarden_policy.kinds import RELATIONS
 from lakewarden_policy.records import Securable
+from lakewarden_server.core.clock import microseconds_of, time_at
 from lakewarden_server.core.errors import FailedPrecondition
 from lakewarden_server.lineage.graph import State
 from lakewarden_server.lineage.identities import FOREVER
@@ -25,14 +23,13 @@ JOBS_MAX: Final = 100
 VERSIONS_MAX: Final = 1_000
 """Versions of one edge, the newest of them."""
 
-_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _STATES: Final = {"LIVE": pb.LIVE, "PROVISIONAL": pb.PROVISIONAL, "DROPPED": pb.DROPPED}
 
 
 def time_of(request: Any) -> int:
     """The time a request asks about in microseconds since 1970, FOREVER for now. Raises FIELD_INVALID."""
     time = validation.optional_time(request, "as_of_time")
-    return FOREVER if time is None else (time - _BEGINNING) // timedelta(microseconds=1)
+    return FOREVER if time is None else microseconds_of(time)
 
 
 def past_graph(call: Call, time: int, states: Collection[State]) -> PastGraph:
@@ -51,7 +48,7 @@ def securable_then(call: Call, full_name: str, time: int) -> Securable | None:
         return None
     try:
         past = call.follower.past
-        moment = past.moment(call.uow, time=_BEGINNING + timedelta(microseconds=time))
+        moment = past.moment(call.uow, time=time_at(time))
         snapshot = past.decider(call.uow, moment).snapshot
         found = (snapshot.resolve(kind, full_name, call.metastore_id) for kind in sorted(RELATIONS))
         return next((securable for securable in found if securable is not None), None)
@@ -73,8 +70,8 @@ def history_between(call: Call, source_id: int, target_id: int) -> pb.GetLineage
         if row.workspace_id == call.workspace_id:
             edge.job_namespace, edge.job_name = row.namespace, row.name
             edge.run_count, edge.last_run = row.run_count, reader.last_run(row.id)
-            edge.first_time.CopyFrom(_timestamp(row.first_time))
-            edge.last_time.CopyFrom(_timestamp(row.last_time))
+            edge.first_time.FromMicroseconds(row.first_time)
+            edge.last_time.FromMicroseconds(row.last_time)
         told.append(edge)
     # By what is told, as ids tell of what was recorded before.
     told.sort(
@@ -87,13 +84,8 @@ def _versions(rows: Sequence[Any]) -> list[pb.LineageEdgeVersion]:
     told = []
     for row in reversed(rows):
         version = pb.LineageEdgeVersion(reason=pb.LineageEdgeVersion.Reason.Value(row.reason))
-        version.from_time.CopyFrom(_timestamp(row.valid_from))
+        version.from_time.FromMicroseconds(row.valid_from)
         if row.valid_to != FOREVER:
-            version.until_time.CopyFrom(_timestamp(row.valid_to))
+            version.until_time.FromMicroseconds(row.valid_to)
         told.append(version)
     return told
-
-
-def _timestamp(microseconds: int) -> Timestamp:
-    seconds, rest = divmod(microseconds, 1_000_000)
-    return Timestamp(seconds=seconds, nanos=rest * 1_000)

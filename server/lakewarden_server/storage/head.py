@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, bindparam, func, literal, select, update
@@ -14,6 +14,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from lakewarden_policy.records import Head
+from lakewarden_server.core.clock import time_at
 from lakewarden_server.core.errors import Reason, Unavailable
 from lakewarden_server.core.ids import new_id, new_nonce
 from lakewarden_server.entities import AuthzHead, ChangeLog, UtcDateTime
@@ -67,7 +68,6 @@ _DRIVER_TEXT = {
 _PREPARED = b"lakewarden_head"
 _TUPLES_OK = 2
 """libpq's PGRES_TUPLES_OK."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_head(connection: Connection, *, timeout_milliseconds: int | None = None) -> tuple[Head, datetime]:
@@ -190,7 +190,7 @@ def _ask_libpq(connection: Any) -> tuple[Head, datetime] | None:
     if result.ntuples == 0:
         return None
     epoch, revision, nonce, microseconds = (result.get_value(0, column) for column in range(4))
-    time = _EPOCH + timedelta(microseconds=int(microseconds))
+    time = time_at(int(microseconds))
     return Head(epoch.decode(), int(revision), nonce.decode()), time
 
 

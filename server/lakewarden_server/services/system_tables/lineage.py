@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from lakewarden_policy import Decider
 from lakewarden_policy.kinds import KINDS
+from lakewarden_server.core.clock import microseconds_of, time_at
 from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.lineage.graph import Direction, State
 from lakewarden_server.lineage.names import AssetName, storage_url
@@ -31,8 +32,6 @@ SHOWN_KEPT: Final = 2
 """Of how many callers it is remembered what they see, so that the next batch need not work it out."""
 PATH: Final = "PATH"
 JOB: Final = "JOB"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Asset(NamedTuple):
@@ -184,7 +183,7 @@ def _events(
 
 def _said(call: Call, row: Any, source: Asset, target: Asset) -> Said:
     """A run of the calling workspace is told; of another's only that there was a job, if there was one."""
-    time = _EPOCH + row.last_time * _MICROSECOND
+    time = time_at(row.last_time)
     run = (row.workspace_id, row.principal_id, row.key)
     record_id = _digest(*run, source.identity, target.identity)
     about: Row = {
@@ -244,7 +243,7 @@ def _asset(node: Node, roster: Roster) -> Asset:
 
 
 def _microseconds(time: datetime | None) -> int | None:
-    return None if time is None else (time - _EPOCH) // _MICROSECOND
+    return None if time is None else microseconds_of(time)
 
 
 def _digest(*parts: str) -> str:
