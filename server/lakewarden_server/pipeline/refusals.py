@@ -6,7 +6,7 @@ from lakewarden_policy import ACCOUNT_ID, KINDS, Decider, explain_operation
 from lakewarden_server.authn.authenticator import Caller
 from lakewarden_server.core.errors import InvalidArgument, LakewardenError, NotFound, PermissionDenied, Reason
 from lakewarden_server.pipeline.binding import Bound, Place
-from lakewarden_server.services.denials import is_told_absent, unseen
+from lakewarden_server.services.denials import is_told_absent, privilege_missing, unseen
 
 
 def authorize(bound: Bound, decider: Decider, caller: Caller, place: Place) -> None:
@@ -66,9 +66,7 @@ def _denied(
         decider, caller.id, place.workspace_id, operation, bound.objects, selector=selector,
         references=[found.object_id or "" for found in bound.references],
     )  # fmt: skip
-    return PermissionDenied(
-        Reason.PRIVILEGE_MISSING, explanation.message, fixes="; ".join(explanation.statements)
-    )
+    return privilege_missing(explanation)
 
 
 def _asks_workspace(operation: str, selector: str | None, decider: Decider) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lakewarden_policy import KINDS, Decider, explain_operation
+from lakewarden_policy import KINDS, Decider, Explanation, explain_operation
 from lakewarden_server.core.errors import PermissionDenied, Reason
 from lakewarden_server.services.call import Call
 
@@ -13,6 +13,13 @@ def unseen(kind: str, named: str) -> PermissionDenied:
     return PermissionDenied(
         Reason.ACCESS_DENIED,
         f"{KINDS[kind].label}{name} does not exist, or you may not use it from this workspace",
+    )
+
+
+def privilege_missing(explanation: Explanation) -> PermissionDenied:
+    """The reason and the fix, for a caller who sees the object."""
+    return PermissionDenied(
+        Reason.PRIVILEGE_MISSING, explanation.message, fixes="; ".join(explanation.statements)
     )
 
 
@@ -46,7 +53,4 @@ def require(
         return
     if not call.decider.visible(call.caller.id, call.workspace_id, object_id):
         raise unseen(kind, named)
-    explanation = explain_operation(call.decider, *arguments, selector=selector)
-    raise PermissionDenied(
-        Reason.PRIVILEGE_MISSING, explanation.message, fixes="; ".join(explanation.statements)
-    )
+    raise privilege_missing(explain_operation(call.decider, *arguments, selector=selector))

@@ -22,7 +22,7 @@ from lakewarden_server.lineage.recording import Origin
 from lakewarden_server.lineage.visibility import Places
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
-from lakewarden_server.services.denials import unseen
+from lakewarden_server.services.denials import privilege_missing, unseen
 from lakewarden_server.services.paging import page_size_of
 from lakewarden_server.storage.errors import deadline_passed
 from lakewarden_server.storage.repositories.lineage_declarations import declarations
@@ -149,10 +149,7 @@ def _writable_ends(
         privilege = needed[named.securable.kind]
         arguments = (call.caller.id, call.workspace_id, named.securable.id, privilege)
         if not call.decider.privilege(*arguments).allowed:
-            explanation = explain_privilege(call.decider, *arguments)
-            raise PermissionDenied(
-                Reason.PRIVILEGE_MISSING, explanation.message, fixes="; ".join(explanation.statements)
-            )
+            raise privilege_missing(explain_privilege(call.decider, *arguments))
     if ends[0].end == ends[1].end:
         raise validation.invalid("target", "it is the source")
     return ends[0].end, ends[1].end

@@ -7,9 +7,9 @@ from typing import Final
 
 from lakewarden._audit_export import for_arrow, row_of
 from lakewarden_policy import explain_operation
-from lakewarden_server.core.errors import PermissionDenied, Reason
 from lakewarden_server.services.audit import limited_to
 from lakewarden_server.services.audit_messages import read, record_message, written
+from lakewarden_server.services.denials import privilege_missing
 from lakewarden_server.services.system_tables.reading import Part, Reading
 from lakewarden_server.storage.repositories import audit_records
 from lakewarden_server.storage.repositories.audit_records import Wanted
@@ -23,7 +23,7 @@ def audit_rows(reading: Reading) -> Iterator[Part]:
     call = reading.call
     asked = (call.caller.id, call.workspace_id, OPERATION, call.objects)
     if not call.decider.operation(*asked).allowed:
-        raise PermissionDenied(Reason.PRIVILEGE_MISSING, explain_operation(call.decider, *asked).message)
+        raise privilege_missing(explain_operation(call.decider, *asked))
     metastore_id = limited_to(call)
     after = read(reading.after[0]) if reading.after else None
     while True:
