@@ -45,7 +45,7 @@ class Sight:
         self._access: dict[str, Access] = {}
         self._siblings: dict[tuple[str, str], Siblings] = {}
         self._decided: dict[tuple[str, str], bool] = {}
-        self._places: Places | None = None
+        self._locations: ExternalLocations | None = None
 
     def __call__(self, assets: Ints) -> Flags:
         """Which of them may be seen."""
@@ -131,12 +131,12 @@ class Sight:
         url = storage_url(AssetName(node.kind, node.namespace, node.name))
         if not url:
             return None
-        if self._places is None:
-            self._places = Places(self._decider.snapshot, self._metastore_id)
-        return self._places.over(url)
+        if self._locations is None:
+            self._locations = ExternalLocations(self._decider.snapshot, self._metastore_id)
+        return self._locations.over(url)
 
 
-class Places:
+class ExternalLocations:
     """The external locations of a metastore in one state, by their URLs."""
 
     def __init__(self, snapshot: Snapshot, metastore_id: str | None) -> None:

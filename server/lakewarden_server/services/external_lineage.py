@@ -9,20 +9,21 @@ from google.protobuf.empty_pb2 import Empty
 
 from lakewarden.v1 import external_lineage_pb2 as pb
 from lakewarden.v1 import lineage_graph_pb2 as graph_pb
-from lakewarden_policy import InvalidName, explain_privilege
+from lakewarden_policy import explain_privilege
 from lakewarden_policy.kinds import RELATIONS
 from lakewarden_policy.records import Securable
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.core.errors import Internal, InvalidArgument, PermissionDenied, Reason
+from lakewarden_server.core.errors import PermissionDenied, Reason
 from lakewarden_server.core.urls import InvalidUrl, canonical_url
 from lakewarden_server.entities import ModelVersion
 from lakewarden_server.lineage.declaring import Declarations, Declared, End
 from lakewarden_server.lineage.recorder import Recorder
-from lakewarden_server.lineage.recording import Origin
-from lakewarden_server.lineage.visibility import Places
+from lakewarden_server.lineage.visibility import ExternalLocations
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.denials import privilege_missing, unseen
+from lakewarden_server.services.lineage import origin_of, unable
+from lakewarden_server.services.lineage_answers import RELATION_KINDS, seen_named
 from lakewarden_server.services.paging import page_size_of
 from lakewarden_server.storage.errors import deadline_passed
 from lakewarden_server.storage.repositories.lineage_declarations import declarations
@@ -48,7 +49,6 @@ _WRITES: Final = {
     "EXTERNAL_METADATA": "MODIFY",
 }
 """The same as a target. The rows of a view are nobody's to write, so who may change it."""
-_RELATIONS: Final = ("TABLE", *sorted(RELATIONS - {"TABLE"}))
 
 
 class _Named(NamedTuple):
@@ -73,7 +73,7 @@ class ExternalLineageService:
         said = request.external_lineage
         source, target = _writable_ends(said.source, said.target, call)
         declared = Declared(source, target, _columns(said.columns), validation.properties(said.properties))
-        row = self._declarations.create(_origin(call), declared, time=call.now, deadline=call.deadline)
+        row = self._declarations.create(origin_of(call), declared, time=call.now, deadline=call.deadline)
         return _message(row, call)
 
     def update_external_lineage(
@@ -89,7 +89,7 @@ class ExternalLineageService:
         if "properties" in paths:
             new["properties"] = validation.properties(said.properties)
         row = self._declarations.replace(
-            _origin(call),
+            origin_of(call),
             source,
             target,
             lambda before: before._replace(**new),
@@ -101,14 +101,14 @@ class ExternalLineageService:
     def delete_external_lineage(self, request: pb.DeleteExternalLineageRequest, call: Call) -> Empty:
         """Takes a relationship back."""
         source, target = _writable_ends(request.source, request.target, call)
-        self._declarations.delete(_origin(call), source, target, time=call.now, deadline=call.deadline)
+        self._declarations.delete(origin_of(call), source, target, time=call.now, deadline=call.deadline)
         return Empty()
 
     def list_external_lineage(
         self, request: pb.ListExternalLineageRequest, call: Call
     ) -> pb.ListExternalLineageResponse:
         """The relationships of an object, as far as the caller sees both ends."""
-        origin, size = _origin(call), page_size_of(request.page_size)
+        origin, size = origin_of(call), page_size_of(request.page_size)
         if request.direction not in graph_pb.LineageDirection.values():
             raise validation.invalid("direction", f"{request.direction} is none")
         end = _named(request.object, "object", call).end
@@ -136,7 +136,7 @@ class ExternalLineageService:
     @property
     def _declarations(self) -> Declarations:
         if self._declared is None:
-            raise Internal(Reason.INTERNAL_ERROR, "this server records no lineage")
+            raise unable()
         return self._declared
 
 
@@ -159,7 +159,7 @@ def _named(message: pb.ExternalLineageObject, field: str, call: Call) -> _Named:
     """An end the caller sees. Raises ACCESS_DENIED for one that is missing or hidden, FIELD_INVALID and NAME_INVALID."""
     which = message.WhichOneof("object")
     if which == "table":
-        return _securable(_RELATIONS, message.table, call)
+        return _securable(RELATION_KINDS, message.table, call)
     if which == "external_metadata":
         return _securable(("EXTERNAL_METADATA",), message.external_metadata, call)
     if which == "model_version":
@@ -177,14 +177,10 @@ def _named(message: pb.ExternalLineageObject, field: str, call: Call) -> _Named:
 
 
 def _securable(kinds: Sequence[str], full_name: str, call: Call) -> _Named:
-    for kind in kinds:
-        try:
-            found = call.snapshot.resolve(kind, full_name, call.metastore_id)
-        except InvalidName as error:
-            raise InvalidArgument(Reason.NAME_INVALID, str(error), field="name") from error
-        if found is not None and call.decider.visible(call.caller.id, call.workspace_id, found.id):
-            return _Named(End.of_securable(kind, found.id), found, full_name)
-    raise unseen(kinds[0], full_name)
+    found = seen_named(kinds, full_name, call)
+    if found is None:
+        raise unseen(kinds[0], full_name)
+    return _Named(End.of_securable(found.kind, found.id), found, full_name)
 
 
 def _path(url: str, field: str, call: Call) -> _Named:
@@ -192,7 +188,7 @@ def _path(url: str, field: str, call: Call) -> _Named:
         canonical = canonical_url(url)
     except InvalidUrl as error:
         raise validation.invalid(field, str(error)) from error
-    location = Places(call.snapshot, call.metastore_id).over(canonical)
+    location = ExternalLocations(call.snapshot, call.metastore_id).over(canonical)
     if location is None or not call.decider.visible(call.caller.id, call.workspace_id, location.id):
         raise PermissionDenied(
             Reason.ACCESS_DENIED,
@@ -206,7 +202,7 @@ class _Sight:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._places = Places(call.snapshot, call.metastore_id)
+        self._locations = ExternalLocations(call.snapshot, call.metastore_id)
         self._known: dict[str, bool] = {}
 
     def __call__(self, key: str) -> bool:
@@ -217,7 +213,7 @@ class _Sight:
 
     def _sees(self, end: End) -> bool:
         call = self._call
-        found = self._places.over(end.path) if end.path else call.snapshot.securables.get(end.securable_id)
+        found = self._locations.over(end.path) if end.path else call.snapshot.securables.get(end.securable_id)
         if found is None or (not end.path and found.kind != end.kind):
             return False
         return call.decider.visible(call.caller.id, call.workspace_id, found.id)
@@ -260,12 +256,3 @@ def _object(end: End, call: Call) -> pb.ExternalLineageObject:
     if kind == "EXTERNAL_METADATA":
         return pb.ExternalLineageObject(external_metadata=name)
     return pb.ExternalLineageObject(table=name)
-
-
-def _origin(call: Call) -> Origin:
-    if call.workspace_id is None or call.metastore_id is None:
-        raise InvalidArgument(
-            Reason.WORKSPACE_REQUIRED,
-            "Lineage belongs to the metastore of a workspace: name one that has one.",
-        )
-    return Origin(call.metastore_id, call.workspace_id, call.caller.id, call.snapshot)

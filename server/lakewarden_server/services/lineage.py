@@ -49,7 +49,7 @@ class LineageService:
         )
 
     def _record(self, bodies: Sequence[bytes], call: Call, *, strict: bool) -> list[pb.LineageEventOutcome]:
-        origin = _origin(call, self._own_hosts)
+        origin = origin_of(call, self._own_hosts)
         outcomes, received, accepted = [], [], []
         for body in bodies:
             try:
@@ -73,8 +73,8 @@ class LineageService:
     def record_sql(self, request: pb.RecordSqlRequest, call: Call) -> pb.RecordSqlResponse:
         """Records what the statements of a text do."""
         if self._tracer is None:
-            raise _unable()
-        origin = _origin(call, self._own_hosts)
+            raise unable()
+        origin = origin_of(call, self._own_hosts)
         try:
             run_id, statements = read_sql(request, call, self._tracer)
         except EventInvalid as error:
@@ -92,11 +92,12 @@ class LineageService:
 
     def _commit(self, origin: Origin, received: Sequence[Received], call: Call) -> list[bool]:
         if self._recorder is None:
-            raise _unable()
+            raise unable()
         return self._recorder.record(origin, received, time=call.now, deadline=call.deadline)
 
 
-def _unable() -> Internal:
+def unable() -> Internal:
+    """For a server that only says what there is to call."""
     return Internal(Reason.INTERNAL_ERROR, "this server records no lineage")
 
 
@@ -115,8 +116,8 @@ def _statement(stated: Stated) -> pb.SqlStatementLineage:
     )
 
 
-def _origin(call: Call, own_hosts: frozenset[str]) -> Origin:
-    """Whose events these are. Raises WORKSPACE_REQUIRED where no workspace, or one without a metastore, was named."""
+def origin_of(call: Call, own_hosts: frozenset[str] = frozenset()) -> Origin:
+    """Whose lineage a call tells. Raises WORKSPACE_REQUIRED where no workspace, or one without a metastore, was named."""
     if call.workspace_id is None or call.metastore_id is None:
         raise InvalidArgument(
             Reason.WORKSPACE_REQUIRED,

@@ -35,8 +35,9 @@ STATES: Final = {
 }
 """How an answer says what an edge is worth."""
 _STATES: Final = np.array([STATES[state] for state in sorted(State)], dtype=np.uint8)
+RELATION_KINDS: Final = ("TABLE", *sorted(RELATIONS - {"TABLE"}))
 _KINDS: Final[Mapping[str, Sequence[str]]] = {
-    "table": ("TABLE", *sorted(RELATIONS - {"TABLE"})),
+    "table": RELATION_KINDS,
     "external_metadata": ("EXTERNAL_METADATA",),
     "registered_model": ("REGISTERED_MODEL",),
 }
@@ -192,17 +193,25 @@ def root_named(named: pb.LineageAsset, field: str, call: Call, time: int = FOREV
 
 
 def _securable(kinds: Sequence[str], full_name: str, call: Call, time: int) -> Root:
-    for kind in kinds:
-        try:
-            found = call.snapshot.resolve(kind, full_name, call.metastore_id)
-        except InvalidName as error:
-            raise InvalidArgument(Reason.NAME_INVALID, str(error)) from error
-        if found is not None and call.decider.visible(call.caller.id, call.workspace_id, found.id):
-            return Root(found, full_name)
+    found = seen_named(kinds, full_name, call)
+    if found is not None:
+        return Root(found, full_name)
     then = securable_then(call, full_name, time) if kinds[0] == "TABLE" else None
     if then is None:
         raise unseen(kinds[0], full_name)
     return Root(then, full_name, time)
+
+
+def seen_named(kinds: Sequence[str], full_name: str, call: Call) -> Securable | None:
+    """The first of a kind among these that has the name and that the caller sees. Raises NAME_INVALID."""
+    for kind in kinds:
+        try:
+            found = call.snapshot.resolve(kind, full_name, call.metastore_id)
+        except InvalidName as error:
+            raise InvalidArgument(Reason.NAME_INVALID, str(error), field="name") from error
+        if found is not None and call.decider.visible(call.caller.id, call.workspace_id, found.id):
+            return found
+    return None
 
 
 def shuffled(assets: Ints) -> Ints:
