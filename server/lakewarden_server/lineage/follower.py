@@ -11,12 +11,14 @@ from typing import Any, Final
 import numpy as np
 from immutables import Map
 
+from lakewarden_policy import Snapshot
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.collector import collector_paused
 from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.lineage.graph import Edge, Graph, State
 from lakewarden_server.lineage.names import AssetKind
 from lakewarden_server.lineage.nodes import LineageState, Node
+from lakewarden_server.lineage.roster import Roster
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.repositories.lineage_graph import LineageGraphReader
 from lakewarden_server.storage.unit_of_work import UnitOfWork
@@ -33,6 +35,7 @@ class LineageFollower:
 
     def __init__(self) -> None:
         self._state: LineageState | None = None
+        self._roster: Roster | None = None
         self._reading = threading.Lock()
         self.rebuilds = 0
 
@@ -58,6 +61,13 @@ class LineageFollower:
                     later = self._read(reader, uow.head.epoch, sequence)
             self._state = later
             return later
+
+    def roster(self, state: LineageState, snapshot: Snapshot) -> Roster:
+        """What the assets of a state stand for; the same one for all who ask until it changes."""
+        roster = self._roster
+        if roster is None or not roster.is_of(state, snapshot):
+            roster = self._roster = Roster(state, snapshot)
+        return roster
 
     def warm(self, database: Database) -> None:
         """Reads what there is, so that the first question need not; without an answer from the database it will."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
@@ -11,22 +11,20 @@ import numpy as np
 
 from lakewarden.v1 import lineage_governance_pb2 as pb
 from lakewarden_policy import RELATIONS, Alike, Audience, Row, Securable, name_key, source_of
-from lakewarden_server.core.clock import monotonic
 from lakewarden_server.lineage.nodes import LineageState
 from lakewarden_server.lineage.roster import Described, Roster
 from lakewarden_server.lineage.visibility import Sight
-from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.grants import sees_all
-from lakewarden_server.services.lineage_graph import DEPTH_MAX, LINEAGE_SECONDS_MAX
+from lakewarden_server.services.lineage_graph import DEPTH_MAX, limit_of
 from lakewarden_server.services.sources import source_message
 from lakewarden_server.storage.repositories import columns as column_rows
+from lakewarden_server.storage.repositories.lineage_graph import batches
 
 READERS_MAX: Final = 100
 JOBS_MAX: Final = 20
 PRINCIPALS_MAX: Final = 20
 STEPS_DEFAULT: Final = 20
-TABLES_BATCH: Final = 400
 READ: Final = "SELECT"
 
 
@@ -92,11 +90,9 @@ def _row_order(call: Call, row: Row) -> tuple[str, str, str]:
 
 def columns_of(call: Call, table_ids: Iterable[str]) -> dict[str, dict[str, str]]:
     """The names of the columns of tables by their keys, by the ids of the tables."""
-    listed: Sequence[str] = sorted(set(table_ids))
     found: dict[str, dict[str, str]] = {}
-    for start in range(0, len(listed), TABLES_BATCH):
-        rows = column_rows.of_tables(call.uow.session, listed[start : start + TABLES_BATCH])
-        for table_id, columns in rows.items():
+    for batch in batches(set(table_ids)):
+        for table_id, columns in column_rows.of_tables(call.uow.session, batch).items():
             found[table_id] = {column.name_key: column.name for column in columns}
     return found
 
@@ -108,11 +104,4 @@ def jobs_told(jobs: Iterable[tuple[str, str]]) -> list[str]:
 
 def steps(asked: int) -> int:
     """How far to look. Raises FIELD_INVALID."""
-    if not 0 <= asked <= DEPTH_MAX:
-        raise validation.invalid("max_depth", f"{asked} is not from 1 to {DEPTH_MAX}")
-    return asked or STEPS_DEFAULT
-
-
-def deadline(call: Call) -> float:
-    """What is found until then is the answer, which says so."""
-    return min(call.deadline, monotonic() + LINEAGE_SECONDS_MAX)
+    return limit_of(asked, "max_depth", STEPS_DEFAULT, DEPTH_MAX)

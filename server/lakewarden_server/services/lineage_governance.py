@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from lakewarden.v1 import lineage_governance_pb2 as pb
 from lakewarden_server.lineage.follower import LineageFollower
-from lakewarden_server.lineage.roster import Roster
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.lineage_findings import Assets
 from lakewarden_server.services.lineage_leaks import find_leaks
@@ -16,7 +15,6 @@ class LineageGovernanceService:
 
     def __init__(self, follower: LineageFollower) -> None:
         self._follower = follower
-        self._roster: Roster | None = None
 
     def find_lineage_leaks(
         self, request: pb.FindLineageLeaksRequest, call: Call
@@ -29,7 +27,5 @@ class LineageGovernanceService:
         return simulate_revoke(request, call, self._assets(call))
 
     def _assets(self, call: Call) -> Assets:
-        state, roster = self._follower.at_head(call.uow), self._roster
-        if roster is None or not roster.is_of(state, call.snapshot):
-            roster = self._roster = Roster(state, call.snapshot)
-        return Assets(call, state, roster)
+        state = self._follower.at_head(call.uow)
+        return Assets(call, state, self._follower.roster(state, call.snapshot))

@@ -13,7 +13,6 @@ from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.lineage.graph import Direction, State
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.paths import Between, ways
-from lakewarden_server.lineage.roster import Roster
 from lakewarden_server.lineage.traversal import Walk, ending_of, walk
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
@@ -50,7 +49,6 @@ class LineageGraphService:
 
     def __init__(self, follower: LineageFollower) -> None:
         self._follower = follower
-        self._roster: Roster | None = None
 
     def traverse_lineage(self, request: pb.TraverseLineageRequest, call: Call) -> pb.TraverseLineageResponse:
         """What an asset, or columns of it, were made of and what was made of them."""
@@ -59,9 +57,9 @@ class LineageGraphService:
         within = Walk(
             roots=(),
             directions=_directions(request.direction),
-            depth_max=_limit(request.max_depth, "max_depth", DEPTH_DEFAULT, DEPTH_MAX),
-            nodes_max=_limit(request.max_nodes, "max_nodes", NODES_DEFAULT, NODES_MAX),
-            deadline=_deadline(call),
+            depth_max=limit_of(request.max_depth, "max_depth", DEPTH_DEFAULT, DEPTH_MAX),
+            nodes_max=limit_of(request.max_nodes, "max_nodes", NODES_DEFAULT, NODES_MAX),
+            deadline=deadline_of(call),
             states=_states(request.include_states),
             self_edges=request.include_self_edges,
         )
@@ -85,9 +83,9 @@ class LineageGraphService:
         within = Walk(
             roots=(),
             directions=(Direction.DOWNSTREAM,),
-            depth_max=_limit(request.max_depth, "max_depth", DEPTH_MAX, DEPTH_MAX),
-            nodes_max=_limit(request.max_nodes, "max_nodes", NODES_DEFAULT, NODES_MAX),
-            deadline=_deadline(call),
+            depth_max=limit_of(request.max_depth, "max_depth", DEPTH_MAX, DEPTH_MAX),
+            nodes_max=limit_of(request.max_nodes, "max_nodes", NODES_DEFAULT, NODES_MAX),
+            deadline=deadline_of(call),
         )
         columns = names_of(request.columns)
         root = root_named(request.root, "root", call)
@@ -98,12 +96,12 @@ class LineageGraphService:
         self, request: pb.FindLineagePathsRequest, call: Call
     ) -> pb.FindLineagePathsResponse:
         """The ways from one asset to another."""
-        paths_max = _limit(request.max_paths, "max_paths", PATHS_DEFAULT, PATHS_MAX)
-        steps_max = _limit(request.max_depth, "max_depth", PATH_DEPTH_DEFAULT, DEPTH_MAX)
+        paths_max = limit_of(request.max_paths, "max_paths", PATHS_DEFAULT, PATHS_MAX)
+        steps_max = limit_of(request.max_depth, "max_depth", PATH_DEPTH_DEFAULT, DEPTH_MAX)
         ends = [root_named(getattr(request, end), end, call) for end in ("source", "target")]
         told = self._telling(call)
         source, target = map(told.root, ends)
-        deadline = _deadline(call)
+        deadline = deadline_of(call)
         found = list(
             islice(
                 ways(told.state.graph, Between(source, target, steps_max, deadline), told.sight),
@@ -128,13 +126,11 @@ class LineageGraphService:
 
     def _telling(self, call: Call) -> Telling:
         state = self._follower.at_head(call.uow)
-        roster = self._roster
-        if roster is None or not roster.is_of(state, call.snapshot):
-            roster = self._roster = Roster(state, call.snapshot)
-        return Telling(state, roster, call)
+        return Telling(state, self._follower.roster(state, call.snapshot), call)
 
 
-def _limit(asked: int, field: str, default: int, largest: int) -> int:
+def limit_of(asked: int, field: str, default: int, largest: int) -> int:
+    """What is asked, the default where nothing is. Raises FIELD_INVALID."""
     if not 0 <= asked <= largest:
         raise validation.invalid(field, f"{asked} is not from 1 to {largest:,}")
     return asked or default
@@ -151,7 +147,8 @@ def _answerable(answer: Answer) -> Answer:
     return answer
 
 
-def _deadline(call: Call) -> float:
+def deadline_of(call: Call) -> float:
+    """When an answer is what was found by then, in monotonic seconds."""
     return min(call.deadline, monotonic() + LINEAGE_SECONDS_MAX)
 
 

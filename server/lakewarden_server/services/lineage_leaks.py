@@ -23,11 +23,11 @@ from lakewarden_server.services.lineage_findings import (
     READ,
     Assets,
     columns_of,
-    deadline,
     jobs_told,
     readers,
     steps,
 )
+from lakewarden_server.services.lineage_graph import deadline_of
 from lakewarden_server.storage.repositories.lineage_evidence import LineageEvidenceReader
 
 SOURCES_MAX: Final = 1_000
@@ -84,7 +84,7 @@ class _Search:
     def __init__(self, request: pb.FindLineageLeaksRequest, call: Call, assets: Assets) -> None:
         self._request, self._call, self._assets, self._state = request, call, assets, assets.state
         self._depth_max = steps(request.max_depth)
-        self._deadline = deadline(call)
+        self._deadline = deadline_of(call)
         self._evidence = LineageEvidenceReader(call.uow.connection)
         self._spread = Spread(
             assets.state.graph, assets.sight, self._uses, label=assets.label, places_max=PLACES_MAX

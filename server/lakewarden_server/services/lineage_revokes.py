@@ -34,11 +34,11 @@ from lakewarden_server.services.lineage_findings import (
     PRINCIPALS_MAX,
     READ,
     Assets,
-    deadline,
     jobs_told,
     readers,
     steps,
 )
+from lakewarden_server.services.lineage_graph import deadline_of
 from lakewarden_server.services.simulations import changed_rows
 from lakewarden_server.storage.repositories.lineage_evidence import LineageEvidenceReader
 
@@ -99,7 +99,7 @@ class _Revoke:
         self._after = Decider(
             call.decider.policy, changed_snapshot(call.snapshot, Changes(revoked=tuple(revoked)))
         )
-        self._depth_max, self._deadline = steps(request.max_depth), deadline(call)
+        self._depth_max, self._deadline = steps(request.max_depth), deadline_of(call)
         self._evidence = LineageEvidenceReader(call.uow.connection)
         self._views_over: dict[str, list[str]] | None = None
         self._truncated_by = ""

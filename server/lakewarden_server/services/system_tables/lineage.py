@@ -116,7 +116,7 @@ class LineageTables:
         for known in self._kept:
             if known.decider is call.decider and known.state is state and known.caller == caller:
                 return known
-        roster = Roster(state, call.snapshot)
+        roster = self._follower.roster(state, call.snapshot)
         sight = Sight(call.decider, call.caller.id, call.workspace_id, call.metastore_id, state, roster)
         nodes = np.fromiter(state.nodes, dtype=np.int32, count=len(state.nodes))
         assets = [_asset(state.nodes[node], roster) for node in nodes[sight(nodes)].tolist()]

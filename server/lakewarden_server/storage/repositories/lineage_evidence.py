@@ -14,8 +14,7 @@ from lakewarden_server.entities import (
     LineageMapping,
     LineageRun,
 )
-
-EDGES_BATCH: Final = 400
+from lakewarden_server.storage.repositories.lineage_graph import batches
 
 _contribution: Final = LineageContribution.__table__.c
 _edge: Final = LineageEdge.__table__.c
@@ -62,6 +61,5 @@ class LineageEvidenceReader:
     def _of(
         self, statement: Select[Any], edge_ids: Collection[int], of: Any = _edge.id
     ) -> Iterator[Row[Any]]:
-        listed = sorted(edge_ids)
-        for start in range(0, len(listed), EDGES_BATCH):
-            yield from self._connection.execute(statement.where(of.in_(listed[start : start + EDGES_BATCH])))
+        for batch in batches(edge_ids):
+            yield from self._connection.execute(statement.where(of.in_(batch)))
