@@ -189,6 +189,14 @@ def test_the_command_line_shows_columns(
         "   ├─ main.raw.orders.day  [identity]",
         "   └─ main.raw.prices.valid  [filter]",
     ]
+    assert main(["lineage", "column", "main.sales.menu", "day", "--upstream", "--downstream"]) == 0
+    both = capsys.readouterr().out
+    assert main(["lineage", "column", "main.sales.menu", "day"]) == 0
+    assert capsys.readouterr().out == both
+    assert "made of" in both
+    for asked in (["column", "main.sales.report", "dya"], ["impact", "main.sales.report.dya"]):
+        assert main(["lineage", *asked]) == 0
+        assert "lakewarden lineage column main.sales.report shows" in capsys.readouterr().err
     for form in ("json", "dot", "mermaid", "svg"):
         assert main(["lineage", "column", "main.sales.menu", "total", "--format", form]) == 0
         assert "revenue" in capsys.readouterr().out

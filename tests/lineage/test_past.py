@@ -225,3 +225,8 @@ def test_the_command_line_asks_about_the_past(lake: Lake, monkeypatch, capsys) -
     printed = capsys.readouterr().out
     assert "FIRST" in printed
     assert "2026-01-01" in printed
+    assert main(["lineage", "history", "main.raw.orders", "main.sales.menu", "-o", "json", *rest]) == 0
+    (version,) = json.loads(capsys.readouterr().out)
+    assert (version["from_time"], version["until_time"]) == ("2026-01-01T00:00:10Z", None)
+    assert main(["lineage", "upstream", "main.sales.dinner", "--as-of", "2100-01-01", *rest]) == 2
+    assert "is still to come" in capsys.readouterr().err

@@ -188,6 +188,7 @@ def test_the_command_records_a_file_and_says_what_does_not_parse(
     monkeypatch.setenv("LAKEWARDEN_TOKEN", lake.server.admin_token)
     arguments = ["lineage", "from-sql", str(file), "--catalog", "main", "--schema", "sales", "-o", "json"]
     assert main([*arguments, "--endpoint", lake.server.endpoint, "--workspace", "workspace"]) == 1
-    told = capsys.readouterr().out
+    told, hints = capsys.readouterr()
     assert '"main.sales.copy"' in told
     assert '"SYNTAX"' in told
+    assert "--dialect" in hints

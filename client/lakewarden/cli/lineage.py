@@ -16,9 +16,9 @@ from lakewarden.cli._parameters import time_of
 from lakewarden.cli._terminal import printable
 from lakewarden.cli.external_lineage import declare, declared, undeclare
 from lakewarden.cli.lineage_events import from_sql, ingest
-from lakewarden.cli.lineage_export import export
+from lakewarden.cli.lineage_export import directions, export
 from lakewarden.cli.lineage_governance import leaks
-from lakewarden.cli.lineage_impact import impact
+from lakewarden.cli.lineage_impact import impact, unknown_columns
 
 if TYPE_CHECKING:
     from lakewarden.lineage import Lineage
@@ -89,15 +89,16 @@ def show(invocation: Invocation, /, **asked: Any) -> None:
 @lineage.command("column", example="lakewarden lineage column main.sales.orders amount --upstream")
 @shown_options
 @click.argument("columns", nargs=-1)
-@click.option("--upstream", "direction", flag_value="upstream", help="Only what they were made of.")
-@click.option("--downstream", "direction", flag_value="downstream", help="Only what was made of them.")
+@directions("they were", "them")
 @click.option("--indirect", "include_indirect", is_flag=True, help="Also what filters, joins and orders by them.")  # fmt: skip
 @pass_invocation
 def column(invocation: Invocation, /, name: str, columns: tuple[str, ...], **asked: Any) -> None:
     """Show what columns of an asset were made of and what was made of them; without COLUMNS, of all that anything is known of."""
     form, target = asked.pop("form"), asked.pop("target")
-    asked["direction"] = asked["direction"] or "both"
-    _tell(invocation, invocation.open_client().lineage.columns(name, *columns, **asked), form, target)
+    found = invocation.open_client().lineage.columns(name, *columns, **asked)
+    _tell(invocation, found, form, target)
+    if columns and not found.edges:
+        invocation.note(unknown_columns(name, columns))
 
 
 @lineage.command("paths", example="lakewarden lineage paths main.raw.orders main.sales.report")
@@ -137,14 +138,19 @@ def history(invocation: Invocation, source: str, target: str, as_of: datetime | 
             "runs": edge.run_count or None,
             "last_run": edge.last_run or None,
             "reason": version.reason,
-            "from_time": version.from_time,
-            "until_time": version.until_time,
+            "from_time": _told(version.from_time),
+            "until_time": _told(version.until_time),
         }
         for edge in invocation.open_client().lineage.history(source, target, as_of=as_of)
         for version in edge.versions
     ]
     columns = ("job", "state", "runs", "last_run", "reason", "from_time", "until_time")
     invocation.show_all(rows, columns, name="reason")
+
+
+def _told(time: datetime | None) -> str | None:
+    """A time as answers have it, RFC 3339 in UTC."""
+    return time.isoformat().replace("+00:00", "Z") if time else None
 
 
 def _show(

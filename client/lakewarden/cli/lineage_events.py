@@ -17,6 +17,11 @@ EXIT_REFUSED = 1
 SHOWN_MAX = 20
 """Refused events that are written out."""
 PROGRESS_EVENTS = 1_000
+HINTS = {
+    "SYNTAX": "the text does not parse; say its --dialect where it is not that of DuckDB",
+    "TABLE_UNKNOWN": "of what was left out you see no such table; say --catalog and --schema where names are not in full",
+}
+"""What to do about a statement of which something was left out, by its reason."""
 SQL_COLUMNS = ("statement", "kind", "reads", "writes", "column_pairs", "left_out", "reason", "recorded")
 
 
@@ -96,7 +101,10 @@ def from_sql(
         for number, each in enumerate(reply.statements, 1)
     ]
     invocation.show_all(rows, SQL_COLUMNS, name="statement")
-    if any(each.reason == "SYNTAX" for each in reply.statements):
+    reasons = {each.reason for each in reply.statements}
+    for reason in sorted(reasons & HINTS.keys()):
+        click.echo(f"{reason}: {HINTS[reason]}", err=True)
+    if "SYNTAX" in reasons:
         context.exit(EXIT_REFUSED)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from functools import wraps
+from typing import Any, TextIO, TypeVar, cast
 
 import click
 
@@ -12,6 +14,23 @@ from lakewarden.cli._commands import Command
 from lakewarden.cli._invocation import Invocation, pass_invocation
 
 HOST_DEFAULT = "lakewarden"
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def directions(they: str, them: str) -> Callable[[Decorated], Decorated]:
+    """The options `--upstream` and `--downstream` as one `direction`: both ways where both are said, or neither."""
+
+    def decorate(command: Decorated) -> Decorated:
+        @click.option("--upstream", is_flag=True, help=f"Only what {they} made of.")
+        @click.option("--downstream", is_flag=True, help=f"Only what was made of {them}.")
+        @wraps(command)
+        def told(*arguments: Any, upstream: bool, downstream: bool, **asked: Any) -> Any:
+            only = "upstream" if upstream else "downstream"
+            return command(*arguments, direction="both" if upstream == downstream else only, **asked)
+
+        return cast(Decorated, told)
+
+    return decorate
 
 
 @click.command(
@@ -19,11 +38,10 @@ HOST_DEFAULT = "lakewarden"
 )
 @click.argument("name")
 @click.option("--namespace", default="", metavar="TEXT", help="NAME is that of a dataset of this OpenLineage namespace.")  # fmt: skip
-@click.option("--upstream", "direction", flag_value="upstream", help="Only what it was made of.")
-@click.option("--downstream", "direction", flag_value="downstream", help="Only what was made of it.")
+@directions("it was", "it")
 @click.option("--depth", "max_depth", type=click.IntRange(1, 100), default=100, show_default=True, metavar="N", help="At most so many steps.")  # fmt: skip
 @click.option("--nodes", "max_nodes", type=click.IntRange(1, 20_000), default=20_000, show_default=True, metavar="N", help="At most so many assets, and columns.")  # fmt: skip
-@click.option("--host", default=HOST_DEFAULT, show_default=True, metavar="HOST", help="Tables are called unitycatalog://HOST.")  # fmt: skip
+@click.option("--host", default=HOST_DEFAULT, show_default=True, metavar="HOST", help="Tables are called unitycatalog://HOST; a server with --lineage-hosts takes them for its own where it names HOST.")  # fmt: skip
 @click.option("--to", "file", type=click.File("w", encoding="utf-8", lazy=True), default="-", metavar="FILE", help="Write it into this file instead.")  # fmt: skip
 @pass_invocation
 def export(
@@ -31,7 +49,7 @@ def export(
     name: str,
     *,
     namespace: str,
-    direction: str | None,
+    direction: str,
     max_depth: int,
     max_nodes: int,
     host: str,
@@ -47,7 +65,7 @@ def export(
     client = invocation.open_client()
     asked: dict[str, Any] = {
         "namespace": namespace,
-        "direction": direction or "both",
+        "direction": direction,
         "max_depth": max_depth,
         "max_nodes": max_nodes,
     }

@@ -35,7 +35,7 @@ _depth = click.option(
     "leaks",
     cls=Command,
     example="lakewarden lineage leaks\n"
-    "    lakewarden lineage leaks --table main.crm.people --column main.hr.salaries.amount --fail",
+    "lakewarden lineage leaks --table main.crm.people --column main.hr.salaries.amount --fail",
 )
 @click.option("--table", "tables", multiple=True, metavar="NAME", help="Only from the masks and the row filter of this table; repeatable.")  # fmt: skip
 @click.option("--column", "columns", multiple=True, metavar="NAME", help="From this column, masked or not: table and column with a dot between; repeatable.")  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from lakewarden.cli._commands import Command
@@ -17,7 +19,7 @@ DOTS_OF_A_COLUMN = 3
     "impact",
     cls=Command,
     example="lakewarden lineage impact main.sales.orders.amount\n"
-    "    lakewarden lineage impact --revoke SELECT --on table main.sales.orders --from analysts",
+    "lakewarden lineage impact --revoke SELECT --on table main.sales.orders --from analysts",
 )
 @click.argument("name", default="")
 @click.option("--column", "columns", multiple=True, metavar="COLUMN", help="Only what depends on this column of NAME, as its fourth part says too; repeatable.")  # fmt: skip
@@ -53,6 +55,14 @@ def impact(
         _show(invocation, name, columns, max_depth or 0, max_nodes)
 
 
+def unknown_columns(name: str, columns: Sequence[str]) -> str:
+    """What to tell of columns that no lineage was found of: they may be misspelled."""
+    return (
+        f"Nothing that you may see is known of {', '.join(columns)}. Columns are spelled as lineage has them: "
+        f"lakewarden lineage column {name} shows those that anything is known of."
+    )
+
+
 def _show(
     invocation: Invocation, name: str, columns: tuple[str, ...], max_depth: int, max_nodes: int
 ) -> None:
@@ -60,6 +70,8 @@ def _show(
         name, _, last = name.rpartition(".")
         columns = (*columns, last)
     found = invocation.open_client().lineage.impact(name, *columns, max_depth=max_depth, max_nodes=max_nodes)
+    if columns and not found.assets:
+        invocation.note(unknown_columns(name, columns))
     told = found.to_dict()
     if invocation.output != "table":
         invocation.show(told, name="assets")

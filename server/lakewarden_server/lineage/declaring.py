@@ -103,7 +103,7 @@ class Declarations:
             if _found(store, origin, said.source, said.target) is not None:
                 raise AlreadyExists(
                     Reason.NAME_TAKEN,
-                    "the lineage from that source to that target is declared already: update it",
+                    "the lineage from that source to that target is declared already: update it (lakewarden lineage declare --replace)",
                 )
             _check_quota(store, origin)
             row = {

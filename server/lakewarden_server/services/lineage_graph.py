@@ -63,7 +63,7 @@ class LineageGraphService:
             states=_states(request.include_states),
             self_edges=request.include_self_edges,
         )
-        columns, time = names_of(request.columns), time_of(request)
+        columns, time = names_of(request.columns), time_of(request, call)
         root = root_named(request.root, "root", call, time)
         told = self._telling(call)
         asset = told.root(root)
@@ -119,7 +119,7 @@ class LineageGraphService:
         self, request: pb.GetLineageHistoryRequest, call: Call
     ) -> pb.GetLineageHistoryResponse:
         """What the edges from one asset to another were when."""
-        time = time_of(request)
+        time = time_of(request, call)
         source, target = (root_named(getattr(request, end), end, call, time) for end in ("source", "target"))
         told = self._telling(call)
         return history_between(call, told.root(source), told.root(target))

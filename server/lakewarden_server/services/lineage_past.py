@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from lakewarden.v1 import lineage_graph_pb2 as pb
@@ -11,6 +12,7 @@ from lakewarden_policy.kinds import RELATIONS
 from lakewarden_policy.records import Securable
 from lakewarden_server.core.clock import microseconds_of, time_at
 from lakewarden_server.core.errors import FailedPrecondition
+from lakewarden_server.lineage.events import AHEAD_SECONDS_MAX
 from lakewarden_server.lineage.graph import State
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.past import PastGraph
@@ -26,9 +28,14 @@ VERSIONS_MAX: Final = 1_000
 _STATES: Final = {"LIVE": pb.LIVE, "PROVISIONAL": pb.PROVISIONAL, "DROPPED": pb.DROPPED}
 
 
-def time_of(request: Any) -> int:
-    """The time a request asks about in microseconds since 1970, FOREVER for now. Raises FIELD_INVALID."""
+def time_of(request: Any, call: Call) -> int:
+    """The time a request asks about in microseconds since 1970, FOREVER for now.
+
+    Raises FIELD_INVALID for one that is further ahead than an event may be.
+    """
     time = validation.optional_time(request, "as_of_time")
+    if time is not None and time > call.now + timedelta(seconds=AHEAD_SECONDS_MAX):
+        raise validation.invalid("as_of_time", f"{time.isoformat()} is still to come")
     return FOREVER if time is None else microseconds_of(time)
 
 
