@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+from lakewarden import Client
 from lakewarden.lineage import Lineage as Answer
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.lineage.facets import understand
@@ -69,6 +70,18 @@ class Lake:
         """Of the newest change of the lineage."""
         with self.server.app.database.reading() as connection:
             return LineageGraphReader(connection).sequence()
+
+
+def may_use(lake: Lake, name: str, *tables: str) -> Client:
+    """A user who may read these tables and nothing else."""
+    email = f"{name}@example.com"
+    client = lake.server.client_as(name)
+    lake.admin.grants.grant("USE CATALOG", "catalog", "main", email)
+    for schema in {table.partition(".")[0] for table in tables}:
+        lake.admin.grants.grant("USE SCHEMA", "schema", f"main.{schema}", email)
+    for table in tables:
+        lake.admin.grants.grant("SELECT", "table", f"main.{table}", email)
+    return client
 
 
 def of(name: str) -> dict[str, object]:

@@ -10,12 +10,10 @@ import pytest
 from lakewarden import Client, DeadlineExceeded, LakewardenError
 from lakewarden.cli import main
 from lakewarden.lineage import Lineage, to_dot, to_mermaid, to_svg, to_tree
-from lakewarden.v1 import lineage_graph_pb2, lineage_graph_pb2_grpc
 from lakewarden_server.lineage import column_uses
 from lakewarden_server.testing import serve
 from lineage.corpus import microseconds
-from lineage.lake import Lake
-from lineage.test_questions import may_use
+from lineage.lake import Lake, may_use
 
 TABLES = ("raw.orders", "raw.prices", "raw.later", "sales.menu", "sales.report", "sales.copy")
 
@@ -110,11 +108,8 @@ def test_not_even_the_bytes_of_an_answer_tell_what_was_recorded_of_hidden_column
                 lake.made_of_columns("raw.orders", amount=[("raw.darker", "x", "AGGREGATION")])
                 lake.made("raw.dark", "raw.orders")
             lake.made_of_columns("sales.report", revenue=[("sales.menu", "total", "AGGREGATION")])
-            request = lineage_graph_pb2.TraverseLineageRequest(
-                root={"table": "main.sales.report"}, level="COLUMN", include_indirect=True
-            )
-            stub = lineage_graph_pb2_grpc.LineageGraphServiceStub(reader._connection.open_channel)
-            answer = reader._connection.call(stub.TraverseLineage, request)
+            root = {"table": "main.sales.report"}
+            answer = reader.lineage._call("TraverseLineage", root=root, level="COLUMN", include_indirect=True)
             told.append(answer.SerializeToString(deterministic=True))
     assert told[0] == told[1]
     assert b"revenue" in told[0]

@@ -11,9 +11,8 @@ import pytest
 from lakewarden.cli import main
 from lakewarden.lineage import Lineage
 from lakewarden_server.testing import WORKSPACE, EmbeddedServer, serve
-from lineage.lake import Lake, shown
+from lineage.lake import Lake, may_use, shown
 from lineage.test_column_questions import TABLES, record
-from lineage.test_questions import may_use
 
 CLICKS = ("kafka://broker:9092", "clicks")
 

@@ -14,8 +14,7 @@ from lakewarden.cli import main
 from lakewarden_server.lineage.past import PastGraph
 from lakewarden_server.testing import serve
 from lineage.corpus import at, dataset, event, lifecycle, recorded
-from lineage.lake import OURS, Lake, shown
-from lineage.test_questions import may_use
+from lineage.lake import OURS, Lake, may_use, shown
 
 TABLES = ("raw.orders", "sales.menu", "sales.dinner")
 START = datetime(2026, 1, 1, tzinfo=UTC)

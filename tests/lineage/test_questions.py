@@ -8,10 +8,9 @@ import pytest
 
 from lakewarden import Client, LakewardenError, PermissionDenied
 from lakewarden.cli import main
-from lakewarden.v1 import lineage_graph_pb2, lineage_graph_pb2_grpc
 from lakewarden_server.testing import serve
 from lineage.corpus import dataset, event
-from lineage.lake import OURS, Lake, shown
+from lineage.lake import OURS, Lake, may_use, shown
 
 TABLES = ("raw.orders", "raw.prices", "sales.menu", "sales.dinner", "sales.report")
 
@@ -26,18 +25,6 @@ def lake() -> Iterator[Lake]:
         found.made("sales.menu", "sales.dinner")
         found.made("sales.dinner", "sales.report")
         yield found
-
-
-def may_use(lake: Lake, name: str, *tables: str) -> Client:
-    """A user who may read these tables and nothing else."""
-    email = f"{name}@example.com"
-    client = lake.server.client_as(name)
-    lake.admin.grants.grant("USE CATALOG", "catalog", "main", email)
-    for schema in {table.partition(".")[0] for table in tables}:
-        lake.admin.grants.grant("USE SCHEMA", "schema", f"main.{schema}", email)
-    for table in tables:
-        lake.admin.grants.grant("SELECT", "table", f"main.{table}", email)
-    return client
 
 
 def test_the_owner_sees_everything_both_ways(lake: Lake) -> None:
@@ -82,9 +69,7 @@ def test_not_even_the_bytes_of_an_answer_tell_what_was_recorded_of_hidden_tables
             if secret:
                 lake.made("raw.orders", "raw.dark")
                 lake.made("raw.dark", "raw.orders")
-            request = lineage_graph_pb2.TraverseLineageRequest(root={"table": "main.sales.menu"})
-            stub = lineage_graph_pb2_grpc.LineageGraphServiceStub(reader._connection.open_channel)
-            answer = reader._connection.call(stub.TraverseLineage, request)
+            answer = reader.lineage._call("TraverseLineage", root={"table": "main.sales.menu"})
             told.append(answer.SerializeToString(deterministic=True))
     assert told[0] == told[1]
     assert b"sales.report" in told[0]

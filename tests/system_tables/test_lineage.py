@@ -14,8 +14,7 @@ from lakewarden._system_tables import SystemTables
 from lakewarden_server.lineage.visibility import Sight
 from lakewarden_server.testing import serve
 from lineage.corpus import dataset, event
-from lineage.lake import OURS, Lake, of
-from lineage.test_questions import may_use
+from lineage.lake import OURS, Lake, may_use, of
 
 TABLES = "system.access.table_lineage"
 COLUMNS = "system.access.column_lineage"
