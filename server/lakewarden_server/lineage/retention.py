@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from lakewarden_server.core.clock import microseconds_of, monotonic
-from lakewarden_server.entities import LineageChange, LineageEdge
+from lakewarden_server.entities import LineageEdge
 from lakewarden_server.lineage.versions import History
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.repositories.lineage import LineageStore
@@ -82,21 +82,9 @@ def _retire(database: Database, now: datetime) -> int:
             history.retire(row, max(times[edge_id], unseen))
         history.write(before, rows, ())
         store.put(LineageEdge, list(rows.values()))
-        store.put(LineageChange, [_change(store, row) for row in rows.values()])
+        store.tell(edges=list(rows.values()))
         connection.commit()
     return len(found)
-
-
-def _change(store: LineageStore, edge: dict[str, object]) -> dict[str, object]:
-    return {
-        "sequence": store.sequence,
-        "position": store.new_position(),
-        "kind": "EDGE",
-        "edge_id": edge["id"],
-        "source_asset_id": edge["source_id"],
-        "target_asset_id": edge["target_id"],
-        "state": edge["state"],
-    }
 
 
 def _delete_changes(database: Database, now: datetime) -> int:

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from lakewarden_server.entities import (
     LineageAsset,
-    LineageChange,
     LineageContribution,
     LineageEdge,
     LineageMapping,
@@ -187,7 +186,10 @@ class Weaver:
             row for edge_id, row in rows.items() if row != self._edges[edge_id] or edge_id in self._new
         ]
         self._store.put(LineageEdge, changed)
-        self._tell([row for row in changed if any(row[key] != self._edges[row["id"]][key] for key in TOLD)])
+        self._store.tell(
+            assets=[row for _asset_id, row in sorted(self._places.changed.items())],
+            edges=[row for row in changed if any(row[key] != self._edges[row["id"]][key] for key in TOLD)],
+        )
 
     def _tallied(self, edge_id: int) -> Row | None:
         counted = self._counted.get(edge_id, ())
@@ -242,36 +244,6 @@ class Weaver:
             row.id: row.end_time for row in self._store.find(LineageAsset, "id", asset_ids - set(changed))
         }
         return ends | {asset_id: row["end_time"] for asset_id, row in changed.items()}
-
-    def _tell(self, edge_rows: list[Row]) -> None:
-        """Writes the changes that whoever keeps the graph in memory follows."""
-        told: list[Row] = [
-            {
-                "kind": "ASSET",
-                "edge_id": None,
-                "source_asset_id": asset_id,
-                "target_asset_id": None,
-                "state": row["state"],
-            }
-            for asset_id, row in sorted(self._places.changed.items())
-        ]
-        told += [
-            {
-                "kind": "EDGE",
-                "edge_id": row["id"],
-                "source_asset_id": row["source_id"],
-                "target_asset_id": row["target_id"],
-                "state": row["state"],
-            }
-            for row in edge_rows
-        ]
-        self._store.put(
-            LineageChange,
-            [
-                {"sequence": self._store.sequence, "position": self._store.new_position(), **row}
-                for row in told
-            ],
-        )
 
 
 def _key(row: Any) -> tuple[int, int, int]:

@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.entities import (
     Base,
+    LineageChange,
     LineageContribution,
     LineageEdge,
     LineageEnding,
@@ -59,6 +60,7 @@ class LineageStore:
         self._deadline = deadline
         self.sequence = 0
         self._position = 0
+        """Of the last change told in this transaction, which several calls may share."""
         self._ids: dict[str, int] = {}
 
     def take(self) -> None:
@@ -82,10 +84,17 @@ class LineageStore:
         self._ids[kind] += 1
         return self._ids[kind]
 
-    def new_position(self) -> int:
-        """The next place among the changes of this transaction, which several calls may share."""
-        self._position += 1
-        return self._position
+    def tell(self, *, assets: Sequence[Mapping[str, Any]] = (), edges: Sequence[Mapping[str, Any]]) -> None:
+        """Writes that these are the rows of assets and edges now, for whoever keeps the graph in memory."""
+        changes: list[tuple[Any, ...]] = [("ASSET", None, row["id"], None, row["state"]) for row in assets]
+        changes += [("EDGE", row["id"], row["source_id"], row["target_id"], row["state"]) for row in edges]
+        names = ("kind", "edge_id", "source_asset_id", "target_asset_id", "state")
+        rows = [
+            {"sequence": self.sequence, "position": position, **dict(zip(names, change, strict=True))}
+            for position, change in enumerate(changes, self._position + 1)
+        ]
+        self._position += len(rows)
+        self.put(LineageChange, rows)
 
     def keep_ids(self) -> None:
         """Writes which ids were given away; before COMMIT."""
