@@ -19,19 +19,8 @@ class Component(NamedTuple):
 
 def components(store: LineageStore, name_ids: Collection[int]) -> list[Component]:
     """The names with all that they are linked to or renamed from and to."""
-    links: dict[tuple[int, ...], Any] = {}
-    endings: dict[tuple[int, ...], Any] = {}
-    seen, frontier = set(name_ids), set(name_ids)
-    while frontier:
-        found = store.links_of(frontier)
-        links |= {(row.one_id, row.other_id, row.binds): row for row in found}
-        ends = {end for row in found for end in (row.one_id, row.other_id)}
-        ended = store.endings_of(frontier)
-        endings |= {(row.run_id, row.name_id, row.renamed_to_id): row for row in ended}
-        ends |= {end for row in ended for end in (row.name_id, row.renamed_to_id) if end}
-        frontier = ends - seen
-        seen |= frontier
-    return _parts(seen, list(links.values()), list(endings.values()))
+    names = store.connected(name_ids)
+    return _parts(names, store.links_of(names), store.endings_of(names))
 
 
 def _parts(names: set[int], links: list[Any], endings: list[Any]) -> list[Component]:

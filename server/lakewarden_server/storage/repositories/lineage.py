@@ -11,7 +11,20 @@ from functools import cache
 from math import inf
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, delete, func, or_, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    true,
+    tuple_,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lakewarden_server.core.clock import monotonic
@@ -24,6 +37,7 @@ from lakewarden_server.entities import (
     LineageHead,
     LineageLink,
     LineageMention,
+    LineageName,
     LineageRun,
     Securable,
     StoragePath,
@@ -154,6 +168,15 @@ class LineageStore:
         if monotonic() > self._deadline:
             raise deadline_passed()
 
+    def connected(self, name_ids: Collection[int]) -> set[int]:
+        """These names and all that links and renames lead to from them, however many steps away."""
+        reached = _connected(self._connection.dialect.name)
+        found: set[int] = set()
+        for batch in _batches(name_ids, BATCH):
+            self._check_deadline()
+            found |= set(self._connection.execute(reached, {"ids": batch}).scalars())
+        return found
+
     def links_of(self, name_ids: Collection[int]) -> list[Any]:
         """The links that one of the names takes part in."""
         found = [*self.find(LineageLink, "one_id", name_ids), *self.find(LineageLink, "other_id", name_ids)]
@@ -282,6 +305,29 @@ def _upsert(entity: type[Base], dialect: str, columns: tuple[str, ...]) -> Any:
     if not others:
         return statement.on_conflict_do_nothing(index_elements=keys)
     return statement.on_conflict_do_update(index_elements=keys, set_=others)
+
+
+@cache
+def _connected(dialect: str) -> Select[Any]:
+    """The ids that links and renames lead to from `ids`: one statement, where a chain of names would be as many as it is long."""
+    link, ending, name = LineageLink.__table__.c, LineageEnding.__table__.c, LineageName.__table__.c
+    reached = (
+        select(name.id).where(name.id.in_(bindparam("ids", expanding=True))).cte("reached", recursive=True)
+    )
+    steps = [
+        select(far.label("id")).where(near == reached.c.id, far != 0)
+        for near, far in (
+            (link.one_id, link.other_id),
+            (link.other_id, link.one_id),
+            (ending.name_id, ending.renamed_to_id),
+            (ending.renamed_to_id, ending.name_id),
+        )
+    ]
+    if dialect == "postgresql":
+        # It lets the recursion be spoken of once only.
+        ahead = union_all(*(step.correlate(reached) for step in steps)).lateral("ahead")
+        steps = [select(ahead.c.id).select_from(reached.join(ahead, true()))]
+    return select(reached.union(*steps).c.id)
 
 
 def _newest(edge_ids: Sequence[int]) -> Select[Any]:
