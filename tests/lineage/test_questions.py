@@ -140,6 +140,13 @@ def test_a_catalog_that_is_not_bound_to_a_workspace_is_hidden_there(lake: Lake) 
     lake.admin.workspace_bindings.update("catalog", "apart", isolated=True)
     labels, _ = shown(there.lineage.traverse("main.sales.report", direction="downstream"))
     assert labels == {"sales.report", "(hidden)"}
+    # Nor is it told when it is dropped, not even to who owns the metastore.
+    lake.admin.tables.delete("apart.s.t")
+    for client, name in ((there, "(hidden)"), (lake.admin, "apart.s.t")):
+        found = client.lineage.traverse(
+            "main.sales.report", direction="downstream", include_states=["DROPPED"]
+        )
+        assert {node.name or "(hidden)" for node in found.nodes} == {"main.sales.report", name}
 
 
 def test_a_rename_shows_the_new_name_and_writes_no_lineage(lake: Lake) -> None:

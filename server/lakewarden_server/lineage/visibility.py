@@ -87,7 +87,9 @@ class Sight:
         if node.securable_id is not None:
             was_in = node.parent_id if securable is None else securable.parent_id
             is_gone = securable is None or securable.kind == "DELETED_TABLE"
-            return is_gone and (self._has(was_in, "SCHEMA:BROWSE") or self._is_admin())
+            return is_gone and (
+                self._has(was_in, "SCHEMA:BROWSE") or (self._is_admin() and self._is_within_reach(was_in))
+            )
         location = self._location_over(node)
         if location is not None:
             return self._sees_securable(location)
@@ -116,6 +118,12 @@ class Sight:
 
     def _is_admin(self) -> bool:
         return self._has(self._metastore_id, "METASTORE:MANAGE")
+
+    def _is_within_reach(self, schema_id: str | None) -> bool:
+        """Whether the workspace reaches the catalog of a schema; what was in one that is gone is out of no workspace's reach."""
+        if schema_id is None or schema_id not in self._decider.snapshot.securables:
+            return True
+        return self._decider.reach(self._subject_id, self._workspace_id, schema_id, "SCHEMA:BROWSE")
 
     def _has(self, object_id: str | None, act: str) -> bool:
         if object_id is None:
