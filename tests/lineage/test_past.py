@@ -12,6 +12,7 @@ import pytest
 from lakewarden import InvalidArgument, PermissionDenied
 from lakewarden.cli import main
 from lakewarden_server.lineage.past import PastGraph
+from lakewarden_server.services import lineage_past
 from lakewarden_server.testing import serve
 from lineage.corpus import at, dataset, event, lifecycle, recorded
 from lineage.lake import OURS, Lake, may_use, shown
@@ -211,6 +212,20 @@ def test_of_a_job_of_another_workspace_the_history_tells_versions_alone(lake: La
     foreign, own = lake.admin.lineage.history("main.raw.orders", "main.sales.menu")
     assert own.job_name == "job 1"
     assert foreign == ("", "", "LIVE", 0, None, None, "", (("FIRST", second(70), None),))
+
+
+def test_which_jobs_the_history_leaves_out_does_not_follow_from_the_names_of_another_workspace(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lineage_past, "JOBS_MAX", 2)
+    ends = {
+        "inputs": [dataset("main.raw.orders", OURS)],
+        "outputs": [dataset("main.sales.menu", OURS)],
+    }
+    for run, name, workspace in ((70, "a secret", "elsewhere"), (71, "job 2", ""), (72, "zero", "elsewhere")):
+        lake.record(event("COMPLETE", run, run=run, job=name, **ends), workspace_id=workspace)
+    told = lake.admin.lineage.history("main.raw.orders", "main.sales.menu")
+    assert [edge.job_name for edge in told] == ["job 1", "job 2"]
 
 
 def test_the_command_line_asks_about_the_past(lake: Lake, monkeypatch, capsys) -> None:

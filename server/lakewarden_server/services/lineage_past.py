@@ -66,7 +66,9 @@ def securable_then(call: Call, full_name: str, time: int) -> Securable | None:
 def history_between(call: Call, source_id: int, target_id: int) -> pb.GetLineageHistoryResponse:
     """What the edges between two visible assets were when, those of the caller's workspace with what made them."""
     reader = LineageHistoryReader(call.uow.connection)
-    rows = reader.edges_between(source_id, target_id, JOBS_MAX + 1)
+    rows = reader.edges_between(
+        source_id, target_id, workspace_id=call.workspace_id or "", limit=JOBS_MAX + 1
+    )
     told = []
     for row in rows[:JOBS_MAX]:
         edge = pb.LineageEdgeHistory(state=_STATES.get(row.state, pb.LINEAGE_STATE_UNSPECIFIED))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, Row, case, select, text
 
 from lakewarden_server.entities import (
     LineageContribution,
@@ -64,14 +64,18 @@ class LineageHistoryReader:
         ids = json.dumps(asset_ids) if dialect == "sqlite" else asset_ids
         return self._connection.execute(text(statement), {"ids": ids, "time": time, "limit": limit}).all()
 
-    def edges_between(self, source_id: int, target_id: int, limit: int) -> Sequence[Row[Any]]:
-        """The edges from one asset to another, with their jobs."""
+    def edges_between(
+        self, source_id: int, target_id: int, *, workspace_id: str, limit: int
+    ) -> Sequence[Row[Any]]:
+        """The edges from one asset to another, with their jobs: those of a workspace first. Which others there are does not follow from what they are called."""
+        own = _job.workspace_id == workspace_id
+        named = (case((own, column), else_="") for column in (_job.namespace, _job.name))
         statement = (
             select(LineageEdge.__table__, _job.workspace_id, _job.namespace, _job.name)
             .select_from(LineageEdge)
             .outerjoin(LineageJob, _job.id == _edge.job_id)
             .where(_edge.source_id == source_id, _edge.target_id == target_id)
-            .order_by(_job.namespace, _job.name, _edge.id)
+            .order_by(case((own, 0), else_=1), *named, _edge.id)
         )
         return self._connection.execute(statement.limit(limit)).all()
 
