@@ -12,6 +12,7 @@ import pytest
 from lakewarden import Client, PermissionDenied
 from lakewarden._system_tables import SystemTables
 from lakewarden_server.lineage.visibility import Sight
+from lakewarden_server.services.system_tables import service
 from lakewarden_server.testing import serve
 from lineage.corpus import dataset, event
 from lineage.lake import OURS, Lake, may_use, of
@@ -217,6 +218,18 @@ def test_rows_come_run_by_run_in_batches_of_any_size_and_within_times(small: Lak
     within = small.admin.system_table(TABLES, since=times[5], until=times[9])
     assert sorted(row["event_time"] for row in within.to_pylist()) == times[5:9]
     assert small.admin.system_table(TABLES, since=datetime(2100, 1, 1, tzinfo=UTC)).num_rows == 0
+
+
+def test_a_batch_ends_in_time_where_there_is_nothing_to_tell(
+    small: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "BATCH_SECONDS_MAX", 0.0)
+    for table in (TABLES, COLUMNS):
+        _, batches = SystemTables(small.admin._connection).batches(
+            table, since=datetime(2100, 1, 1, tzinfo=UTC)
+        )
+        # One for each asset that is looked at, and the last.
+        assert [batch.num_rows for batch in batches] == [0] * (len(LAKE) + 3)
 
 
 def test_columns_are_told_where_both_ends_are_seen(small: Lake) -> None:

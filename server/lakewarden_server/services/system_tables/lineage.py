@@ -105,8 +105,9 @@ class LineageTables:
                 continue
             after = reading.after[3:] if key == reading.after[:3] else ()
             near = np.array([asset.id], dtype=np.int32)
-            if masked and not after:
-                yield Part((*key, ""), list(_masked(shown, near, asset)))
+            if not after:
+                # Also where there is nothing to tell: between parts it is seen how long the batch takes already.
+                yield Part((*key, ""), list(_masked(shown, near, asset)) if masked else [])
             sources = _sources(shown, near)
             if sources:
                 yield from _events(reading, (key, after), asset, sources, rows)
