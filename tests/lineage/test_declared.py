@@ -231,6 +231,19 @@ def test_pages_hold_what_is_seen_and_tokens_are_of_their_list(lake: Lake, ann: C
         lake.admin.external_lineage.delete(RAW, target)
 
 
+def test_a_page_of_large_relationships_is_bounded_by_its_bytes(lake: Lake) -> None:
+    columns = [(f"{number:04}{'s' * 250}", f"{number:04}{'t' * 250}") for number in range(1_000)]
+    targets = [f"s3://lake/drop/{number}" for number in range(5)]
+    for target in targets:
+        lake.admin.external_lineage.create(RAW, target, columns=columns)
+    page = lake.admin.external_lineage._call("ListExternalLineage", object={"table": RAW})
+    assert 1 <= len(page.external_lineage) < len(targets)
+    assert page.ByteSize() < 1 << 21
+    assert sorted(shown(each.target) for each in lake.admin.external_lineage.list(RAW)) == targets
+    for target in targets:
+        lake.admin.external_lineage.delete(RAW, target)
+
+
 def test_a_renamed_table_keeps_what_is_declared(lake: Lake) -> None:
     lake.admin.external_lineage.create(RAW, "main.sales.moving")
     lake.admin.tables.rename("main.sales.moving", "moved")

@@ -149,6 +149,10 @@ def test_an_answer_that_is_not_whole_fails_too(lake: Lake, monkeypatch: pytest.M
     assert main([*line, "--workspace", "workspace", "--fail"]) == 1
     monkeypatch.setattr(lineage_leaks, "PLACES_MAX", 1)
     assert of(lake.admin) == [LEAK]
+    monkeypatch.setattr(lineage_leaks, "ANSWER_BYTES_MAX", 10)
+    answer = lake.admin.lineage_governance.leaks()
+    assert (list(answer.leaks), answer.truncated_by) == ([], "LEAKS")
+    monkeypatch.undo()
     monkeypatch.setattr(lineage_leaks, "LEAKS_MAX", 0)
     assert lake.admin.lineage_governance.leaks().truncated_by == "LEAKS"
     monkeypatch.setattr(lineage_leaks, "SOURCES_MAX", 0)

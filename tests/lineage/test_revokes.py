@@ -182,6 +182,11 @@ def test_refusals_and_bounds(server: EmbeddedServer, monkeypatch: pytest.MonkeyP
     assert (near.truncated_by, {each.distance for each in near.effects}) == ("DEPTH", {1})
     monkeypatch.setattr(lineage_revokes, "EFFECTS_MAX", 2)
     assert governance.simulate_revoke(*asked).truncated_by == "NODES"
+    monkeypatch.undo()
+    monkeypatch.setattr(lineage_revokes, "ANSWER_BYTES_MAX", 10)
+    small = governance.simulate_revoke(*asked)
+    assert (list(small.effects), small.truncated_by) == ([], "NODES")
+    monkeypatch.undo()
     monkeypatch.setattr(lineage_revokes, "OBJECTS_MAX", 1)
     cut = governance.simulate_revoke("SELECT", "schema", "main.marts", email("etl"))
     assert (cut.truncated_by, len(cut.losses)) == ("OBJECTS", 1)

@@ -17,6 +17,7 @@ from lakewarden_server.services.expansion import (
     EXPANDED_NODES_MAX,
     NotExpandable,
     Session,
+    hides_nothing,
     may_differ,
     policy_sql,
 )
@@ -72,3 +73,10 @@ def test_argument_that_may_differ_is_not_written_twice() -> None:
         "current_date",
     ):
         assert not may_differ(parse_one(f"1 + {call}", dialect="duckdb")), call
+
+
+def test_a_long_filter_is_taken_to_hide_something_without_a_long_look() -> None:
+    alternatives = " OR ".join(f"x = 'v{number}'" for number in range(200))
+    for body, spares in (("TRUE OR x = 'v'", True), (f"TRUE OR {alternatives}", False)):
+        function = SqlFunction("f", ("x",), body)
+        assert hides_nothing(function, ("a",), SESSION, masks=False) is spares

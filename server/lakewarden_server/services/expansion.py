@@ -19,6 +19,8 @@ from lakewarden_server.services.queries import GROUP_FUNCTION, called_name
 
 CALLS_DEEP_MAX = 10
 EXPANDED_NODES_MAX = 4_000
+SIMPLIFIED_NODES_MAX = 400
+"""Nodes of a filter or mask that is looked at for what it hides: that takes the square of them, here tenths of a second."""
 TEXTS_CACHED = 1_024
 
 # A body with one of these means something else inside another query: names could be captured, rows combined.
@@ -89,7 +91,10 @@ def _simplified(function: SqlFunction, columns: tuple[str, ...], session: Sessio
     from sqlglot.optimizer.simplify import simplify
 
     try:
-        answered = _answered(_policy(function, columns).tree.copy(), session)
+        tree = _policy(function, columns).tree
+        if _size(tree) > SIMPLIFIED_NODES_MAX:
+            return None
+        answered = _answered(tree.copy(), session)
         return simplify(answered, dialect=DIALECT_DEFAULT).unnest()
     except (SqlglotError, RecursionError):
         return None

@@ -26,12 +26,14 @@ from lakewarden_server.services.lineage import origin_of, unable
 from lakewarden_server.services.lineage_answers import RELATION_KINDS, seen_named
 from lakewarden_server.services.paging import page_size_of
 from lakewarden_server.storage.errors import deadline_passed
-from lakewarden_server.storage.repositories.lineage_declarations import declarations
+from lakewarden_server.storage.repositories.lineage_declarations import declarations, said_of
 
 COLUMNS_MAX: Final = 1_000
 COLUMN_NAME_BYTES_MAX: Final = 255
 SCANNED: Final = 500
 """Relationships looked at together for those that the caller sees."""
+PAGE_BYTES_MAX: Final = 1 << 20
+"""Of a page, roughly; a relationship larger than that is a page of its own."""
 
 _READS: Final = {
     **dict.fromkeys(RELATIONS, "SELECT"),
@@ -114,23 +116,23 @@ class ExternalLineageService:
         end = _named(request.object, "object", call).end
         listed = f"external_lineage {request.direction} {end.key}"
         after = call.pager.read(listed, request.page_token) if request.page_token else ""
-        seen: list[Any] = []
+        seen: list[str] = []
         sees = _Sight(call)
         while len(seen) <= size:
             rows = declarations(
                 call.uow.connection, origin.metastore_id, end.digest, after=after, limit=SCANNED,
                 as_source=request.direction != graph_pb.UPSTREAM, as_target=request.direction != graph_pb.DOWNSTREAM,
             )  # fmt: skip
-            seen += [row._mapping for row in rows if sees(row.source_key) and sees(row.target_key)]
+            seen += [row.id for row in rows if sees(row.source_key) and sees(row.target_key)]
             if len(rows) < SCANNED:
                 break
             if monotonic() > call.deadline:
                 raise deadline_passed()
             after = rows[-1].id
-        more = len(seen) > size
+        page = _page(seen[:size], call)
         return pb.ListExternalLineageResponse(
-            external_lineage=[_message(row, call) for row in seen[:size]],
-            next_page_token=call.pager.write(listed, seen[size - 1]["id"]) if more else "",
+            external_lineage=page,
+            next_page_token=call.pager.write(listed, page[-1].id) if len(seen) > len(page) else "",
         )
 
     @property
@@ -138,6 +140,19 @@ class ExternalLineageService:
         if self._declared is None:
             raise unable()
         return self._declared
+
+
+def _page(row_ids: Sequence[str], call: Call) -> list[pb.ExternalLineage]:
+    """The relationships of these ids, fewer where they are large."""
+    page: list[pb.ExternalLineage] = []
+    left = PAGE_BYTES_MAX
+    for row in said_of(call.uow.connection, row_ids):
+        message = _message(row._mapping, call)
+        left -= message.ByteSize()
+        if page and left < 0:
+            break
+        page.append(message)
+    return page
 
 
 def _writable_ends(

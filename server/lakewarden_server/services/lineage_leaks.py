@@ -27,7 +27,7 @@ from lakewarden_server.services.lineage_findings import (
     readers,
     steps,
 )
-from lakewarden_server.services.lineage_graph import deadline_of
+from lakewarden_server.services.lineage_graph import ANSWER_BYTES_MAX, deadline_of
 from lakewarden_server.storage.repositories.lineage_evidence import LineageEvidenceReader
 
 SOURCES_MAX: Final = 1_000
@@ -96,10 +96,10 @@ class _Search:
         copies = self._existing([copy for each in self._sources() for copy in self._copies(each)])
         copies.sort(key=self._order)
         told = list(self._leaks(copies))
-        self._add_jobs([leak for leak, _ in told], [way for _, way in told])
+        leaks = list(self._with_ways([leak for leak, _ in told], [way for _, way in told]))
         truncated_by = self._truncated_by or self._spread.truncated_by or ""
         return pb.FindLineageLeaksResponse(
-            leaks=[leak for leak, _ in told], truncated_by=truncated_by, revision=self._call.revision
+            leaks=leaks, truncated_by=truncated_by, revision=self._call.revision
         )
 
     def _sources(self) -> list[_Protected]:
@@ -195,11 +195,11 @@ class _Search:
         audience, told = self._audience(copies), 0
         reading: dict[_Protected, frozenset[Alike] | None] = {}
         for copy in copies:
+            if copy.protected not in reading:
+                reading[copy.protected] = self._read_as_it_is(audience, copy.protected)
             if monotonic() > self._deadline:
                 self._truncated_by = "TIME"
                 return
-            if copy.protected not in reading:
-                reading[copy.protected] = self._read_as_it_is(audience, copy.protected)
             known = reading[copy.protected]
             who = [
                 each for each in audience.allowed(copy.target.id, READ) if known is None or each not in known
@@ -230,7 +230,7 @@ class _Search:
         return Audience(self._call.decider, self._call.workspace_id, objects, groups=meant, apart=apart)
 
     def _read_as_it_is(self, audience: Audience, protected: _Protected) -> frozenset[Alike] | None:
-        """Who reads the source and is not kept from anything; None where the caller is not told its grants."""
+        """Who reads the source and is not kept from anything; None where the caller is not told its grants. Not all of them when time is up."""
         from lakewarden_server.services.expansion import hides_nothing, session_of
 
         snapshot, table = self._call.snapshot, protected.table
@@ -245,7 +245,8 @@ class _Search:
         return frozenset(
             each
             for each in allowed
-            if hides_nothing(
+            if monotonic() <= self._deadline
+            and hides_nothing(
                 function,
                 protected.arguments,
                 session_of(snapshot, each.example),
@@ -271,13 +272,16 @@ class _Search:
             source_grants_hidden=hidden,
         )
 
-    def _add_jobs(self, leaks: list[pb.LineageLeak], ways: list[tuple[Step, ...]]) -> None:
-        """Writes the ways, with the names columns have today and the jobs of this workspace."""
+    def _with_ways(
+        self, leaks: list[pb.LineageLeak], ways: list[tuple[Step, ...]]
+    ) -> Iterator[pb.LineageLeak]:
+        """With their ways, with the names columns have today and the jobs of this workspace; as many as an answer holds."""
         edges = {edge for way in ways for step in way for edge in step.edges}
         jobs = self._evidence.jobs(edges, self._call.workspace_id or "")
         met = {step.place.asset for way in ways for step in way}
         relations = {asset: self._assets.relation(asset) for asset in met}
         columns = columns_of(self._call, (found.id for found in relations.values() if found))
+        left = ANSWER_BYTES_MAX
         for leak, way in zip(leaks, ways, strict=True):
             for (asset, column, _), step_edges in way:
                 relation = relations[asset]
@@ -288,6 +292,11 @@ class _Search:
                     column="" if column in (ANY, WHOLE) else names.get(column, column),
                     jobs=jobs_told(jobs[edge] for edge in step_edges if edge in jobs),
                 )
+            left -= leak.ByteSize()
+            if left < 0:
+                self._truncated_by = "LEAKS"
+                return
+            yield leak
 
     def _uses(self, edge_ids: Collection[int]) -> dict[int, list[Use]]:
         told = self._evidence.columns(edge_ids)

@@ -38,7 +38,7 @@ from lakewarden_server.services.lineage_findings import (
     readers,
     steps,
 )
-from lakewarden_server.services.lineage_graph import deadline_of
+from lakewarden_server.services.lineage_graph import ANSWER_BYTES_MAX, deadline_of
 from lakewarden_server.services.simulations import changed_rows
 from lakewarden_server.storage.repositories.lineage_evidence import LineageEvidenceReader
 
@@ -122,7 +122,7 @@ class _Revoke:
         effects = list(self._effects(lost))
         return pb.SimulateRevokeResponse(
             losses=losses,
-            effects=self._messages(effects),
+            effects=list(self._messages(effects)),
             truncated_by=self._truncated_by,
             revision=self._call.revision,
         )
@@ -284,6 +284,7 @@ class _Revoke:
         jobs = self._evidence.jobs(
             {edge for effect in effects for edge in effect.edges}, call.workspace_id or ""
         )
+        left = ANSWER_BYTES_MAX
         for effect in effects:
             object_id = effect.thing.securable_id
             found, truncated = list[pb.LineageReader](), False
@@ -292,7 +293,7 @@ class _Revoke:
             elif object_id in relations:
                 self._truncated_by = self._truncated_by or "TIME"
             names = sorted(map(call.principal_name, effect.principals))
-            yield pb.DownstreamEffect(
+            message = pb.DownstreamEffect(
                 name=self._label(effect.thing)[0],
                 kind=self._kind(effect.thing),
                 distance=effect.distance,
@@ -303,6 +304,11 @@ class _Revoke:
                 readers=found,
                 readers_truncated=truncated,
             )
+            left -= message.ByteSize()
+            if left < 0:
+                self._truncated_by = self._truncated_by or "NODES"
+                return
+            yield message
 
     def _meant(self, object_id: str, before: Audience, after: Audience) -> list[Alike]:
         """Of a view those who could no longer read it; of what stores its rows all who read it."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from sqlalchemy import Connection, or_, select
 
 from lakewarden_server.entities import LineageDeclaration
+
+ROWS_CHUNK: Final = 10
 
 _row: Final = LineageDeclaration.__table__.c
 
@@ -21,10 +24,17 @@ def declarations(
     after: str,
     limit: int,
 ) -> list[Any]:
-    """Rows that the end of a digest takes part in, in the order of their ids, from after one on."""
+    """Id and ends of the rows that the end of a digest takes part in, in the order of their ids, from after one on."""
     columns = ((_row.source_digest, as_source), (_row.target_digest, as_target))
     sides = [column == digest for column, wanted in columns if wanted]
-    statement = select(LineageDeclaration.__table__).where(
+    statement = select(_row.id, _row.source_key, _row.target_key).where(
         _row.metastore_id == metastore_id, or_(*sides), _row.id > after
     )
     return list(connection.execute(statement.order_by(_row.id).limit(limit)))
+
+
+def said_of(connection: Connection, row_ids: Collection[str]) -> Iterator[Any]:
+    """Whole rows in the order of their ids, few at a time: what one says of columns may be half a megabyte."""
+    statement = select(LineageDeclaration.__table__).where(_row.id.in_(row_ids)).order_by(_row.id)
+    with connection.execute(statement, execution_options={"yield_per": ROWS_CHUNK}) as rows:
+        yield from rows
