@@ -127,6 +127,18 @@ def test_a_name_of_a_column_does_not_leave_its_label_either() -> None:
     assert list(to_tree(of("name")))[-1] == "   └─ t.c  [group by, masked]"
 
 
+def test_datasets_of_one_long_namespace_are_told_apart_in_an_svg() -> None:
+    namespace = f"kafka://{'broker.' * 10}example.com:9092"
+    names = ["department.one.orders", "department.two.orders"]
+    nodes = [
+        LineageNode(name, f"{namespace} {name}", "DATASET", -1, namespace=namespace, dropped=name == names[1])
+        for name in names
+    ]
+    drawn = to_svg(Lineage((LineageNode("0", "main.sales.orders", "TABLE", 0), *nodes), (), ""))
+    for label in ("department.one.orders", "department.two.orders (dropped)"):
+        assert f">{label}</text>" in drawn
+
+
 def test_mermaid_stays_within_its_limits_and_says_what_it_leaves_out() -> None:
     nodes = [LineageNode("0", "root", "TABLE", 0)]
     nodes += [

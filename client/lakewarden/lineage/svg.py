@@ -104,11 +104,18 @@ def _middle(rows: dict[str, float], others: list[str], alone: float) -> float:
 
 
 def _width(node: LineageNode) -> float:
-    lengths = [
-        len(plain(node.column or node.label, LABEL_MAX)),
-        SMALL_WIDTH * len(plain(node.name, SMALL_MAX)) if node.column else 0,
-    ]
-    return max(90.0, 2 * PADDING + CHARACTER_WIDTH * max(lengths))
+    title, small = _lines(node)
+    return max(90.0, 2 * PADDING + CHARACTER_WIDTH * max(len(title), SMALL_WIDTH * len(small)))
+
+
+def _lines(node: LineageNode) -> tuple[str, str]:
+    """What is written in a box: the name, and below it whose column it is, the namespace of a dataset, or what else it is."""
+    title, small = node.label, "" if node.hidden else node.kind.lower().replace("_", " ")
+    if node.column:
+        title, small = node.column, node.name
+    elif node.namespace:
+        title, small = title.removeprefix(node.namespace).strip() or title, node.namespace
+    return plain(title, LABEL_MAX), plain(small, SMALL_MAX)
 
 
 def _leads_on(source: _Box, target: _Box) -> bool:
@@ -136,17 +143,15 @@ def _curve(source: _Box, target: _Box, lane: float | None) -> str:
 def _drawn(box: _Box) -> str:
     node = box.node
     look = "hidden" if node.hidden else "dropped" if node.dropped else "root" if node.distance == 0 else ""
-    kind, title = "" if node.hidden else node.kind.lower().replace("_", " "), node.label
-    if node.column:
-        kind, title = plain(node.name, SMALL_MAX), node.column
+    title, small = _lines(node)
     full = quoteattr(plain(node.label, 4_000))
     return (
         f'<g class="node {look}" aria-label={full}><title>{escape(plain(node.label, 4_000))}</title>'
         f'<rect x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" height="{HEIGHT}" rx="7"/>'
-        f'<text x="{box.x + PADDING:.1f}" y="{box.y + (17 if kind else 24):.1f}">{escape(plain(title, LABEL_MAX))}</text>'
+        f'<text x="{box.x + PADDING:.1f}" y="{box.y + (17 if small else 24):.1f}">{escape(title)}</text>'
         + (
-            f'<text class="kind" x="{box.x + PADDING:.1f}" y="{box.y + 31:.1f}">{escape(kind)}</text>'
-            if kind
+            f'<text class="kind" x="{box.x + PADDING:.1f}" y="{box.y + 31:.1f}">{escape(small)}</text>'
+            if small
             else ""
         )
         + "</g>"
