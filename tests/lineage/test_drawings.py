@@ -127,6 +127,19 @@ def test_a_name_of_a_column_does_not_leave_its_label_either() -> None:
     assert list(to_tree(of("name")))[-1] == "   └─ t.c  [group by, masked]"
 
 
+@pytest.mark.parametrize(("letter", "pixels"), [("W", 12.4), ("Q", 9.9), ("m", 12.2), ("漢", 12.5)])
+def test_a_box_is_as_broad_as_its_widest_letters(letter: str, pixels: float) -> None:
+    """Pixels are what DejaVu Sans, the broadest font of the list, takes at this size."""
+    drawn = ElementTree.fromstring(to_svg(lineage(named=letter * 40)))
+    boxes = [
+        group.find(f"{SVG}rect")
+        for group in drawn.iter(f"{SVG}g")
+        if letter * 40 in group.attrib["aria-label"]
+    ]
+    assert boxes
+    assert all(box is not None and float(box.attrib["width"]) >= 28 + 40 * pixels for box in boxes)
+
+
 def test_datasets_of_one_long_namespace_are_told_apart_in_an_svg() -> None:
     namespace = f"kafka://{'broker.' * 10}example.com:9092"
     names = ["department.one.orders", "department.two.orders"]

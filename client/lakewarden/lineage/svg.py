@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from typing import NamedTuple
+from unicodedata import east_asian_width
 from xml.sax.saxutils import escape, quoteattr
 
 from lakewarden.lineage.model import Lineage, LineageNode, plain
@@ -105,7 +106,15 @@ def _middle(rows: dict[str, float], others: list[str], alone: float) -> float:
 
 def _width(node: LineageNode) -> float:
     title, small = _lines(node)
-    return max(90.0, 2 * PADDING + CHARACTER_WIDTH * max(len(title), SMALL_WIDTH * len(small)))
+    return max(90.0, 2 * PADDING + CHARACTER_WIDTH * max(_breadth(title), SMALL_WIDTH * _breadth(small)))
+
+
+def _breadth(text: str) -> float:
+    """How broad a text is at most, in characters of common width: of capitals and of East Asian letters fewer fit."""
+    return sum(
+        1.75 if east_asian_width(letter) in "WF" or letter in "WMmw@%" else 1.4 if letter.isupper() else 1
+        for letter in text
+    )
 
 
 def _lines(node: LineageNode) -> tuple[str, str]:
