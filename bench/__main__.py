@@ -21,6 +21,7 @@ from bench.lists import list_figures
 from bench.options import option_figures
 from bench.plans import plan_figures
 from bench.profiles import profiles
+from bench.recording import recording_figures
 from bench.replicas import replica_figures
 from bench.reports import PROFILES, as_profile, results, write, write_reports
 from bench.revokes import revoke_figures
@@ -53,6 +54,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "scale": scale_figures,
     "lineage": lineage_figures,
     "lineage_times": lineage_times_figures,
+    "recording": recording_figures,
     "sql": sql_lineage_figures,
 }
 PROFILE = "profile"

@@ -158,6 +158,21 @@ DECLARED: dict[str, Declared] = {
         "ms",
         at_most(60),
     ),
+    "ol_events_per_s": Declared(
+        "OpenLineage run events recorded durably over HTTP, gzipped batches of 100 from 8 clients, SQLite",
+        "/s",
+        at_least(2_000),
+    ),
+    "ol_ack_p99_ms": Declared(
+        "99th percentile until a single event is acknowledged over HTTP, at 100 a second, SQLite",
+        "ms",
+        at_most(25),
+    ),
+    "check_p50_under_lineage_load_vs_idle": Declared(
+        "median latency of Check, FULL, while 1,000 events a second are recorded / while none are, SQLite",
+        "x",
+        at_most(1.1),
+    ),
     "sql_lineage_p95_ms": Declared(
         "tracing one of the 121 queries of TPC-H and TPC-DS in the process for it, 95th percentile",
         "ms",

@@ -25,7 +25,7 @@ LISTENS = re.compile(r"listens on (\S+)")
 
 @dataclass(frozen=True)
 class Target:
-    """A running server of `bench.server`: where it is, its data directory, tokens of an engine and of the admin."""
+    """A running server of `bench.server`: where it is, its data directory, tokens of an engine and of the admin, where it serves HTTP."""
 
     endpoint: str
     directory: Path
@@ -34,6 +34,7 @@ class Target:
     admin_token: str
     size: Size
     process_id: int
+    http_url: str = ""
 
 
 class Callers:
@@ -62,11 +63,18 @@ class Served:
 
 @contextmanager
 def bench_server(
-    database_url: str | None, size: Size, *, plan: bool = False, directory: Path | None = None
+    database_url: str | None,
+    size: Size,
+    *,
+    plan: bool = False,
+    http: bool = False,
+    switch_seconds: float | None = None,
+    directory: Path | None = None,
 ) -> Iterator[Target]:
     """A filled server on the first core, which ends with the block.
 
-    SQLite unless a URL is given, in a temporary directory unless one is given, which then outlives the server.
+    SQLite unless a URL is given, in a temporary directory unless one is given, which then outlives the server. With `http` it serves that too.
+    `switch_seconds` is how long one of its threads may keep the others waiting, Python's own unless given.
     """
     with ExitStack() as stack:
         home = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lakewarden-bench-")))
@@ -76,6 +84,8 @@ def bench_server(
             "directory": str(home),
             "cores": _cores()[:1],
             "plan": plan,
+            "http": http,
+            "switch_seconds": switch_seconds,
         }
         server = stack.enter_context(_process("bench.server", wanted))
         ready = _line(server)
@@ -104,6 +114,14 @@ def watchers_of(target: Target, count: int) -> Iterator[Callers]:
     """A process of so many watching engines on the other cores; they begin to `follow` and `rest` as they are told."""
     with _beside(target, "bench.watchers", {"watchers": count}) as watchers:
         yield watchers
+
+
+@contextmanager
+def producers_of(target: Target, jobs: int) -> Iterator[Callers]:
+    """A process of producers of lineage on the other cores, for a target that serves HTTP; they `prepare` and `send` as they are told."""
+    wanted = {"http_url": target.http_url, "size": target.size._asdict(), "jobs": jobs}
+    with _beside(target, "bench.producers", wanted) as producers:
+        yield producers
 
 
 @contextmanager

@@ -35,7 +35,11 @@ def main(argument: str) -> None:
     wanted: dict[str, Any] = json.loads(argument)
     if wanted["cores"]:
         os.sched_setaffinity(0, wanted["cores"])
-    with serve(database_url=wanted["database_url"], directory=Path(wanted["directory"])) as server:
+    if wanted["switch_seconds"]:
+        sys.setswitchinterval(wanted["switch_seconds"])
+    with serve(
+        database_url=wanted["database_url"], directory=Path(wanted["directory"]), http=wanted["http"]
+    ) as server:
         fill(server, Size(**wanted["size"]))
         if wanted["plan"]:
             plans.set_up(server.client())
@@ -47,6 +51,7 @@ def main(argument: str) -> None:
             "workspace": WORKSPACE,
             "token": engine_token(server),
             "admin_token": server.admin_token,
+            "http_url": server.http_url if wanted["http"] else "",
         }
         # The first look at the filled database builds the snapshot: that is set-up, not load.
         server.app.follower.at_head()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from bench.figures import Figure, median_of
 from bench.processes import Callers, bench_server, callers_of, postgresql
@@ -42,12 +44,15 @@ def writer_figure(key: str, database_url: str | None, size: Size, effort: Effort
         callers_of(target) as asking,
         callers_of(target) as writing,
     ):
-        _asked(asking, effort.calls)
+        asked(asking, effort.calls)
+        write = partial(
+            writing.measure, "throughput", method="grant", callers=WRITERS, seconds=effort.seconds
+        )
         for _ in range(effort.rounds):
-            idle.append(median_of(_asked(asking, effort.calls * 4)))
-            during, per_second = _asked_while(asking, writing, effort)
+            idle.append(median_of(asked(asking, effort.calls * 4)))
+            during, written = asked_while(asking, write, effort.calls)
             busy.append(median_of(during))
-            writes.append(per_second)
+            writes.append(written["per_second"])
     return Figure(
         key,
         median_of(busy) / median_of(idle),
@@ -60,26 +65,29 @@ def writer_figure(key: str, database_url: str | None, size: Size, effort: Effort
     )
 
 
-def _asked(callers: Callers, calls: int) -> list[float]:
-    """Microseconds of each call."""
+def asked(callers: Callers, calls: int) -> list[float]:
+    """Microseconds of each of so many Checks, one after the other."""
     answer = callers.measure("latency", method="check", count=calls)
     return [seconds * MICROSECONDS for seconds in answer["seconds"]]
 
 
-def _asked_while(asking: Callers, writing: Callers, effort: Effort) -> tuple[list[float], float]:
-    """Microseconds of the calls made while all writers were writing, and what these wrote per second."""
+def asked_while(
+    asking: Callers, work: Callable[[], dict[str, Any]], calls: int
+) -> tuple[list[float], dict[str, Any]]:
+    """Microseconds of the Checks made while something else was at work, and what that answered.
+
+    Raises RuntimeError when it was done before anything was asked beside it.
+    """
     during: list[float] = []
     with ThreadPoolExecutor(1) as pool:
-        written = pool.submit(
-            writing.measure, "throughput", method="grant", callers=WRITERS, seconds=effort.seconds
-        )
-        # The first calls may come before the first write.
-        _asked(asking, effort.calls)
-        while not written.done():
-            last = _asked(asking, effort.calls)
-            if not written.done():
+        working = pool.submit(work)
+        # The first calls may come before the work begins.
+        asked(asking, calls)
+        while not working.done():
+            last = asked(asking, calls)
+            if not working.done():
                 during += last
-        per_second: float = written.result()["per_second"]
+        answer = working.result()
     if not during:
-        raise RuntimeError("the writers were done before anything was asked: let them write for longer")
-    return during, per_second
+        raise RuntimeError("the work was done before anything was asked: let it go on for longer")
+    return during, answer

@@ -130,6 +130,9 @@ def test_bars_are_those_of_the_design() -> None:
         "lineage_unknown_root_ms": "<= 2",
         "rename_10k_edges_ms": "<= 20",
         "as_of_5k_nodes_ms": "<= 60",
+        "ol_events_per_s": ">= 2000",
+        "ol_ack_p99_ms": "<= 25",
+        "check_p50_under_lineage_load_vs_idle": "<= 1.1",
     }
     assert {key: str(DECLARED[key].bar) for key in wanted} == wanted
 

@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from bench.batches import batch_figures
 from bench.catalogue import DECLARED
 from bench.cedar import CedarEngine, agreed, cedar_figures, deciding_atom
 from bench.decisions import decision_figures
+from bench.events import COLUMNS, events
 from bench.figures import Figure
 from bench.heads import head_figures
 from bench.lineage import Effort as LineageEffort
@@ -21,8 +23,10 @@ from bench.lineage_times import TimesEffort, lineage_times_figures
 from bench.options import CHANGES, Served, option_figures
 from bench.options import Effort as OptionEffort
 from bench.plans import plan_figures
-from bench.processes import Callers, Target, bench_server, callers_of
+from bench.processes import Callers, Target, bench_server, callers_of, producers_of
 from bench.profiles import PATHS, profiles
+from bench.recording import Effort as RecordingEffort
+from bench.recording import recording_figures, require_recorded
 from bench.replicas import Effort as ReplicaEffort
 from bench.replicas import replica_figures
 from bench.revokes import revoke_figures
@@ -36,6 +40,8 @@ from bench.writers import Effort as WriterEffort
 from bench.writers import writer_figure, writer_figures
 
 from lakewarden_policy import Decider, load_policy
+from lakewarden_server.lineage.events import read_event
+from lakewarden_server.lineage.facets import understand
 
 TINY = Size(users=200, groups=40, catalogs=10, schemas_per_catalog=4, tables_per_schema=20, grants=1_500)
 LITTLE = RpcEffort(rounds=1, calls=20, seconds=0.2)
@@ -241,6 +247,59 @@ def test_a_past_time_is_walked_and_a_rename_writes_no_edge() -> None:
     assert found["as_of_5k_nodes_ms"].raw["nodes"] == 500
     assert 500 < found["as_of_5k_nodes_ms"].raw["edges"] < 4_000
     assert found["rename_10k_edges_ms"].value > 0
+
+
+def test_recording_is_timed_and_check_beside_it() -> None:
+    effort = RecordingEffort(
+        jobs=5,
+        clients=2,
+        batch=10,
+        rounds=1,
+        events=40,
+        singles=12,
+        singles_per_second=60,
+        load_per_second=50,
+        load_seconds=1.5,
+        calls=5,
+    )
+    found = by_key(recording_figures(TINY, effort))
+    assert set(found) == {"ol_events_per_s", "ol_ack_p99_ms", "check_p50_under_lineage_load_vs_idle"}
+    recorded, acknowledged, beside = found.values()
+    assert recorded.value > 0
+    assert recorded.raw["sent_bytes"] < recorded.raw["event_bytes"] / 3
+    assert 0 < acknowledged.raw["p50_ms"] <= acknowledged.value <= acknowledged.raw["max_ms"]
+    # Twelve at sixty a second: the last is due after eleven sixtieths.
+    assert 0 < acknowledged.raw["per_second"] < 66
+    assert beside.value == beside.raw["loaded_p50_us"] / beside.raw["idle_p50_us"] > 0
+    assert 0 < beside.raw["events_per_second"] < 65
+    assert beside.raw["loaded_calls"] > 0
+
+
+def test_events_that_are_known_or_not_recorded_are_found_out() -> None:
+    with bench_server(None, TINY, http=True) as target, producers_of(target, 3) as producers:
+        producers.measure("prepare", count=6, batch=2)
+        for _ in range(2):
+            producers.measure("send", clients=2)
+        require_recorded(target, 6)
+        with pytest.raises(AssertionError, match="12 events were acknowledged, 6 are recorded"):
+            require_recorded(target, 12)
+
+
+def test_every_part_of_an_event_is_understood_and_every_run_is_another() -> None:
+    jobs = 3
+    now = datetime.now(UTC)
+    told = [read_event(body, now=now) for body in itertools.islice(events(TINY, jobs), 4 * jobs)]
+    for event in told:
+        facets = understand(event)
+        assert (facets.dropped, event.flags) == ((), frozenset())
+        ((_name, made),) = facets.outputs
+        assert len(made["schema"]) == COLUMNS
+        # Each column is made of two, and one decides which rows there are.
+        assert len(made["columnLineage"]["uses"]) == 2 * COLUMNS + 1
+    assert [event.type for event in told] == (["START"] * jobs + ["COMPLETE"] * jobs) * 2
+    assert len({event.key for event in told}) == 12
+    assert len({event.run_id for event in told}) == 6
+    assert len({event.job for event in told}) == jobs
 
 
 def test_start_and_memory_are_those_of_the_served_process() -> None:
