@@ -209,6 +209,7 @@ def test_a_filtered_table_and_lineage_without_columns_are_weaker_evidence(lake: 
 def test_a_named_column_is_followed_though_nothing_masks_it(lake: Lake) -> None:
     lake.admin.lineage.record_sql(CTAS, catalog="main")
     assert of(lake.admin, columns=[(PEOPLE, "ID")]) == [(f"{PEOPLE}.id", f"{CONTACTS}.id", ("analysts 2",))]
+    assert len(of(lake.admin, columns=[(PEOPLE, "id")] * 2)) == 1
     lake.admin.grants.grant("SELECT", "table", PEOPLE, "bob@example.com")
     assert of(lake.admin, columns=[(PEOPLE, "id")])[0][2] == ("analysts 1",)
     with pytest.raises(LakewardenError) as refused:
@@ -216,6 +217,16 @@ def test_a_named_column_is_followed_though_nothing_masks_it(lake: Lake) -> None:
     assert refused.value.reason == "FIELD_INVALID"
     with pytest.raises(LakewardenError):
         lake.admin.lineage_governance.leaks(max_depth=101)
+
+
+def test_many_columns_of_a_wide_table_are_followed_in_time(lake: Lake) -> None:
+    names = [f"c{number}" for number in range(2_000)]
+    lake.admin.tables.create("main.crm.wide", columns=[{"name": n, "type_text": "VARCHAR"} for n in names])
+    made(lake, "main.crm.wide", CONTACTS, contact="c0")
+    asked = [("main.crm.wide", name) for name in names[:300]]
+    assert [leak[:2] for leak in of(lake.admin, columns=asked)] == [
+        ("main.crm.wide.c0", f"{CONTACTS}.contact")
+    ]
 
 
 def test_data_stays_where_it_went_when_a_table_on_the_way_is_dropped(lake: Lake) -> None:

@@ -28,6 +28,7 @@ from lakewarden_server.services.lineage_findings import (
     steps,
 )
 from lakewarden_server.services.lineage_graph import ANSWER_BYTES_MAX, deadline_of
+from lakewarden_server.storage.repositories import columns as column_rows
 from lakewarden_server.storage.repositories.lineage_evidence import LineageEvidenceReader
 
 SOURCES_MAX: Final = 1_000
@@ -106,7 +107,8 @@ class _Search:
         """What is followed: what the request names, or every mask and filter on visible tables that lineage knows."""
         validation.repeated(self._request.sources, "sources")
         if self._request.sources:
-            found = [each for source in self._request.sources for each in self._named(source)]
+            named = {(source.table, source.column): source for source in self._request.sources}
+            found = [each for source in named.values() for each in self._named(source)]
         else:
             snapshot = self._call.snapshot
             guarded = {*snapshot.column_masks, *snapshot.row_filters}
@@ -124,7 +126,8 @@ class _Search:
         table = cast(Securable, root_named(named, "sources.table", self._call).meant)
         if not source.column:
             return self._guarded(table)
-        name = columns_of(self._call, [table.id]).get(table.id, {}).get(name_key(source.column))
+        # One column, not all of its table: a request can name a thousand.
+        name = column_rows.spelled(self._call.uow.session, table.id, name_key(source.column))
         if name is None:
             raise validation.invalid(
                 "sources.column", f"{source.table[:100]} has no column {source.column[:100]!r}"

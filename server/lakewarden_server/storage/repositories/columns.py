@@ -26,6 +26,11 @@ def of_tables(session: Session, table_ids: Sequence[str]) -> dict[str, list[Colu
     return columns
 
 
+def spelled(session: Session, table_id: str, key: str) -> str | None:
+    """The name of a column as its table spells it; None where there is none of this name key."""
+    return session.scalar(select(Column.name).where(Column.table_id == table_id, Column.name_key == key))
+
+
 def replace(session: Session, table_id: str, columns: Sequence[Column]) -> None:
     """Puts these columns in place of those the table has.
 
