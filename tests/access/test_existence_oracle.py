@@ -62,6 +62,8 @@ def house() -> Iterator[House]:
         definitions.create_all(admin, "vault.default", name="box")
         admin.grants.grant("USE CATALOG", "catalog", "main", GUEST)
         admin.grants.grant("USE SCHEMA", "schema", "main.open", GUEST)
+        admin.tables.create("main.open.seen")
+        admin.grants.grant("SELECT", "table", "main.open.seen", GUEST)
         admin.groups.create("secret")
         admin.users.create("spy@example.com")
         for name in ("vault.default.gone", "vault.room.gone"):
@@ -182,7 +184,22 @@ GRANTS: Mapping[str, Mapping[str, Any]] = {
     "GrantService/UpdateGrants": {
         "changes": [{"action": "GRANT", "principal": "unknown", "privileges": ["NONSENSE"]}]
     },
+    "LineageGovernanceService/SimulateRevoke": {"principal": "unknown", "privileges": ["NONSENSE"]},
 }
+SEEN = {"table": "main.open.seen"}
+"""The one table the guest sees."""
+LINEAGE: Mapping[str, Mapping[str, Any]] = {
+    "ExternalLineageService/CreateExternalLineage": {"externalLineage": {"source": SEEN, "target": {"table": NAME}}},
+    "ExternalLineageService/DeleteExternalLineage": {"source": {"table": NAME}, "target": SEEN},
+    "ExternalLineageService/ListExternalLineage": {"object": {"table": NAME}},
+    "ExternalLineageService/UpdateExternalLineage": {"externalLineage": {"source": SEEN, "target": {"table": NAME}}, "updateMask": "columns"},
+    "LineageGovernanceService/FindLineageLeaks": {"sources": [{"table": NAME}]},
+    "LineageGraphService/AnalyzeImpact": {"root": {"table": NAME}, "columns": ["id"]},
+    "LineageGraphService/FindLineagePaths": {"source": SEEN, "target": {"table": NAME}},
+    "LineageGraphService/GetLineageHistory": {"source": {"table": NAME}, "target": SEEN},
+    "LineageGraphService/TraverseLineage": {"root": {"table": NAME}},
+}  # fmt: skip
+"""They name several tables, so that no rule can say which one a call is about."""
 BINDINGS: Mapping[str, Mapping[str, Any]] = {
     "WorkspaceBindingService/GetWorkspaceBindings": {},
     "WorkspaceBindingService/UpdateWorkspaceBindings": {"remove": ["no such workspace"]},
@@ -235,7 +252,7 @@ def _bodies(rpc: str, kind: str) -> Iterator[dict[str, Any]]:
     if rpc in GRANTS or rpc in BINDINGS:
         yield {"securableType": kind, "fullName": NAME, **{**GRANTS, **BINDINGS}[rpc]}
         return
-    body = dict({**BODIES, **SUBJECTS, **WORKSPACES}[rpc])
+    body = dict({**BODIES, **SUBJECTS, **WORKSPACES, **LINEAGE}[rpc])
     yield body
     if rpc.partition("/")[2].startswith("List") and "parent" in body:
         yield {**body, "pageToken": "bogus"}
@@ -252,6 +269,7 @@ def _cases() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     kinds |= dict.fromkeys(WORKSPACES, ("WORKSPACE",)) | dict.fromkeys(
         SUBJECTS, ("USER", "SERVICE_PRINCIPAL", "GROUP")
     )
+    kinds |= dict.fromkeys(LINEAGE, ("TABLE",))
     for rpc, wanted in kinds.items():
         for kind, hidden, missing in _pairs(*wanted):
             for body in _bodies(rpc, kind):
