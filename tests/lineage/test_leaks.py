@@ -12,6 +12,7 @@ import pytest
 from lakewarden import Client, LakewardenError, PermissionDenied
 from lakewarden.cli import main
 from lakewarden.v1 import lineage_governance_pb2 as pb
+from lakewarden_server.lineage import column_uses
 from lakewarden_server.services import lineage_leaks
 from lakewarden_server.testing import EmbeddedServer, serve
 from lineage.corpus import dataset, event
@@ -152,6 +153,10 @@ def test_an_answer_that_is_not_whole_fails_too(lake: Lake, monkeypatch: pytest.M
     monkeypatch.setattr(lineage_leaks, "ANSWER_BYTES_MAX", 10)
     answer = lake.admin.lineage_governance.leaks()
     assert (list(answer.leaks), answer.truncated_by) == ([], "LEAKS")
+    monkeypatch.undo()
+    monkeypatch.setattr(column_uses, "USES_READ_MAX", 0)
+    answer = lake.admin.lineage_governance.leaks()
+    assert (list(answer.leaks), answer.truncated_by) == ([], "TIME")
     monkeypatch.undo()
     monkeypatch.setattr(lineage_leaks, "LEAKS_MAX", 0)
     assert lake.admin.lineage_governance.leaks().truncated_by == "LEAKS"

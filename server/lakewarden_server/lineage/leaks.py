@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from lakewarden_policy import name_key
 from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.errors import DeadlineExceeded
 from lakewarden_server.lineage.columns import Use
-from lakewarden_server.lineage.graph import Direction, Graph, State
+from lakewarden_server.lineage.graph import Direction, Graph, Ints, State
 from lakewarden_server.lineage.mapping import WHOLE
 from lakewarden_server.lineage.traversal import Sight, Truncation
 
@@ -20,8 +21,9 @@ ANY: Final = "*"
 FOLLOWED: Final = (State.LIVE, State.DROPPED)
 """Data stays where it went when a table it went through is dropped."""
 
-UsesOf = Callable[[Collection[int]], Mapping[int, Sequence[Use]]]
-"""What edges say of columns; nothing for those that say nothing."""
+UsesOf = Callable[[Ints], Mapping[int, Sequence[Use]]]
+"""What edges say of columns, of several that say the same one sequence; nothing for those that say nothing. Raises DeadlineExceeded
+where it is too much."""
 
 Guards = Callable[[int, str], bool | None]
 """Whether an asset protects a column of its own; None of what stores nothing, and is as protected as what it is read from."""
@@ -91,7 +93,11 @@ class Spread:
             if monotonic() > asked.deadline:
                 self.truncated_by = Truncation.TIME
                 return
-            met = self._met(frontier, guards, rows=origin.column == ANY, indirect=asked.indirect)
+            try:
+                met = self._met(frontier, guards, rows=origin.column == ANY, indirect=asked.indirect)
+            except DeadlineExceeded:
+                self.truncated_by = Truncation.TIME
+                return
             ahead = {place: self._first(met[place]) for place in sorted(met.keys() - ways, key=self._order)}
             if ahead and (depth == asked.depth_max or len(ahead) > self._left):
                 self.truncated_by = Truncation.DEPTH if depth == asked.depth_max else Truncation.NODES
@@ -132,14 +138,18 @@ class Spread:
 
     def _learn(self, edges: Iterable[int]) -> None:
         unknown = set(edges) - self._known.keys()
-        told = self._uses_of(unknown) if unknown else {}
+        told = self._uses_of(np.array(sorted(unknown), dtype=np.int32)) if unknown else {}
+        keyed: dict[int, Sequence[Use]] = {}
         for edge in unknown:
-            self._known[edge] = tuple(
-                use._replace(
-                    source=name_key(use.source), target=name_key(use.target) if use.target else WHOLE
-                )
-                for use in told.get(edge, ())
-            )
+            said = told.get(edge, ())
+            if id(said) not in keyed:
+                keyed[id(said)] = tuple(map(_keyed, said))
+            self._known[edge] = keyed[id(said)]
+
+
+def _keyed(use: Use) -> Use:
+    """With the name keys of its columns."""
+    return use._replace(source=name_key(use.source), target=name_key(use.target) if use.target else WHOLE)
 
 
 def overlap(one: str, other: str) -> bool:

@@ -13,9 +13,10 @@ from lakewarden.v1 import lineage_governance_pb2 as pb
 from lakewarden.v1 import lineage_graph_pb2
 from lakewarden_policy import Alike, Audience, ColumnMask, RowFilter, Securable, name_key
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.lineage.columns import Use
+from lakewarden_server.lineage.column_uses import ColumnUses
+from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.leaks import ANY, Followed, Origin, Spread, Step, overlap
-from lakewarden_server.lineage.mapping import WHOLE, Subtype
+from lakewarden_server.lineage.mapping import WHOLE
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.lineage_answers import root_named
@@ -30,6 +31,8 @@ from lakewarden_server.services.lineage_findings import (
 from lakewarden_server.services.lineage_graph import ANSWER_BYTES_MAX, deadline_of
 from lakewarden_server.storage.repositories import columns as column_rows
 from lakewarden_server.storage.repositories.lineage_evidence import LineageEvidenceReader
+from lakewarden_server.storage.repositories.lineage_graph import LineageGraphReader
+from lakewarden_server.storage.repositories.lineage_history import LineageHistoryReader
 
 SOURCES_MAX: Final = 1_000
 LEAKS_MAX: Final = 1_000
@@ -86,9 +89,11 @@ class _Search:
         self._request, self._call, self._assets, self._state = request, call, assets, assets.state
         self._depth_max = steps(request.max_depth)
         self._deadline = deadline_of(call)
-        self._evidence = LineageEvidenceReader(call.uow.connection)
+        connection = call.uow.connection
+        self._evidence = LineageEvidenceReader(connection)
+        uses = ColumnUses(LineageGraphReader(connection), LineageHistoryReader(connection), FOREVER)
         self._spread = Spread(
-            assets.state.graph, assets.sight, self._uses, label=assets.label, places_max=PLACES_MAX
+            assets.state.graph, assets.sight, uses, label=assets.label, places_max=PLACES_MAX
         )
         self._truncated_by = ""
 
@@ -300,15 +305,6 @@ class _Search:
                 self._truncated_by = "LEAKS"
                 return
             yield leak
-
-    def _uses(self, edge_ids: Collection[int]) -> dict[int, list[Use]]:
-        told = self._evidence.columns(edge_ids)
-        return {
-            edge: [
-                Use(target, source, Subtype(subtype), masking) for target, source, subtype, masking in rows
-            ]
-            for edge, rows in told.items()
-        }
 
 
 def _is_same(column: str, source: str) -> bool:

@@ -11,7 +11,6 @@ from lakewarden_server.entities import (
     LineageContribution,
     LineageEdge,
     LineageJob,
-    LineageMapping,
     LineageRun,
 )
 from lakewarden_server.storage.repositories.lineage_graph import batches
@@ -19,7 +18,6 @@ from lakewarden_server.storage.repositories.lineage_graph import batches
 _contribution: Final = LineageContribution.__table__.c
 _edge: Final = LineageEdge.__table__.c
 _job: Final = LineageJob.__table__.c
-_mapping: Final = LineageMapping.__table__.c
 _run: Final = LineageRun.__table__.c
 
 
@@ -28,13 +26,6 @@ class LineageEvidenceReader:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-
-    def columns(self, edge_ids: Collection[int]) -> dict[int, list[Any]]:
-        """What edges say of columns, [target, source, subtype, masking] each; edges that say nothing are left out."""
-        statement = select(_edge.id, _mapping.columns).join_from(
-            LineageEdge, LineageMapping, _mapping.hash == _edge.mapping_hash
-        )
-        return {row.id: row.columns for row in self._of(statement, edge_ids) if row.columns}
 
     def jobs(self, edge_ids: Collection[int], workspace_id: str) -> dict[int, tuple[str, str]]:
         """Namespace and name of the job of each edge, where it is one of the workspace."""
