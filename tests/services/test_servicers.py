@@ -29,6 +29,7 @@ READS = {
     "GrantService": "ListGrants",
     "GroupService": "GetGroup",
     "IpAccessListService": "ListIpAccessLists",
+    "ExternalLineageService": "ListExternalLineage",
     "LineageGovernanceService": "FindLineageLeaks",
     "LineageGraphService": "TraverseLineage",
     "LineageService": "RecordOpenLineage",
