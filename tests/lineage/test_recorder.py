@@ -285,32 +285,50 @@ def test_a_large_call_is_recorded_in_transactions_that_let_others_in(database, m
         assert connection.execute(select(LineageHead.sequence)).scalar_one() == 4
 
 
-def test_every_change_of_calls_that_share_a_transaction_is_told(database, monkeypatch):
-    lineage = Lineage(database)
+def recorded_together(lineage, monkeypatch, *calls: tuple[str, bytes]) -> list[list[bool]]:
+    """What calls of principals are answered that come, in this order, while another is recorded."""
     begun, go = blocked(monkeypatch)
     first = threading.Thread(target=lambda: lineage.record(told(0)))
     first.start()
     assert begun.wait(20)
-    pairs = [("c", "d"), ("e", "f"), ("g", "h")]
-    others = [
-        threading.Thread(
-            target=lambda n=n, pair=pair: lineage.record(event(run=n, inputs=[pair[0]], outputs=[pair[1]]))
-        )
-        for n, pair in enumerate(pairs, 1)
-    ]
-    for thread in others:
-        thread.start()
-    give_up = monotonic() + 20
-    while lineage.recorder.waiting < 3:
-        assert monotonic() < give_up
-        time.sleep(0.01)
+    answers: list[list[bool]] = [[] for _ in calls]
+
+    def call(place: int, principal_id: str, body: bytes) -> None:
+        origin = lineage.origin._replace(principal_id=principal_id)
+        answers[place] = lineage.recorder.record(origin, received(body), time=NOW, deadline=monotonic() + 60)
+
+    threads = [first]
+    for place, (principal_id, body) in enumerate(calls):
+        threads.append(threading.Thread(target=call, args=(place, principal_id, body)))
+        threads[-1].start()
+        give_up = monotonic() + 20
+        while lineage.recorder.waiting <= place:
+            assert monotonic() < give_up
+            time.sleep(0.01)
     go.set()
-    for thread in [first, *others]:
+    for thread in threads:
         thread.join()
-    with database.reading() as connection:
-        assert connection.execute(select(LineageHead.sequence)).scalar_one() == 2
+    return answers
+
+
+def test_every_change_of_calls_that_share_a_transaction_is_told(database, monkeypatch):
+    lineage = Lineage(database)
+    pairs = [("c", "d"), ("e", "f"), ("g", "h")]
+    bodies = [event(run=n, inputs=[one], outputs=[other]) for n, (one, other) in enumerate(pairs, 1)]
+    recorded_together(lineage, monkeypatch, *zip(("ada", "eve", "ada"), bodies, strict=True))
+    assert transactions(database) == 2
     assert sorted(change.edge_id for change in lineage.changes() if change.kind == "EDGE") == [1, 2, 3, 4]
     assert len([change for change in lineage.changes() if change.kind == "ASSET"]) == 8
+
+
+def test_calls_of_one_origin_are_recorded_as_one_and_each_is_told_of_its_own(database, monkeypatch):
+    lineage, recorded = Lineage(database), []
+    record = recorders.record
+    monkeypatch.setattr(recorders, "record", lambda *told: recorded.append(told[2]) or record(*told))
+    calls = [("ada", told(1)), ("ada", told(2)), ("ada", told(1)), ("eve", told(1)), ("ada", told(3))]
+    assert recorded_together(lineage, monkeypatch, *calls) == [[True], [True], [False], [True], [True]]
+    assert [len(together) for together in recorded] == [1, 3, 1, 1]
+    assert lineage.edge("a", "b")["runs"] == 5
 
 
 def transactions(database) -> int:

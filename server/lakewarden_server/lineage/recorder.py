@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby, islice
 from typing import Final, TypeVar
 
 from lakewarden_server.core.clock import monotonic
@@ -154,17 +155,28 @@ class Recorder:
                 self._events += len(submission.received)
 
     def _commit(self, batch: list[_Submission]) -> None:
+        """Records calls of one origin that follow one another as one: most of what a call costs it costs once."""
         budget = Budget(COMMIT_WEIGHT_MAX)
+        alike = [list(group) for _origin, group in groupby(batch, key=_origin)]
         told = self.transact(
             lambda store: [
-                record(store, submission.origin, submission.received, submission.time, budget)
-                for submission in batch
+                record(
+                    store,
+                    group[0].origin,
+                    [each for said in group for each in said.received],
+                    group[-1].time,
+                    budget,
+                )
+                for group in alike
             ],
             deadline=monotonic() + RECORD_SECONDS_MAX,
         )
-        for submission, fresh in zip(batch, told, strict=True):
-            submission.fresh += fresh
-            submission.received = submission.received[len(fresh) :]
+        for group, fresh in zip(alike, told, strict=True):
+            rest = iter(fresh)
+            for submission in group:
+                done = list(islice(rest, len(submission.received)))
+                submission.fresh += done
+                submission.received = submission.received[len(done) :]
 
     def transact(self, work: Callable[[LineageStore], Result], *, deadline: float) -> Result:
         """What `work` gives, in a transaction of its own that holds lineage's head; committed unless it raises."""
@@ -175,3 +187,9 @@ class Recorder:
             store.keep_ids()
             connection.commit()
         return done
+
+
+def _origin(submission: _Submission) -> tuple[object, ...]:
+    """What calls have in common that can be recorded as one; snapshots are told apart by which they are."""
+    *named, snapshot, own_hosts = submission.origin
+    return (*named, id(snapshot), own_hosts)
