@@ -6,9 +6,6 @@ on both sides of a ratio.
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -18,6 +15,7 @@ from typing import Any
 
 import grpc
 
+from bench.commands import answer_commands
 from bench.requests import sent
 from bench.worlds import Size, make_world
 
@@ -117,17 +115,5 @@ class _Run:
         self._ask_next()
 
 
-def main(argument: str) -> None:
-    """Reads one JSON command per line, prints one JSON answer per line."""
-    wanted: dict[str, Any] = json.loads(argument)
-    if wanted["cores"]:
-        os.sched_setaffinity(0, wanted["cores"])
-    load = Load(wanted)
-    for line in sys.stdin:
-        command = json.loads(line)
-        answer = getattr(load, command.pop("measure"))(**command)
-        print(json.dumps(answer), flush=True)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1])
+    answer_commands(Load)

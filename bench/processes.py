@@ -68,13 +68,11 @@ def bench_server(
     *,
     plan: bool = False,
     http: bool = False,
-    switch_seconds: float | None = None,
     directory: Path | None = None,
 ) -> Iterator[Target]:
     """A filled server on the first core, which ends with the block.
 
     SQLite unless a URL is given, in a temporary directory unless one is given, which then outlives the server. With `http` it serves that too.
-    `switch_seconds` is how long one of its threads may keep the others waiting, Python's own unless given.
     """
     with ExitStack() as stack:
         home = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lakewarden-bench-")))
@@ -85,7 +83,6 @@ def bench_server(
             "cores": _cores()[:1],
             "plan": plan,
             "http": http,
-            "switch_seconds": switch_seconds,
         }
         server = stack.enter_context(_process("bench.server", wanted))
         ready = _line(server)

@@ -6,9 +6,6 @@ Requests are made and compressed beforehand, so that the time of the senders is 
 from __future__ import annotations
 
 import gzip
-import json
-import os
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +15,7 @@ from time import perf_counter, sleep
 from typing import Any
 from urllib.parse import urlsplit
 
+from bench.commands import answer_commands
 from bench.events import events
 from bench.worlds import Size
 
@@ -102,17 +100,5 @@ def _lists(drawn: list[bytes], batch: int) -> Iterator[bytes]:
         yield gzip.compress(b"[" + b",".join(drawn[start : start + batch]) + b"]", compresslevel=6)
 
 
-def main(argument: str) -> None:
-    """Reads one JSON command per line, prints one JSON answer per line."""
-    wanted: dict[str, Any] = json.loads(argument)
-    if wanted["cores"]:
-        os.sched_setaffinity(0, wanted["cores"])
-    producers = Producers(wanted)
-    for line in sys.stdin:
-        command = json.loads(line)
-        answer = getattr(producers, command.pop("measure"))(**command)
-        print(json.dumps(answer), flush=True)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1])
+    answer_commands(Producers)

@@ -14,7 +14,6 @@ from bench.worlds import Size
 from bench.writers import asked, asked_while
 from lakewarden_server import entities
 from lakewarden_server.storage import create_database
-from lakewarden_server.worker import SWITCH_SECONDS
 
 WORLD = Size()
 MILLISECONDS = 1_000
@@ -41,8 +40,7 @@ def recording_figures(size: Size = WORLD, effort: Effort | None = None) -> list[
     """All of one server. Every job has run once before anything counts. Raises AssertionError where an acknowledged event is not there."""
     effort = effort or Effort()
     with (
-        # Recording keeps the interpreter busy: threads take turns as they do where an operator serves.
-        bench_server(None, size, http=True, switch_seconds=SWITCH_SECONDS) as target,
+        bench_server(None, size, http=True) as target,
         producers_of(target, effort.jobs) as producers,
     ):
         first = 2 * effort.jobs

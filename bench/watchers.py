@@ -5,12 +5,10 @@ They do not decode what they get: that is work of the engines' machines, and wou
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 import threading
 from typing import Any
 
+from bench.commands import answer_commands
 from lakewarden import Client
 from lakewarden.replica import POLL_SECONDS
 from lakewarden.v1 import authorization_pb2 as pb
@@ -76,16 +74,5 @@ class Watchers:
         self._changes[number] += changed
 
 
-def main(argument: str) -> None:
-    """Reads one JSON command per line, prints one JSON answer per line."""
-    wanted: dict[str, Any] = json.loads(argument)
-    if wanted["cores"]:
-        os.sched_setaffinity(0, wanted["cores"])
-    watchers = Watchers(wanted)
-    for line in sys.stdin:
-        answer = getattr(watchers, json.loads(line)["measure"])()
-        print(json.dumps(answer), flush=True)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1])
+    answer_commands(Watchers)

@@ -131,6 +131,14 @@ class Lake:
 
 
 @pytest.fixture
+def raw(request: pytest.FixtureRequest) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The `LAKE` of the test's module, not governed yet."""
+    with duckdb.connect() as raw:
+        raw.execute(request.module.LAKE)
+        yield raw
+
+
+@pytest.fixture
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
     """A fresh lake with the analyst connected, in a directory with one readable file."""
     monkeypatch.chdir(tmp_path)

@@ -97,13 +97,6 @@ def _protect(admin: Client) -> None:
 
 
 @pytest.fixture
-def raw() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as raw:
-        raw.execute(LAKE)
-        yield raw
-
-
-@pytest.fixture
 def ann(raw: duckdb.DuckDBPyConnection, server: EmbeddedServer) -> GovernedConnection:
     return govern(raw, server.client_as(ANN))
 

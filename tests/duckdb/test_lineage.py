@@ -61,13 +61,6 @@ def server() -> Iterator[EmbeddedServer]:
 
 
 @pytest.fixture
-def raw() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as raw:
-        raw.execute(LAKE)
-        yield raw
-
-
-@pytest.fixture
 def governed(raw: duckdb.DuckDBPyConnection, server: EmbeddedServer) -> Iterator[GovernedConnection]:
     """What the engine runs for the admin, who may do anything."""
     engine = server.client_as("engine")

@@ -64,13 +64,6 @@ def server() -> Iterator[EmbeddedServer]:
 
 
 @pytest.fixture
-def raw() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as raw:
-        raw.execute(LAKE)
-        yield raw
-
-
-@pytest.fixture
 def ann(raw: duckdb.DuckDBPyConnection, server: EmbeddedServer) -> GovernedConnection:
     return govern(raw, server.client_as(ANN))
 

@@ -64,4 +64,7 @@ def test_what_is_hidden_is_left_out_and_said_to_be(lake: Lake, capsys: pytest.Ca
         ([{"namespace": "unitycatalog://lake.example.com", "name": "main.sales.menu"}], ["main.sales.report"])
     ]
     assert "raw" not in said.out
+    assert "1 event\n" in said.err
     assert "left out" in said.err
+    assert run(lake.server, token, "lineage", "export", "main.sales.menu", "--host", "no host") == 2
+    assert "is no host" in capsys.readouterr().err

@@ -135,7 +135,9 @@ def test_the_command_shows_leaks_and_fails_where_asked_to(
     assert "SELECT on schema main.marts to analysts (2)" in shown
     assert main([*line, "--fail", "--format", "json"]) == 1
     assert '"column": "contact"' in capsys.readouterr().out
-    assert main([*line, "--column", "nonsense"]) == 2
+    for wrong in ("nonsense", CONTACTS, f"{CONTACTS}."):
+        assert main([*line, "--column", wrong]) == 2
+        assert "write catalog.schema.table.column" in capsys.readouterr().err
     lake.admin.tables.set_column_mask(CONTACTS, "contact", "main.crm.locked")
     assert main([*line, "--fail"]) == 0
 

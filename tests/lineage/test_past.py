@@ -186,7 +186,7 @@ def test_the_history_of_an_edge_tells_its_versions_and_runs(lake: Lake) -> None:
     lake.record(written(50, 50, "t"), written(52, 52, "t"), event("COMPLETE", 60, run=60, outputs=[gone]))
     (told,) = lake.admin.lineage.history("main.raw.orders", "main.sales.menu")
     assert (told.job_namespace, told.job_name, told.state, told.run_count) == ("tests", "job 1", "LIVE", 1)
-    assert told.last_run == "run:00000000-0000-4000-8000-000000000001"
+    assert told.last_run == "00000000-0000-4000-8000-000000000001"
     assert (told.first_time, told.last_time) == (second(10), second(10))
     assert told.versions == (("FIRST", second(10), None),)
     assert lake.admin.lineage.history("main.sales.menu", "main.raw.orders") == ()

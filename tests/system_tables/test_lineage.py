@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from lakewarden._system_tables import SystemTables
 from lakewarden_server.lineage.visibility import Sight
 from lakewarden_server.services.system_tables import service
 from lakewarden_server.testing import serve
-from lineage.corpus import dataset, event
+from lineage.corpus import dataset, event, job_event, run_id
 from lineage.lake import OURS, Lake, may_use, of
 
 TABLES = "system.access.table_lineage"
@@ -119,11 +120,21 @@ def test_the_owner_sees_every_flow_with_what_made_it(lake: Lake) -> None:
         "job_id": row["entity_id"],
         "job_run_id": row["entity_run_id"],
     }
+    assert row["entity_run_id"] == run_id(1_004)
     assert row["event_date"] == row["event_time"].date()
     assert (row["account_id"], row["event_id"], row["statement_id"]) == (None, None, None)
     assert len({row["record_id"] for row in rows}) == len(rows)
     kinds = {_end(row, "source"): row["source_type"] for row in rows}
     assert (kinds["kafka://broker/clicks"], kinds["s3://bucket/raw/orders"]) == ("DATASET", "PATH")
+
+
+def test_what_no_run_told_has_no_run(lake: Lake) -> None:
+    said = {"inputs": [dataset("main.sales.menu", OURS)], "outputs": [dataset("main.sales.report", OURS)]}
+    body = json.loads(job_event(100, "declared", [], []))
+    lake.record(json.dumps({**body, **said}).encode())
+    rows = lake.admin.system_table("system.access.table_lineage").to_pylist()
+    (row,) = [row for row in rows if row["entity_id"] == "tests/declared"]
+    assert (row["entity_run_id"], row["entity_metadata"]["job_info"]["job_run_id"]) == (None, None)
 
 
 def test_each_caller_is_told_what_traversing_tells_it(lake: Lake) -> None:

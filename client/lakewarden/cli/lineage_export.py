@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
@@ -12,8 +13,10 @@ import click
 
 from lakewarden.cli._commands import Command
 from lakewarden.cli._invocation import Invocation, pass_invocation
+from lakewarden.cli._terminal import counted
 
 HOST_DEFAULT = "lakewarden"
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -33,6 +36,14 @@ def directions(they: str, them: str) -> Callable[[Decorated], Decorated]:
     return decorate
 
 
+def _host(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not _HOST.fullmatch(value):
+        raise click.BadParameter(
+            f"{value!r} is no host: write lake.example.com, with :PORT where there is one"
+        )
+    return value
+
+
 @click.command(
     "export", cls=Command, example="lakewarden lineage export main.sales.orders --to orders-lineage.jsonl"
 )
@@ -41,7 +52,7 @@ def directions(they: str, them: str) -> Callable[[Decorated], Decorated]:
 @directions("it was", "it")
 @click.option("--depth", "max_depth", type=click.IntRange(1, 100), default=100, show_default=True, metavar="N", help="At most so many steps.")  # fmt: skip
 @click.option("--nodes", "max_nodes", type=click.IntRange(1, 20_000), default=20_000, show_default=True, metavar="N", help="At most so many assets, and columns.")  # fmt: skip
-@click.option("--host", default=HOST_DEFAULT, show_default=True, metavar="HOST", help="Tables are called unitycatalog://HOST; a server with --lineage-hosts takes them for its own where it names HOST.")  # fmt: skip
+@click.option("--host", default=HOST_DEFAULT, callback=_host, show_default=True, metavar="HOST", help="Tables are called unitycatalog://HOST; a server with --lineage-hosts takes them for its own where it names HOST.")  # fmt: skip
 @click.option("--to", "file", type=click.File("w", encoding="utf-8", lazy=True), default="-", metavar="FILE", help="Write it into this file instead.")  # fmt: skip
 @pass_invocation
 def export(
@@ -76,7 +87,7 @@ def export(
         file.write(json.dumps(event, ensure_ascii=False) + "\n")
         events += 1
     for said in (
-        f"{events} events",
+        counted(events, "event"),
         f"left out, as OpenLineage has no name for them or you may not see them: {unnamed}" if (unnamed := left_out(assets)) else "",
         f"There is more than this: cut by {cut.lower()}." if (cut := assets.truncated_by or columns.truncated_by) else "",
     ):  # fmt: skip

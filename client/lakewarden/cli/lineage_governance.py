@@ -38,7 +38,7 @@ _depth = click.option(
     "lakewarden lineage leaks --table main.crm.people --column main.hr.salaries.amount --fail",
 )
 @click.option("--table", "tables", multiple=True, metavar="NAME", help="Only from the masks and the row filter of this table; repeatable.")  # fmt: skip
-@click.option("--column", "columns", multiple=True, metavar="NAME", help="From this column, masked or not: table and column with a dot between; repeatable.")  # fmt: skip
+@click.option("--column", "columns", multiple=True, metavar="NAME", help="From this column, masked or not: catalog.schema.table.column; repeatable.")  # fmt: skip
 @click.option("--indirect", "include_indirect", is_flag=True, help="Also where a column only chose, joined, grouped or ordered rows.")  # fmt: skip
 @_depth
 @click.option("--fail", is_flag=True, help="Exit with 1 when there is a leak, or when the answer is not whole.")  # fmt: skip
@@ -97,12 +97,13 @@ def show_revoke(
 
 
 def _column(name: str) -> tuple[str, str]:
-    table, dot, column = name.rpartition(".")
-    if not (dot and table and column):
+    # A column may be one inside another, with dots of its own.
+    *table, column = name.split(".", 3)
+    if len(table) != 3 or not all((*table, column)):
         raise click.BadParameter(
-            f"{name} is not a table and a column with a dot between", param_hint="--column"
+            f"{name} is no column: write catalog.schema.table.column", param_hint="--column"
         )
-    return table, column
+    return ".".join(table), column
 
 
 def _note_truncation(invocation: Invocation, truncated_by: str) -> None:

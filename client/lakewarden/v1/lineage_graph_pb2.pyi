@@ -612,7 +612,7 @@ class LineageEdgeHistory(message.Message):
     run_count: builtins.int
     """How many runs made it."""
     last_run: builtins.str
-    """The run that ended last, e.g. `run:` and its runId."""
+    """The runId of the run that ended last; empty where no run told it."""
     @builtins.property
     def first_time(self) -> timestamp_pb2.Timestamp:
         """When the first of them began."""

@@ -170,6 +170,12 @@ def run_key(event: Event, facets: Facets) -> str:
     return f"{event.kind.lower()}:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
+def run_id_of(key: str) -> str:
+    """The runId in the key of a run; empty for that of a job or dataset event, which no run told."""
+    kind, _, run_id = key.partition(":")
+    return run_id if kind == "run" else ""
+
+
 def fold(run: Run | None, event: Event, facets: Facets) -> Run:
     """The run with one more event; `run` is changed and returned, or a new one where there was none."""
     stamp = (event.time, event.key)

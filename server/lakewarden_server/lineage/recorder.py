@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 QUEUE_EVENTS_MAX: Final = 10_000
 """Events that wait to be recorded; what OpenLineage's Python client holds too."""
 COMMIT_EVENTS_MAX: Final = 200
-"""Events of one transaction: a tenth of a second, after which on SQLite whoever else has something to write has a turn."""
+"""Events of one transaction: one or two tenths of a second, after which on SQLite whoever else has something to write has a turn."""
 COMMIT_WEIGHT_MAX: Final = 3_000
 """Names, edges and pages of text of one transaction, for where events are large; a single one may be more."""
 RECORD_SECONDS_MAX: Final = 10.0

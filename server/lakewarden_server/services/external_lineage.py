@@ -10,7 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 from lakewarden.v1 import external_lineage_pb2 as pb
 from lakewarden.v1 import lineage_graph_pb2 as graph_pb
 from lakewarden_policy import explain_privilege
-from lakewarden_policy.kinds import RELATIONS
+from lakewarden_policy.lineage import DECLARE_FROM, DECLARE_TO
 from lakewarden_policy.records import Securable
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import PermissionDenied, Reason
@@ -34,23 +34,6 @@ SCANNED: Final = 500
 """Relationships looked at together for those that the caller sees."""
 PAGE_BYTES_MAX: Final = 1 << 20
 """Of a page, roughly; a relationship larger than that is a page of its own."""
-
-_READS: Final = {
-    **dict.fromkeys(RELATIONS, "SELECT"),
-    "EXTERNAL_LOCATION": "READ_FILES",
-    "REGISTERED_MODEL": "EXECUTE",
-    "EXTERNAL_METADATA": "MODIFY",
-}
-"""What it takes to tell of something as a source."""
-_WRITES: Final = {
-    **dict.fromkeys(RELATIONS, "MANAGE"),
-    "TABLE": "MODIFY",
-    "STREAMING_TABLE": "MODIFY",
-    "EXTERNAL_LOCATION": "WRITE_FILES",
-    "REGISTERED_MODEL": "CREATE_MODEL_VERSION",
-    "EXTERNAL_METADATA": "MODIFY",
-}
-"""The same as a target. The rows of a view are nobody's to write, so who may change it."""
 
 
 class _Named(NamedTuple):
@@ -160,7 +143,7 @@ def _writable_ends(
 ) -> tuple[End, End]:
     """Both ends, where the caller may read the one and write the other. Raises ACCESS_DENIED, PRIVILEGE_MISSING."""
     ends = _named(source, "source", call), _named(target, "target", call)
-    for named, needed in zip(ends, (_READS, _WRITES), strict=True):
+    for named, needed in zip(ends, (DECLARE_FROM, DECLARE_TO), strict=True):
         privilege = needed[named.securable.kind]
         arguments = (call.caller.id, call.workspace_id, named.securable.id, privilege)
         if not call.decider.privilege(*arguments).allowed:

@@ -13,6 +13,7 @@ from lakewarden_policy.records import Securable
 from lakewarden_server.core.clock import microseconds_of, time_at
 from lakewarden_server.core.errors import FailedPrecondition
 from lakewarden_server.lineage.events import AHEAD_SECONDS_MAX
+from lakewarden_server.lineage.folding import run_id_of
 from lakewarden_server.lineage.graph import State
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.past import PastGraph
@@ -78,7 +79,7 @@ def history_between(call: Call, source_id: int, target_id: int) -> pb.GetLineage
         edge.versions.extend(_versions(versions))
         if row.workspace_id == call.workspace_id:
             edge.job_namespace, edge.job_name = row.namespace, row.name
-            edge.run_count, edge.last_run = row.run_count, reader.last_run(row.id)
+            edge.run_count, edge.last_run = row.run_count, run_id_of(reader.last_run(row.id))
             edge.first_time.FromMicroseconds(row.first_time)
             edge.last_time.FromMicroseconds(row.last_time)
         told.append(edge)

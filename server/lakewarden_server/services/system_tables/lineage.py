@@ -18,6 +18,7 @@ import numpy as np
 from lakewarden_policy import Decider
 from lakewarden_policy.kinds import KINDS
 from lakewarden_server.core.clock import microseconds_of, time_at
+from lakewarden_server.lineage.folding import run_id_of
 from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.lineage.graph import Direction, State
 from lakewarden_server.lineage.names import AssetName, storage_url
@@ -195,14 +196,15 @@ def _said(call: Call, row: Any, source: Asset, target: Asset) -> Said:
         "record_id": record_id,
     }
     if row.workspace_id == call.workspace_id:
+        run_id = run_id_of(row.key) or None
         about |= {
             "workspace_id": row.workspace_id,
-            "entity_run_id": row.key,
+            "entity_run_id": run_id,
             "created_by": call.principal_name(row.principal_id),
         }
         if row.job_name:
             job_id = f"{row.job_namespace}/{row.job_name}"
-            job = {"job_id": job_id, "job_run_id": row.key}
+            job = {"job_id": job_id, "job_run_id": run_id}
             about |= {"entity_id": job_id, "entity_metadata": {"job_info": job}}
     return Said(
         (str(row.last_time), record_id),
