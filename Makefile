@@ -5,6 +5,9 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SOURCES := client policies server tests bench
 
+# Where bytecode is not kept, every server process a test starts compiles everything again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-full check bench protos serve rules clean
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from lakewarden import Client
@@ -20,6 +24,7 @@ EXECUTABLE = Path(sys.executable).with_name("lakewarden-server")
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0
 LISTENS = re.compile(rb"listens on (127\.0\.0\.1:\d+)")
+SQLITE = "sqlite:///"
 ADMIN = "admin@example.com"
 METASTORE = "metastore"
 WORKSPACE = "workspace"
@@ -139,6 +144,23 @@ def launched(*options: str) -> tuple[str, ...]:
 
 
 def install(url: str, directory: Path) -> Installation:
+    """What `set_up` leaves. Of SQLite each test gets a copy of one that was set up once."""
+    if not url.startswith(SQLITE):
+        return set_up(url, directory)
+    original = _original()
+    shutil.copytree(original.directory, directory, dirs_exist_ok=True)
+    shutil.copy(original.url.removeprefix(SQLITE), url.removeprefix(SQLITE))
+    return Installation(url, directory, original.token)
+
+
+@cache
+def _original() -> Installation:
+    directory = Path(tempfile.mkdtemp(prefix="lakewarden-installed-"))
+    atexit.register(shutil.rmtree, directory)
+    return set_up(f"{SQLITE}{directory / 'lakewarden.db'}", directory / "data")
+
+
+def set_up(url: str, directory: Path) -> Installation:
     """Sets up a database as an operator does: init, first login, a metastore and a workspace on it."""
     subprocess.run(
         [str(EXECUTABLE), "init", "--database-url", url, "--data-dir", str(directory), "--admin", ADMIN],

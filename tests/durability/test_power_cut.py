@@ -16,7 +16,7 @@ import pytest
 
 from durability.images import Disk, mounted_disk, why_no_disk
 from durability.invariants import problems, stored
-from durability.processes import Installation, install, launched
+from durability.processes import Installation, install, launched, set_up
 from durability.recoveries import Recoveries
 from durability.writers import Ledger, writing
 
@@ -88,7 +88,8 @@ def test_each_acknowledged_write_is_synced(tmp_path: Path) -> None:
 def install_on(disk: Disk) -> Installation:
     """An installation whose database, key file and log are all on the disk."""
     directory = disk.mount_point / "data"
-    return install(f"sqlite:///{directory / 'lakewarden.db'}", directory)
+    # A copy would not be on the disk before it is synced.
+    return set_up(f"sqlite:///{directory / 'lakewarden.db'}", directory)
 
 
 def cut_over_and_over(disk: Disk, *, cuts: int) -> None:
