@@ -23,6 +23,7 @@ from lakewarden.v1 import lineage_graph_pb2, lineage_graph_pb2_grpc, lineage_pb2
 
 DIRECTIONS = {"both": 0, "upstream": 1, "downstream": 2}
 STATES: dict[int, str] = {number: name for name, number in lineage_graph_pb2.LineageState.items()}
+EVIDENCE: dict[int, str] = {number: name for name, number in lineage_graph_pb2.LineageEvidence.items()}
 
 SUBTYPES: dict[int, str] = {
     number: name if number else "" for name, number in lineage_graph_pb2.LineageSubtype.items()
@@ -54,12 +55,14 @@ class LineageQuestions(Resource[Any]):
         max_nodes: int = 0,
         include_states: Iterable[str] = (),
         include_self_edges: bool = False,
+        evidence: Iterable[str] = (),
         as_of: datetime | None = None,
     ) -> Lineage:
         """Return the lineage around an asset, at most `max_depth` steps (5) and `max_nodes` nodes (2,000) of it.
 
         `direction` is upstream, downstream or both. Without `asset_type` a URL is a path and any other name a table's (or a
-        view's); with `namespace` the name is that of a dataset as OpenLineage has it. `as_of` is a time: the edges that were there then, from
+        view's); with `namespace` the name is that of a dataset as OpenLineage has it. `evidence` leaves edges out that stand on none of
+        OBSERVED, PARSED and DECLARED given. `as_of` is a time: the edges that were there then, from
         what had the name then; who sees what is decided as of now.
         """
         return self._traverse(
@@ -71,6 +74,7 @@ class LineageQuestions(Resource[Any]):
             max_nodes=max_nodes,
             include_states=_states(include_states),
             include_self_edges=include_self_edges,
+            evidence=_evidence(evidence),
             as_of_time=to_timestamp(as_of) if as_of else None,
         )
 
@@ -85,6 +89,7 @@ class LineageQuestions(Resource[Any]):
         max_nodes: int = 0,
         include_states: Iterable[str] = (),
         include_indirect: bool = False,
+        evidence: Iterable[str] = (),
         as_of: datetime | None = None,
     ) -> Lineage:
         """Return the lineage around columns of an asset, or of all that anything is known of; else like `traverse`.
@@ -102,6 +107,7 @@ class LineageQuestions(Resource[Any]):
             max_nodes=max_nodes,
             include_states=_states(include_states),
             include_indirect=include_indirect,
+            evidence=_evidence(evidence),
             as_of_time=to_timestamp(as_of) if as_of else None,
         )
 
@@ -137,7 +143,7 @@ class LineageQuestions(Resource[Any]):
         root = asset(name, asset_type=asset_type, namespace=namespace)
         reply: lineage_graph_pb2.TraverseLineageResponse = self._call("TraverseLineage", root=root, **asked)
         edges = reply.edges
-        ends = edges.sources, edges.targets, edges.states
+        ends = edges.sources, edges.targets, edges.states, edges.evidence
         said = (edges.subtypes, edges.masking) if edges.subtypes else ()
         return Lineage(_nodes(reply.nodes), Rows(_edge, *ends, *said), reply.truncated_by)
 
@@ -186,6 +192,10 @@ def _states(names: Iterable[str]) -> list[lineage_graph_pb2.LineageState.ValueTy
     return [lineage_graph_pb2.LineageState.Value(name) for name in names]
 
 
+def _evidence(names: Iterable[str]) -> list[lineage_graph_pb2.LineageEvidence.ValueType]:
+    return [lineage_graph_pb2.LineageEvidence.Value(name) for name in names]
+
+
 def _moment(microseconds: int) -> datetime | None:
     return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds) if microseconds else None
 
@@ -220,8 +230,12 @@ def _node(
     return LineageNode(str(handle), named, kind, distance, hidden, dropped, column, namespace)
 
 
-def _edge(source: int, target: int, state: int, subtype: int = 0, masking: bool = False) -> LineageEdge:
-    return LineageEdge(str(source), str(target), STATES[state], SUBTYPES[subtype], masking)
+def _edge(
+    source: int, target: int, state: int, evidence: int, subtype: int = 0, masking: bool = False
+) -> LineageEdge:
+    return LineageEdge(
+        str(source), str(target), STATES[state], SUBTYPES[subtype], masking, EVIDENCE[evidence]
+    )
 
 
 def _history(edge: lineage_graph_pb2.LineageEdgeHistory) -> LineageEdgeHistory:

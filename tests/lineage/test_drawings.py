@@ -60,6 +60,28 @@ def test_a_tree_follows_what_several_ways_lead_to_once_and_ends_in_cycles() -> N
     )
 
 
+def test_what_is_only_declared_is_drawn_otherwise_in_every_form() -> None:
+    nodes = [LineageNode(str(number), f"t{number}", "TABLE", number) for number in range(3)]
+    edges = (LineageEdge("0", "1", evidence="PARSED"), LineageEdge("1", "2", evidence="DECLARED"))
+    found = Lineage(nodes, edges)
+    assert list(to_tree(found))[-2:] == ["   └─ t1", "      └─ t2  [declared]"]
+    assert [line for line in to_dot(found).splitlines() if "->" in line] == [
+        "  n0 -> n1;",
+        '  n1 -> n2 [style=dashed, label="declared"];',
+    ]
+    assert [line for line in to_mermaid(found).splitlines() if "->" in line] == [
+        "  n0 --> n1",
+        '  n1 -.->|"declared"| n2',
+    ]
+    drawn = ElementTree.fromstring(to_svg(found))
+    paths = [path for path in drawn.findall(f"{SVG}path") if "edge" in path.attrib["class"]]
+    assert [path.attrib["class"] for path in paths] == ["edge", "edge unsure declared"]
+    assert [path.findtext(f"{SVG}title") for path in paths] == [None, "declared"]
+    assert "declared, not observed" in to_svg(found)
+    assert "declared, not observed" not in to_svg(lineage())
+    assert [edge["evidence"] for edge in found.to_dict()["edges"]] == ["PARSED", "DECLARED"]
+
+
 def test_without_lineage_it_says_so() -> None:
     assert list(to_tree(Lineage((LineageNode("0", "t", "TABLE", 0),), ()))) == ["t", "  no lineage"]
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakewarden_server.lineage import graph as graph_module
+from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.graph import Direction, Edge, Flags, Graph, Ints, State
 from lakewarden_server.lineage.traversal import Ending, Level, Truncation, Walk, walk
 
@@ -20,7 +21,10 @@ BOTH = (Direction.UPSTREAM, Direction.DOWNSTREAM)
 
 edges_of = st.lists(
     st.tuples(
-        st.integers(0, NODES - 1), st.integers(0, NODES - 1), st.sampled_from([State.LIVE] * 4 + list(State))
+        st.integers(0, NODES - 1),
+        st.integers(0, NODES - 1),
+        st.sampled_from([State.LIVE] * 4 + list(State)),
+        st.sampled_from(Evidence),
     ),
     max_size=30,
 ).map(lambda found: [Edge(number, *parts) for number, parts in enumerate(found)])
@@ -29,7 +33,7 @@ edges_of = st.lists(
 class Told(NamedTuple):
     """A whole answer, without its order within a level."""
 
-    levels: list[tuple[int, set[int], set[int], set[tuple[int, int, int]]]]
+    levels: list[tuple[int, set[int], set[int], set[tuple[int, int, int, int]]]]
     ending: Ending
 
 
@@ -39,7 +43,7 @@ def told(graph: Graph, asked: Walk, hidden: Iterable[int] = ()) -> Told:
     def sight(nodes: Ints) -> Flags:
         return ~np.isin(nodes, concealed)
 
-    levels: dict[int, tuple[set[int], set[int], set[tuple[int, int, int]]]] = {}
+    levels: dict[int, tuple[set[int], set[int], set[tuple[int, int, int, int]]]] = {}
     walking = walk(graph, asked, sight)
     while True:
         try:
@@ -47,8 +51,8 @@ def told(graph: Graph, asked: Walk, hidden: Iterable[int] = ()) -> Told:
         except StopIteration as end:
             return Told([(depth, *found) for depth, found in sorted(levels.items())], end.value)
         seen, masked, edges = levels.setdefault(level.depth, (set(), set(), set()))
-        found = zip(level.hops.edges.tolist(), level.sources.tolist(), level.targets.tolist(), strict=True)
-        fresh = set(found)
+        parts = level.hops.edges, level.sources, level.targets, level.hops.standings
+        fresh = set(zip(*(part.tolist() for part in parts), strict=True))
         assert len(fresh) == len(level.hops.edges)
         assert not edges & fresh
         assert not seen & set(level.visible.tolist())
@@ -62,7 +66,9 @@ def by_hand(edges: list[Edge], asked: Walk, hidden: set[int]) -> Told:
     usable = [
         edge
         for edge in edges
-        if edge.state in asked.states and (asked.self_edges or edge.source != edge.target)
+        if edge.state in asked.states
+        and edge.evidence in asked.evidence
+        and (asked.self_edges or edge.source != edge.target)
     ]
     met, told_edges, levels = set(asked.roots), set(), []
     fronts = {way: set(asked.roots) for way in asked.directions}
@@ -80,7 +86,7 @@ def by_hand(edges: list[Edge], asked: Walk, hidden: set[int]) -> Told:
             for far, edge in found:
                 if edge.id not in told_edges:
                     told_edges.add(edge.id)
-                    here.add((edge.id, edge.source, edge.target))
+                    here.add((edge.id, edge.source, edge.target, edge.standing))
                 if far not in met:
                     met.add(far)
                     (masked if far in hidden else seen).add(far)
@@ -106,6 +112,7 @@ def asking(**changed: object) -> Walk:
     st.integers(1, 6),
     st.sampled_from([BOTH, BOTH[:1], BOTH[1:]]),
     st.sampled_from([{State.LIVE}, {State.LIVE, State.DROPPED}, set(State)]),
+    st.sampled_from([set(Evidence), {Evidence.OBSERVED, Evidence.DECLARED}, {Evidence.PARSED}]),
     st.booleans(),
 )
 def test_a_walk_tells_what_a_walk_by_hand_finds(
@@ -114,10 +121,16 @@ def test_a_walk_tells_what_a_walk_by_hand_finds(
     depth: int,
     directions: tuple[Direction, ...],
     states: set[State],
+    evidence: set[Evidence],
     self_edges: bool,
 ) -> None:
     asked = asking(
-        depth_max=depth, directions=directions, states=frozenset(states), self_edges=self_edges, roots=(0, 1)
+        depth_max=depth,
+        directions=directions,
+        states=frozenset(states),
+        evidence=frozenset(evidence),
+        self_edges=self_edges,
+        roots=(0, 1),
     )
     hidden -= {1}
     assert told(Graph.of(1, edges), asked, hidden) == by_hand(edges, asked, hidden)
@@ -170,7 +183,7 @@ def test_a_late_answer_ends_before_its_next_level() -> None:
 def test_depth_one_is_the_direct_neighbours() -> None:
     chain = Graph.of(1, [Edge(number, number, number + 1) for number in range(5)])
     found = told(chain, asking(depth_max=1, roots=(2,)))
-    assert found.levels == [(1, {1, 3}, set(), {(1, 1, 2), (2, 2, 3)})]
+    assert found.levels == [(1, {1, 3}, set(), {(1, 1, 2, 0), (2, 2, 3, 0)})]
     assert found.ending.truncated_by is Truncation.DEPTH
 
 
@@ -183,4 +196,4 @@ def test_a_diamond_and_a_cycle_tell_every_asset_and_every_edge_once() -> None:
 def test_a_hidden_asset_is_met_and_nothing_behind_it() -> None:
     graph = Graph.of(1, [Edge(0, 0, 1), Edge(1, 1, 2), Edge(2, 2, 3)])
     found = told(graph, asking(), hidden={1})
-    assert found == Told([(1, set(), {1}, {(0, 0, 1)})], Ending(None, 1, 1))
+    assert found == Told([(1, set(), {1}, {(0, 0, 1, 0)})], Ending(None, 1, 1))

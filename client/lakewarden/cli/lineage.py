@@ -47,6 +47,7 @@ _OPTIONS = (
     click.option("--depth", "max_depth", type=click.IntRange(1, 100), default=DEPTH_DEFAULT, show_default=True, metavar="N", help="At most so many steps."),
     click.option("--nodes", "max_nodes", type=click.IntRange(1, 20_000), default=NODES_DEFAULT, show_default=True, metavar="N", help="At most so many assets."),
     click.option("--include", "include_states", multiple=True, type=click.Choice(["PROVISIONAL", "DROPPED"], case_sensitive=False), help="Also edges in this state; repeatable."),
+    click.option("--evidence", multiple=True, type=click.Choice(["OBSERVED", "PARSED", "DECLARED"], case_sensitive=False), help="Only edges that a run told of, that were read from SQL, or that somebody declared; repeatable."),
     click.option("--as-of", "as_of", callback=time_of, metavar="TIME", help="The lineage as it was then (2026-11-20T08:30Z, 7d), of what had the name then."),
     click.option("--format", "form", type=click.Choice(FORMATS), default="tree", show_default=True, help="How to show it."),
     click.option("--to", "target", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write it into this file instead."),

@@ -24,7 +24,7 @@ def to_dot(lineage: Lineage) -> str:
             looks = ", penwidth=2"
         lines.append(f"  {numbers[node.id]} [label={_quoted(plain(node.label, LABEL_MAX))}{looks}];")
     for edge in lineage.edges:
-        marks = [] if edge.state == "LIVE" else ["style=dashed"]
+        marks = ["style=dashed"] if edge.is_dashed else []
         marks += [f"label={_quoted(edge.how)}"] if edge.how else []
         shown = f" [{', '.join(marks)}]" if marks else ""
         lines.append(f"  {numbers[edge.source_id]} -> {numbers[edge.target_id]}{shown};")

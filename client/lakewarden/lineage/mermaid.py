@@ -34,7 +34,7 @@ def _chart(lineage: Lineage, kept: set[str], edges_max: int = EDGES_MAX) -> str 
     lines = ["flowchart LR"]
     lines += [f"  {numbers[node.id]}{_shape(node)}" for node in lineage.nodes if node.id in kept]
     for edge in edges[:edges_max]:
-        arrow = ("-->" if edge.state == "LIVE" else "-.->") + (f'|"{edge.how}"|' if edge.how else "")
+        arrow = ("-.->" if edge.is_dashed else "-->") + (f'|"{edge.how}"|' if edge.how else "")
         lines.append(f"  {numbers[edge.source_id]} {arrow} {numbers[edge.target_id]}")
     if left_out:
         lines.append(f'  more["{left_out} further away are not drawn"]')

@@ -47,12 +47,28 @@ class LineageEdge(NamedTuple):
     """How a column takes part in another one, e.g. AGGREGATION or FILTER; empty for assets, and where nothing is said of it."""
     masking: bool = False
     """Whether the value is hidden on the way, by a hash or a mask."""
+    evidence: str = "OBSERVED"
+    """On what it stands: OBSERVED, PARSED (from SQL) or DECLARED."""
 
     @property
     def how(self) -> str:
-        """How a column takes part, as a person reads it."""
-        words = (self.subtype.lower().replace("_", " "), "masked" if self.masking else "")
+        """How a column takes part, and that an edge is only declared, as a person reads it."""
+        words = (
+            self.subtype.lower().replace("_", " "),
+            "masked" if self.masking else "",
+            "declared" if self.is_declared else "",
+        )
         return ", ".join(word for word in words if word)
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether nothing but that somebody said so stands behind it."""
+        return self.evidence == "DECLARED"
+
+    @property
+    def is_dashed(self) -> bool:
+        """Whether a drawing shows it as one that no run has made, or not yet, or not for what is there now."""
+        return self.is_declared or self.state != "LIVE"
 
 
 class LineageEdgeVersion(NamedTuple):

@@ -27,6 +27,7 @@ _STYLE = """
   .dropped rect { stroke-dasharray: 2 3 }
   .edge { fill: none; stroke: #8ea0b0; stroke-width: 1.4 }
   .edge.unsure { stroke-dasharray: 5 4 }
+  .edge.declared { stroke: #b07a1e; stroke-dasharray: 2 4 }
   .note { fill: #9a5b00 }
 """
 
@@ -46,8 +47,12 @@ def to_svg(lineage: Lineage) -> str:
     back = [edge for edge in lineage.edges if not _leads_on(boxes[edge.source_id], boxes[edge.target_id])]
     lanes = {edge: floor + (lane + 1) * LANE for lane, edge in enumerate(back)}
     height += len(back) * LANE
-    note = f"cut by {lineage.truncated_by.lower()}: there is more than this" if lineage.truncated_by else ""
+    notes = ["dotted: declared, not observed"] if any(edge.is_declared for edge in lineage.edges) else []
+    if lineage.truncated_by:
+        notes.append(f"cut by {lineage.truncated_by.lower()}: there is more than this")
+    note = " · ".join(notes)
     height += 24 if note else 0
+    width = max(width, 2 * MARGIN + CHARACTER_WIDTH * len(note))
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="Lineage">',
@@ -57,7 +62,8 @@ def to_svg(lineage: Lineage) -> str:
         f'<rect width="{width:.0f}" height="{height:.0f}" fill="#fbfcfd"/>',
     ]
     for edge in lineage.edges:
-        look = "edge" if edge.state == "LIVE" and edge.subtype not in INDIRECT else "edge unsure"
+        look = "edge unsure" if edge.is_dashed or edge.subtype in INDIRECT else "edge"
+        look += " declared" if edge.is_declared else ""
         curve = _curve(boxes[edge.source_id], boxes[edge.target_id], lanes.get(edge))
         how = f"><title>{escape(edge.how)}</title></path>" if edge.how else "/>"
         lines.append(f'<path class="{look}" marker-end="url(#arrow)" d="{curve}"{how}')

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lakewarden/v1/lineage_graph.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"\xc1\x01\n\x0cLineageAsset\x12\x15\n\x05table\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x14\n\x04path\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x36\n\x07\x64\x61taset\x18\x03 \x01(\x0b\x32\x1d.lakewarden.v1.LineageDatasetB\x04\xe2\x41\x01\x01H\x00\x12!\n\x11\x65xternal_metadata\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12 \n\x10registered_model\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x42\x07\n\x05\x61sset\"=\n\x0eLineageDataset\x12\x17\n\tnamespace\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\xb1\x03\n\x16TraverseLineageRequest\x12/\n\x04root\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x38\n\tdirection\x18\x02 \x01(\x0e\x32\x1f.lakewarden.v1.LineageDirectionB\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_nodes\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x39\n\x0einclude_states\x18\x05 \x03(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x01\x12 \n\x12include_self_edges\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x34\n\nas_of_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x30\n\x05level\x18\x08 \x01(\x0e\x32\x1b.lakewarden.v1.LineageLevelB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63olumns\x18\t \x03(\tB\x04\xe2\x41\x01\x01\x12\x1e\n\x10include_indirect\x18\n \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x99\x01\n\x17TraverseLineageResponse\x12\x30\n\x05nodes\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageNodesB\x04\xe2\x41\x01\x03\x12\x30\n\x05\x65\x64ges\x18\x02 \x01(\x0b\x32\x1b.lakewarden.v1.LineageEdgesB\x04\xe2\x41\x01\x03\x12\x1a\n\x0ctruncated_by\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\xaf\x01\n\x0cLineageNodes\x12\x13\n\x05names\x18\x01 \x03(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05kinds\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nnamespaces\x18\x03 \x03(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tdistances\x18\x04 \x03(\x0f\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06hidden\x18\x05 \x03(\x08\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07\x64ropped\x18\x06 \x03(\x08\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07\x63olumns\x18\x07 \x03(\tB\x04\xe2\x41\x01\x03\"\xbd\x01\n\x0cLineageEdges\x12\x15\n\x07sources\x18\x01 \x03(\x0f\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07targets\x18\x02 \x03(\x0f\x42\x04\xe2\x41\x01\x03\x12\x31\n\x06states\x18\x03 \x03(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x03\x12\x35\n\x08subtypes\x18\x04 \x03(\x0e\x32\x1d.lakewarden.v1.LineageSubtypeB\x04\xe2\x41\x01\x03\x12\x15\n\x07masking\x18\x05 \x03(\x08\x42\x04\xe2\x41\x01\x03\"\xb1\x01\n\x17\x46indLineagePathsRequest\x12\x31\n\x06source\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x31\n\x06target\x18\x02 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x17\n\tmax_paths\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\x96\x01\n\x18\x46indLineagePathsResponse\x12\x30\n\x05nodes\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageNodesB\x04\xe2\x41\x01\x03\x12/\n\x05paths\x18\x02 \x03(\x0b\x32\x1a.lakewarden.v1.LineagePathB\x04\xe2\x41\x01\x03\x12\x17\n\ttruncated\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\"\n\x0bLineagePath\x12\x13\n\x05nodes\x18\x01 \x03(\x05\x42\x04\xe2\x41\x01\x03\"\xb6\x01\n\x18GetLineageHistoryRequest\x12\x31\n\x06source\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x31\n\x06target\x18\x02 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x34\n\nas_of_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"l\n\x19GetLineageHistoryResponse\x12\x36\n\x05\x65\x64ges\x18\x01 \x03(\x0b\x32!.lakewarden.v1.LineageEdgeHistoryB\x04\xe2\x41\x01\x03\x12\x17\n\ttruncated\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\xd2\x02\n\x12LineageEdgeHistory\x12\x1b\n\rjob_namespace\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08job_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x03\x12\x17\n\trun_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x34\n\nfirst_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x33\n\tlast_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x08last_run\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x08versions\x18\x08 \x03(\x0b\x32!.lakewarden.v1.LineageEdgeVersionB\x04\xe2\x41\x01\x03\"\xa1\x02\n\x12LineageEdgeVersion\x12>\n\x06reason\x18\x01 \x01(\x0e\x32(.lakewarden.v1.LineageEdgeVersion.ReasonB\x04\xe2\x41\x01\x03\x12\x33\n\tfrom_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nuntil_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"`\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\t\n\x05\x46IRST\x10\x01\x12\x0b\n\x07\x43HANGED\x10\x02\x12\x0c\n\x08REOPENED\x10\x03\x12\x0b\n\x07\x44ROPPED\x10\x04\x12\x0b\n\x07RETIRED\x10\x05\"\x90\x01\n\x14\x41nalyzeImpactRequest\x12/\n\x04root\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63olumns\x18\x02 \x03(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_nodes\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\xa4\x02\n\x15\x41nalyzeImpactResponse\x12\x30\n\x05nodes\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageNodesB\x04\xe2\x41\x01\x03\x12\x14\n\x06owners\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03\x12#\n\x15observed_microseconds\x18\x03 \x03(\x10\x42\x04\xe2\x41\x01\x03\x12;\n\x08\x63\x61talogs\x18\x04 \x03(\x0b\x32#.lakewarden.v1.LineageCatalogImpactB\x04\xe2\x41\x01\x03\x12\x45\n\x10hidden_consumers\x18\x05 \x01(\x0e\x32%.lakewarden.v1.LineageHiddenConsumersB\x04\xe2\x41\x01\x03\x12\x1a\n\x0ctruncated_by\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\"C\n\x14LineageCatalogImpact\x12\x15\n\x07\x63\x61talog\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x61ssets\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03*S\n\x10LineageDirection\x12!\n\x1dLINEAGE_DIRECTION_UNSPECIFIED\x10\x00\x12\x0c\n\x08UPSTREAM\x10\x01\x12\x0e\n\nDOWNSTREAM\x10\x02*9\n\x0cLineageLevel\x12\x1d\n\x19LINEAGE_LEVEL_UNSPECIFIED\x10\x00\x12\n\n\x06\x43OLUMN\x10\x01*\xaf\x01\n\x0eLineageSubtype\x12\x1f\n\x1bLINEAGE_SUBTYPE_UNSPECIFIED\x10\x00\x12\x0c\n\x08IDENTITY\x10\x01\x12\x12\n\x0eTRANSFORMATION\x10\x02\x12\x0f\n\x0b\x41GGREGATION\x10\x03\x12\n\n\x06\x46ILTER\x10\x04\x12\x08\n\x04JOIN\x10\x05\x12\x0c\n\x08GROUP_BY\x10\x06\x12\x08\n\x04SORT\x10\x07\x12\n\n\x06WINDOW\x10\x08\x12\x0f\n\x0b\x43ONDITIONAL\x10\t*U\n\x0cLineageState\x12\x1d\n\x19LINEAGE_STATE_UNSPECIFIED\x10\x00\x12\x08\n\x04LIVE\x10\x01\x12\x0f\n\x0bPROVISIONAL\x10\x02\x12\x0b\n\x07\x44ROPPED\x10\x03*\xd7\x01\n\x16LineageHiddenConsumers\x12(\n$LINEAGE_HIDDEN_CONSUMERS_UNSPECIFIED\x10\x00\x12\x17\n\x13NO_HIDDEN_CONSUMERS\x10\x01\x12\x1c\n\x18UP_TO_5_HIDDEN_CONSUMERS\x10\x02\x12\x1d\n\x19UP_TO_20_HIDDEN_CONSUMERS\x10\x03\x12\x1e\n\x1aUP_TO_100_HIDDEN_CONSUMERS\x10\x04\x12\x1d\n\x19OVER_100_HIDDEN_CONSUMERS\x10\x05\x32\xa5\x04\n\x13LineageGraphService\x12\x82\x01\n\x0fTraverseLineage\x12%.lakewarden.v1.TraverseLineageRequest\x1a&.lakewarden.v1.TraverseLineageResponse\" \xfa\xd4\x18\x1c\n\x10lineage.traverse\x82\x01\x07lineage\x12z\n\rAnalyzeImpact\x12#.lakewarden.v1.AnalyzeImpactRequest\x1a$.lakewarden.v1.AnalyzeImpactResponse\"\x1e\xfa\xd4\x18\x1a\n\x0elineage.impact\x82\x01\x07lineage\x12\x82\x01\n\x10\x46indLineagePaths\x12&.lakewarden.v1.FindLineagePathsRequest\x1a\'.lakewarden.v1.FindLineagePathsResponse\"\x1d\xfa\xd4\x18\x19\n\rlineage.paths\x82\x01\x07lineage\x12\x87\x01\n\x11GetLineageHistory\x12\'.lakewarden.v1.GetLineageHistoryRequest\x1a(.lakewarden.v1.GetLineageHistoryResponse\"\x1f\xfa\xd4\x18\x1b\n\x0flineage.history\x82\x01\x07lineageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lakewarden/v1/lineage_graph.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lakewarden/v1/rules.proto\"\xc1\x01\n\x0cLineageAsset\x12\x15\n\x05table\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x14\n\x04path\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x36\n\x07\x64\x61taset\x18\x03 \x01(\x0b\x32\x1d.lakewarden.v1.LineageDatasetB\x04\xe2\x41\x01\x01H\x00\x12!\n\x11\x65xternal_metadata\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12 \n\x10registered_model\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x42\x07\n\x05\x61sset\"=\n\x0eLineageDataset\x12\x17\n\tnamespace\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\xe9\x03\n\x16TraverseLineageRequest\x12/\n\x04root\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x38\n\tdirection\x18\x02 \x01(\x0e\x32\x1f.lakewarden.v1.LineageDirectionB\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_nodes\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x39\n\x0einclude_states\x18\x05 \x03(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x01\x12 \n\x12include_self_edges\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x34\n\nas_of_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x30\n\x05level\x18\x08 \x01(\x0e\x32\x1b.lakewarden.v1.LineageLevelB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63olumns\x18\t \x03(\tB\x04\xe2\x41\x01\x01\x12\x1e\n\x10include_indirect\x18\n \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x36\n\x08\x65vidence\x18\x0b \x03(\x0e\x32\x1e.lakewarden.v1.LineageEvidenceB\x04\xe2\x41\x01\x01\"\x99\x01\n\x17TraverseLineageResponse\x12\x30\n\x05nodes\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageNodesB\x04\xe2\x41\x01\x03\x12\x30\n\x05\x65\x64ges\x18\x02 \x01(\x0b\x32\x1b.lakewarden.v1.LineageEdgesB\x04\xe2\x41\x01\x03\x12\x1a\n\x0ctruncated_by\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\xaf\x01\n\x0cLineageNodes\x12\x13\n\x05names\x18\x01 \x03(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05kinds\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nnamespaces\x18\x03 \x03(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tdistances\x18\x04 \x03(\x0f\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06hidden\x18\x05 \x03(\x08\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07\x64ropped\x18\x06 \x03(\x08\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07\x63olumns\x18\x07 \x03(\tB\x04\xe2\x41\x01\x03\"\xf5\x01\n\x0cLineageEdges\x12\x15\n\x07sources\x18\x01 \x03(\x0f\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07targets\x18\x02 \x03(\x0f\x42\x04\xe2\x41\x01\x03\x12\x31\n\x06states\x18\x03 \x03(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x03\x12\x35\n\x08subtypes\x18\x04 \x03(\x0e\x32\x1d.lakewarden.v1.LineageSubtypeB\x04\xe2\x41\x01\x03\x12\x15\n\x07masking\x18\x05 \x03(\x08\x42\x04\xe2\x41\x01\x03\x12\x36\n\x08\x65vidence\x18\x06 \x03(\x0e\x32\x1e.lakewarden.v1.LineageEvidenceB\x04\xe2\x41\x01\x03\"\xb1\x01\n\x17\x46indLineagePathsRequest\x12\x31\n\x06source\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x31\n\x06target\x18\x02 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x17\n\tmax_paths\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\x96\x01\n\x18\x46indLineagePathsResponse\x12\x30\n\x05nodes\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageNodesB\x04\xe2\x41\x01\x03\x12/\n\x05paths\x18\x02 \x03(\x0b\x32\x1a.lakewarden.v1.LineagePathB\x04\xe2\x41\x01\x03\x12\x17\n\ttruncated\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\"\n\x0bLineagePath\x12\x13\n\x05nodes\x18\x01 \x03(\x05\x42\x04\xe2\x41\x01\x03\"\xb6\x01\n\x18GetLineageHistoryRequest\x12\x31\n\x06source\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x31\n\x06target\x18\x02 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x34\n\nas_of_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"l\n\x19GetLineageHistoryResponse\x12\x36\n\x05\x65\x64ges\x18\x01 \x03(\x0b\x32!.lakewarden.v1.LineageEdgeHistoryB\x04\xe2\x41\x01\x03\x12\x17\n\ttruncated\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\xd2\x02\n\x12LineageEdgeHistory\x12\x1b\n\rjob_namespace\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08job_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32\x1b.lakewarden.v1.LineageStateB\x04\xe2\x41\x01\x03\x12\x17\n\trun_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x34\n\nfirst_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x33\n\tlast_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x08last_run\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x08versions\x18\x08 \x03(\x0b\x32!.lakewarden.v1.LineageEdgeVersionB\x04\xe2\x41\x01\x03\"\xa1\x02\n\x12LineageEdgeVersion\x12>\n\x06reason\x18\x01 \x01(\x0e\x32(.lakewarden.v1.LineageEdgeVersion.ReasonB\x04\xe2\x41\x01\x03\x12\x33\n\tfrom_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nuntil_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"`\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\t\n\x05\x46IRST\x10\x01\x12\x0b\n\x07\x43HANGED\x10\x02\x12\x0c\n\x08REOPENED\x10\x03\x12\x0b\n\x07\x44ROPPED\x10\x04\x12\x0b\n\x07RETIRED\x10\x05\"\x90\x01\n\x14\x41nalyzeImpactRequest\x12/\n\x04root\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageAssetB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x63olumns\x18\x02 \x03(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_nodes\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\xa4\x02\n\x15\x41nalyzeImpactResponse\x12\x30\n\x05nodes\x18\x01 \x01(\x0b\x32\x1b.lakewarden.v1.LineageNodesB\x04\xe2\x41\x01\x03\x12\x14\n\x06owners\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03\x12#\n\x15observed_microseconds\x18\x03 \x03(\x10\x42\x04\xe2\x41\x01\x03\x12;\n\x08\x63\x61talogs\x18\x04 \x03(\x0b\x32#.lakewarden.v1.LineageCatalogImpactB\x04\xe2\x41\x01\x03\x12\x45\n\x10hidden_consumers\x18\x05 \x01(\x0e\x32%.lakewarden.v1.LineageHiddenConsumersB\x04\xe2\x41\x01\x03\x12\x1a\n\x0ctruncated_by\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\"C\n\x14LineageCatalogImpact\x12\x15\n\x07\x63\x61talog\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x61ssets\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03*S\n\x10LineageDirection\x12!\n\x1dLINEAGE_DIRECTION_UNSPECIFIED\x10\x00\x12\x0c\n\x08UPSTREAM\x10\x01\x12\x0e\n\nDOWNSTREAM\x10\x02*9\n\x0cLineageLevel\x12\x1d\n\x19LINEAGE_LEVEL_UNSPECIFIED\x10\x00\x12\n\n\x06\x43OLUMN\x10\x01*\xaf\x01\n\x0eLineageSubtype\x12\x1f\n\x1bLINEAGE_SUBTYPE_UNSPECIFIED\x10\x00\x12\x0c\n\x08IDENTITY\x10\x01\x12\x12\n\x0eTRANSFORMATION\x10\x02\x12\x0f\n\x0b\x41GGREGATION\x10\x03\x12\n\n\x06\x46ILTER\x10\x04\x12\x08\n\x04JOIN\x10\x05\x12\x0c\n\x08GROUP_BY\x10\x06\x12\x08\n\x04SORT\x10\x07\x12\n\n\x06WINDOW\x10\x08\x12\x0f\n\x0b\x43ONDITIONAL\x10\t*U\n\x0cLineageState\x12\x1d\n\x19LINEAGE_STATE_UNSPECIFIED\x10\x00\x12\x08\n\x04LIVE\x10\x01\x12\x0f\n\x0bPROVISIONAL\x10\x02\x12\x0b\n\x07\x44ROPPED\x10\x03*[\n\x0fLineageEvidence\x12 \n\x1cLINEAGE_EVIDENCE_UNSPECIFIED\x10\x00\x12\x0c\n\x08OBSERVED\x10\x01\x12\n\n\x06PARSED\x10\x02\x12\x0c\n\x08\x44\x45\x43LARED\x10\x03*\xd7\x01\n\x16LineageHiddenConsumers\x12(\n$LINEAGE_HIDDEN_CONSUMERS_UNSPECIFIED\x10\x00\x12\x17\n\x13NO_HIDDEN_CONSUMERS\x10\x01\x12\x1c\n\x18UP_TO_5_HIDDEN_CONSUMERS\x10\x02\x12\x1d\n\x19UP_TO_20_HIDDEN_CONSUMERS\x10\x03\x12\x1e\n\x1aUP_TO_100_HIDDEN_CONSUMERS\x10\x04\x12\x1d\n\x19OVER_100_HIDDEN_CONSUMERS\x10\x05\x32\xa5\x04\n\x13LineageGraphService\x12\x82\x01\n\x0fTraverseLineage\x12%.lakewarden.v1.TraverseLineageRequest\x1a&.lakewarden.v1.TraverseLineageResponse\" \xfa\xd4\x18\x1c\n\x10lineage.traverse\x82\x01\x07lineage\x12z\n\rAnalyzeImpact\x12#.lakewarden.v1.AnalyzeImpactRequest\x1a$.lakewarden.v1.AnalyzeImpactResponse\"\x1e\xfa\xd4\x18\x1a\n\x0elineage.impact\x82\x01\x07lineage\x12\x82\x01\n\x10\x46indLineagePaths\x12&.lakewarden.v1.FindLineagePathsRequest\x1a\'.lakewarden.v1.FindLineagePathsResponse\"\x1d\xfa\xd4\x18\x19\n\rlineage.paths\x82\x01\x07lineage\x12\x87\x01\n\x11GetLineageHistory\x12\'.lakewarden.v1.GetLineageHistoryRequest\x1a(.lakewarden.v1.GetLineageHistoryResponse\"\x1f\xfa\xd4\x18\x1b\n\x0flineage.history\x82\x01\x07lineageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,6 +68,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRAVERSELINEAGEREQUEST'].fields_by_name['columns']._serialized_options = b'\342A\001\001'
   _globals['_TRAVERSELINEAGEREQUEST'].fields_by_name['include_indirect']._loaded_options = None
   _globals['_TRAVERSELINEAGEREQUEST'].fields_by_name['include_indirect']._serialized_options = b'\342A\001\001'
+  _globals['_TRAVERSELINEAGEREQUEST'].fields_by_name['evidence']._loaded_options = None
+  _globals['_TRAVERSELINEAGEREQUEST'].fields_by_name['evidence']._serialized_options = b'\342A\001\001'
   _globals['_TRAVERSELINEAGERESPONSE'].fields_by_name['nodes']._loaded_options = None
   _globals['_TRAVERSELINEAGERESPONSE'].fields_by_name['nodes']._serialized_options = b'\342A\001\003'
   _globals['_TRAVERSELINEAGERESPONSE'].fields_by_name['edges']._loaded_options = None
@@ -98,6 +100,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINEAGEEDGES'].fields_by_name['subtypes']._serialized_options = b'\342A\001\003'
   _globals['_LINEAGEEDGES'].fields_by_name['masking']._loaded_options = None
   _globals['_LINEAGEEDGES'].fields_by_name['masking']._serialized_options = b'\342A\001\003'
+  _globals['_LINEAGEEDGES'].fields_by_name['evidence']._loaded_options = None
+  _globals['_LINEAGEEDGES'].fields_by_name['evidence']._serialized_options = b'\342A\001\003'
   _globals['_FINDLINEAGEPATHSREQUEST'].fields_by_name['source']._loaded_options = None
   _globals['_FINDLINEAGEPATHSREQUEST'].fields_by_name['source']._serialized_options = b'\342A\001\002'
   _globals['_FINDLINEAGEPATHSREQUEST'].fields_by_name['target']._loaded_options = None
@@ -178,50 +182,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINEAGEGRAPHSERVICE'].methods_by_name['FindLineagePaths']._serialized_options = b'\372\324\030\031\n\rlineage.paths\202\001\007lineage'
   _globals['_LINEAGEGRAPHSERVICE'].methods_by_name['GetLineageHistory']._loaded_options = None
   _globals['_LINEAGEGRAPHSERVICE'].methods_by_name['GetLineageHistory']._serialized_options = b'\372\324\030\033\n\017lineage.history\202\001\007lineage'
-  _globals['_LINEAGEDIRECTION']._serialized_start=3174
-  _globals['_LINEAGEDIRECTION']._serialized_end=3257
-  _globals['_LINEAGELEVEL']._serialized_start=3259
-  _globals['_LINEAGELEVEL']._serialized_end=3316
-  _globals['_LINEAGESUBTYPE']._serialized_start=3319
-  _globals['_LINEAGESUBTYPE']._serialized_end=3494
-  _globals['_LINEAGESTATE']._serialized_start=3496
-  _globals['_LINEAGESTATE']._serialized_end=3581
-  _globals['_LINEAGEHIDDENCONSUMERS']._serialized_start=3584
-  _globals['_LINEAGEHIDDENCONSUMERS']._serialized_end=3799
+  _globals['_LINEAGEDIRECTION']._serialized_start=3286
+  _globals['_LINEAGEDIRECTION']._serialized_end=3369
+  _globals['_LINEAGELEVEL']._serialized_start=3371
+  _globals['_LINEAGELEVEL']._serialized_end=3428
+  _globals['_LINEAGESUBTYPE']._serialized_start=3431
+  _globals['_LINEAGESUBTYPE']._serialized_end=3606
+  _globals['_LINEAGESTATE']._serialized_start=3608
+  _globals['_LINEAGESTATE']._serialized_end=3693
+  _globals['_LINEAGEEVIDENCE']._serialized_start=3695
+  _globals['_LINEAGEEVIDENCE']._serialized_end=3786
+  _globals['_LINEAGEHIDDENCONSUMERS']._serialized_start=3789
+  _globals['_LINEAGEHIDDENCONSUMERS']._serialized_end=4004
   _globals['_LINEAGEASSET']._serialized_start=146
   _globals['_LINEAGEASSET']._serialized_end=339
   _globals['_LINEAGEDATASET']._serialized_start=341
   _globals['_LINEAGEDATASET']._serialized_end=402
   _globals['_TRAVERSELINEAGEREQUEST']._serialized_start=405
-  _globals['_TRAVERSELINEAGEREQUEST']._serialized_end=838
-  _globals['_TRAVERSELINEAGERESPONSE']._serialized_start=841
-  _globals['_TRAVERSELINEAGERESPONSE']._serialized_end=994
-  _globals['_LINEAGENODES']._serialized_start=997
-  _globals['_LINEAGENODES']._serialized_end=1172
-  _globals['_LINEAGEEDGES']._serialized_start=1175
-  _globals['_LINEAGEEDGES']._serialized_end=1364
-  _globals['_FINDLINEAGEPATHSREQUEST']._serialized_start=1367
-  _globals['_FINDLINEAGEPATHSREQUEST']._serialized_end=1544
-  _globals['_FINDLINEAGEPATHSRESPONSE']._serialized_start=1547
-  _globals['_FINDLINEAGEPATHSRESPONSE']._serialized_end=1697
-  _globals['_LINEAGEPATH']._serialized_start=1699
-  _globals['_LINEAGEPATH']._serialized_end=1733
-  _globals['_GETLINEAGEHISTORYREQUEST']._serialized_start=1736
-  _globals['_GETLINEAGEHISTORYREQUEST']._serialized_end=1918
-  _globals['_GETLINEAGEHISTORYRESPONSE']._serialized_start=1920
-  _globals['_GETLINEAGEHISTORYRESPONSE']._serialized_end=2028
-  _globals['_LINEAGEEDGEHISTORY']._serialized_start=2031
-  _globals['_LINEAGEEDGEHISTORY']._serialized_end=2369
-  _globals['_LINEAGEEDGEVERSION']._serialized_start=2372
-  _globals['_LINEAGEEDGEVERSION']._serialized_end=2661
-  _globals['_LINEAGEEDGEVERSION_REASON']._serialized_start=2565
-  _globals['_LINEAGEEDGEVERSION_REASON']._serialized_end=2661
-  _globals['_ANALYZEIMPACTREQUEST']._serialized_start=2664
-  _globals['_ANALYZEIMPACTREQUEST']._serialized_end=2808
-  _globals['_ANALYZEIMPACTRESPONSE']._serialized_start=2811
-  _globals['_ANALYZEIMPACTRESPONSE']._serialized_end=3103
-  _globals['_LINEAGECATALOGIMPACT']._serialized_start=3105
-  _globals['_LINEAGECATALOGIMPACT']._serialized_end=3172
-  _globals['_LINEAGEGRAPHSERVICE']._serialized_start=3802
-  _globals['_LINEAGEGRAPHSERVICE']._serialized_end=4351
+  _globals['_TRAVERSELINEAGEREQUEST']._serialized_end=894
+  _globals['_TRAVERSELINEAGERESPONSE']._serialized_start=897
+  _globals['_TRAVERSELINEAGERESPONSE']._serialized_end=1050
+  _globals['_LINEAGENODES']._serialized_start=1053
+  _globals['_LINEAGENODES']._serialized_end=1228
+  _globals['_LINEAGEEDGES']._serialized_start=1231
+  _globals['_LINEAGEEDGES']._serialized_end=1476
+  _globals['_FINDLINEAGEPATHSREQUEST']._serialized_start=1479
+  _globals['_FINDLINEAGEPATHSREQUEST']._serialized_end=1656
+  _globals['_FINDLINEAGEPATHSRESPONSE']._serialized_start=1659
+  _globals['_FINDLINEAGEPATHSRESPONSE']._serialized_end=1809
+  _globals['_LINEAGEPATH']._serialized_start=1811
+  _globals['_LINEAGEPATH']._serialized_end=1845
+  _globals['_GETLINEAGEHISTORYREQUEST']._serialized_start=1848
+  _globals['_GETLINEAGEHISTORYREQUEST']._serialized_end=2030
+  _globals['_GETLINEAGEHISTORYRESPONSE']._serialized_start=2032
+  _globals['_GETLINEAGEHISTORYRESPONSE']._serialized_end=2140
+  _globals['_LINEAGEEDGEHISTORY']._serialized_start=2143
+  _globals['_LINEAGEEDGEHISTORY']._serialized_end=2481
+  _globals['_LINEAGEEDGEVERSION']._serialized_start=2484
+  _globals['_LINEAGEEDGEVERSION']._serialized_end=2773
+  _globals['_LINEAGEEDGEVERSION_REASON']._serialized_start=2677
+  _globals['_LINEAGEEDGEVERSION_REASON']._serialized_end=2773
+  _globals['_ANALYZEIMPACTREQUEST']._serialized_start=2776
+  _globals['_ANALYZEIMPACTREQUEST']._serialized_end=2920
+  _globals['_ANALYZEIMPACTRESPONSE']._serialized_start=2923
+  _globals['_ANALYZEIMPACTRESPONSE']._serialized_end=3215
+  _globals['_LINEAGECATALOGIMPACT']._serialized_start=3217
+  _globals['_LINEAGECATALOGIMPACT']._serialized_end=3284
+  _globals['_LINEAGEGRAPHSERVICE']._serialized_start=4007
+  _globals['_LINEAGEGRAPHSERVICE']._serialized_end=4556
 # @@protoc_insertion_point(module_scope)

@@ -140,6 +140,33 @@ PROVISIONAL: LineageState.ValueType  # 2
 DROPPED: LineageState.ValueType  # 3
 """One of its ends was dropped."""
 
+class _LineageEvidence:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LineageEvidenceEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_LineageEvidence.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    LINEAGE_EVIDENCE_UNSPECIFIED: _LineageEvidence.ValueType  # 0
+    """Not set."""
+    OBSERVED: _LineageEvidence.ValueType  # 1
+    """A run told of it."""
+    PARSED: _LineageEvidence.ValueType  # 2
+    """It was read from SQL."""
+    DECLARED: _LineageEvidence.ValueType  # 3
+    """Somebody declared it."""
+
+class LineageEvidence(_LineageEvidence, metaclass=_LineageEvidenceEnumTypeWrapper):
+    """On what an edge stands. Of several that lead from one node to another it is the strongest: the first in this order."""
+
+LINEAGE_EVIDENCE_UNSPECIFIED: LineageEvidence.ValueType  # 0
+"""Not set."""
+OBSERVED: LineageEvidence.ValueType  # 1
+"""A run told of it."""
+PARSED: LineageEvidence.ValueType  # 2
+"""It was read from SQL."""
+DECLARED: LineageEvidence.ValueType  # 3
+"""Somebody declared it."""
+
 class _LineageHiddenConsumers:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -255,6 +282,7 @@ class TraverseLineageRequest(message.Message):
     LEVEL_FIELD_NUMBER: builtins.int
     COLUMNS_FIELD_NUMBER: builtins.int
     INCLUDE_INDIRECT_FIELD_NUMBER: builtins.int
+    EVIDENCE_FIELD_NUMBER: builtins.int
     direction: LineageDirection.ValueType
     """Which way to look; both ways when unset."""
     max_depth: builtins.int
@@ -283,6 +311,10 @@ class TraverseLineageRequest(message.Message):
     def columns(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Columns of the root to begin at, at most 1,000, spelled as lineage has them; none for all that anything is known of."""
 
+    @builtins.property
+    def evidence(self) -> containers.RepeatedScalarFieldContainer[LineageEvidence.ValueType]:
+        """Only edges that stand on one of these; on any when empty."""
+
     def __init__(
         self,
         *,
@@ -296,10 +328,11 @@ class TraverseLineageRequest(message.Message):
         level: LineageLevel.ValueType = ...,
         columns: abc.Iterable[builtins.str] | None = ...,
         include_indirect: builtins.bool = ...,
+        evidence: abc.Iterable[LineageEvidence.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["as_of_time", b"as_of_time", "root", b"root"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of_time", b"as_of_time", "columns", b"columns", "direction", b"direction", "include_indirect", b"include_indirect", "include_self_edges", b"include_self_edges", "include_states", b"include_states", "level", b"level", "max_depth", b"max_depth", "max_nodes", b"max_nodes", "root", b"root"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of_time", b"as_of_time", "columns", b"columns", "direction", b"direction", "evidence", b"evidence", "include_indirect", b"include_indirect", "include_self_edges", b"include_self_edges", "include_states", b"include_states", "level", b"level", "max_depth", b"max_depth", "max_nodes", b"max_nodes", "root", b"root"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -404,6 +437,7 @@ class LineageEdges(message.Message):
     STATES_FIELD_NUMBER: builtins.int
     SUBTYPES_FIELD_NUMBER: builtins.int
     MASKING_FIELD_NUMBER: builtins.int
+    EVIDENCE_FIELD_NUMBER: builtins.int
     @builtins.property
     def sources(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
         """Handles of the nodes the data came from."""
@@ -424,6 +458,10 @@ class LineageEdges(message.Message):
     def masking(self) -> containers.RepeatedScalarFieldContainer[builtins.bool]:
         """Of an answer about columns whether the value is hidden on the way, by a hash or a mask; else there are none."""
 
+    @builtins.property
+    def evidence(self) -> containers.RepeatedScalarFieldContainer[LineageEvidence.ValueType]:
+        """On what each stands."""
+
     def __init__(
         self,
         *,
@@ -432,10 +470,11 @@ class LineageEdges(message.Message):
         states: abc.Iterable[LineageState.ValueType] | None = ...,
         subtypes: abc.Iterable[LineageSubtype.ValueType] | None = ...,
         masking: abc.Iterable[builtins.bool] | None = ...,
+        evidence: abc.Iterable[LineageEvidence.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["masking", b"masking", "sources", b"sources", "states", b"states", "subtypes", b"subtypes", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["evidence", b"evidence", "masking", b"masking", "sources", b"sources", "states", b"states", "subtypes", b"subtypes", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from lakewarden_server.entities.base import Base, JsonObject
+
+_NOT_OBSERVED = "evidence <> 'OBSERVED'"
 
 
 def _id() -> Mapped[int]:
@@ -73,6 +75,8 @@ class LineageJob(Base):
     digest: Mapped[str]
     namespace: Mapped[str]
     name: Mapped[str]
+    evidence: Mapped[str] = mapped_column(default="OBSERVED")
+    """What its runs are known by."""
 
 
 class LineageRun(Base):
@@ -204,6 +208,14 @@ class LineageEdge(Base):
         UniqueConstraint("source_id", "target_id", "job_id"),
         CheckConstraint("state IN ('LIVE', 'PROVISIONAL', 'DROPPED', 'RETRACTED')", name="state"),
         Index("ix_lineage_edges_target_id", "target_id"),
+        # Those whose evidence has to be looked up: that of the others is known.
+        Index(
+            "ix_lineage_edges_evidence",
+            "id",
+            "evidence",
+            sqlite_where=text(_NOT_OBSERVED),
+            postgresql_where=text(_NOT_OBSERVED),
+        ),
     )
 
     id: Mapped[int] = _id()
@@ -211,6 +223,8 @@ class LineageEdge(Base):
     source_id: Mapped[int] = _number()
     target_id: Mapped[int] = _number()
     job_id: Mapped[int] = _number()
+    evidence: Mapped[str] = mapped_column(default="OBSERVED")
+    """That of its job."""
     state: Mapped[str]
     """DROPPED with an asset it was between; RETRACTED when no run says it any more, or its job's runs have not for long."""
     first_time: Mapped[int] = _number()

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.lineage.graph import Direction, Hops, Ints, State
+from lakewarden_server.lineage.graph import Direction, Ints
 from lakewarden_server.lineage.mapping import WHOLE, Subtype
 from lakewarden_server.lineage.traversal import Edges, Ending, Sight, Truncation, Walk
 
@@ -43,7 +43,8 @@ class ColumnEdge(NamedTuple):
 
     source: Column
     target: Column
-    state: State
+    standing: int
+    """That of the edge it is part of."""
     subtype: Subtype | None = None
     masking: bool = False
 
@@ -85,7 +86,7 @@ def columns_of(graph: Edges, asset: int, asked: ColumnWalk, uses_of: UsesOf) -> 
     """The columns of a visible asset that anything is known of in the directions asked, after the asset as a whole."""
     names: set[str] = set()
     for way in asked.within.directions:
-        hops = _wanted(graph.hops(np.array([asset], dtype=np.int32), way), asked.within)
+        hops = asked.within.wanted(graph.hops(np.array([asset], dtype=np.int32), way))
         for uses in uses_of(hops.edges).values():
             for use in uses:
                 if use.subtype.is_direct or asked.indirect:
@@ -141,12 +142,12 @@ class _Walker:
         for asset, name in self._frontiers[way]:
             columns.setdefault(asset, set()).add(name)
         nodes = np.array(sorted(columns), dtype=np.int32)
-        hops = _wanted(self._graph.hops(nodes, way), self._asked.within)
+        hops = self._asked.within.wanted(self._graph.hops(nodes, way))
         seen = self._sight(hops.far)
         uses_of = self._uses_of(hops.edges)
         edges: set[ColumnEdge] = set()
         hidden = set(hops.far[~seen].tolist())
-        for near, far, edge, state in zip(*(part.tolist() for part in hops), strict=True):
+        for near, far, edge, standing in zip(*(part.tolist() for part in hops), strict=True):
             found = self._through(
                 columns[near], uses_of.get(edge, ()), downstream=way is Direction.DOWNSTREAM
             )
@@ -156,7 +157,7 @@ class _Walker:
                 if far in hidden:
                     there, said = Column(far, WHOLE), (None, False)
                 source, target = (here, there) if way is Direction.DOWNSTREAM else (there, here)
-                edges.add(ColumnEdge(source, target, State(state), *said))
+                edges.add(ColumnEdge(source, target, standing, *said))
                 if len(edges) >= EDGES_MAX:
                     self._stopped = Truncation.NODES
                     return edges, hidden
@@ -189,10 +190,3 @@ class _Walker:
 
     def _ending(self, truncated_by: Truncation | None) -> Ending:
         return Ending(truncated_by, self._nodes, len(self._edges))
-
-
-def _wanted(hops: Hops, within: Walk) -> Hops:
-    wanted = np.isin(hops.states, [int(state) for state in within.states])
-    if not within.self_edges:
-        wanted &= hops.near != hops.far
-    return hops.where(wanted)

@@ -17,6 +17,7 @@ from lakewarden_server.core.errors import AlreadyExists, NotFound, Reason, Resou
 from lakewarden_server.entities import LineageDeclaration
 from lakewarden_server.lineage.column_facets import written
 from lakewarden_server.lineage.events import event_of, time_text
+from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.facets import Facets
 from lakewarden_server.lineage.mapping import ColumnUse, Subtype
 from lakewarden_server.lineage.names import AssetName, path_name, securable_name
@@ -226,6 +227,7 @@ def _record(
         strict=True,
     )
     # Ends that are securables have no name that an event could say.
+    event = event._replace(evidence=Evidence.DECLARED)
     record(store, origin, [Received(event, Facets({}, {}, tuple(inputs), tuple(outputs), ()))], time)
 
 

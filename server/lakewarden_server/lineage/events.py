@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple, NoReturn
 
 from lakewarden_server.core.clock import EPOCH, time_at
+from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.names import AssetName, NameInvalid, dataset_name, job_name
 
 EVENT_BYTES_MAX: Final = 5 * 1_048_576
@@ -106,6 +107,8 @@ class Event(NamedTuple):
     outputs: tuple[Dataset, ...]
     flags: frozenset[Code]
     body: bytes
+    evidence: Evidence = Evidence.OBSERVED
+    """Nothing in an event says it: what comes from outside is what a run tells."""
 
 
 _TIME: Final = re.compile(

@@ -73,6 +73,7 @@ def _edges(
         {
             "edge": [assets[row.source_id], assets[row.target_id]],
             "job": jobs.get(row.job_id),
+            "evidence": row.evidence,
             "state": row.state,
             "first": row.first_time,
             "last": row.last_time,

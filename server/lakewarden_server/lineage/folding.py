@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from lakewarden_server.lineage.events import DATASETS_MAX, Event, EventKind, EventType
+from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.facet_values import Said
 from lakewarden_server.lineage.facets import Facets
 from lakewarden_server.lineage.names import AssetKind, AssetName
@@ -66,6 +67,8 @@ class Run:
     newest: Stamp
     job: AssetName | None = None
     job_stamp: Stamp = (0, "")
+    evidence: Evidence = Evidence.OBSERVED
+    """That of the event that said the job."""
     end: tuple[int, str, str] | None = None
     """Time, key and type of the terminal event; of several the latest."""
     running: bool = False
@@ -117,6 +120,7 @@ class Run:
                 "newest": self.newest,
                 "job": self.job,
                 "job_stamp": self.job_stamp,
+                "evidence": self.evidence.name,
                 "end": self.end,
                 "running": self.running,
                 "is_cut": self.is_cut,
@@ -141,6 +145,7 @@ class Run:
             newest=tuple(stored["newest"]),
             job=_asset(stored["job"]) if stored["job"] else None,
             job_stamp=tuple(stored["job_stamp"]),
+            evidence=Evidence[stored.get("evidence", Evidence.OBSERVED.name)],
             end=tuple(stored["end"]) if stored["end"] else None,
             running=stored["running"],
             is_cut=stored["is_cut"],
@@ -191,7 +196,7 @@ def fold(run: Run | None, event: Event, facets: Facets) -> Run:
     if older:
         return run
     if event.job is not None and stamp >= run.job_stamp:
-        run.job, run.job_stamp = event.job, stamp
+        run.job, run.job_stamp, run.evidence = event.job, stamp, event.evidence
     if event.type in _ENDS:
         end = (event.time, event.key, event.type.value)
         run.end = end if run.end is None else max(run.end, end)

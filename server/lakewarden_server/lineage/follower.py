@@ -15,6 +15,7 @@ from lakewarden_policy import Snapshot
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.collector import collector_paused
 from lakewarden_server.core.errors import LakewardenError
+from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.graph import Edge, Graph, State
 from lakewarden_server.lineage.names import AssetKind
 from lakewarden_server.lineage.nodes import LineageState, Node
@@ -28,6 +29,9 @@ logger = logging.getLogger("lakewarden.lineage")
 WARM_SECONDS_MAX: Final = 60.0
 RETRACTED: Final = "RETRACTED"
 """What an edge is that no run states any more: none."""
+STATES: Final = {state.name: Edge(0, 0, 0, state).standing for state in State}
+EVIDENCE: Final = {evidence.name: evidence.value for evidence in Evidence}
+"""What stored edges add to their standing."""
 
 
 class LineageFollower:
@@ -81,13 +85,12 @@ class LineageFollower:
         started = monotonic()
         chunks = [
             np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=4 * len(rows))
-            for rows in reader.edges({state.name: state.value for state in State})
+            for rows in reader.edges(STATES, EVIDENCE)
         ]
         columns = np.concatenate([*chunks, np.zeros(0, dtype=np.int32)]).reshape(-1, 4).T
-        ids, sources, targets, states = (np.ascontiguousarray(column) for column in columns)
-        empty = LineageState(
-            epoch, sequence, Graph.from_arrays(sequence, ids, sources, targets, states), Map(), Map(), 0
-        )
+        ids, sources, targets, standings = (np.ascontiguousarray(column) for column in columns)
+        graph = Graph.from_arrays(sequence, ids, sources, targets, standings)
+        empty = LineageState(epoch, sequence, graph, Map(), Map(), 0)
         state = _with_nodes(empty, reader.nodes(None))
         self.rebuilds += 1
         logger.info("read %d edges of lineage in %.2f s", len(ids), monotonic() - started)
@@ -97,11 +100,11 @@ class LineageFollower:
 def _brought(held: LineageState, reader: LineageGraphReader, sequence: int) -> LineageState:
     edges, asset_ids = reader.changes(held.sequence)
     live = [
-        Edge(edge_id, source, target, State[state])
-        for edge_id, source, target, state in edges
+        Edge(edge_id, source, target, State[state], Evidence[evidence])
+        for edge_id, source, target, state, evidence in edges
         if state != RETRACTED
     ]
-    gone = [edge_id for edge_id, _source, _target, state in edges if state == RETRACTED]
+    gone = [edge_id for edge_id, _source, _target, state, _evidence in edges if state == RETRACTED]
     graph = held.graph.changed(sequence, live, gone)
     later = held._replace(sequence=sequence, graph=graph)
     # Without other assets the maps stay the same ones, and what was worked out of them good.

@@ -6,7 +6,7 @@ arrays are made anew. Nodes are the ids of assets and edges those of edges, both
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import IntEnum, StrEnum
 from functools import cached_property
 from typing import Final, NamedTuple, Self, TypeVar
@@ -14,6 +14,8 @@ from typing import Final, NamedTuple, Self, TypeVar
 import numpy as np
 from immutables import Map
 from numpy.typing import NDArray
+
+from lakewarden_server.lineage.evidence import Evidence
 
 LATER_MAX: Final = 50_000
 """Edges kept beside the arrays; with more, the arrays are made anew."""
@@ -49,28 +51,56 @@ class Edge(NamedTuple):
     source: int
     target: int
     state: State = State.LIVE
+    evidence: Evidence = Evidence.OBSERVED
+
+    @property
+    def standing(self) -> int:
+        """Its state and, in the lowest bits, its evidence."""
+        return self.state << EVIDENCE_BITS | self.evidence
+
+
+EVIDENCE_BITS: Final = 2
+STANDING_BITS: Final = EVIDENCE_BITS + 2
+
+
+def standings(states: Collection[State], evidence: Collection[Evidence]) -> Flags:
+    """By standing, whether the state and the evidence are among these."""
+    wanted = np.zeros((len(State), 1 << EVIDENCE_BITS), dtype=bool)
+    wanted[np.ix_(sorted(states), sorted(evidence))] = True
+    return wanted.reshape(-1)
 
 
 def distinct(numbers: NDArray[Number]) -> NDArray[Number]:
     """The numbers in order, each once. By sorting: `np.unique` hashes, which takes several times as long here."""
     ordered = np.sort(numbers)
+    return ordered[firsts(ordered)]
+
+
+def firsts(ordered: NDArray[Number]) -> Flags:
+    """Which of numbers in order are not what the one before is."""
     first = np.ones(len(ordered), dtype=bool)
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    return ordered[first]
+    return first
 
 
 class Hops(NamedTuple):
-    """Edges met from some nodes, as arrays of one length: the node, what lies behind the edge, the edge and its state."""
+    """Edges met from some nodes, as arrays of one length: the node, what lies behind the edge, the edge and its standing."""
 
     near: Ints
     far: Ints
     edges: Ints
-    states: Ints
+    standings: Ints
+    """State and evidence as one number, as in `Edge.standing`."""
+
+    @property
+    def states(self) -> Ints:
+        """Of each edge the number of its state."""
+        return self.standings >> EVIDENCE_BITS
 
     def where(self, flags: Flags) -> Hops:
         """Those of them the flags are set for."""
-        near, far, edges, states = self
-        return Hops(near[flags], far[flags], edges[flags], states[flags])
+        near, far, edges, standings = self
+        return Hops(near[flags], far[flags], edges[flags], standings[flags])
 
     def and_also(self, others: Ints) -> Hops:
         """These and others, given as four rows."""
@@ -83,21 +113,21 @@ class _Arrays(NamedTuple):
     starts: NDArray[np.int64]
     far: Ints
     edges: Ints
-    states: Ints
+    standings: Ints
 
     @classmethod
     def of(cls, nodes: int, hops: Hops) -> Self:
         order = np.argsort(hops.near, kind="stable")
         starts = np.zeros(nodes + 1, dtype=np.int64)
         np.cumsum(np.bincount(hops.near, minlength=nodes), out=starts[1:])
-        return cls(starts, hops.far[order], hops.edges[order], hops.states[order])
+        return cls(starts, hops.far[order], hops.edges[order], hops.standings[order])
 
     def hops(self, nodes: Ints) -> Hops:
         first = self.starts[nodes]
         counts = self.starts[nodes + 1] - first
         before = np.cumsum(counts) - counts
         at = np.repeat(first - before, counts) + np.arange(counts.sum())
-        return Hops(np.repeat(nodes, counts), self.far[at], self.edges[at], self.states[at])
+        return Hops(np.repeat(nodes, counts), self.far[at], self.edges[at], self.standings[at])
 
 
 class _Later(NamedTuple):
@@ -129,18 +159,19 @@ class Graph:
     @classmethod
     def of(cls, sequence: int, edges: Iterable[Edge]) -> Self:
         """The graph of these edges, each id once."""
-        columns = np.array([tuple(edge) for edge in edges], dtype=np.int32).reshape(-1, 4)
+        rows = [(edge.id, edge.source, edge.target, edge.standing) for edge in edges]
+        columns = np.array(rows, dtype=np.int32).reshape(-1, 4)
         return cls.from_arrays(sequence, *(columns[:, part] for part in range(4)))
 
     @classmethod
-    def from_arrays(cls, sequence: int, ids: Ints, sources: Ints, targets: Ints, states: Ints) -> Self:
+    def from_arrays(cls, sequence: int, ids: Ints, sources: Ints, targets: Ints, standings: Ints) -> Self:
         """The graph of edges given as arrays of one length."""
         nodes = int(max(sources.max(), targets.max())) + 1 if len(ids) else 0
         return cls(
             sequence,
             {
-                Direction.DOWNSTREAM: _Arrays.of(nodes, Hops(sources, targets, ids, states)),
-                Direction.UPSTREAM: _Arrays.of(nodes, Hops(targets, sources, ids, states)),
+                Direction.DOWNSTREAM: _Arrays.of(nodes, Hops(sources, targets, ids, standings)),
+                Direction.UPSTREAM: _Arrays.of(nodes, Hops(targets, sources, ids, standings)),
             },
         )
 
@@ -180,7 +211,7 @@ class Graph:
     def compact(self) -> Graph:
         """The same graph with everything in its arrays."""
         hops = self.hops(np.arange(self.nodes_end, dtype=np.int32), Direction.DOWNSTREAM)
-        return self.from_arrays(self.sequence, hops.edges, hops.near, hops.far, hops.states)
+        return self.from_arrays(self.sequence, hops.edges, hops.near, hops.far, hops.standings)
 
     @cached_property
     def _replaced(self) -> Ints:
@@ -201,7 +232,7 @@ class Graph:
         found = []
         for node in nodes[np.isin(nodes, touched)].tolist():
             for edge in map(self._later.edges.__getitem__, ids[node]):
-                found.append((node, edge.target if downstream else edge.source, edge.id, int(edge.state)))
+                found.append((node, edge.target if downstream else edge.source, edge.id, edge.standing))
         return found
 
 

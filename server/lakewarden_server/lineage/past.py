@@ -10,12 +10,19 @@ from typing import Final
 
 import numpy as np
 
-from lakewarden_server.lineage.graph import Direction, Hops, Ints, State
+from lakewarden_server.lineage.evidence import Evidence
+from lakewarden_server.lineage.graph import Direction, Edge, Hops, Ints, State
 from lakewarden_server.storage.errors import deadline_passed
 from lakewarden_server.storage.repositories.lineage_history import LineageHistoryReader
 
 EDGES_READ_MAX: Final = 500_000
 """Edges read for one step; of a question that meets more there is no answer."""
+
+_STANDINGS: Final = {
+    "dropped": Edge(0, 0, 0, State.DROPPED).standing,
+    "parsed": Edge(0, 0, 0, evidence=Evidence.PARSED).standing,
+    "declared": Edge(0, 0, 0, evidence=Evidence.DECLARED).standing,
+}
 
 
 class PastGraph:
@@ -30,6 +37,7 @@ class PastGraph:
         """The edges met from nodes when looking in a direction. Raises DeadlineExceeded where they are too many."""
         rows = self._reader.led(
             nodes.tolist(),
+            _STANDINGS,
             upstream=direction is Direction.UPSTREAM,
             time=self._time,
             dropped=self._dropped,
@@ -38,5 +46,4 @@ class PastGraph:
         if len(rows) > EDGES_READ_MAX:
             raise deadline_passed()
         values = np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=4 * len(rows))
-        near, far, edges, gone = (np.ascontiguousarray(column) for column in values.reshape(-1, 4).T)
-        return Hops(near, far, edges, gone * np.int32(State.DROPPED))
+        return Hops(*(np.ascontiguousarray(column) for column in values.reshape(-1, 4).T))

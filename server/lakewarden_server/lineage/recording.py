@@ -16,6 +16,7 @@ from lakewarden_policy.names import InvalidName
 from lakewarden_server.core.urls import InvalidUrl, ancestors, canonical_url
 from lakewarden_server.entities import LineageEvent, LineageJob, LineageRun
 from lakewarden_server.lineage.events import PAIRS_MAX, Event
+from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.facets import Facets
 from lakewarden_server.lineage.folding import Run, fold, run_key
 from lakewarden_server.lineage.names import AssetKind, AssetName, own_full_name, securable_name, storage_url
@@ -86,6 +87,20 @@ class Budget:
         self._left -= weight
         self._spent = True
         return True
+
+
+class _Job(NamedTuple):
+    """A job by its name; what was read from SQL or declared under the name of a job that tells of itself is another one."""
+
+    namespace: str
+    name: str
+    evidence: Evidence
+
+    @property
+    def digest(self) -> str:
+        """What it is found by."""
+        said = self[:2] if self.evidence is Evidence.OBSERVED else (*self[:2], self.evidence.name)
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 class _Recording:
@@ -210,11 +225,12 @@ class _Recording:
 
     def _write_runs(self, runs: Mapping[int, Run], stated: Mapping[int, Statement]) -> dict[int, int]:
         """Writes the folds; the ids of the runs' jobs."""
-        job_ids = self._job_ids({run.job for run in runs.values() if run.job is not None})
-        jobs = {run_id: job_ids[run.job] if run.job else 0 for run_id, run in runs.items()}
+        said = {run_id: _Job(*run.job[1:], run.evidence) for run_id, run in runs.items() if run.job}
+        job_ids = self._job_ids(set(said.values()))
+        jobs = {run_id: job_ids[said[run_id]] if run_id in said else 0 for run_id in runs}
         rows = []
         for run_id, run in runs.items():
-            said, text = stated[run_id], run.to_json()
+            told, text = stated[run_id], run.to_json()
             rows.append(
                 {
                     "id": run_id,
@@ -226,16 +242,16 @@ class _Recording:
                     "state": run.state.value,
                     "first_time": run.first_time,
                     "last_time": run.last_time,
-                    "flags": said.flags,
-                    "weight": len(said.names) + len(said.edges) + len(text) // CHARACTERS_OF_WEIGHT,
+                    "flags": told.flags,
+                    "weight": len(told.names) + len(told.edges) + len(text) // CHARACTERS_OF_WEIGHT,
                     "fold": zlib.compress(text.encode(), BODY_ZLIB_LEVEL),
                 }
             )
         self._store.put(LineageRun, rows)
         return jobs
 
-    def _job_ids(self, jobs: Collection[AssetName]) -> dict[AssetName, int]:
-        digests = {_digest(job): job for job in jobs}
+    def _job_ids(self, jobs: Collection[_Job]) -> dict[_Job, int]:
+        digests = {job.digest: job for job in jobs}
         found = self._store.find(LineageJob, "digest", digests, workspace_id=self._origin.workspace_id)
         known = {row.digest: row.id for row in found}
         rows = []
@@ -249,6 +265,7 @@ class _Recording:
                     "digest": digest,
                     "namespace": digests[digest].namespace,
                     "name": digests[digest].name,
+                    "evidence": digests[digest].evidence.name,
                 }
             )
         self._store.put(LineageJob, rows)
@@ -305,7 +322,3 @@ def _ancestors(name: AssetName) -> tuple[str, ...]:
         return ancestors(canonical_url(url)) if url else ()
     except InvalidUrl:
         return ()
-
-
-def _digest(job: AssetName) -> str:
-    return hashlib.sha256(json.dumps(job[1:]).encode()).hexdigest()

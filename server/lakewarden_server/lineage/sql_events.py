@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from lakewarden_server.lineage.events import Code, Event, EventInvalid, event_of
+from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.facets import understand
 from lakewarden_server.lineage.mapping import WHOLE, ColumnUse
 from lakewarden_server.lineage.names import UNITY_CATALOG, NameInvalid, dataset_name, path_name
@@ -92,6 +93,7 @@ def _stated(traced: Traced, ran: Ran, run: dict[str, Any], now: datetime) -> Sta
         "outputs": [named[traced.writes]] if traced.writes in named else [],
     }
     event, reason = _event(body, _columns(uses, named), now), traced.reason
+    event = event._replace(evidence=Evidence.PARSED)
     facets = understand(event)
     has_columns = any("columnLineage" in of_dataset for _name, of_dataset in facets.outputs)
     if uses and not has_columns:

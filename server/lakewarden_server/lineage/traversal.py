@@ -13,7 +13,8 @@ from typing import NamedTuple, Protocol, TypeVar, cast
 import numpy as np
 
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.lineage.graph import Direction, Flags, Hops, Ints, State, distinct
+from lakewarden_server.lineage.evidence import Evidence
+from lakewarden_server.lineage.graph import Direction, Flags, Hops, Ints, State, distinct, standings
 
 Sight = Callable[[Ints], Flags]
 """Which of these assets the caller may see."""
@@ -40,6 +41,14 @@ class Walk(NamedTuple):
     """Monotonic seconds, looked at before each level."""
     states: frozenset[State] = frozenset({State.LIVE})
     self_edges: bool = False
+    evidence: frozenset[Evidence] = frozenset(Evidence)
+
+    def wanted(self, hops: Hops) -> Hops:
+        """Those of the hops that are asked for."""
+        flags = standings(self.states, self.evidence)[hops.standings]
+        if not self.self_edges:
+            flags &= hops.near != hops.far
+        return hops.where(flags)
 
 
 class Level(NamedTuple):
@@ -106,8 +115,6 @@ class _Walker:
         self._reached = {way: self._told.copy() for way in asked.directions}
         self._frontiers = dict.fromkeys(asked.directions, roots)
         self._edges_told = np.zeros(graph.edges_end, dtype=bool)
-        self._states = np.zeros(len(State), dtype=bool)
-        self._states[[int(state) for state in asked.states]] = True
         self._nodes = self._edges = 0
 
     def levels(self) -> Generator[Level, None, Ending]:
@@ -147,11 +154,7 @@ class _Walker:
 
     def _next(self, way: Direction) -> Hops:
         """The edges that lie ahead that way."""
-        hops = self._graph.hops(self._frontiers[way], way)
-        wanted = self._states[hops.states]
-        if not self._asked.self_edges:
-            wanted &= hops.near != hops.far
-        return hops.where(wanted)
+        return self._asked.wanted(self._graph.hops(self._frontiers[way], way))
 
     def _has_more(self) -> bool:
         return any(not self._edges_told[self._next(way).edges].all() for way in self._asked.directions)

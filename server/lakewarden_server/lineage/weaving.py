@@ -11,10 +11,12 @@ from lakewarden_server.entities import (
     LineageAsset,
     LineageContribution,
     LineageEdge,
+    LineageJob,
     LineageMapping,
     LineageRun,
 )
 from lakewarden_server.lineage.events import EventKind
+from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.folding import Run, RunState
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.placing import Places
@@ -141,6 +143,8 @@ class Weaver:
             self._edges[edge.id] = dict(edge._mapping)
             for row in wanted.pop((edge.source_id, edge.target_id, edge.job_id)):
                 row["edge_id"] = edge.id
+        jobs = {job for _source, _target, job in wanted}
+        evidence = {row.id: row.evidence for row in self._store.find(LineageJob, "id", jobs)}
         for (source, target, job), of_edge in sorted(wanted.items(), key=lambda item: item[0]):
             edge_id = self._store.new_id("edge_id")
             self._new.add(edge_id)
@@ -150,6 +154,7 @@ class Weaver:
                 "source_id": source,
                 "target_id": target,
                 "job_id": job,
+                "evidence": evidence.get(job, Evidence.OBSERVED.name),
                 "state": "RETRACTED",
                 "first_time": 0,
                 "last_time": 0,

@@ -13,7 +13,16 @@ from lakewarden_policy import InvalidName
 from lakewarden_policy.kinds import RELATIONS
 from lakewarden_policy.records import Securable
 from lakewarden_server.core.errors import InvalidArgument, PermissionDenied, Reason
-from lakewarden_server.lineage.graph import Direction, Flags, Ints, State, distinct
+from lakewarden_server.lineage.evidence import Evidence
+from lakewarden_server.lineage.graph import (
+    EVIDENCE_BITS,
+    STANDING_BITS,
+    Direction,
+    Flags,
+    Ints,
+    State,
+    firsts,
+)
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.names import AssetName, NameInvalid, dataset_name, path_name
 from lakewarden_server.lineage.nodes import LineageState
@@ -34,7 +43,14 @@ STATES: Final = {
     State.DROPPED: pb.DROPPED,
 }
 """How an answer says what an edge is worth."""
+EVIDENCE: Final = {
+    Evidence.OBSERVED: pb.OBSERVED,
+    Evidence.PARSED: pb.PARSED,
+    Evidence.DECLARED: pb.DECLARED,
+}
+"""How an answer says on what an edge stands."""
 _STATES: Final = np.array([STATES[state] for state in sorted(State)], dtype=np.uint8)
+_EVIDENCE: Final = np.array([EVIDENCE[evidence] for evidence in sorted(Evidence)], dtype=np.uint8)
 RELATION_KINDS: Final = ("TABLE", *sorted(RELATIONS - {"TABLE"}))
 _KINDS: Final[Mapping[str, Sequence[str]]] = {
     "table": RELATION_KINDS,
@@ -99,7 +115,7 @@ class Telling:
         """Tells a level: its nodes get handles, its edges are told."""
         distance = -level.depth if level.direction is Direction.UPSTREAM else level.depth
         self.meet(level.visible, level.hidden, distance)
-        self._edges.append((self._handles[level.sources], self._handles[level.targets], level.hops.states))
+        self._edges.append((self._handles[level.sources], self._handles[level.targets], level.hops.standings))
 
     def meet(self, visible: Ints, hidden: Ints, distance: int) -> None:
         """Gives handles to assets, each of which is met for the first time."""
@@ -159,17 +175,22 @@ class Telling:
         return self._call.snapshot.securables.get(self.state.nodes[asset_id].securable_id or "")
 
     def edges(self) -> pb.LineageEdges:
-        """The edges told of, each pair and state once, in the order of their handles."""
+        """The edges told of, each pair and state once, with the strongest evidence, in the order of their handles."""
         columns = zip(*self._edges, strict=True) if self._edges else [[np.zeros(0, dtype=np.int32)]] * 3
-        sources, targets, states = (np.concatenate(list(parts)) for parts in columns)
-        keys = (sources.astype(np.int64) * self._count + targets) * len(State) + states
-        pairs, states = np.divmod(distinct(keys), len(State))
-        sources, targets = np.divmod(pairs, max(self._count, 1))
+        sources, targets, standings = (np.concatenate(list(parts)) for parts in columns)
+        bits = self._count.bit_length()
+        keys = np.sort((sources.astype(np.int64) << bits | targets) << STANDING_BITS | standings)
+        keys = keys[firsts(keys >> EVIDENCE_BITS)]
+        pairs, standings = keys >> STANDING_BITS, keys & ((1 << STANDING_BITS) - 1)
+        sources, targets = pairs >> bits, pairs & ((1 << bits) - 1)
         fields = pb.LineageEdges.DESCRIPTOR.fields_by_name
         told = pb.LineageEdges()
         told.MergeFromString(packed_fixed(fields["sources"], sources))
         told.MergeFromString(packed_fixed(fields["targets"], targets))
-        told.MergeFromString(packed_bytes(fields["states"], _STATES[states]))
+        told.MergeFromString(packed_bytes(fields["states"], _STATES[standings >> EVIDENCE_BITS]))
+        told.MergeFromString(
+            packed_bytes(fields["evidence"], _EVIDENCE[standings & ((1 << EVIDENCE_BITS) - 1)])
+        )
         return told
 
     def _add(self, assets: Ints, distance: int, *, hidden: bool) -> None:

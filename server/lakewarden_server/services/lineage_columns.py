@@ -10,14 +10,15 @@ import numpy as np
 from lakewarden.v1 import lineage_graph_pb2 as pb
 from lakewarden_server.lineage.column_uses import ColumnUses
 from lakewarden_server.lineage.columns import Column, ColumnLevel, ColumnWalk, columns_of, walk_columns
-from lakewarden_server.lineage.graph import Direction
+from lakewarden_server.lineage.evidence import Evidence
+from lakewarden_server.lineage.graph import EVIDENCE_BITS, Direction, State
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.mapping import WHOLE, Subtype
 from lakewarden_server.lineage.names import NameInvalid, check_name
 from lakewarden_server.lineage.traversal import Edges, ending_of
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
-from lakewarden_server.services.lineage_answers import STATES, Telling, shuffled
+from lakewarden_server.services.lineage_answers import EVIDENCE, STATES, Telling, shuffled
 from lakewarden_server.storage.repositories.lineage_graph import LineageGraphReader
 from lakewarden_server.storage.repositories.lineage_history import LineageHistoryReader
 
@@ -71,7 +72,7 @@ class _ColumnTelling:
         self._handles: dict[Column, int] = {}
         self._distances: list[int] = []
         self._hidden: list[bool] = []
-        self._edges: set[tuple[int, int, int, int, bool]] = set()
+        self._edges: dict[tuple[int, int, int, int, bool], Evidence] = {}
 
     def add(self, column: Column, distance: int, *, hidden: bool) -> None:
         """Gives a handle to a column that is met for the first time."""
@@ -86,16 +87,11 @@ class _ColumnTelling:
             self.add(column, distance, hidden=False)
         for asset in shuffled(np.array(level.hidden, dtype=np.int32)).tolist():
             self.add(Column(asset, WHOLE), distance, hidden=True)
-        self._edges |= {
-            (
-                self._handles[edge.source],
-                self._handles[edge.target],
-                STATES[edge.state],
-                SUBTYPES[edge.subtype],
-                edge.masking,
-            )
-            for edge in level.edges
-        }
+        for edge in level.edges:
+            state, evidence = divmod(edge.standing, 1 << EVIDENCE_BITS)
+            ends = self._handles[edge.source], self._handles[edge.target]
+            row = (*ends, STATES[State(state)], SUBTYPES[edge.subtype], edge.masking)
+            self._edges[row] = min(self._edges.get(row, Evidence.DECLARED), Evidence(evidence))
 
     def nodes(self) -> pb.LineageNodes:
         """The columns told of, in the order of their handles."""
@@ -106,9 +102,14 @@ class _ColumnTelling:
         return told
 
     def edges(self) -> pb.LineageEdges:
-        """The edges told of, each once, in the order of their handles."""
+        """The edges told of, each once, with the strongest evidence, in the order of their handles."""
         rows = sorted(self._edges)
         sources, targets, states, subtypes, masking = zip(*rows, strict=True) if rows else ((),) * 5
         return pb.LineageEdges(
-            sources=sources, targets=targets, states=states, subtypes=subtypes, masking=masking
+            sources=sources,
+            targets=targets,
+            states=states,
+            subtypes=subtypes,
+            masking=masking,
+            evidence=[EVIDENCE[self._edges[row]] for row in rows],
         )

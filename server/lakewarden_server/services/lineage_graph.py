@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Final, TypeVar
 
 from lakewarden.v1 import lineage_graph_pb2 as pb
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.lineage.columns import ColumnWalk
+from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.lineage.graph import Direction, State
 from lakewarden_server.lineage.identities import FOREVER
@@ -16,11 +17,12 @@ from lakewarden_server.lineage.paths import Between, ways
 from lakewarden_server.lineage.traversal import Walk, ending_of, walk
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
-from lakewarden_server.services.lineage_answers import STATES, Telling, root_named
+from lakewarden_server.services.lineage_answers import EVIDENCE, STATES, Telling, root_named
 from lakewarden_server.services.lineage_columns import begun, column_answer, names_of
 from lakewarden_server.services.lineage_impact import Impact
 from lakewarden_server.services.lineage_past import history_between, past_graph, time_of
 
+Meant = TypeVar("Meant", State, Evidence)
 Answer = TypeVar("Answer", pb.TraverseLineageResponse, pb.AnalyzeImpactResponse)
 
 DEPTH_DEFAULT: Final = 5
@@ -42,6 +44,7 @@ _DIRECTIONS: Final[dict[int, tuple[Direction, ...]]] = {
 }
 _STATES: Final[dict[int, State]] = {message: state for state, message in STATES.items()}
 """What an edge is worth, by how a request says it."""
+_EVIDENCE: Final[dict[int, Evidence]] = {message: evidence for evidence, message in EVIDENCE.items()}
 
 
 class LineageGraphService:
@@ -62,6 +65,7 @@ class LineageGraphService:
             deadline=deadline_of(call),
             states=_states(request.include_states),
             self_edges=request.include_self_edges,
+            evidence=_evidence(request.evidence),
         )
         columns, time = names_of(request.columns), time_of(request, call)
         root = root_named(request.root, "root", call, time)
@@ -158,10 +162,17 @@ def _directions(direction: int) -> tuple[Direction, ...]:
     return _DIRECTIONS[direction]
 
 
-def _states(asked: Iterable[int]) -> frozenset[State]:
-    states = {State.LIVE}
-    for state in asked:
-        if state not in _STATES:
-            raise validation.invalid("include_states", f"{state} is none")
-        states.add(_STATES[state])
-    return frozenset(states)
+def _states(asked: Collection[int]) -> frozenset[State]:
+    return frozenset({State.LIVE, *_meant(asked, "include_states", _STATES)})
+
+
+def _evidence(asked: Collection[int]) -> frozenset[Evidence]:
+    return frozenset(_meant(asked, "evidence", _EVIDENCE) or Evidence)
+
+
+def _meant(asked: Collection[int], field: str, known: Mapping[int, Meant]) -> list[Meant]:
+    """What the values of an enum stand for. Raises FIELD_INVALID."""
+    unknown = [value for value in asked if value not in known]
+    if unknown:
+        raise validation.invalid(field, f"{unknown[0]} is none")
+    return [known[value] for value in asked]

@@ -90,8 +90,8 @@ class Impact:
         """Of each asset the newest run of an edge to it from another one told here."""
         visible = self._visible()
         hops = self._told.state.graph.hops(visible, Direction.DOWNSTREAM)
-        states = [int(state) for state in self._within.states]
-        hops = hops.where(np.isin(hops.states, states) & np.isin(hops.far, visible) & (hops.near != hops.far))
+        hops = self._within.wanted(hops)
+        hops = hops.where(np.isin(hops.far, visible))
         times = LineageGraphReader(self._call.uow.connection).last_times(
             set(hops.edges.tolist()), self._call.workspace_id or ""
         )

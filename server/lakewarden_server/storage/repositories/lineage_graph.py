@@ -23,8 +23,8 @@ EDGES_CHUNK: Final = 50_000
 BATCH: Final = 400
 MAPPINGS_CHUNK: Final = 10
 
-EdgeRow = tuple[int, int, int, str]
-"""Id, source, target, state."""
+EdgeRow = tuple[int, int, int, str, str]
+"""Id, source, target, state, evidence."""
 
 _alias: Final = LineageAlias.__table__.c
 _asset: Final = LineageAsset.__table__.c
@@ -51,9 +51,9 @@ class LineageGraphReader:
         found: int = self._connection.execute(select(LineageHead.__table__.c.changes_from)).scalar_one()
         return found
 
-    def edges(self, states: Mapping[str, int]) -> Iterator[Sequence[Any]]:
-        """Every edge in one of the states, in chunks of rows: id, source, target, and the number of the state."""
-        number = case(states, value=_edge.state)
+    def edges(self, states: Mapping[str, int], evidence: Mapping[str, int]) -> Iterator[Sequence[Any]]:
+        """Every edge in one of the states, in chunks of rows: id, source, target, and the sum of the numbers of state and evidence."""
+        number = case(states, value=_edge.state) + case(evidence, value=_edge.evidence)
         statement = select(_edge.id, _edge.source_id, _edge.target_id, number).where(_edge.state.in_(states))
         result = self._connection.execute(statement, execution_options={"yield_per": EDGES_CHUNK})
         yield from result.partitions()
@@ -70,16 +70,23 @@ class LineageGraphReader:
         """What changed after a sequence number: edges as they are now, and the ids of assets."""
         statement = (
             select(
-                _change.kind, _change.edge_id, _change.source_asset_id, _change.target_asset_id, _change.state
+                _change.kind,
+                _change.edge_id,
+                _change.source_asset_id,
+                _change.target_asset_id,
+                _change.state,
+                _edge.evidence,
             )
+            .select_from(LineageChange)
+            .outerjoin(LineageEdge, _edge.id == _change.edge_id)
             .where(_change.sequence > after)
             .order_by(_change.sequence, _change.position)
         )
         edges: dict[int, EdgeRow] = {}
         assets: set[int] = set()
-        for kind, edge_id, source, target, state in self._connection.execute(statement):
+        for kind, edge_id, source, target, state, evidence in self._connection.execute(statement):
             if kind == "EDGE":
-                edges[edge_id] = (edge_id, source, target, state)
+                edges[edge_id] = (edge_id, source, target, state, evidence)
             else:
                 assets.add(source)
         return list(edges.values()), assets

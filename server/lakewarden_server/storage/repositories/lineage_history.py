@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, case, select, text
@@ -24,9 +24,12 @@ _AMONG: Final = {
     "postgresql": "(SELECT unnest(CAST(:ids AS bigint[])))",
 }
 _LED: Final = """
-SELECT {near}_id, {far}_id, edge_id, CASE WHEN reason IN ('DROPPED', 'RETIRED') THEN 1 ELSE 0 END
-FROM lineage_edge_versions
-WHERE {near}_id IN {among} AND valid_to > :time AND valid_from <= :time AND reason NOT IN ({without})
+SELECT v.{near}_id, v.{far}_id, v.edge_id,
+  CASE WHEN v.reason IN ('DROPPED', 'RETIRED') THEN :dropped ELSE 0 END
+  + CASE e.evidence WHEN 'PARSED' THEN :parsed WHEN 'DECLARED' THEN :declared ELSE 0 END
+FROM lineage_edge_versions v
+LEFT JOIN lineage_edges e ON e.id = v.edge_id AND e.evidence <> 'OBSERVED'
+WHERE v.{near}_id IN {among} AND v.valid_to > :time AND v.valid_from <= :time AND v.reason NOT IN ({without})
 LIMIT :limit
 """
 
@@ -50,9 +53,16 @@ class LineageHistoryReader:
         return row.asset_id + 1, row.edge_id + 1
 
     def led(
-        self, asset_ids: Sequence[int], *, upstream: bool, time: int, dropped: bool, limit: int
+        self,
+        asset_ids: Sequence[int],
+        standings: Mapping[str, int],
+        *,
+        upstream: bool,
+        time: int,
+        dropped: bool,
+        limit: int,
     ) -> Sequence[Row[Any]]:
-        """Edges there were at a time from assets, or to them when looking upstream: asset, the other end, id, and 1 if it was dropped by then."""
+        """Edges there were at a time from assets, or to them when looking upstream: asset, the other end, id, and the sum of the standings `dropped` if it was by then, and `parsed` or `declared`."""
         near, far = ("target", "source") if upstream else ("source", "target")
         dialect = self._connection.dialect.name
         statement = _LED.format(
@@ -62,7 +72,8 @@ class LineageHistoryReader:
             without="'RETIRED'" if dropped else "'DROPPED', 'RETIRED'",
         )
         ids = json.dumps(asset_ids) if dialect == "sqlite" else asset_ids
-        return self._connection.execute(text(statement), {"ids": ids, "time": time, "limit": limit}).all()
+        bound = {"ids": ids, "time": time, "limit": limit, **standings}
+        return self._connection.execute(text(statement), bound).all()
 
     def edges_between(
         self, source_id: int, target_id: int, *, workspace_id: str, limit: int
