@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple, Protocol
 
 from google.protobuf.empty_pb2 import Empty
@@ -43,7 +44,7 @@ from lakewarden_server.services.call import Call, SnapshotBehind
 from lakewarden_server.storage import idempotency
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.idempotency import RequestKey
-from lakewarden_server.storage.unit_of_work import WriteUnit
+from lakewarden_server.storage.unit_of_work import UnitOfWork, WriteUnit
 
 DECIDE_AGAIN_MAX = 10
 """How often a read may meet rows newer than its decision before it gives up: each time, somebody else's write went through."""
@@ -229,18 +230,24 @@ class Pipeline:
         call = self._call(method, arrived, fresh, admitted)
         if method.rule.snapshot_only and not admitted.bound.is_of_the_past:
             return method.function(request, call)
+        with ExitStack() as opened:
+            call.opening = lambda: opened.enter_context(self._reading(arrived, fresh))
+            message = method.function(request, call)
+            # The snapshot rule (promise G1): nothing is shown that is newer than what was decided on.
+            if call.transaction is not None and call.transaction.newest_revision > fresh.head.revision:
+                raise SnapshotBehind
+            return message
+
+    @contextmanager
+    def _reading(self, arrived: Headers, fresh: Fresh) -> Iterator[UnitOfWork]:
+        """A transaction that sees the state that was decided on, or a later one."""
         with self._database.read(deadline=arrived.deadline) as uow:
             same = uow.revision != fresh.head.revision or uow.head.nonce == fresh.head.nonce
             if uow.revision < fresh.head.revision or uow.head.epoch != fresh.head.epoch or not same:
                 raise Unavailable(
                     Reason.SNAPSHOT_UNAVAILABLE, "the database answered from an older state: retry"
                 )
-            call.transaction = uow
-            message = method.function(request, call)
-            # The snapshot rule (promise G1): nothing is shown that is newer than what was decided on.
-            if uow.newest_revision > fresh.head.revision:
-                raise SnapshotBehind
-            return message
+            yield uow
 
     def _write(self, method: Method, request: Message, arrived: Headers, fresh: Fresh) -> Reply:
         caller = self._refuse_early(method, request, arrived, fresh)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -46,6 +46,8 @@ class Call:
     prepared: Any = None
     """What the method's `prepare_` function made of the request before any lock was taken."""
     transaction: UnitOfWork | None = None
+    opening: Callable[[], UnitOfWork] | None = None
+    """Opens the transaction of a call that reads: one that is refused for what the state in memory says needs none."""
     detail: dict[str, Any] = field(default_factory=dict)
     """Facts for the audit record."""
 
@@ -61,9 +63,11 @@ class Call:
 
     @property
     def uow(self) -> UnitOfWork:
-        """The open transaction; read-only unless the method's rule says `write`."""
+        """The open transaction; read-only unless the method's rule says `write`. One that reads is opened when it is asked for first."""
         if self.transaction is None:
-            raise Internal(Reason.INTERNAL_ERROR, f"{self.method} has no open transaction")
+            if self.opening is None:
+                raise Internal(Reason.INTERNAL_ERROR, f"{self.method} has no open transaction")
+            self.transaction = self.opening()
         return self.transaction
 
     @property
