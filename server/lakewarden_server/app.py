@@ -240,7 +240,7 @@ class App:
             read_threads=settings.read_threads,
         )
         self._stopping = threading.Event()
-        self._warming = threading.Thread(
+        self.warming = threading.Thread(
             target=lineage.warm, args=(self.database,), name="lakewarden-lineage", daemon=True
         )
         self._readiness = threading.Thread(
@@ -279,7 +279,7 @@ class App:
         self._decisions.start()
         self.rpc.set_serving(True)
         self._readiness.start()
-        self._warming.start()
+        self.warming.start()
 
     def stop(self) -> None:
         """Drains running calls within the grace period, writes what is queued, closes the database."""
@@ -292,7 +292,7 @@ class App:
         self._bounded.stop()
         self._decisions.stop()
         self._uses.flush()
-        for thread in (self._readiness, self._warming):
+        for thread in (self._readiness, self.warming):
             if thread.is_alive():
                 thread.join()
         self.observability.stop()

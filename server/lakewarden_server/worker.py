@@ -28,6 +28,7 @@ from lakewarden_server.pipeline.rules import RuleError
 
 READY = b"ready\n"
 SWITCH_SECONDS = 0.0005
+WARM_STEP_SECONDS = 0.05
 """How long a thread may keep the interpreter from one that waits: with Python's 5 ms and eight busy threads, the one that takes
 calls and refuses them would wait for longer than the calls."""
 EXIT_FAILED = 1
@@ -90,27 +91,25 @@ def serve(
 ) -> None:
     """Serves until `stop`, then drains. Raises one of `START_ERRORS` when it cannot start."""
     sys.setswitchinterval(SWITCH_SECONDS)
-    app = _started(settings, shared_port=shared_port)
-    if app.observability.metrics_address:
-        print(f"metrics on http://{app.observability.metrics_address}/metrics", file=sys.stderr, flush=True)
-    on_ready(app)
-    # In steps: the main thread must come round to run signal handlers.
-    while not stop.wait(1.0):
-        pass
-    app.stop()
-
-
-def _started(settings: Settings, *, shared_port: bool) -> App:
-    """A serving app whose state the cyclic collector never walks: it stays for good, and each walk would pause every call for nothing."""
     gc.collect()
     gc.disable()
     try:
         app = App(settings, shared_port=shared_port)
         app.start()
+        if app.observability.metrics_address:
+            address = app.observability.metrics_address
+            print(f"metrics on http://{address}/metrics", file=sys.stderr, flush=True)
+        on_ready(app)
+        # What stays for good, the lineage that is read meanwhile among it, the cyclic collector never walks: each walk would pause every call for nothing.
+        while app.warming.is_alive() and not stop.wait(WARM_STEP_SECONDS):
+            pass
         gc.freeze()
     finally:
         gc.enable()
-    return app
+    # In steps: the main thread must come round to run signal handlers.
+    while not stop.wait(1.0):
+        pass
+    app.stop()
 
 
 def main() -> None:

@@ -6,9 +6,9 @@ arrays are made anew. Nodes are the ids of assets and edges those of edges, both
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from enum import IntEnum, StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Final, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -63,7 +63,8 @@ EVIDENCE_BITS: Final = 2
 STANDING_BITS: Final = EVIDENCE_BITS + 2
 
 
-def standings(states: Collection[State], evidence: Collection[Evidence]) -> Flags:
+@cache
+def standings(states: frozenset[State], evidence: frozenset[Evidence]) -> Flags:
     """By standing, whether the state and the evidence are among these."""
     wanted = np.zeros((len(State), 1 << EVIDENCE_BITS), dtype=bool)
     wanted[np.ix_(sorted(states), sorted(evidence))] = True
@@ -98,7 +99,9 @@ class Hops(NamedTuple):
         return self.standings >> EVIDENCE_BITS
 
     def where(self, flags: Flags) -> Hops:
-        """Those of them the flags are set for."""
+        """Those of them the flags are set for: most often all."""
+        if flags.all():
+            return self
         near, far, edges, standings = self
         return Hops(near[flags], far[flags], edges[flags], standings[flags])
 

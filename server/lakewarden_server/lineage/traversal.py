@@ -134,20 +134,25 @@ class _Walker:
     def _level(self, depth: int, way: Direction) -> tuple[Level, bool]:
         """The next level that way, and whether it is cut where the assets would be too many."""
         hops = self._next(way)
-        first = distinct(hops.far[~self._told[hops.far]])
+        far = hops.far
+        first = distinct(far[~self._told[far]])
         cut = len(first) > self._asked.nodes_max - self._nodes
         first = first[: self._asked.nodes_max - self._nodes]
         self._told[first] = True
-        # An edge that was told from its other end is walked all the same.
-        ahead = distinct(hops.far)
-        ahead = ahead[~self._reached[way][ahead]]
-        self._reached[way][ahead] = True
-        self._frontiers[way] = ahead[self._sight(ahead)]
+        seen = self._sight(first)
+        if len(self._asked.directions) == 1:
+            # What is told and what is reached is the same then.
+            self._frontiers[way] = first[seen]
+        else:
+            # An edge that was told from its other end is walked all the same.
+            ahead = distinct(far)
+            ahead = ahead[~self._reached[way][ahead]]
+            self._reached[way][ahead] = True
+            self._frontiers[way] = ahead[self._sight(ahead)]
         hops = hops.where(self._told[hops.far] & ~self._edges_told[hops.edges])
         self._edges_told[hops.edges] = True
         self._nodes += len(first)
         self._edges += len(hops.edges)
-        seen = self._sight(first)
         upstream = way is Direction.UPSTREAM
         sources, targets = (hops.far, hops.near) if upstream else (hops.near, hops.far)
         return Level(depth, way, first[seen], first[~seen], hops, sources, targets), cut

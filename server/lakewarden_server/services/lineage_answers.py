@@ -120,7 +120,8 @@ class Telling:
     def meet(self, visible: Ints, hidden: Ints, distance: int) -> None:
         """Gives handles to assets, each of which is met for the first time."""
         self._add(visible, distance, hidden=False)
-        self._add(shuffled(hidden), distance, hidden=True)
+        if len(hidden):
+            self._add(shuffled(hidden), distance, hidden=True)
 
     def unmet(self, assets: Ints) -> Ints:
         """Those of them that have no handle yet."""

@@ -1,0 +1,58 @@
+"""What of the lineage a server keeps for good is left alone by the cyclic collector."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from lakewarden_server import worker
+from lakewarden_server.app import App
+from lakewarden_server.lineage.nodes import Node
+from lakewarden_server.testing import serve
+from lineage.lake import Lake
+
+
+@pytest.fixture
+def as_it_was() -> Iterator[None]:
+    """What a worker changes of its whole process."""
+    seconds = sys.getswitchinterval()
+    yield
+    sys.setswitchinterval(seconds)
+    gc.unfreeze()
+    gc.enable()
+
+
+def _walked() -> int:
+    """Nodes of a lineage that the collector would look at."""
+    return sum(isinstance(found, Node) for found in gc.get_objects())
+
+
+def test_a_worker_keeps_its_lineage_from_the_collector(as_it_was: None) -> None:
+    with serve() as server:
+        lake = Lake(server, ("raw.orders", "sales.menu"))
+        lake.made("raw.orders", "sales.menu")
+        settings = replace(server.app.settings, listen="127.0.0.1:0")
+        stop = threading.Event()
+        seen: list[int] = []
+
+        def look(app: App) -> None:
+            app.warming.join()
+            seen.append(_walked())
+            threading.Thread(target=_end, args=(stop, seen)).start()
+
+        worker.serve(settings, stop, shared_port=False, on_ready=look)
+    assert seen[0] > 1, "there is something it could look at"
+    assert seen[1] == 0
+
+
+def _end(stop: threading.Event, seen: list[int]) -> None:
+    """Once the collector goes on."""
+    while not gc.isenabled():
+        stop.wait(0.01)
+    seen.append(_walked())
+    stop.set()
