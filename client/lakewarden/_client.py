@@ -28,6 +28,7 @@ from lakewarden._questions import Questions
 from lakewarden._securables import Catalogs, Metastores, Schemas, Tables, Volumes, Workspaces
 from lakewarden._sharing import ExternalMetadata, Providers, Recipients, Shares
 from lakewarden._system_tables import SystemTable, SystemTables
+from lakewarden._tags import Tags
 
 if TYPE_CHECKING:
     import pyarrow
@@ -193,6 +194,11 @@ class Client:
     def external_metadata(self) -> ExternalMetadata:
         """Stand-ins in lineage for things in outside systems."""
         return ExternalMetadata(self._connection)
+
+    @cached_property
+    def tags(self) -> Tags:
+        """Tags of catalogs, schemas, what schemas hold, and columns."""
+        return Tags(self._connection)
 
     @cached_property
     def users(self) -> Users:

@@ -41,6 +41,7 @@ from lakewarden.v1 import (
     streaming_tables_pb2,
     system_tables_pb2,
     tables_pb2,
+    tags_pb2,
     tokens_pb2,
     users_pb2,
     views_pb2,
@@ -102,6 +103,7 @@ from lakewarden_server.services.sql_lineage import TRACING_MAX
 from lakewarden_server.services.streaming_tables import StreamingTableService
 from lakewarden_server.services.system_tables.service import SystemTableService
 from lakewarden_server.services.tables import TableService
+from lakewarden_server.services.tags import TagService
 from lakewarden_server.services.tokens import TokenService
 from lakewarden_server.services.users import UserService
 from lakewarden_server.services.views import ViewService
@@ -121,7 +123,6 @@ SPARE_READERS = 4
 HTTP_THREADS = 4
 """Answer HTTP requests, where it is served."""
 PURGE_SECONDS = 3_600.0
-PURGE_SECONDS_MAX = 10.0
 logger = logging.getLogger("lakewarden")
 
 
@@ -167,6 +168,7 @@ def services(
         _service(sessions_pb2, "SessionService"): SessionService(version("lakewarden")),
         _service(workspace_bindings_pb2, "WorkspaceBindingService"): WorkspaceBindingService(),
         _service(workspace_objects_pb2, "WorkspaceObjectService"): WorkspaceObjectService(),
+        _service(tags_pb2, "TagService"): TagService(),
         _service(grants_pb2, "GrantService"): GrantService(),
         _service(permissions_pb2, "PermissionService"): PermissionService(),
         _service(authorization_pb2, "AuthorizationService"): AuthorizationService(),
@@ -343,7 +345,7 @@ class App:
     def _purge(self) -> None:
         """Forgets answers of requests older than a day and what deleted objects left behind, revokes idle tokens, ages lineage; if it fails now, the next hour will do."""
         try:
-            with self.database.transaction(deadline=monotonic() + PURGE_SECONDS_MAX) as connection:
+            with self.database.transaction(deadline=monotonic() + retention.PURGE_SECONDS_MAX) as connection:
                 idempotency.purge(connection, time=self.follower.at_head().now)
                 connection.commit()
             retention.purge(self.database, policy_digest=self.follower.policy.digest)
@@ -372,12 +374,10 @@ def _database(settings: Settings) -> Database:
 
 
 def _certificates(settings: Settings) -> Certificates | None:
-    if settings.tls_key_file is None or settings.tls_certificate_file is None:
+    key, certificate = settings.tls_key_file, settings.tls_certificate_file
+    if key is None or certificate is None:
         return None
-    files = CertificateFiles(
-        settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file
-    )
-    return Certificates(files)
+    return Certificates(CertificateFiles(certificate, key, settings.tls_client_ca_file))
 
 
 def _http_edge(

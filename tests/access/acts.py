@@ -25,6 +25,11 @@ def _grant(kind: str, name: str, privilege: str, action: str = "GRANT") -> tuple
     return "GrantService/UpdateGrants", {"securableType": kind, "fullName": name, "changes": [change]}
 
 
+def _tag(kind: str, full_name: str) -> tuple[str, dict[str, Any]]:
+    tagged = {"securableType": kind, "fullName": full_name, "set": {"pii": ""}, "etag": STALE}
+    return "TagService/UpdateTags", tagged
+
+
 def _access(privilege: str) -> dict[str, str]:
     return {"securableType": "TABLE", "fullName": ORDERS, "privilege": privilege}
 
@@ -70,6 +75,7 @@ ACTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "WorkspaceBindingService/UpdateWorkspaceBindings",
         {"securableType": "CATALOG", "fullName": "main", "remove": ["no such workspace"]},
     ),
+    "catalog.tag": _tag("CATALOG", "main"),
     "schema.create": ("SchemaService/CreateSchema", {"parent": "main", "schema": {"name": "sales"}}),
     "schema.get": ("SchemaService/GetSchema", {"fullName": SALES}),
     "schema.comment": _update("schema", SALES, "comment"),
@@ -78,6 +84,7 @@ ACTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "schema.delete": ("SchemaService/DeleteSchema", {"fullName": SALES, "etag": STALE, "force": True}),
     "schema.grant": _grant("SCHEMA", SALES, "SELECT"),
     "schema.grant-external": _grant("SCHEMA", SALES, "External_Use Schema"),
+    "schema.tag": _tag("SCHEMA", SALES),
     "deleted.restore": ("TableService/UndeleteTable", {"fullName": "{gone}", "newName": "orders"}),
     "volume.create": ("VolumeService/CreateVolume", {"parent": SALES, "volume": {"name": "receipts"}}),
     "volume.get": ("VolumeService/GetVolume", {"fullName": RECEIPTS}),
@@ -86,6 +93,7 @@ ACTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "volume.transfer": _update("volume", RECEIPTS, "owner", owner=email("sel")),
     "volume.delete": ("VolumeService/DeleteVolume", {"fullName": RECEIPTS, "etag": STALE}),
     "volume.grant": _grant("VOLUME", RECEIPTS, "READ VOLUME"),
+    "volume.tag": _tag("VOLUME", RECEIPTS),
     "model.create": (
         f"{MODELS}/CreateRegisteredModel",
         {"parent": SALES, "registeredModel": {"name": "churn"}},
@@ -96,6 +104,7 @@ ACTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "model.transfer": _update("registered_model", CHURN, "owner", owner=email("sel")),
     "model.delete": (f"{MODELS}/DeleteRegisteredModel", {"fullName": CHURN, "etag": STALE}),
     "model.grant": _grant("REGISTERED_MODEL", CHURN, "EXECUTE"),
+    "model.tag": _tag("REGISTERED_MODEL", CHURN),
     "model.get-version": (f"{MODELS}/GetModelVersion", {"fullName": CHURN, "version": 1}),
     "model.list-versions": (f"{MODELS}/ListModelVersions", {"fullName": CHURN}),
     "model.create-version": (
@@ -124,6 +133,8 @@ ACTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "table.delete": ("TableService/DeleteTable", {"fullName": ORDERS, "etag": STALE}),
     "table.grant": _grant("TABLE", ORDERS, "SELECT"),
     "table.revoke": _grant("TABLE", ORDERS, "SELECT", "REVOKE"),
+    "table.list-tags": ("TagService/ListTags", {"securableType": "TABLE", "fullName": ORDERS}),
+    "table.tag": _tag("TABLE", ORDERS),
     "table.check-select": ("AuthorizationService/Check", {"access": _access("SELECT")}),
     "table.batch-select": ("AuthorizationService/BatchCheck", {"accesses": [_access("SELECT")]}),
     "table.plan-select": ("AuthorizationService/AuthorizePlan", {"accesses": [_access("SELECT")]}),

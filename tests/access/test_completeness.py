@@ -61,6 +61,7 @@ def test_every_rpc_is_asked_who_may_call_it_and_what_it_gives_away() -> None:
         *test_existence_oracle.BODIES,
         *test_existence_oracle.GRANTS,
         *test_existence_oracle.BINDINGS,
+        *test_existence_oracle.TAGS,
         *test_existence_oracle.SUBJECTS,
         *objects.BODIES,
     }

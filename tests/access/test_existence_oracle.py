@@ -204,6 +204,11 @@ BINDINGS: Mapping[str, Mapping[str, Any]] = {
     "WorkspaceBindingService/GetWorkspaceBindings": {},
     "WorkspaceBindingService/UpdateWorkspaceBindings": {"remove": ["no such workspace"]},
 }
+TAGS: Mapping[str, Mapping[str, Any]] = {
+    "TagService/ListTags": {"column": "no such column"},
+    "TagService/UpdateTags": {"set": {"a.b": ""}, "column": "no such column", "etag": "stale"},
+}
+TAGGABLE = ("CATALOG", "SCHEMA", *IN_SCHEMAS, "VIEW", "MATERIALIZED_VIEW", "STREAMING_TABLE")
 WORKSPACES: Mapping[str, Mapping[str, Any]] = {
     "IpAccessListService/CreateIpAccessList": {"ipAccessList": {"workspace": NAME, "label": ""}},
     "IpAccessListService/DeleteIpAccessList": {"workspace": NAME, "id": "none"},
@@ -249,8 +254,8 @@ def _bodies(rpc: str, kind: str) -> Iterator[dict[str, Any]]:
         named, more = {"type": kind, "fullName": NAME}, objects.BODIES[rpc]
         yield {"workspaceObject": named, **more} if "/Update" in rpc else {**named, **more}
         return
-    if rpc in GRANTS or rpc in BINDINGS:
-        yield {"securableType": kind, "fullName": NAME, **{**GRANTS, **BINDINGS}[rpc]}
+    if rpc in (named := {**GRANTS, **BINDINGS, **TAGS}):
+        yield {"securableType": kind, "fullName": NAME, **named[rpc]}
         return
     body = dict({**BODIES, **SUBJECTS, **WORKSPACES, **LINEAGE}[rpc])
     yield body
@@ -269,7 +274,7 @@ def _cases() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     kinds |= dict.fromkeys(WORKSPACES, ("WORKSPACE",)) | dict.fromkeys(
         SUBJECTS, ("USER", "SERVICE_PRINCIPAL", "GROUP")
     )
-    kinds |= dict.fromkeys(LINEAGE, ("TABLE",))
+    kinds |= dict.fromkeys(LINEAGE, ("TABLE",)) | dict.fromkeys(TAGS, TAGGABLE)
     for rpc, wanted in kinds.items():
         for kind, hidden, missing in _pairs(*wanted):
             for body in _bodies(rpc, kind):
@@ -316,7 +321,7 @@ def test_every_rpc_that_names_something_is_asked() -> None:
         for name, method in offered().items()
         if method.rule.self or method.rule.parent or method.rule.subject or _is_about_a_workspace(method)
     }
-    assert naming == {*BODIES, *GRANTS, *BINDINGS, *SUBJECTS, *WORKSPACES, *objects.BODIES}
+    assert naming == {*BODIES, *GRANTS, *BINDINGS, *TAGS, *SUBJECTS, *WORKSPACES, *objects.BODIES}
 
 
 def _is_about_a_workspace(method: Method) -> bool:

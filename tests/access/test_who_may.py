@@ -52,6 +52,7 @@ catalog.grant           .   +   +   .   .   +   +   .   .   .   .   .   .   .   
 catalog.grant-external  .   .   +   .   .   .   .   .   .   .   .   .   .   .   .
 catalog.bindings        .   +   +   .   .   .   +   .   .   .   .   .   .   .   .
 catalog.bind            .   +   +   .   .   .   +   .   .   .   .   .   .   .   .
+catalog.tag             .   .   +   .   .   .   .   .   .   .   .   .   .   .   .
 schema.create           .   .   +   .   .   .   .   .   .   .   .   .   .   .   .
 schema.get              .   +   +   +   +   .   +   +   +   +   +   +   .   .   .
 schema.comment          .   +   +   +   .   .   +   .   .   .   .   .   .   .   .
@@ -60,6 +61,7 @@ schema.transfer         .   +   +   +   .   .   +   .   .   .   .   .   .   .   
 schema.delete           .   +   +   +   .   .   +   .   .   .   .   .   .   .   .
 schema.grant            .   +   +   +   .   .   +   .   .   .   .   .   .   .   .
 schema.grant-external   .   .   +   .   .   .   .   .   .   .   .   .   .   .   .
+schema.tag              .   .   .   +   .   .   .   .   .   .   .   .   .   .   .
 table.create            .   .   .   +   .   .   .   .   .   .   .   .   .   .   .
 table.get               .   +   +   +   +   .   +   .   +   +   +   +   .   .   .
 table.list-grants       .   +   +   +   +   .   +   .   +   +   +   +   .   .   .
@@ -71,6 +73,8 @@ table.transfer          .   +   +   +   +   .   +   .   .   .   .   .   .   .   
 table.delete            .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
 table.grant             .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
 table.revoke            .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
+table.list-tags         .   +   +   +   +   .   +   .   +   +   +   +   .   .   .
+table.tag               .   .   .   .   +   .   .   .   .   .   .   .   .   .   .
 table.simulate-revoke   .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
 table.check-select      .   .   .   .   +   .   .   .   +   +   .   +   .   .   .
 table.batch-select      .   .   .   .   +   .   .   .   +   +   .   +   .   .   .
@@ -88,6 +92,7 @@ volume.rename           .   .   .   +   .   .   .   .   .   .   .   .   .   .   
 volume.transfer         .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
 volume.delete           .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
 volume.grant            .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
+volume.tag              .   .   .   .   +   .   .   .   .   .   .   .   .   .   .
 model.create            .   .   .   +   .   .   .   .   .   .   .   .   .   .   .
 model.get               .   +   +   +   +   .   +   .   .   .   +   .   .   .   .
 model.comment           .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
@@ -95,6 +100,7 @@ model.rename            .   .   .   +   .   .   .   .   .   .   .   .   .   .   
 model.transfer          .   +   .   .   .   .   .   .   .   .   .   .   .   .   .
 model.delete            .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
 model.grant             .   +   +   +   +   .   +   .   .   .   .   .   .   .   .
+model.tag               .   .   .   .   +   .   .   .   .   .   .   .   .   .   .
 model.get-version       .   +   +   +   +   .   +   .   .   .   +   .   .   .   .
 model.list-versions     .   +   +   +   +   .   +   .   .   .   +   .   .   .   .
 model.create-version    .   .   .   .   +   .   .   .   .   .   .   .   .   .   .

@@ -188,6 +188,8 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "TableService/UpdateTable": {
         "table": {"fullName": "main.sales.orders", "owner": NOBODY}, "updateMask": "owner",
     },
+    "TagService/ListTags": {"securableType": "TABLE", "fullName": "main.sales.orders"},
+    "TagService/UpdateTags": {"securableType": "TABLE", "fullName": "main.sales.orders", "set": {"pii": "none"}},
     "TokenService/CreateAccessToken": {},
     "TokenService/CreateToken": {"principal": "{engine}"},
     "TokenService/DeleteToken": {"id": "{admin_token_id}", "principal": "admin@example.com"},

@@ -127,6 +127,10 @@ METHODS: dict[str, Callable[[Client], Any]] = {
     "TableService/UpdateTable": lambda client: client.tables.update("a.b.c", columns=[]),
     "TokenService/CreateToken": lambda client: client.tokens.create(lifetime_seconds=60),
     "TokenService/DeleteToken": lambda client: client.tokens.delete("t"),
+    "TagService/ListTags": lambda client: list(client.tags.list("table", "a.b.c", column="id")),
+    "TagService/UpdateTags": lambda client: client.tags.update(
+        "registered-model", "a.b.m", set={"pii": "no"}, remove=["old"], etag="e"
+    ),
     "TokenService/DeleteWorkspaceToken": lambda client: client.tokens.delete_of_workspace("w", "t"),
     "TokenService/ListTokens": lambda client: list(client.tokens.list(principal="id")),
     "TokenService/ListWorkspaceTokens": lambda client: list(client.tokens.list_of_workspace("w")),
@@ -293,6 +297,9 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("VolumeService/UpdateVolume", "volume owner a.b.v admins"),
     ("VolumeService/UpdateVolume", "volume rename a.b.v w"),
     ("VolumeService/UpdateVolume", "volume update a.b.v --comment c"),
+    ("TagService/ListTags", "tags list table a.b.c --column id"),
+    ("TagService/UpdateTags", "tags set view a.b.c pii=email checked --etag e"),
+    ("TagService/UpdateTags", "tags unset table a.b.c pii --column id"),
     ("WorkspaceService/CreateWorkspace", "workspace create w --metastore eu"),
     ("WorkspaceBindingService/GetWorkspaceBindings", "binding get catalog main"),
     (

@@ -47,6 +47,7 @@ NOUNS = (
     "system_tables",
     "storage_credentials",
     "tables",
+    "tags",
     "tokens",
     "users",
     "volumes",

@@ -24,11 +24,16 @@ SELECTORS = {
     "SHARE": ("", "name", "owner", "objects"),
     "WORKSPACE": ("", "name", "metastore", "owner"),
 }
-# What only one kind knows, asked as often as anything else about it.
+# What only some kinds know, asked as often as anything else about it.
 RARE = dict.fromkeys(BINDABLE, ("bind", "bind")) | {
-    "TABLE": ("set_policy", "drop_policy"),
-    "MATERIALIZED_VIEW": ("refresh",),
-    "REGISTERED_MODEL": ("create_version", "update_version"),
+    "CATALOG": ("bind", "bind", "tag"),
+    "SCHEMA": ("tag",),
+    "TABLE": ("set_policy", "drop_policy", "tag"),
+    "VIEW": ("tag",),
+    "MATERIALIZED_VIEW": ("refresh", "tag"),
+    "STREAMING_TABLE": ("tag",),
+    "VOLUME": ("tag",),
+    "REGISTERED_MODEL": ("create_version", "update_version", "tag"),
     "SHARE": ("grant_recipient",) * 2,
     "WORKSPACE": ("tokens",),
 }

@@ -75,7 +75,9 @@ class Reference(Rights):
         return self.rare_operation(seat, obj, verb, selector, objects)
 
     def rare_operation(self, seat: Seat, obj: str, verb: str, selector: str, objects: dict[str, Any]) -> bool:
-        """What only one kind knows."""
+        """What only some kinds know."""
+        if verb == "tag":
+            return self.uses(seat, obj, "APPLY_TAG")
         if verb == "refresh":
             return self.carries_out(seat, obj, "REFRESH")
         if verb == "create_version":

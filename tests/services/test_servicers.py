@@ -43,6 +43,7 @@ READS = {
     "StreamingTableService": "GetStreamingTable",
     "SystemTableService": "ReadSystemTable",
     "TableService": "GetTable",
+    "TagService": "ListTags",
     "TokenService": "ListTokens",
     "UserService": "ListUsers",
     "ViewService": "GetView",

@@ -179,6 +179,8 @@ def test_key_columns_do_not_take_the_order_of_the_databases_language(
         ("model_aliases", "alias_key"),
         ("external_locations", "url"),
         ("storage_paths", "url"),
+        ("tags", "column_key"),
+        ("tags", "key"),
     }
 
 

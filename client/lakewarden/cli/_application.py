@@ -89,6 +89,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "recipient": ("sharing:recipient", "Manage who is given shares."),
     "provider": ("sharing:provider", "Manage who gives us shares."),
     "external-metadata": ("external_metadata:external_metadata", "Manage stand-ins for outside systems."),
+    "tags": ("tags:tags", "Set, remove and list the tags of an object or a column."),
     "grant": ("grants:grant", "Grant privileges on a securable to a principal."),
     "revoke": ("grants:revoke", "Revoke privileges on a securable from a principal."),
     "grants": ("grants:grants", "List and change the grants of a securable."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -213,7 +213,15 @@ def merged(
 def complete_name(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Complete a full name level by level. Whatever fails, the shell just completes nothing."""
+    """Complete a full name level by level."""
+    path, resource = incomplete.rpartition(".")[0], _resource_of(context)
+    return complete(context, incomplete, lambda client: names_under(client, path, resource))
+
+
+def complete(
+    context: click.Context, incomplete: str, names: Callable[[Client], Iterable[str]]
+) -> list[CompletionItem]:
+    """Complete with names that are asked of the server. Whatever fails, the shell just completes nothing."""
     from lakewarden._errors import LakewardenError
 
     invocation = context.ensure_object(Invocation)
@@ -221,11 +229,10 @@ def complete_name(
     try:
         # Entered, so that the client is closed with it: click only makes contexts current when commands run.
         with context:
-            path = incomplete.rpartition(".")[0]
-            names = names_under(invocation.open_client(), path, _resource_of(context))
+            found = [name for name in names(invocation.open_client()) if name.startswith(incomplete)]
     except LakewardenError:
         return []
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)][:COMPLETIONS_MAX]
+    return [CompletionItem(name) for name in found[:COMPLETIONS_MAX]]
 
 
 def _resource_of(context: click.Context) -> str:

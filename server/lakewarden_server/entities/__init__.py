@@ -54,6 +54,7 @@ from lakewarden_server.entities.shares import Provider, Recipient, Share, ShareO
 from lakewarden_server.entities.storage_paths import StoragePath
 from lakewarden_server.entities.table_policies import ColumnMask, RowFilter
 from lakewarden_server.entities.tables import Table
+from lakewarden_server.entities.tags import OF_THE_OBJECT, Tag
 from lakewarden_server.entities.tokens import Token, TokenUse
 from lakewarden_server.entities.volumes import Volume
 from lakewarden_server.entities.workspace_bindings import WorkspaceBinding
@@ -61,6 +62,7 @@ from lakewarden_server.entities.workspace_objects import WORKSPACE_OBJECTS, Work
 from lakewarden_server.entities.workspaces import Workspace
 
 __all__ = [
+    "OF_THE_OBJECT",
     "WORKSPACE_OBJECTS",
     "Account",
     "AuditHead",
@@ -124,6 +126,7 @@ __all__ = [
     "StoragePath",
     "StreamingTable",
     "Table",
+    "Tag",
     "Token",
     "TokenUse",
     "UtcDateTime",

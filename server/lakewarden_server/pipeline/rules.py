@@ -19,7 +19,9 @@ PrepareMethod = Callable[[Any], Any]
 
 AS_OF = "authorization.as_of"
 """The operation of every question about the past, whatever its RPC asks about the present."""
-GENERIC_NOUNS = {"create", "get", "update", "delete", "grant", "grants_all", "effective", "explain", "bind"}
+GENERIC_NOUNS = {
+    "create", "get", "update", "delete", "grant", "grants_all", "effective", "explain", "bind", "tag",
+}  # fmt: skip
 """Operations whose noun is the kind of the securable named in the request, e.g. `grant` on a table is `table.grant`."""
 
 

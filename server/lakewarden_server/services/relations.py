@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from google.protobuf.empty_pb2 import Empty
 
 from lakewarden.v1 import views_pb2
-from lakewarden_policy import Reference
+from lakewarden_policy import Reference, name_key
 from lakewarden_server.entities import touch
 from lakewarden_server.services import securables, validation
 from lakewarden_server.services.call import Call
@@ -16,6 +16,7 @@ from lakewarden_server.services.defined import check_first_owner, reference_mess
 from lakewarden_server.services.definitions import ColumnDefinition, checked
 from lakewarden_server.services.parsing import Parsing
 from lakewarden_server.storage.repositories import references as reference_rows
+from lakewarden_server.storage.repositories import tags as tag_rows
 
 
 class Prepared(NamedTuple):
@@ -120,7 +121,10 @@ class Relations:
 
 
 def _set_definition(entity: Any, message: Any, call: Call) -> None:
-    for column, value in call.prepared.values.items():
+    values = call.prepared.values
+    keys = frozenset(name_key(column["name"]) for column in values["columns"])
+    tag_rows.drop_columns(call.uow.session, entity.id, besides=keys)
+    for column, value in values.items():
         setattr(entity, column, value)
     reference_rows.replace(call.uow.session, entity.id, call.prepared.references)
     # The same text again is a new reading of it.

@@ -17,6 +17,7 @@ from lakewarden_server.services.definitions import ColumnDefinition, from_arrow,
 from lakewarden_server.services.parsing import Parsing
 from lakewarden_server.storage.repositories import columns as column_rows
 from lakewarden_server.storage.repositories import table_policies
+from lakewarden_server.storage.repositories import tags as tag_rows
 
 DATA_SOURCE_FORMATS = ("DELTA", "PARQUET", "ICEBERG", "CSV", "JSON", "AVRO", "ORC", "TEXT", "DUCKDB")
 DATA_SOURCE_FORMAT_DEFAULT = "DELTA"
@@ -211,9 +212,9 @@ def _set_columns(table: Any, message: Any, call: Call) -> None:
     session = call.uow.session
     row_filter = table_policies.filters_of(session, [table.id]).get(table.id)
     masks = list(table_policies.masks_of(session, [table.id]).values())
-    row_policies.refuse_loss(
-        row_filter, masks, frozenset(name_key(column.name) for column in definitions), call
-    )
+    keys = frozenset(name_key(column.name) for column in definitions)
+    row_policies.refuse_loss(row_filter, masks, keys, call)
+    tag_rows.drop_columns(session, table.id, besides=keys)
     column_rows.replace(session, table.id, _columns(table.id, definitions))
     table.column_count = len(definitions)
     # The etag is the table's, so it must move although none of the table's own columns may have changed.

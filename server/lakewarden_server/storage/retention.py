@@ -21,6 +21,7 @@ from lakewarden_server.entities import (
     RowFilter,
     Securable,
     SecurableReference,
+    Tag,
 )
 from lakewarden_server.storage.audit import AuditRecord
 from lakewarden_server.storage.engine import Database
@@ -37,6 +38,7 @@ _REMAINS: Final[tuple[tuple[type[Any], InstrumentedAttribute[str]], ...]] = (
     (Column, Column.table_id),
     (RowFilter, RowFilter.table_id),
     (ColumnMask, ColumnMask.table_id),
+    (Tag, Tag.securable_id),
     (SecurableReference, SecurableReference.object_id),
     (ModelAlias, ModelAlias.model_id),
     (ModelVersion, ModelVersion.model_id),
@@ -49,7 +51,7 @@ def kept_since(now: datetime) -> datetime:
 
 
 def purge(database: Database, *, policy_digest: str) -> int:
-    """Removes columns, grants and other rows of what was deleted longer ago than the retention; returns how many.
+    """Removes columns, grants, tags and other rows of what was deleted longer ago than the retention; returns how many.
 
     Through the unit of work, so that the change log keeps them: what was true on a past day can still be told.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -24,6 +24,13 @@ def of_tables(session: Session, table_ids: Sequence[str]) -> dict[str, list[Colu
     for column in session.scalars(statement):
         columns.setdefault(column.table_id, []).append(column)
     return columns
+
+
+def names(session: Session, table_id: str, keys: Collection[str]) -> dict[str, str]:
+    """How a table spells its columns of these name keys, by key; those it does not have are left out."""
+    statement = select(Column.name_key, Column.name).where(Column.table_id == table_id)
+    rows = session.execute(statement.where(Column.name_key.in_(keys)))
+    return {row.name_key: row.name for row in rows}
 
 
 def spelled(session: Session, table_id: str, key: str) -> str | None:
