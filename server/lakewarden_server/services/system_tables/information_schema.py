@@ -57,6 +57,12 @@ def name_of(reading: Reading, record: Record) -> Name:
     return Name(securables[schema.parent_id or ""].name, schema.name, record.name)
 
 
+def schema_of(reading: Reading, record: Record) -> Row:
+    """The name a schema has today."""
+    catalog = reading.call.snapshot.securables[record.parent_id or ""]
+    return {"catalog_name": catalog.name, "schema_name": record.name}
+
+
 def entities_of(reading: Reading, entity: type[Kind], records: Sequence[Record]) -> dict[str, Kind]:
     """Their rows by id. Raises `SnapshotBehind` when some are gone."""
     found = securables.by_ids(reading.call.uow.session, entity, [record.id for record in records])
@@ -114,9 +120,8 @@ def _schemata(reading: Reading, chunk: Mapping[Key, Record]) -> Iterator[Part]:
     rows = entities_of(reading, entities.Schema, list(chunk.values()))
     for key, record in chunk.items():
         row = rows[record.id]
-        catalog = reading.call.snapshot.securables[record.parent_id or ""].name
-        named = {"catalog_name": catalog, "schema_name": row.name, "schema_owner": _owner(reading, row)}
-        yield Part(key, [{**named, "url": row.storage_root, **changed(reading, row)}])
+        about = {"schema_owner": _owner(reading, row), "url": row.storage_root}
+        yield Part(key, [schema_of(reading, record) | about | changed(reading, row)])
 
 
 @each(*_RELATIONS)

@@ -12,7 +12,7 @@ from lakewarden_policy.records import Securable as Record
 from lakewarden_server.entities import Grant
 from lakewarden_server.services import row_policies
 from lakewarden_server.services.grants import is_expired, sees_all
-from lakewarden_server.services.system_tables.information_schema import name_of
+from lakewarden_server.services.system_tables.information_schema import name_of, schema_of
 from lakewarden_server.services.system_tables.reading import Key, Part, Reading, Row, Source, each
 from lakewarden_server.storage.repositories import columns as column_rows
 from lakewarden_server.storage.repositories import grants, table_policies
@@ -27,11 +27,6 @@ Named = Callable[[Reading, Record], Row]
 
 def _alone(column: str) -> Named:
     return lambda reading, record: {column: record.name}
-
-
-def _schema(reading: Reading, record: Record) -> Row:
-    catalog = reading.call.snapshot.securables[record.parent_id or ""]
-    return {"catalog_name": catalog.name, "schema_name": record.name}
 
 
 def _three(*prefixes: str) -> Named:
@@ -151,17 +146,11 @@ def _column_masks(reading: Reading, chunk: Mapping[Key, Record]) -> Iterator[Par
         yield Part(key, rows)
 
 
-def _none(reading: Reading) -> Iterator[Part]:
-    """Nothing here has tags, so there are no rows."""
-    yield from ()
-
-
-_TAGS: Final = ("catalog_tags", "schema_tags", "table_tags", "column_tags", "volume_tags")
 _NAMED_ALONE: Final = ("EXTERNAL_LOCATION", "STORAGE_CREDENTIAL", "CONNECTION")
 
 SOURCES: Final[dict[str, Source]] = {
     "catalog_privileges": _privileges(_alone("catalog_name"), "CATALOG"),
-    "schema_privileges": _privileges(_schema, "SCHEMA"),
+    "schema_privileges": _privileges(schema_of, "SCHEMA"),
     "table_privileges": _privileges(_three("table"), *_RELATIONS),
     "volume_privileges": _privileges(_three("volume"), "VOLUME"),
     "routine_privileges": _privileges(_three("specific", "routine"), "FUNCTION"),
@@ -172,5 +161,4 @@ SOURCES: Final[dict[str, Source]] = {
     },
     "row_filters": _row_filters,
     "column_masks": _column_masks,
-    **dict.fromkeys(_TAGS, _none),
 }

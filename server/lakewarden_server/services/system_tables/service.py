@@ -17,7 +17,7 @@ from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.paging import page_size_of
-from lakewarden_server.services.system_tables import information_schema, privileges
+from lakewarden_server.services.system_tables import information_schema, privileges, tags
 from lakewarden_server.services.system_tables.audit import audit_rows
 from lakewarden_server.services.system_tables.columns import (
     ACCESS,
@@ -84,7 +84,7 @@ class SystemTableService:
 
     def __init__(self, lineage: LineageFollower) -> None:
         schemas = {
-            INFORMATION_SCHEMA: information_schema.SOURCES | privileges.SOURCES,
+            INFORMATION_SCHEMA: information_schema.SOURCES | privileges.SOURCES | tags.SOURCES,
             ACCESS: LineageTables(lineage).sources(),
         }
         self._sources: Mapping[str, Source] = {
