@@ -21,13 +21,14 @@ class LineageGovernance(Resource[Any]):
         tables: Iterable[str] = (),
         *,
         columns: Iterable[tuple[str, str]] = (),
+        tags: Iterable[str] = (),
         max_depth: int = 0,
         include_indirect: bool = False,
     ) -> lineage_governance_pb2.FindLineageLeaksResponse:
         """Return the unprotected copies of what is masked or filtered, and who reads them without reading the source as it is.
 
-        Of these tables' masks and filters and of these (table, column) pairs, masked or not; of all that the caller sees without
-        either. At most `max_depth` steps (20) away.
+        Of these tables' masks and filters, of these (table, column) pairs, masked or not, and of what bears one of these tags
+        (`KEY` or `KEY=VALUE`); of all masks and filters that the caller sees without any. At most `max_depth` steps (20) away.
         """
         found: lineage_governance_pb2.FindLineageLeaksResponse = self._call(
             "FindLineageLeaks",
@@ -35,6 +36,7 @@ class LineageGovernance(Resource[Any]):
                 *(lineage_governance_pb2.LeakSource(table=table) for table in tables),
                 *(lineage_governance_pb2.LeakSource(table=table, column=column) for table, column in columns),
             ],
+            tags=map(_tag, tags),
             max_depth=max_depth,
             include_indirect=include_indirect,
         )
@@ -59,3 +61,9 @@ class LineageGovernance(Resource[Any]):
             max_depth=max_depth,
         )
         return found
+
+
+def _tag(text: str) -> lineage_governance_pb2.LeakTag:
+    """`pii` for any value, `pii=email` for one; keys hold no `=`."""
+    key, equals, value = text.partition("=")
+    return lineage_governance_pb2.LeakTag(key=key, value=value if equals else None)

@@ -11,7 +11,9 @@ from lakewarden import Client
 EVENTS = Path(__file__).parents[1] / "lineage" / "events" / "flink.jsonl"
 
 METHODS: dict[str, Callable[[Client], Any]] = {
-    "LineageGovernanceService/FindLineageLeaks": lambda client: client.lineage_governance.leaks(["a.b.c"]),
+    "LineageGovernanceService/FindLineageLeaks": lambda client: client.lineage_governance.leaks(
+        ["a.b.c"], tags=["pii", "pii=email"]
+    ),
     "LineageGovernanceService/SimulateRevoke": lambda client: client.lineage_governance.simulate_revoke(
         "SELECT", "table", "a.b.c", "bob"
     ),
@@ -25,7 +27,10 @@ METHODS: dict[str, Callable[[Client], Any]] = {
 }
 
 COMMANDS: tuple[tuple[str, str], ...] = (
-    ("LineageGovernanceService/FindLineageLeaks", "lineage leaks --table a.b.c --column a.b.d.e --fail"),
+    (
+        "LineageGovernanceService/FindLineageLeaks",
+        "lineage leaks --table a.b.c --column a.b.d.e --tag pii=email --fail",
+    ),
     ("LineageGovernanceService/SimulateRevoke", "lineage impact --revoke SELECT --on table a.b.c --from bob"),
     ("LineageGraphService/AnalyzeImpact", "lineage impact a.b.c.x"),
     ("LineageGraphService/FindLineagePaths", "lineage paths a.b.c a.b.d"),

@@ -34,6 +34,8 @@ class World(NamedTuple):
     spared: dict[tuple[str, str], str]
     """The group that a mask on a column spares; with the column "" that a row filter spares."""
     edges: list[tuple[str, str, tuple[Use, ...]]]
+    tags: dict[tuple[str, str], str]
+    """Value of the tag `pii` on a catalog, schema, table or view, with the column "", or on a column."""
 
     @property
     def relations(self) -> list[str]:
@@ -49,7 +51,7 @@ def kind(world: World, name: str) -> str:
 def build(lake: Lake, seed: int) -> World:
     """Makes a random world, without its lineage."""
     chance, name = random.Random(seed), f"w{seed}"
-    world = World(name, [], f"{name}a.s.v", {}, set(), {}, [])
+    world = World(name, [], f"{name}a.s.v", {}, set(), {}, [], {})
     make_tables(lake, world, chance)
     for number in range(3):
         make_group(lake, world, chance, number)
@@ -57,6 +59,7 @@ def build(lake: Lake, seed: int) -> World:
     for table in chance.sample(world.tables, 2):
         guard(lake, world, table, chance.choice(COLUMNS), chance.randrange(3))
     guard(lake, world, chance.choice(world.tables), "", chance.randrange(3))
+    make_tags(lake, world, random.Random(f"tags {seed}"))
     if chance.random() < 0.4:
         lake.admin.workspace_bindings.update("catalog", f"{name}b", isolated=True, remove=["workspace"])
     for _ in range(16):
@@ -81,6 +84,21 @@ def make_tables(lake: Lake, world: World, chance: random.Random) -> None:
             world.tables.append(table)
     text = f"SELECT a, b, c FROM {chance.choice(world.tables)}"
     lake.admin.views.create(world.view, text, columns=list(COLUMNS))
+
+
+def make_tags(lake: Lake, world: World, chance: random.Random) -> None:
+    """On two columns, two tables or views, a schema, and now and then a catalog."""
+    places = [(each, chance.choice(COLUMNS)) for each in chance.sample(world.relations, 2)]
+    places += [(each, "") for each in chance.sample(world.relations, 2)]
+    places += [(f"{world.name}{chance.choice(('a.s', 'a.t', 'b.s'))}", "")]
+    places += [(f"{world.name}a", "")] if chance.random() < 0.3 else []
+    for place, column in places:
+        tag(lake, world, place, column, chance.choice(("high", "low")))
+
+
+def tag(lake: Lake, world: World, place: str, column: str, value: str) -> None:
+    lake.admin.tags.update(kind(world, place), place, set={"pii": value}, column=column)
+    world.tags[place, column] = value
 
 
 def make_group(lake: Lake, world: World, chance: random.Random, number: int) -> None:

@@ -292,3 +292,43 @@ def test_a_way_through_a_hidden_table_is_not_told(lake: Lake) -> None:
     assert LEAK in of(ann)
     # She sees that the column is masked, and not the function that does it.
     assert {leak.function for leak in ann.lineage_governance.leaks().leaks} == {""}
+
+
+def test_what_bears_a_tag_is_followed_a_column_alone_and_a_table_as_a_whole(lake: Lake) -> None:
+    admin = lake.admin
+    admin.lineage.record_sql(CTAS, catalog="main")
+    assert of(admin, tags=["pii"]) == []
+    admin.tags.update("table", PEOPLE, set={"pii": "name"}, column="id")
+    named = (f"{PEOPLE}.id", f"{CONTACTS}.id", ("analysts 2",))
+    assert of(admin, tags=["pii"]) == of(admin, tags=["pii=name", "pii"]) == [named]
+    assert of(admin, tags=["pii=", "pii=no", "PII"]) == []
+    admin.tags.update("table", PEOPLE, set={"pii": "email"}, column="email")
+    # Of a masked column only those are meant who are shown something else than what is there.
+    assert of(admin, tags=["pii"]) == [LEAK, named]
+    assert of(admin, tags=["pii=email"], columns=[(PEOPLE, "id"), (PEOPLE, "email")]) == [LEAK, named]
+    whole = (PEOPLE, CONTACTS, ("analysts 2",))
+    for kind, name in (("catalog", "main"), ("schema", "main.crm"), ("table", PEOPLE)):
+        admin.tags.update(kind, name, set={"secret": "yes"})
+        assert of(admin, tags=["secret=yes"]) == [whole]
+        admin.tags.update(kind, name, set={"secret": "no"})
+        assert of(admin, tags=["secret=yes"]) == []
+    admin.grants.grant("SELECT", "table", PEOPLE, "analysts")
+    assert of(admin, tags=["secret"]) == []
+    for wrong in (["=x"], ["k"] * 101):
+        with pytest.raises(LakewardenError) as refused:
+            admin.lineage_governance.leaks(tags=wrong)
+        assert refused.value.reason == "FIELD_INVALID"
+
+
+def test_a_tagged_table_one_may_not_see_is_as_if_it_were_not_tagged(lake: Lake) -> None:
+    admin, ann = lake.admin, lake.server.client_as("ann")
+    admin.lineage.record_sql(CTAS, catalog="main")
+    admin.grants.grant("MANAGE", "table", CONTACTS, "ann@example.com")
+    before = ann.lineage_governance.leaks(tags=["pii"])
+    admin.tags.update("table", PEOPLE, set={"pii": ""})
+    admin.tags.update("table", PEOPLE, set={"pii": ""}, column="id")
+    after = ann.lineage_governance.leaks(tags=["pii"])
+    assert (list(after.leaks), after.truncated_by) == (list(before.leaks), before.truncated_by) == ([], "")
+    admin.grants.grant("BROWSE", "catalog", "main", "ann@example.com")
+    assert {leak.source_grants_hidden for leak in ann.lineage_governance.leaks(tags=["pii"]).leaks} == {True}
+    admin.grants.revoke("BROWSE", "catalog", "main", "ann@example.com")

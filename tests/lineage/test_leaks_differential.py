@@ -13,7 +13,7 @@ import pytest
 from lakewarden import Client
 from lakewarden.v1 import lineage_governance_pb2 as pb
 from lakewarden_server.lineage.visibility import Sight
-from lakewarden_server.services import lineage_findings
+from lakewarden_server.services import lineage_findings, lineage_tagged
 from lineage.lake import Lake
 from lineage.protected import (
     ADMIN,
@@ -30,6 +30,7 @@ from lineage.protected import (
     peopled_lake,
     readings,
     record,
+    tag,
     works,
 )
 
@@ -53,13 +54,35 @@ def belongs(world: World, who: str, group: str) -> bool:
     return who in members or any(belongs(world, who, each) for each in members if each in world.groups)
 
 
-def expected(lake: Lake, world: World, caller: Client, reads: dict[str, set[str]]) -> set[Finding]:
+def bearing(world: World, seen: set[str], value: str) -> set[tuple[str, str]]:
+    """What bears `pii` with a value, any where it is empty; the column is "" for a whole table."""
+    found = {
+        (table, column) for (table, column), held in world.tags.items() if column and held in (value or held,)
+    }
+    for table in seen:
+        catalog, schema, _ = table.split(".")
+        held = [
+            world.tags[each, ""]
+            for each in (table, f"{catalog}.{schema}", catalog)
+            if (each, "") in world.tags
+        ]
+        if held and held[0] in (value or held[0],):
+            found.add((table, ""))
+    return found
+
+
+def expected(
+    lake: Lake, world: World, caller: Client, reads: dict[str, set[str]], value: str | None = None
+) -> set[Finding]:
+    """Of everything masked or filtered, or with a value of what bears the tag."""
     seen = {each for each in world.relations if works(getter, world, caller, each)}
+    sources = world.spared.keys() if value is None else bearing(world, seen, value)
     told = {each for each in seen if works(lists_readers, world, caller, each)}
     found: set[Finding] = set()
-    for (source, column), spared in world.spared.items():
+    for source, column in sources:
         if source not in seen:
             continue
+        spared = world.spared.get((source, column), "account users")
         bare = {who for who in reads[source] if belongs(world, who, spared)} if source in told else set()
         copies = reached(world, source, column, seen)
         exact = {table for table, copy in copies if copy != "*" and table in told}
@@ -98,7 +121,7 @@ def rows(lake: Lake, world: World, table: str) -> set[tuple[str, str]]:
 def reached(world: World, source: str, column: str, seen: set[str]) -> dict[tuple[str, str], int]:
     """Unprotected copies and how far each is, by growing the set of places step by step."""
     rows_of = not column
-    start = (source, column or "*", True)
+    start = (source, column or "*", (source, column) in world.spared)
     known, fresh, steps = {start: 0}, {start}, 0
     while fresh:
         steps += 1
@@ -136,8 +159,9 @@ def flows(uses: tuple[Use, ...], what: str, *, rows_of: bool) -> set[str]:
     return {into for into, used, _, _ in kept if used == what}
 
 
-def answered(caller: Client, world: World) -> set[Finding]:
-    answer = caller.lineage_governance.leaks()
+def answered(caller: Client, value: str | None = None) -> set[Finding]:
+    tags = [] if value is None else [f"pii={value}" if value else "pii"]
+    answer = caller.lineage_governance.leaks(tags=tags)
     assert answer.truncated_by == ""
     found = set()
     for leak in answer.leaks:
@@ -150,8 +174,8 @@ def answered(caller: Client, world: World) -> set[Finding]:
     return found
 
 
-def judge(lake: Lake, seeds: Iterable[int]) -> int:
-    """Compares worlds for two callers; returns how many findings there were."""
+def judge(lake: Lake, seeds: Iterable[int], values: tuple[str | None, ...] = (None,)) -> int:
+    """Compares worlds for two callers, by masks and filters or by values of a tag; returns how many findings there were."""
     steward = lake.server.client_as(STEWARD)
     found = 0
     for seed in seeds:
@@ -159,9 +183,10 @@ def judge(lake: Lake, seeds: Iterable[int]) -> int:
         record(lake, world.edges)
         reads = readings(lake, world)
         for caller in (lake.admin, steward):
-            wanted = expected(lake, world, caller, reads)
-            assert answered(caller, world) == wanted, seed
-            found += len(wanted)
+            for value in values:
+                wanted = expected(lake, world, caller, reads, value)
+                assert answered(caller, value) == wanted, (seed, value)
+                found += len(wanted)
         destroy(lake, world)
     return found
 
@@ -173,6 +198,25 @@ def test_findings_are_those_of_a_search_by_hand(lake: Lake) -> None:
 @pytest.mark.slow
 def test_findings_are_those_of_a_search_by_hand_in_many_worlds(lake: Lake) -> None:
     assert judge(lake, range(1_000, 1_000 + WORLDS_SLOW)) > 4 * WORLDS_SLOW
+
+
+def test_findings_by_tags_are_those_of_a_search_by_hand(lake: Lake) -> None:
+    assert judge(lake, range(8_000, 8_000 + WORLDS), ("", "high")) > 4 * WORLDS
+
+
+@pytest.mark.slow
+def test_findings_by_tags_are_those_of_a_search_by_hand_in_many_worlds(lake: Lake) -> None:
+    assert judge(lake, range(6_000, 6_000 + WORLDS_SLOW // 2), ("", "high")) > 4 * WORLDS_SLOW
+
+
+def test_control_one_who_follows_a_tag_of_any_value_is_caught(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = lineage_tagged.matches
+    by_key = [pb.LeakTag(key="pii")]
+    monkeypatch.setattr(lineage_tagged, "matches", lambda tags, values: original(by_key, values))
+    with pytest.raises(AssertionError):
+        judge(lake, range(7_000, 7_000 + WORLDS_SLOW), ("high",))
 
 
 def differs(lake: Lake, seeds: Iterable[int]) -> Iterator[bool]:
@@ -196,15 +240,22 @@ def differs(lake: Lake, seeds: Iterable[int]) -> Iterator[bool]:
         unmanaged = [each for each in reached if not works(lists_readers, world, steward, each)]
         for table, who in itertools.product(unmanaged, USERS):
             grant(lake, world, table, who)
+        for table in set(hidden) & set(reached):
+            for column in ("", "a"):
+                tag(lake, world, table, column, "high")
         last = told(steward)
         destroy(lake, world)
         yield not before == after == last
 
 
 def told(caller: Client) -> bytes:
-    answer: pb.FindLineageLeaksResponse = caller.lineage_governance.leaks()
-    answer.revision = ""
-    return answer.SerializeToString(deterministic=True)
+    """All it is told of masks and filters, then of a tag."""
+    answers: list[pb.FindLineageLeaksResponse] = [
+        caller.lineage_governance.leaks(tags=tags) for tags in ((), ("pii",))
+    ]
+    for answer in answers:
+        answer.revision = ""
+    return b"".join(answer.SerializeToString(deterministic=True) for answer in answers)
 
 
 def test_an_answer_does_not_depend_on_what_its_caller_may_not_know(lake: Lake) -> None:

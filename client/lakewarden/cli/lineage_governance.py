@@ -35,10 +35,12 @@ _depth = click.option(
     "leaks",
     cls=Command,
     example="lakewarden lineage leaks\n"
-    "lakewarden lineage leaks --table main.crm.people --column main.hr.salaries.amount --fail",
+    "lakewarden lineage leaks --table main.crm.people --column main.hr.salaries.amount --fail\n"
+    "lakewarden lineage leaks --tag pii=email --tag secret",
 )
 @click.option("--table", "tables", multiple=True, metavar="NAME", help="Only from the masks and the row filter of this table; repeatable.")  # fmt: skip
 @click.option("--column", "columns", multiple=True, metavar="NAME", help="From this column, masked or not: catalog.schema.table.column; repeatable.")  # fmt: skip
+@click.option("--tag", "tags", multiple=True, metavar="KEY[=VALUE]", help="From tagged columns, and tagged tables as a whole, masked or not; repeatable.")  # fmt: skip
 @click.option("--indirect", "include_indirect", is_flag=True, help="Also where a column only chose, joined, grouped or ordered rows.")  # fmt: skip
 @_depth
 @click.option("--fail", is_flag=True, help="Exit with 1 when there is a leak, or when the answer is not whole.")  # fmt: skip
@@ -50,19 +52,24 @@ def leaks(
     context: click.Context,
     tables: tuple[str, ...],
     columns: tuple[str, ...],
+    tags: tuple[str, ...],
     include_indirect: bool,
     max_depth: int,
     fail: bool,
     form: str | None,
 ) -> None:
-    """Find copies of masked columns and filtered tables that are not masked or filtered, and who reads them.
+    """Find copies of masked or tagged columns and filtered or tagged tables that are not masked or filtered, and who reads them.
 
     Who reads them are those who cannot read the source as it is. A finding is shown to who sees every step of its way and may
     grant on the copy.
     """
     invocation.output = form or invocation.output
     found = invocation.open_client().lineage_governance.leaks(
-        tables, columns=map(_column, columns), include_indirect=include_indirect, max_depth=max_depth
+        tables,
+        columns=map(_column, columns),
+        tags=tags,
+        include_indirect=include_indirect,
+        max_depth=max_depth,
     )
     if invocation.is_brief:
         rows = list(map(_leak_row, found.leaks))

@@ -27,7 +27,7 @@ from lakewarden.v1 import grants_pb2 as lakewarden_dot_v1_dot_grants__pb2
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&lakewarden/v1/lineage_governance.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1alakewarden/v1/grants.proto\x1a\x19lakewarden/v1/rules.proto\"\x84\x01\n\x17\x46indLineageLeaksRequest\x12\x30\n\x07sources\x18\x01 \x03(\x0b\x32\x19.lakewarden.v1.LeakSourceB\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1e\n\x10include_indirect\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"7\n\nLeakSource\x12\x13\n\x05table\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x63olumn\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x7f\n\x18\x46indLineageLeaksResponse\x12/\n\x05leaks\x18\x01 \x03(\x0b\x32\x1a.lakewarden.v1.LineageLeakB\x04\xe2\x41\x01\x03\x12\x1a\n\x0ctruncated_by\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\xf8\x03\n\x0bLineageLeak\x12*\n\x03way\x18\x01 \x03(\x0b\x32\x17.lakewarden.v1.LeakStepB\x04\xe2\x41\x01\x03\x12?\n\nprotection\x18\x02 \x01(\x0e\x32%.lakewarden.v1.LineageLeak.ProtectionB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x66unction\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12;\n\x08\x65vidence\x18\x04 \x01(\x0e\x32#.lakewarden.v1.LineageLeak.EvidenceB\x04\xe2\x41\x01\x03\x12\x16\n\x08indirect\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x33\n\x07readers\x18\x06 \x03(\x0b\x32\x1c.lakewarden.v1.LineageReaderB\x04\xe2\x41\x01\x03\x12\x1f\n\x11readers_truncated\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\"\n\x14source_grants_hidden\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x03\"X\n\nProtection\x12\x1a\n\x16PROTECTION_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x43OLUMN_MASK\x10\x01\x12\x0e\n\nROW_FILTER\x10\x02\x12\r\n\tPRIVILEGE\x10\x03\";\n\x08\x45vidence\x12\x18\n\x14\x45VIDENCE_UNSPECIFIED\x10\x00\x12\n\n\x06\x43OLUMN\x10\x01\x12\t\n\x05TABLE\x10\x02\"\\\n\x08LeakStep\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04kind\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x63olumn\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04jobs\x18\x04 \x03(\tB\x04\xe2\x41\x01\x03\"d\n\rLineageReader\x12\x34\n\x06source\x18\x01 \x01(\x0b\x32\x1e.lakewarden.v1.PrivilegeSourceB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fprincipal_count\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\"\xb8\x01\n\x15SimulateRevokeRequest\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nprivileges\x18\x03 \x03(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprincipal\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tmax_depth\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\xb3\x01\n\x16SimulateRevokeResponse\x12-\n\x06losses\x18\x01 \x03(\x0b\x32\x17.lakewarden.v1.ReadLossB\x04\xe2\x41\x01\x03\x12\x36\n\x07\x65\x66\x66\x65\x63ts\x18\x02 \x03(\x0b\x32\x1f.lakewarden.v1.DownstreamEffectB\x04\xe2\x41\x01\x03\x12\x1a\n\x0ctruncated_by\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\"\xad\x01\n\x08ReadLoss\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x03\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nlost_count\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x18\n\nprincipals\x18\x04 \x03(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nkept_count\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03\"\xec\x02\n\x10\x44ownstreamEffect\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04kind\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x64istance\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12:\n\x05\x63\x61use\x18\x04 \x01(\x0e\x32%.lakewarden.v1.DownstreamEffect.CauseB\x04\xe2\x41\x01\x03\x12\x18\n\nprincipals\x18\x05 \x03(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05input\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04jobs\x18\x07 \x03(\tB\x04\xe2\x41\x01\x03\x12\x33\n\x07readers\x18\x08 \x03(\x0b\x32\x1c.lakewarden.v1.LineageReaderB\x04\xe2\x41\x01\x03\x12\x1f\n\x11readers_truncated\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x03\"C\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\t\n\x05OWNER\x10\x01\x12\n\n\x06RUNNER\x10\x02\x12\x0c\n\x08UPSTREAM\x10\x03\x32\xbd\x02\n\x18LineageGovernanceService\x12\x82\x01\n\x10\x46indLineageLeaks\x12&.lakewarden.v1.FindLineageLeaksRequest\x1a\'.lakewarden.v1.FindLineageLeaksResponse\"\x1d\xfa\xd4\x18\x19\n\rlineage.leaks\x82\x01\x07lineage\x12\x9b\x01\n\x0eSimulateRevoke\x12$.lakewarden.v1.SimulateRevokeRequest\x1a%.lakewarden.v1.SimulateRevokeResponse\"<\xfa\xd4\x18\x38\n\x05grant\x12\tfull_name*\x0esecurable_type:\nprivileges\x82\x01\x07lineageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&lakewarden/v1/lineage_governance.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1alakewarden/v1/grants.proto\x1a\x19lakewarden/v1/rules.proto\"\xb0\x01\n\x17\x46indLineageLeaksRequest\x12\x30\n\x07sources\x18\x01 \x03(\x0b\x32\x19.lakewarden.v1.LeakSourceB\x04\xe2\x41\x01\x01\x12\x17\n\tmax_depth\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1e\n\x10include_indirect\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12*\n\x04tags\x18\x04 \x03(\x0b\x32\x16.lakewarden.v1.LeakTagB\x04\xe2\x41\x01\x01\"@\n\x07LeakTag\x12\x11\n\x03key\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x05value\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x08\n\x06_value\"7\n\nLeakSource\x12\x13\n\x05table\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x63olumn\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x7f\n\x18\x46indLineageLeaksResponse\x12/\n\x05leaks\x18\x01 \x03(\x0b\x32\x1a.lakewarden.v1.LineageLeakB\x04\xe2\x41\x01\x03\x12\x1a\n\x0ctruncated_by\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\xf8\x03\n\x0bLineageLeak\x12*\n\x03way\x18\x01 \x03(\x0b\x32\x17.lakewarden.v1.LeakStepB\x04\xe2\x41\x01\x03\x12?\n\nprotection\x18\x02 \x01(\x0e\x32%.lakewarden.v1.LineageLeak.ProtectionB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x66unction\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12;\n\x08\x65vidence\x18\x04 \x01(\x0e\x32#.lakewarden.v1.LineageLeak.EvidenceB\x04\xe2\x41\x01\x03\x12\x16\n\x08indirect\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x33\n\x07readers\x18\x06 \x03(\x0b\x32\x1c.lakewarden.v1.LineageReaderB\x04\xe2\x41\x01\x03\x12\x1f\n\x11readers_truncated\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\"\n\x14source_grants_hidden\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x03\"X\n\nProtection\x12\x1a\n\x16PROTECTION_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x43OLUMN_MASK\x10\x01\x12\x0e\n\nROW_FILTER\x10\x02\x12\r\n\tPRIVILEGE\x10\x03\";\n\x08\x45vidence\x12\x18\n\x14\x45VIDENCE_UNSPECIFIED\x10\x00\x12\n\n\x06\x43OLUMN\x10\x01\x12\t\n\x05TABLE\x10\x02\"\\\n\x08LeakStep\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04kind\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x63olumn\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04jobs\x18\x04 \x03(\tB\x04\xe2\x41\x01\x03\"d\n\rLineageReader\x12\x34\n\x06source\x18\x01 \x01(\x0b\x32\x1e.lakewarden.v1.PrivilegeSourceB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fprincipal_count\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\"\xb8\x01\n\x15SimulateRevokeRequest\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nprivileges\x18\x03 \x03(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprincipal\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tmax_depth\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\xb3\x01\n\x16SimulateRevokeResponse\x12-\n\x06losses\x18\x01 \x03(\x0b\x32\x17.lakewarden.v1.ReadLossB\x04\xe2\x41\x01\x03\x12\x36\n\x07\x65\x66\x66\x65\x63ts\x18\x02 \x03(\x0b\x32\x1f.lakewarden.v1.DownstreamEffectB\x04\xe2\x41\x01\x03\x12\x1a\n\x0ctruncated_by\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\"\xad\x01\n\x08ReadLoss\x12:\n\x0esecurable_type\x18\x01 \x01(\x0e\x32\x1c.lakewarden.v1.SecurableTypeB\x04\xe2\x41\x01\x03\x12\x17\n\tfull_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nlost_count\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x18\n\nprincipals\x18\x04 \x03(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nkept_count\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03\"\xec\x02\n\x10\x44ownstreamEffect\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04kind\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x64istance\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12:\n\x05\x63\x61use\x18\x04 \x01(\x0e\x32%.lakewarden.v1.DownstreamEffect.CauseB\x04\xe2\x41\x01\x03\x12\x18\n\nprincipals\x18\x05 \x03(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05input\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04jobs\x18\x07 \x03(\tB\x04\xe2\x41\x01\x03\x12\x33\n\x07readers\x18\x08 \x03(\x0b\x32\x1c.lakewarden.v1.LineageReaderB\x04\xe2\x41\x01\x03\x12\x1f\n\x11readers_truncated\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x03\"C\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\t\n\x05OWNER\x10\x01\x12\n\n\x06RUNNER\x10\x02\x12\x0c\n\x08UPSTREAM\x10\x03\x32\xbd\x02\n\x18LineageGovernanceService\x12\x82\x01\n\x10\x46indLineageLeaks\x12&.lakewarden.v1.FindLineageLeaksRequest\x1a\'.lakewarden.v1.FindLineageLeaksResponse\"\x1d\xfa\xd4\x18\x19\n\rlineage.leaks\x82\x01\x07lineage\x12\x9b\x01\n\x0eSimulateRevoke\x12$.lakewarden.v1.SimulateRevokeRequest\x1a%.lakewarden.v1.SimulateRevokeResponse\"<\xfa\xd4\x18\x38\n\x05grant\x12\tfull_name*\x0esecurable_type:\nprivileges\x82\x01\x07lineageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINDLINEAGELEAKSREQUEST'].fields_by_name['max_depth']._serialized_options = b'\342A\001\001'
   _globals['_FINDLINEAGELEAKSREQUEST'].fields_by_name['include_indirect']._loaded_options = None
   _globals['_FINDLINEAGELEAKSREQUEST'].fields_by_name['include_indirect']._serialized_options = b'\342A\001\001'
+  _globals['_FINDLINEAGELEAKSREQUEST'].fields_by_name['tags']._loaded_options = None
+  _globals['_FINDLINEAGELEAKSREQUEST'].fields_by_name['tags']._serialized_options = b'\342A\001\001'
+  _globals['_LEAKTAG'].fields_by_name['key']._loaded_options = None
+  _globals['_LEAKTAG'].fields_by_name['key']._serialized_options = b'\342A\001\002'
+  _globals['_LEAKTAG'].fields_by_name['value']._loaded_options = None
+  _globals['_LEAKTAG'].fields_by_name['value']._serialized_options = b'\342A\001\001'
   _globals['_LEAKSOURCE'].fields_by_name['table']._loaded_options = None
   _globals['_LEAKSOURCE'].fields_by_name['table']._serialized_options = b'\342A\001\002'
   _globals['_LEAKSOURCE'].fields_by_name['column']._loaded_options = None
@@ -129,31 +135,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINEAGEGOVERNANCESERVICE'].methods_by_name['SimulateRevoke']._loaded_options = None
   _globals['_LINEAGEGOVERNANCESERVICE'].methods_by_name['SimulateRevoke']._serialized_options = b'\372\324\0308\n\005grant\022\tfull_name*\016securable_type:\nprivileges\202\001\007lineage'
   _globals['_FINDLINEAGELEAKSREQUEST']._serialized_start=146
-  _globals['_FINDLINEAGELEAKSREQUEST']._serialized_end=278
-  _globals['_LEAKSOURCE']._serialized_start=280
-  _globals['_LEAKSOURCE']._serialized_end=335
-  _globals['_FINDLINEAGELEAKSRESPONSE']._serialized_start=337
-  _globals['_FINDLINEAGELEAKSRESPONSE']._serialized_end=464
-  _globals['_LINEAGELEAK']._serialized_start=467
-  _globals['_LINEAGELEAK']._serialized_end=971
-  _globals['_LINEAGELEAK_PROTECTION']._serialized_start=822
-  _globals['_LINEAGELEAK_PROTECTION']._serialized_end=910
-  _globals['_LINEAGELEAK_EVIDENCE']._serialized_start=912
-  _globals['_LINEAGELEAK_EVIDENCE']._serialized_end=971
-  _globals['_LEAKSTEP']._serialized_start=973
-  _globals['_LEAKSTEP']._serialized_end=1065
-  _globals['_LINEAGEREADER']._serialized_start=1067
-  _globals['_LINEAGEREADER']._serialized_end=1167
-  _globals['_SIMULATEREVOKEREQUEST']._serialized_start=1170
-  _globals['_SIMULATEREVOKEREQUEST']._serialized_end=1354
-  _globals['_SIMULATEREVOKERESPONSE']._serialized_start=1357
-  _globals['_SIMULATEREVOKERESPONSE']._serialized_end=1536
-  _globals['_READLOSS']._serialized_start=1539
-  _globals['_READLOSS']._serialized_end=1712
-  _globals['_DOWNSTREAMEFFECT']._serialized_start=1715
-  _globals['_DOWNSTREAMEFFECT']._serialized_end=2079
-  _globals['_DOWNSTREAMEFFECT_CAUSE']._serialized_start=2012
-  _globals['_DOWNSTREAMEFFECT_CAUSE']._serialized_end=2079
-  _globals['_LINEAGEGOVERNANCESERVICE']._serialized_start=2082
-  _globals['_LINEAGEGOVERNANCESERVICE']._serialized_end=2399
+  _globals['_FINDLINEAGELEAKSREQUEST']._serialized_end=322
+  _globals['_LEAKTAG']._serialized_start=324
+  _globals['_LEAKTAG']._serialized_end=388
+  _globals['_LEAKSOURCE']._serialized_start=390
+  _globals['_LEAKSOURCE']._serialized_end=445
+  _globals['_FINDLINEAGELEAKSRESPONSE']._serialized_start=447
+  _globals['_FINDLINEAGELEAKSRESPONSE']._serialized_end=574
+  _globals['_LINEAGELEAK']._serialized_start=577
+  _globals['_LINEAGELEAK']._serialized_end=1081
+  _globals['_LINEAGELEAK_PROTECTION']._serialized_start=932
+  _globals['_LINEAGELEAK_PROTECTION']._serialized_end=1020
+  _globals['_LINEAGELEAK_EVIDENCE']._serialized_start=1022
+  _globals['_LINEAGELEAK_EVIDENCE']._serialized_end=1081
+  _globals['_LEAKSTEP']._serialized_start=1083
+  _globals['_LEAKSTEP']._serialized_end=1175
+  _globals['_LINEAGEREADER']._serialized_start=1177
+  _globals['_LINEAGEREADER']._serialized_end=1277
+  _globals['_SIMULATEREVOKEREQUEST']._serialized_start=1280
+  _globals['_SIMULATEREVOKEREQUEST']._serialized_end=1464
+  _globals['_SIMULATEREVOKERESPONSE']._serialized_start=1467
+  _globals['_SIMULATEREVOKERESPONSE']._serialized_end=1646
+  _globals['_READLOSS']._serialized_start=1649
+  _globals['_READLOSS']._serialized_end=1822
+  _globals['_DOWNSTREAMEFFECT']._serialized_start=1825
+  _globals['_DOWNSTREAMEFFECT']._serialized_end=2189
+  _globals['_DOWNSTREAMEFFECT_CAUSE']._serialized_start=2122
+  _globals['_DOWNSTREAMEFFECT_CAUSE']._serialized_end=2189
+  _globals['_LINEAGEGOVERNANCESERVICE']._serialized_start=2192
+  _globals['_LINEAGEGOVERNANCESERVICE']._serialized_end=2509
 # @@protoc_insertion_point(module_scope)

@@ -29,13 +29,20 @@ class FindLineageLeaksRequest(message.Message):
     SOURCES_FIELD_NUMBER: builtins.int
     MAX_DEPTH_FIELD_NUMBER: builtins.int
     INCLUDE_INDIRECT_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
     max_depth: builtins.int
     """At most so many steps from a source: 1 to 100; 0 means 20."""
     include_indirect: builtins.bool
     """Also where a source only chose, joined, grouped or ordered the rows."""
     @builtins.property
     def sources(self) -> containers.RepeatedCompositeFieldContainer[LeakSource]:
-        """What to follow; every mask and row filter the caller sees when empty. At most 1,000."""
+        """What to follow; every mask and row filter the caller sees when this and `tags` are empty. At most 1,000."""
+
+    @builtins.property
+    def tags(self) -> containers.RepeatedCompositeFieldContainer[LeakTag]:
+        """Also follows what bears one of these tags and the caller sees: tagged columns, and as a whole the tables and views that are tagged, or
+        that have the tag from their schema or catalog; of several values of a key the nearest counts. At most 100.
+        """
 
     def __init__(
         self,
@@ -43,12 +50,39 @@ class FindLineageLeaksRequest(message.Message):
         sources: abc.Iterable[LeakSource] | None = ...,
         max_depth: builtins.int = ...,
         include_indirect: builtins.bool = ...,
+        tags: abc.Iterable[LeakTag] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["include_indirect", b"include_indirect", "max_depth", b"max_depth", "sources", b"sources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["include_indirect", b"include_indirect", "max_depth", b"max_depth", "sources", b"sources", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LeakTag(message.Message):
+    """A tag whose bearers are followed downstream."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    key: builtins.str
+    """Its key."""
+    value: builtins.str
+    """Its value; any when not set."""
+    def __init__(
+        self,
+        *,
+        key: builtins.str = ...,
+        value: builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_value", b"_value", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_value", b"_value", "key", b"key", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__value: _TypeAlias = typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = typing.Literal["_value", b"_value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
 
 @typing.final
 class LeakSource(message.Message):
@@ -123,7 +157,7 @@ class LineageLeak(message.Message):
         ROW_FILTER: LineageLeak._Protection.ValueType  # 2
         """A row filter on the table."""
         PRIVILEGE: LineageLeak._Protection.ValueType  # 3
-        """Nothing but that not everybody may read it: the request named it."""
+        """Nothing but that not everybody may read it: the request named it, or a tag it bears."""
 
     class Protection(_Protection, metaclass=_ProtectionEnumTypeWrapper):
         """What protects the source."""
@@ -135,7 +169,7 @@ class LineageLeak(message.Message):
     ROW_FILTER: LineageLeak.Protection.ValueType  # 2
     """A row filter on the table."""
     PRIVILEGE: LineageLeak.Protection.ValueType  # 3
-    """Nothing but that not everybody may read it: the request named it."""
+    """Nothing but that not everybody may read it: the request named it, or a tag it bears."""
 
     class _Evidence:
         ValueType = typing.NewType("ValueType", builtins.int)

@@ -1,4 +1,4 @@
-"""Leaks: copies of what is masked or filtered that are not, and who reads them without reading the source as it is.
+"""Leaks: copies of what is masked, filtered, named or tagged that nothing masks or filters, and who reads them without reading the source as it is.
 
 Told to who may know: the way is one of visible assets (`lineage/leaks.py`), the end one whose grants the caller lists, and
 nothing is computed from the grants of a source whose grants it does not list.
@@ -7,17 +7,19 @@ nothing is computed from the grants of a source whose grants it does not list.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple, cast
 
 from lakewarden.v1 import lineage_governance_pb2 as pb
 from lakewarden.v1 import lineage_graph_pb2
 from lakewarden_policy import Alike, Audience, ColumnMask, RowFilter, Securable, name_key
 from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.errors import DeadlineExceeded
 from lakewarden_server.lineage.column_uses import ColumnUses
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.leaks import ANY, Followed, Origin, Spread, Step, overlap
 from lakewarden_server.lineage.mapping import WHOLE
-from lakewarden_server.services import validation
+from lakewarden_server.services import lineage_tagged, validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.lineage_answers import root_named
 from lakewarden_server.services.lineage_findings import (
@@ -109,11 +111,13 @@ class _Search:
         )
 
     def _sources(self) -> list[_Protected]:
-        """What is followed: what the request names, or every mask and filter on visible tables that lineage knows."""
+        """What is followed: what the request names or tags, or every mask and filter on visible tables that lineage knows."""
         validation.repeated(self._request.sources, "sources")
-        if self._request.sources:
+        lineage_tagged.checked(self._request.tags)
+        if self._request.sources or self._request.tags:
             named = {(source.table, source.column): source for source in self._request.sources}
             found = [each for source in named.values() for each in self._named(source)]
+            found = list(dict.fromkeys([*found, *self._tagged()]))
         else:
             snapshot = self._call.snapshot
             guarded = {*snapshot.column_masks, *snapshot.row_filters}
@@ -137,8 +141,23 @@ class _Search:
             raise validation.invalid(
                 "sources.column", f"{source.table[:100]} has no column {source.column[:100]!r}"
             )
-        masked = (each for each in self._guarded(table) if name_key(each.column) == name_key(name))
-        return [next(masked, _Protected(table, name))]
+        return [self._as_guarded(table, name)]
+
+    def _tagged(self) -> Iterator[_Protected]:
+        """What bears one of the tags, as many as are followed."""
+        if not self._request.tags:
+            return
+        bearing = lineage_tagged.bearing(self._call, self._assets, self._request.tags, self._deadline)
+        try:
+            for table, column in islice(bearing, SOURCES_MAX + 1):
+                yield self._as_guarded(table, column)
+        except DeadlineExceeded:
+            self._truncated_by = "TIME"
+
+    def _as_guarded(self, table: Securable, column: str) -> _Protected:
+        """A column with its mask, or with ANY a table with its row filter, where there is one."""
+        guarded = (each for each in self._guarded(table) if name_key(each.column) == name_key(column))
+        return next(guarded, _Protected(table, column))
 
     def _guarded(self, table: Securable) -> Iterator[_Protected]:
         masks: Iterable[ColumnMask] = self._call.snapshot.column_masks.get(table.id, ())

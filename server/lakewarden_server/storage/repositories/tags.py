@@ -51,6 +51,18 @@ def of_columns(session: Session, securable_id: str) -> Sequence[Tag]:
     return session.scalars(statement.order_by(Tag.column_key, Tag.key)).all()
 
 
+def of_keys(
+    session: Session, securable_ids: Sequence[str], keys: Collection[str]
+) -> dict[str, dict[str, dict[str, str]]]:
+    """Values of tags with these keys on these objects and their columns, by object, by column and by key."""
+    statement = select(Tag.securable_id, Tag.column_key, Tag.key, Tag.value)
+    rows = session.execute(statement.where(Tag.securable_id.in_(securable_ids), Tag.key.in_(keys)))
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for securable_id, column_key, key, value in rows:
+        found.setdefault(securable_id, {}).setdefault(column_key, {})[key] = value
+    return found
+
+
 def count_of_columns(session: Session, securable_id: str) -> int:
     """How many tags the columns of a relation have together."""
     statement = select(func.count()).select_from(Tag)
