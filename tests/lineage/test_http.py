@@ -16,9 +16,10 @@ from lakewarden_server.http.openlineage import bodies, endpoints
 from lakewarden_server.http.openlineage.bodies import BodyInvalid, decoded, split
 from lakewarden_server.http.requests import BODY_BYTES_MAX, LARGE_BODIES_PER_CALLER_MAX, BodyTooLarge
 from lakewarden_server.lineage import recorder
+from lakewarden_server.lineage.events import Code, EventInvalid
 from lakewarden_server.services.lineage import BATCH_EVENTS_MAX
 from lakewarden_server.testing import WORKSPACE, serve
-from lineage.corpus import event, ours
+from lineage.corpus import event, ours, read
 from lineage.lake import OURS, Lake, shown
 
 ONE, MANY = "/api/v1/lineage", "/api/v1/lineage/batch"
@@ -218,6 +219,35 @@ def test_elements_of_a_list_are_kept_as_they_were_written():
     written = [b'{"a": 1.50, "b" :[1e400]}', b'{ "c":"\xc3\xa4" }', b"7"]
     assert split(b" [ " + b" , ".join(written) + b" ] ") == written
     assert [json.loads(each) for each in split(b"[1,2]")] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]", b" [ ] ", b"[1,2 ,3]", b'[{"a": "],[\\"}"}, {}]', b"[[1],[[2]]]", b"[NaN]", b"[1.50,-0,1e400]", b"[nul]",
+        b'["\xc3\xa4", "\\ud800"]', b"[" * 500 + b"]" * 500, b"[1,]", b"[,1]", b"[1 2]", b"[1]]", b"[1", b"", b" ", b"{}", b"[\x00]",
+        b'["\x01"]', b'["\\q"]', b"[01]", b'{"a": [1]}', b"\xef\xbb\xbf[1]", b'["\xed\xa0\x80"]',
+        b"[" + b"1," * 1_000 + b"1]", b"[" + b"[]," * 999 + b"[]]",
+    ],
+)  # fmt: skip
+def test_a_list_is_split_as_pythons_own_reader_splits_it(body, monkeypatch):
+    def attempted():
+        try:
+            return split(body)
+        except BodyInvalid as invalid:
+            return str(invalid)
+
+    fast = attempted()
+    monkeypatch.setattr(bodies, "COMMAS_MAX", -1)
+    assert fast == attempted()
+
+
+def test_a_number_too_long_to_read_costs_its_event_and_not_the_list():
+    long = b'{"a":' + b"9" * 5_000 + b"}"
+    assert split(array(long, b"{}")) == [long, b"{}"]
+    with pytest.raises(EventInvalid) as refused:
+        read(long)
+    assert refused.value.code is Code.JSON_INVALID
 
 
 def test_members_of_a_gzip_body_are_read_one_after_another_within_the_limit():

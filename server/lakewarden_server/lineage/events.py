@@ -7,13 +7,14 @@ What is wrong has a reason code; what a real producer sends wrong is accepted in
 from __future__ import annotations
 
 import hashlib
-import json
 import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, NoReturn
 
 from lakewarden_server.core.clock import EPOCH, time_at
+from lakewarden_server.lineage.canonical import Canonical, Parsed, canonical, parsed
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.names import AssetName, NameInvalid, dataset_name, job_name
 
@@ -88,6 +89,8 @@ class Dataset(NamedTuple):
 
     name: AssetName
     facets: dict[str, Any]
+    spelt: Mapping[str, bytes] = {}
+    """Facets as canonical JSON, where they were spelt."""
 
 
 class Event(NamedTuple):
@@ -122,23 +125,27 @@ def read_event(body: bytes, *, now: datetime, strict: bool = False) -> Event:
     """The event in `body`; in strict mode only what the specification allows. Raises `EventInvalid`."""
     if len(body) > EVENT_BYTES_MAX:
         raise EventInvalid(Code.EVENT_TOO_LARGE, f"an event has at most {EVENT_BYTES_MAX} bytes")
-    return event_of(parse(body), body=body, now=now, strict=strict)
+    return _read(parse(body), _Reading(now, strict), body)
 
 
-def parse(body: bytes) -> Any:
+def parse(body: bytes) -> Parsed:
     """The JSON in `body`. Raises `EventInvalid`."""
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        return parsed(body)
     except (ValueError, RecursionError) as error:
         raise EventInvalid(Code.JSON_INVALID, "the body is not JSON") from error
 
 
-def event_of(parsed: Any, *, now: datetime, strict: bool = False, body: bytes = b"") -> Event:
-    """The event that JSON says, as `read_event`; without a `body` it is kept as canonical JSON. Raises `EventInvalid`."""
-    if not isinstance(parsed, dict):
+def event_of(told: dict[str, Any], *, now: datetime, strict: bool = False) -> Event:
+    """The event that this server tells itself, as `read_event`; it is kept as canonical JSON. Raises `EventInvalid`."""
+    return _read(Parsed(told), _Reading(now, strict), b"")
+
+
+def _read(told: Parsed, reading: _Reading, body: bytes) -> Event:
+    if not isinstance(told.value, dict):
         raise EventInvalid(Code.JSON_INVALID, "an event is a JSON object")
     try:
-        return _event(parsed, _Reading(now, strict), body)
+        return _event(told.value, reading, body, _canonical(told))
     except NameInvalid as error:
         raise EventInvalid(Code(str(error)), "a namespace or name is missing or cannot be stored") from error
 
@@ -168,9 +175,8 @@ class _Reading:
         self.flags.add(code)
 
 
-def _event(parsed: dict[str, Any], reading: _Reading, body: bytes) -> Event:
-    canonical = _canonical(parsed)
-    if len(canonical) > EVENT_BYTES_MAX:
+def _event(parsed: dict[str, Any], reading: _Reading, body: bytes, canonical: Canonical) -> Event:
+    if len(canonical.text) > EVENT_BYTES_MAX:
         raise EventInvalid(Code.EVENT_TOO_LARGE, f"an event has at most {EVENT_BYTES_MAX} bytes")
     for name, code in (("schemaURL", Code.SCHEMA_URL_MISSING), ("producer", Code.PRODUCER_MISSING)):
         if not isinstance(parsed.get(name), str) or not parsed[name]:
@@ -184,25 +190,27 @@ def _event(parsed: dict[str, Any], reading: _Reading, body: bytes) -> Event:
     job, job_facets = None, _NONE
     if kind is not EventKind.DATASET:
         job, job_facets = _job(parsed.get("job"), reading)
-        inputs, outputs = _datasets(parsed.get("inputs"), reading), _datasets(parsed.get("outputs"), reading)
+        inputs, outputs = (
+            _datasets(parsed.get(side), canonical.facets.get(side, ()), reading)
+            for side in ("inputs", "outputs")
+        )
     else:
-        inputs, outputs = (), _datasets([parsed["dataset"]], reading)
+        inputs, outputs = (), _datasets([parsed["dataset"]], (), reading)
     if len(inputs) + len(outputs) > DATASETS_MAX:
         raise EventInvalid(Code.DATASETS_TOO_MANY, f"an event has at most {DATASETS_MAX} datasets")
     if len(inputs) * len(outputs) > PAIRS_MAX:
         reading.flags.add(Code.PAIRS_TOO_MANY)
     return Event(
-        event_key(canonical), kind, time, type_, run_id, run_facets, job, job_facets, inputs, outputs,
-        frozenset(reading.flags), body or canonical,
+        event_key(canonical.text), kind, time, type_, run_id, run_facets, job, job_facets, inputs, outputs,
+        frozenset(reading.flags), body or canonical.text,
     )  # fmt: skip
 
 
-def _canonical(parsed: dict[str, Any]) -> bytes:
+def _canonical(told: Parsed) -> Canonical:
     try:
-        text = json.dumps(parsed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return canonical(told)
     except (ValueError, RecursionError) as error:
         raise EventInvalid(Code.JSON_INVALID, "the event is nested too deep") from error
-    return text.encode("utf-8", "surrogatepass")
 
 
 def _kind(parsed: dict[str, Any]) -> EventKind:
@@ -272,17 +280,18 @@ def _job(job: Any, reading: _Reading) -> tuple[AssetName, dict[str, Any]]:
     return job_name(_text(job, "namespace"), _text(job, "name")), _facets(job, "facets", reading)
 
 
-def _datasets(listed: Any, reading: _Reading) -> tuple[Dataset, ...]:
+def _datasets(listed: Any, spelt: Sequence[Mapping[str, bytes]], reading: _Reading) -> tuple[Dataset, ...]:
     if listed is None:
         return ()
     if not isinstance(listed, list):
         raise EventInvalid(Code.DATASET_INVALID, "inputs and outputs are lists")
     found = []
-    for dataset in listed:
+    for index, dataset in enumerate(listed):
         if not isinstance(dataset, dict):
             raise EventInvalid(Code.DATASET_INVALID, "a dataset is a JSON object")
         name = dataset_name(_text(dataset, "namespace"), _text(dataset, "name"))
-        found.append(Dataset(name, _facets(dataset, "facets", reading)))
+        of_dataset = spelt[index] if spelt else {}
+        found.append(Dataset(name, _facets(dataset, "facets", reading), of_dataset))
     return tuple(found)
 
 
@@ -305,7 +314,3 @@ def _facets(owner: dict[str, Any], field: str, reading: _Reading) -> dict[str, A
 
 def _refuse(code: Code, message: str) -> NoReturn:
     raise EventInvalid(code, message)
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not JSON")

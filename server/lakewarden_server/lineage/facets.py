@@ -11,6 +11,7 @@ from lakewarden_server.lineage.column_facets import column_lineage, dataset_line
 from lakewarden_server.lineage.events import Dataset, Event
 from lakewarden_server.lineage.facet_values import FacetInvalid, Said, listed, named, need, text
 from lakewarden_server.lineage.names import AssetName, NameInvalid, check_name, dataset_name
+from lakewarden_server.lineage.remembering import Remembered
 
 SYMLINKS_MAX: Final = 100
 """Other names of one dataset in one event."""
@@ -41,6 +42,16 @@ class Facets(NamedTuple):
     dropped: tuple[Dropped, ...]
 
 
+class _Understood(NamedTuple):
+    """What a facet says, or the reason why it says nothing."""
+
+    said: Said
+    reason: str | None
+
+
+_REMEMBERED: Final = Remembered[_Understood]()
+_NOT_SPELT: Final[Mapping[str, bytes]] = {}
+
 Reader = Callable[[dict[str, Any], "AssetName | None"], Said]
 """Reads one facet; the second argument is the event's own job. Raises `FacetInvalid`."""
 
@@ -69,7 +80,7 @@ def _limit_links(datasets: Iterable[tuple[AssetName, dict[str, Said]]], dropped:
 def _dataset(
     dataset: Dataset, job: AssetName | None, dropped: list[Dropped]
 ) -> tuple[AssetName, dict[str, Said]]:
-    return dataset.name, _read(dataset.name.name, dataset.facets, DATASET, job, dropped)
+    return dataset.name, _read(dataset.name.name, dataset.facets, DATASET, job, dropped, dataset.spelt)
 
 
 def _read(
@@ -78,19 +89,43 @@ def _read(
     readers: Mapping[str, Reader],
     job: AssetName | None,
     dropped: list[Dropped],
+    spelt: Mapping[str, bytes] = _NOT_SPELT,
 ) -> dict[str, Said]:
     found: dict[str, Said] = {}
     for name, facet in facets.items():
         reader = readers.get(name)
         if reader is None:
             continue
-        try:
-            if not isinstance(facet, dict):
-                raise FacetInvalid("FACET_NOT_OBJECT")
-            found[name] = None if facet.get("_deleted") is True else reader(facet, job)
-        except (FacetInvalid, NameInvalid) as error:
-            dropped.append(Dropped(owner, name, str(error)))
+        understood = _understood(name, facet, reader, job, spelt.get(name))
+        if understood.reason is None:
+            found[name] = understood.said
+        else:
+            dropped.append(Dropped(owner, name, understood.reason))
     return found
+
+
+def _understood(
+    name: str, facet: Any, reader: Reader, job: AssetName | None, spelt: bytes | None
+) -> _Understood:
+    """What one facet of a dataset says, which is remembered by its text: nobody changes what was said."""
+    if spelt is None:
+        return _read_one(facet, reader, job)
+    # Of a `lineage` facet it depends on the event's own job.
+    key = (name, spelt, job if name == "lineage" else None)
+    known = _REMEMBERED.get(key)
+    if known is None:
+        known = _read_one(facet, reader, job)
+        _REMEMBERED.keep(key, known, len(spelt))
+    return known
+
+
+def _read_one(facet: Any, reader: Reader, job: AssetName | None) -> _Understood:
+    try:
+        if not isinstance(facet, dict):
+            raise FacetInvalid("FACET_NOT_OBJECT")
+        return _Understood(None if facet.get("_deleted") is True else reader(facet, job), None)
+    except (FacetInvalid, NameInvalid) as error:
+        return _Understood(None, str(error))
 
 
 def _schema(facet: dict[str, Any], _job: AssetName | None) -> Said:

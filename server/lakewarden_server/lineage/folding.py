@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from lakewarden_server.lineage.canonical import read_spelt, spelt
 from lakewarden_server.lineage.events import DATASETS_MAX, Event, EventKind, EventType
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.facet_values import Said
@@ -109,9 +110,9 @@ class Run:
         job_type = said(self.job_facets, "jobType")
         return bool(job_type) and job_type["processing"] in _ENDLESS
 
-    def to_json(self) -> str:
+    def to_json(self) -> bytes:
         """As text that `from_json` reads; of equal runs the same."""
-        return json.dumps(
+        return spelt(
             {
                 "key": self.key,
                 "kind": self.kind,
@@ -128,15 +129,13 @@ class Run:
                 "job_facets": self.job_facets,
                 "inputs": [[name, self.inputs[name]] for name in sorted(self.inputs)],
                 "outputs": [[name, self.outputs[name]] for name in sorted(self.outputs)],
-            },
-            sort_keys=True,
-            separators=(",", ":"),
+            }
         )
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Run:
+    def from_json(cls, text: bytes) -> Run:
         """The run that `to_json` wrote."""
-        stored = json.loads(text)
+        stored = read_spelt(text)
         return cls(
             key=stored["key"],
             kind=EventKind(stored["kind"]),
@@ -236,20 +235,16 @@ def said(facets: Mapping[str, Stamped], name: str) -> Said:
 
 def _join(known: FacetsSaid, told: Mapping[str, Said], stamp: Stamp) -> None:
     for name, value in told.items():
-        before, text = known.get(name), _text(value)
+        before, text = known.get(name), spelt(value)
         if before is None:
             known[name] = Stamped(*stamp, value, len(text))
             continue
         characters = max(before.characters, len(text))
-        if stamp > before[:2] or (stamp == before[:2] and text > _text(before.value)):
+        # What one event says twice of one dataset has an order too.
+        if stamp > before[:2] or (stamp == before[:2] and text > spelt(before.value)):
             known[name] = Stamped(*stamp, value, characters)
         elif characters > before.characters:
             known[name] = before._replace(characters=characters)
-
-
-def _text(value: Said) -> str:
-    """Orders what one event says twice of one dataset."""
-    return json.dumps(value, sort_keys=True)
 
 
 def _asset(stored: Any) -> AssetName:

@@ -5,10 +5,12 @@ The subtypes are those of OpenLineage's column lineage facet.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Collection, Iterable
 from enum import StrEnum
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 S = TypeVar("S")
 
@@ -25,6 +27,8 @@ class Subtype(StrEnum):
     SORT = "SORT"
     WINDOW = "WINDOW"
     CONDITIONAL = "CONDITIONAL"
+
+    __hash__ = str.__hash__
 
     @property
     def is_direct(self) -> bool:
@@ -49,6 +53,11 @@ class ColumnUse(NamedTuple, Generic[S]):
     subtype: Subtype
     masking: bool = False
     """Whether the value is hidden on the way, by a hash or a mask."""
+
+
+def mapping_hash(columns: Iterable[Iterable[Any]]) -> str:
+    """By what a mapping is found: [target, source, subtype, masking] each, in order."""
+    return hashlib.sha256(json.dumps([list(column) for column in columns]).encode()).hexdigest()
 
 
 def said_once(uses: Iterable[ColumnUse[S]], targets: Collection[str]) -> set[ColumnUse[S]]:

@@ -35,6 +35,9 @@ class AssetKind(StrEnum):
     SECURABLE = "SECURABLE"
     """A securable of ours by its id, which stands beside the names it is known by and outlives them."""
 
+    # As of any text, and not Enum's, which is a call of Python for each name that a set or a mapping is asked for.
+    __hash__ = str.__hash__
+
 
 class AssetName(NamedTuple):
     """A dataset, or a job that takes part in lineage itself, by its canonical name."""

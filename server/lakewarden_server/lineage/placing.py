@@ -10,7 +10,8 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from lakewarden_server.entities import (
     LineageAlias,
@@ -22,7 +23,7 @@ from lakewarden_server.entities import (
 )
 from lakewarden_server.lineage.components import Component, components
 from lakewarden_server.lineage.identities import BEGINNING, FOREVER, Asset, LinkSpan, assets
-from lakewarden_server.lineage.names import AssetKind, AssetName
+from lakewarden_server.lineage.names import KEPT_CHARACTERS_MAX, NAMES_KEPT_MAX, AssetKind, AssetName
 from lakewarden_server.lineage.spans import Moved, Span, moved
 from lakewarden_server.lineage.statements import Ending, Link
 from lakewarden_server.storage.repositories.lineage import LineageStore
@@ -142,14 +143,14 @@ class Places:
                 self._dirty |= {one, other}
         self._store.put(LineageLink, rows)
 
-    def end(self, told: Mapping[int, Collection[Ending]]) -> None:
-        """The endings each run states now, by its id; others it stated before are taken back.
+    def end(self, told: Mapping[int, Collection[Ending]], stored: Collection[int]) -> None:
+        """The endings each run states now, by its id; others that runs which were `stored` stated before are taken back.
 
         Those of names that somebody else told of first count for nothing.
         """
         before = {
             (row.run_id, row.name_id, row.renamed_to_id): row.time
-            for row in self._store.find(LineageEnding, "run_id", told)
+            for row in self._store.find(LineageEnding, "run_id", stored)
         }
         now: dict[tuple[int, int, int], int] = {}
         for run_id, endings in told.items():
@@ -171,10 +172,10 @@ class Places:
             ],
         )
 
-    def mention(self, told: Mapping[int, Mapping[AssetName, int]]) -> None:
-        """Which names each run speaks of, and at which time it means them."""
+    def mention(self, told: Mapping[int, Mapping[AssetName, int]], stored: Collection[int]) -> None:
+        """Which names each run speaks of, and at which time it means them; which those spoke of that were `stored` is read."""
         before = {
-            (row.run_id, row.name_id): row.time for row in self._store.find(LineageMention, "run_id", told)
+            (row.run_id, row.name_id): row.time for row in self._store.find(LineageMention, "run_id", stored)
         }
         now = {
             (run_id, self._ids[name]): time for run_id, names in told.items() for name, time in names.items()
@@ -358,4 +359,12 @@ class Places:
 
 def name_digest(name: AssetName) -> str:
     """What a name is found by in the tables."""
+    is_long = len(name.namespace) + len(name.name) > KEPT_CHARACTERS_MAX
+    return _digest(name) if is_long else _kept_digest(name)
+
+
+def _digest(name: AssetName) -> str:
     return hashlib.sha256(json.dumps(name).encode()).hexdigest()
+
+
+_kept_digest: Final = lru_cache(NAMES_KEPT_MAX)(_digest)

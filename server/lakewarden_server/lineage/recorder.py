@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import DeadlineExceeded, Overloaded, Reason, ResourceExhausted, Unavailable
-from lakewarden_server.lineage.recording import Budget, Origin, Received, record
+from lakewarden_server.lineage.recording import Budget, Origin, Received, packed, record
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.errors import deadline_passed
 from lakewarden_server.storage.repositories.lineage import LineageStore
@@ -75,13 +75,14 @@ class Recorder:
         fresh: list[bool] = []
         for start in range(0, len(received), COMMIT_EVENTS_MAX):
             part = received[start : start + COMMIT_EVENTS_MAX]
+            self._refuse_too_many(len(part))
+            part = [packed(each) for each in part]
             fresh += self._submit(_Submission(origin, part, time), deadline)
         return fresh
 
     def _submit(self, submission: _Submission, deadline: float) -> list[bool]:
         with self._turn:
-            if self._events + len(submission.received) > self._queue_events_max:
-                raise Overloaded(Reason.OVERLOADED, "more lineage events wait than this server takes: retry")
+            self._refuse_too_many(len(submission.received))
             self._append(submission)
         while not submission.done:
             batch = self._wait(submission, deadline)
@@ -90,6 +91,10 @@ class Recorder:
         if submission.error is not None:
             raise submission.error
         return submission.fresh
+
+    def _refuse_too_many(self, count: int) -> None:
+        if self._events + count > self._queue_events_max:
+            raise Overloaded(Reason.OVERLOADED, "more lineage events wait than this server takes: retry")
 
     def _append(self, submission: _Submission) -> None:
         self._queue.append(submission)

@@ -11,7 +11,7 @@ from datetime import datetime
 from math import inf
 from typing import Any, Final, NamedTuple
 
-from lakewarden_policy import RELATIONS, Snapshot
+from lakewarden_policy import Reference, Snapshot
 from lakewarden_policy.names import InvalidName
 from lakewarden_server.core.urls import InvalidUrl, ancestors, canonical_url
 from lakewarden_server.entities import LineageEvent, LineageJob, LineageRun
@@ -27,7 +27,7 @@ from lakewarden_server.lineage.statements import (
     Statement,
     endings,
     links,
-    meant_at,
+    meant,
     sources_said,
     statement,
 )
@@ -56,6 +56,13 @@ class Received(NamedTuple):
 
     event: Event
     facets: Facets
+    packed: bytes = b""
+    """The body as it is stored, where that was made already."""
+
+
+def packed(received: Received) -> Received:
+    """The event with its body as it is stored: made by whoever waits, it takes nothing of the time of who records for all."""
+    return received._replace(packed=zlib.compress(received.event.body, BODY_ZLIB_LEVEL))
 
 
 def record(
@@ -113,6 +120,7 @@ class _Recording:
         self._places = Places(store, origin.metastore_id, origin.principal_id)
         self._run_ids: dict[str, int] = {}
         self._stored: dict[str, Any] = {}
+        self._stored_keys: set[str] = set()
         self._own = {"workspace_id": origin.workspace_id, "principal_id": origin.principal_id}
         """Whose events and runs these are among."""
 
@@ -137,11 +145,16 @@ class _Recording:
         self, received: Sequence[Received], known: set[str], budget: Budget
     ) -> Sequence[Received]:
         """The first events that there is a budget for: each weighs what it says, and with the first of a run what that said before."""
-        keys = {run_key(*each) for each in received if each.event.key not in known}
+        keys = {run_key(each.event, each.facets) for each in received if each.event.key not in known}
         found = self._store.find(LineageRun, "key", keys, only=("key", "weight"), **self._own)
         weights = {row.key: row.weight for row in found}
+        self._stored_keys = set(weights)
         for place, each in enumerate(received):
-            weight = 1 if each.event.key in known else _weight(each) + weights.pop(run_key(*each), 0)
+            weight = (
+                1
+                if each.event.key in known
+                else _weight(each) + weights.pop(run_key(each.event, each.facets), 0)
+            )
             if not budget.spend(weight):
                 return received[:place]
         return received
@@ -150,30 +163,29 @@ class _Recording:
         runs = self._fold(new)
         by_id = {self._run_ids[key]: run for key, run in runs.items()}
         stated = {run_id: statement(run) for run_id, run in by_id.items()}
-        mentions = {
-            run_id: {name: meant_at(run, name) for name in stated[run_id].names}
-            for run_id, run in by_id.items()
-        }
+        mentions = {run_id: meant(run, stated[run_id].names) for run_id, run in by_id.items()}
         ended = {run_id: endings(run) for run_id, run in by_id.items()}
         told = self._links(new)
         self._places.learn(_all_names(mentions, ended, told))
         self._places.link(told)
-        self._places.end(ended)
-        self._places.mention(mentions)
+        # Of a run that is new nothing can have been said before.
+        stored = {row.id for row in self._stored.values()}
+        self._places.end(ended, stored)
+        self._places.mention(mentions, stored)
         self._places.settle()
         jobs = self._write_runs(by_id, stated)
         edges = {run_id: told.edges for run_id, told in stated.items()}
-        Weaver(self._store, self._places, self._origin.metastore_id).weave(by_id, edges, jobs)
+        Weaver(self._store, self._places, self._origin.metastore_id).weave(by_id, edges, jobs, stored)
         self._write_events(new)
 
     def _fold(self, new: list[Received]) -> dict[str, Run]:
         """The runs these events are of, with them folded in."""
-        keys = [run_key(*each) for each in new]
-        rows = self._store.find(LineageRun, "key", set(keys), **self._own)
+        keys = [run_key(each.event, each.facets) for each in new]
+        rows = self._store.find(LineageRun, "key", self._stored_keys.intersection(keys), **self._own)
         self._stored = {row.key: row for row in rows}
         runs = {key: Run.from_json(zlib.decompress(row.fold)) for key, row in self._stored.items()}
         for key, each in zip(keys, new, strict=True):
-            runs[key] = fold(runs.get(key), *each)
+            runs[key] = fold(runs.get(key), each.event, each.facets)
         for key in runs:
             row = self._stored.get(key)
             self._run_ids[key] = row.id if row else self._store.new_id("run_id")
@@ -183,7 +195,7 @@ class _Recording:
         """What the events say of names that are one, and what the catalog says of the names in them."""
         told: set[Link] = set()
         times: dict[AssetName, set[int]] = defaultdict(set)
-        for event, facets in new:
+        for event, facets, _body in new:
             found = links(facets, event.time)
             told |= found
             for name, _said in (*facets.inputs, *facets.outputs):
@@ -215,13 +227,11 @@ class _Recording:
         if not full_name or name.kind is not AssetKind.DATASET:
             return None
         try:
-            for kind in sorted(RELATIONS):
-                found = self._origin.snapshot.resolve(kind, full_name, self._origin.metastore_id)
-                if found is not None:
-                    return found.id
+            wanted = Reference("", "SELECT", full_name)
+            found = self._origin.snapshot.referenced(wanted, self._origin.metastore_id)
         except InvalidName:
             return None
-        return None
+        return found.id if found else None
 
     def _write_runs(self, runs: Mapping[int, Run], stated: Mapping[int, Statement]) -> dict[int, int]:
         """Writes the folds; the ids of the runs' jobs."""
@@ -244,7 +254,7 @@ class _Recording:
                     "last_time": run.last_time,
                     "flags": told.flags,
                     "weight": len(told.names) + len(told.edges) + len(text) // CHARACTERS_OF_WEIGHT,
-                    "fold": zlib.compress(text.encode(), BODY_ZLIB_LEVEL),
+                    "fold": zlib.compress(text, BODY_ZLIB_LEVEL),
                 }
             )
         self._store.put(LineageRun, rows)
@@ -284,16 +294,16 @@ class _Recording:
                     "received_time": self._time,
                     "flags": sorted(event.flags),
                     "dropped_facets": [list(dropped) for dropped in facets.dropped],
-                    "body": zlib.compress(event.body, BODY_ZLIB_LEVEL),
+                    "body": body or zlib.compress(event.body, BODY_ZLIB_LEVEL),
                 }
-                for event, facets in new
+                for event, facets, body in new
             ],
         )
 
 
 def _weight(received: Received) -> int:
     """What an event costs at most, as it is alone."""
-    event, facets = received
+    event, facets, _body = received
     datasets = (*facets.inputs, *facets.outputs)
     links = sum(len(of_dataset.get("symlinks") or ()) for _name, of_dataset in datasets)
     pairs = len(facets.inputs) * len(facets.outputs)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from lakewarden_server.lineage.canonical import spelt
 from lakewarden_server.lineage.column_facets import Use, read_uses
 from lakewarden_server.lineage.events import PAIRS_MAX, Code
 from lakewarden_server.lineage.facets import Facets
 from lakewarden_server.lineage.folding import FacetsSaid, Run, RunState, said
-from lakewarden_server.lineage.mapping import Subtype
+from lakewarden_server.lineage.mapping import Subtype, mapping_hash
 from lakewarden_server.lineage.names import AssetKind, AssetName
+from lakewarden_server.lineage.remembering import Remembered
+
+NAMED_BYTES: Final = 200
+"""That a dataset or an edge is counted for among what is remembered."""
 
 ColumnPair = tuple[str, str, Subtype, bool]
 """Of an edge: target column or WHOLE, source column, subtype, masking."""
@@ -22,6 +27,8 @@ class Edge(NamedTuple):
     source: AssetName
     target: AssetName
     columns: tuple[ColumnPair, ...]
+    mapping_hash: str
+    """Of the columns."""
 
 
 class Statement(NamedTuple):
@@ -56,18 +63,39 @@ def edges(run: Run) -> list[Edge]:
 
     Of more than PAIRS_MAX edges none is inferred, and of those said outright the first in order are kept.
     """
-    return _stated(run)[0]
+    return list(_stated(run)[0])
 
 
 def statement(run: Run) -> Statement:
     """All a run states, gone through once."""
     found, is_cut = _stated(run)
     cuts = ((Code.DATASETS_TOO_MANY, run.is_cut), (Code.PAIRS_TOO_MANY, is_cut))
-    return Statement(found, _names(run, found), [code for code, holds in cuts if holds])
+    return Statement(list(found), _names(run, found), [code for code, holds in cuts if holds])
 
 
-def _stated(run: Run) -> tuple[list[Edge], bool]:
-    """The edges of a run, and whether there would have been more."""
+_REMEMBERED: Final = Remembered[tuple[tuple[Edge, ...], bool]]()
+
+
+def _stated(run: Run) -> tuple[tuple[Edge, ...], bool]:
+    """The edges of a run, and whether there would have been more; remembered, as most runs of a job state the same."""
+    texts = [_spelt(run.job_facets, "lineage")]
+    texts += [_spelt(facets, "lineage") for facets in (*run.inputs.values(), *run.outputs.values())]
+    texts += [_spelt(facets, "columnLineage") for facets in run.outputs.values()]
+    told = (tuple(run.inputs), tuple(run.outputs), *texts, PAIRS_MAX)
+    known = _REMEMBERED.get(told)
+    if known is None:
+        known = _worked_out(run)
+        named = len(run.inputs) + len(run.outputs) + len(known[0])
+        _REMEMBERED.keep(told, known, sum(map(len, texts)) + NAMED_BYTES * named)
+    return known
+
+
+def _spelt(facets: FacetsSaid, name: str) -> bytes:
+    found = said(facets, name)
+    return b"" if found is None else spelt(found)
+
+
+def _worked_out(run: Run) -> tuple[tuple[Edge, ...], bool]:
     pairs: dict[tuple[AssetName, AssetName], set[ColumnPair]] = {}
     told = said(run.job_facets, "lineage")
     for entry in told or ():
@@ -82,8 +110,12 @@ def _stated(run: Run) -> tuple[list[Edge], bool]:
         for name, sources in inferred.items():
             _add(pairs, name, sources, ())
     kept = sorted(pairs)[:PAIRS_MAX]
-    found = [Edge(source, target, tuple(sorted(pairs[source, target]))) for source, target in kept]
-    return found, count > PAIRS_MAX
+    return tuple(_edge(*pair, pairs[pair]) for pair in kept), count > PAIRS_MAX
+
+
+def _edge(source: AssetName, target: AssetName, columns: Iterable[ColumnPair]) -> Edge:
+    ordered = tuple(sorted(columns))
+    return Edge(source, target, ordered, mapping_hash(ordered))
 
 
 def _inferred(
@@ -127,14 +159,24 @@ def endings(run: Run) -> list[Ending]:
     return sorted(set(found), key=lambda ending: (ending.time, ending.name, ending.renamed_to or ending.name))
 
 
+def meant(run: Run, names: Iterable[AssetName]) -> dict[AssetName, int]:
+    """The times at which a run means names."""
+    changes = _changes(run)
+    return {name: _meant_at(run, name, changes) for name in names}
+
+
 def meant_at(run: Run, name: AssetName) -> int:
     """The time at which a run means a name: one for the whole run, so that it speaks of one incarnation.
 
     What a run drops or renames it means as it was; the new name of what it renames, and what it creates, as it is after. Else
     a name is meant as it was when the run began.
     """
+    return _meant_at(run, name, _changes(run))
+
+
+def _meant_at(run: Run, name: AssetName, changes: Iterable[tuple[AssetName, str, AssetName | None]]) -> int:
     time = run.first_time
-    for changed, state, previous in _changes(run):
+    for changed, state, previous in changes:
         if name == previous or (name == changed and state == "DROP"):
             return run.end_time
         if name == changed and state == "RENAME":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from lakewarden_server.entities import (
@@ -19,11 +17,12 @@ from lakewarden_server.lineage.events import EventKind
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.folding import Run, RunState
 from lakewarden_server.lineage.identities import FOREVER
+from lakewarden_server.lineage.mapping import mapping_hash
 from lakewarden_server.lineage.placing import Places
-from lakewarden_server.lineage.statements import Edge, meant_at
+from lakewarden_server.lineage.statements import Edge, meant
 from lakewarden_server.lineage.tallies import Said, tallied
 from lakewarden_server.lineage.versions import History
-from lakewarden_server.storage.repositories.lineage import LineageStore, Summary
+from lakewarden_server.storage.repositories.lineage import LineageStore, Summary, values_of
 
 Row = dict[str, Any]
 EMPTY: Final = "[]"
@@ -38,7 +37,7 @@ class Weaver:
         self._store = store
         self._places = places
         self._metastore_id = metastore_id
-        self._mappings: dict[str, list[Any]] = {}
+        self._mappings: dict[str, Sequence[Any]] = {}
         self._jobs: dict[int, int] = {}
         self._touched: set[int] = set()
         self._edges: dict[int, Row] = {}
@@ -52,23 +51,28 @@ class Weaver:
         self._history = History(store, self._united)
 
     def weave(
-        self, runs: Mapping[int, Run], edges: Mapping[int, Iterable[Edge]], jobs: Mapping[int, int]
+        self,
+        runs: Mapping[int, Run],
+        edges: Mapping[int, Collection[Edge]],
+        jobs: Mapping[int, int],
+        stored: Collection[int],
     ) -> None:
         """Writes what runs state now, and states anew every edge that this or a moved name changes.
 
-        `edges` are what the runs state and `jobs` the ids of their jobs, by the ids of the runs.
+        `edges` are what the runs state and `jobs` the ids of their jobs, by the ids of the runs; `stored` those that stated something
+        before.
         """
         self._jobs |= jobs
         before = {
-            _key(row): dict(row._mapping) for row in self._store.find(LineageContribution, "run_id", runs)
+            _key(row): row for row in map(values_of, self._store.find(LineageContribution, "run_id", stored))
         }
         now = {
             _key(row): row for run_id, run in runs.items() for row in self._stated(run_id, run, edges[run_id])
         }
-        for found in self._store.contributions_in(self._places.moved):
-            if found.run_id not in runs:
-                before[_key(found)] = dict(found._mapping)
-                now[_key(found)] = dict(found._mapping)
+        for found in map(values_of, self._store.contributions_in(self._places.moved)):
+            if found["run_id"] not in runs:
+                before[_key(found)] = found
+                now[_key(found)] = dict(found)
         self._places.recall({name_id for _run_id, *name_ids in now for name_id in name_ids})
         self._know_jobs({run_id for run_id, *_names in now} - set(self._jobs))
         self._find_edges(now.values())
@@ -97,29 +101,26 @@ class Weaver:
         self._write_mappings()
         self._restate()
 
-    def _stated(self, run_id: int, run: Run, edges: Iterable[Edge]) -> Iterable[Row]:
-        if run.state is RunState.DROPPED:
+    def _stated(self, run_id: int, run: Run, edges: Collection[Edge]) -> Iterable[Row]:
+        state, since = run.state, run.since
+        if state is RunState.DROPPED:
             return
+        times = meant(run, {end for edge in edges for end in (edge.source, edge.target)})
         for edge in edges:
-            columns = [list(column) for column in edge.columns]
+            self._mappings[edge.mapping_hash] = edge.columns
             yield {
                 "run_id": run_id,
                 "source_name_id": self._places.id_of(edge.source),
                 "target_name_id": self._places.id_of(edge.target),
-                "source_time": meant_at(run, edge.source),
-                "target_time": meant_at(run, edge.target),
+                "source_time": times[edge.source],
+                "target_time": times[edge.target],
                 "edge_id": 0,
-                "live": run.state is RunState.LIVE,
-                "since": run.since,
+                "live": state is RunState.LIVE,
+                "since": since,
                 "first_time": run.first_time,
                 "last_time": run.last_time,
-                "mapping_hash": self._mapping(columns),
+                "mapping_hash": edge.mapping_hash,
             }
-
-    def _mapping(self, columns: list[Any]) -> str:
-        hashed = hashlib.sha256(json.dumps(columns).encode()).hexdigest()
-        self._mappings[hashed] = columns
-        return hashed
 
     def _write_mappings(self) -> None:
         unknown = self._mappings.keys() - self._known_mappings
@@ -140,7 +141,7 @@ class Weaver:
             target = self._places.asset_at(row["target_name_id"], row["target_time"])
             wanted.setdefault((source, target, self._jobs[row["run_id"]]), []).append(row)
         for edge in self._store.edges_between(wanted):
-            self._edges[edge.id] = dict(edge._mapping)
+            self._edges[edge.id] = values_of(edge)
             for row in wanted.pop((edge.source_id, edge.target_id, edge.job_id)):
                 row["edge_id"] = edge.id
         jobs = {job for _source, _target, job in wanted}
@@ -172,7 +173,7 @@ class Weaver:
         ended = {row.id for row in self._store.edges_at(self._places.ended)}
         self._touched |= ended
         unknown = self._touched - set(self._edges)
-        self._edges |= {row.id: dict(row._mapping) for row in self._store.find(LineageEdge, "id", unknown)}
+        self._edges |= {row.id: values_of(row) for row in self._store.find(LineageEdge, "id", unknown)}
         rows = {
             edge_id: row
             for edge_id in sorted(self._touched - ended - self._new - self._unsure)
@@ -240,7 +241,10 @@ class Weaver:
             for hashed in hashes
             for column in self._mappings.get(hashed, stored.get(hashed, ()))
         }
-        return self._mapping([list(column) for column in sorted(united)])
+        columns = sorted(united)
+        hashed = mapping_hash(columns)
+        self._mappings[hashed] = columns
+        return hashed
 
     def _ends(self, asset_ids: set[int]) -> dict[int, int]:
         """When assets ended, FOREVER for those that did not."""
@@ -251,6 +255,5 @@ class Weaver:
         return ends | {asset_id: row["end_time"] for asset_id, row in changed.items()}
 
 
-def _key(row: Any) -> tuple[int, int, int]:
-    values = row if isinstance(row, dict) else row._mapping
-    return values["run_id"], values["source_name_id"], values["target_name_id"]
+def _key(row: Row) -> tuple[int, int, int]:
+    return row["run_id"], row["source_name_id"], row["target_name_id"]

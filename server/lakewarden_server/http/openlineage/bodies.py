@@ -6,6 +6,8 @@ import json
 import zlib
 from typing import Final
 
+import msgspec
+
 from lakewarden_server.http.requests import BodyTooLarge
 from lakewarden_server.pipeline.headers import LARGE_MESSAGE_BYTES_MAX
 
@@ -14,9 +16,12 @@ BODY_BYTES_MAX: Final = LARGE_MESSAGE_BYTES_MAX - 65_536
 MEMBERS_MAX: Final = 256
 """Parts of one compressed body; what is left is copied for each, so that millions of empty ones would take minutes."""
 EVENTS_MAX: Final = 1_000
-"""Elements of one array, none over it read. As many as the call takes, which a test holds it to."""
+"""Elements of one array. As many as the call takes, which a test holds it to."""
+COMMAS_MAX: Final = 500_000
+"""Of an array whose elements are counted after all of them were found; more than events of this size have."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _SPACE: Final = " \t\n\r"
+_read_elements: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class BodyInvalid(Exception):
@@ -54,11 +59,25 @@ def decoded(body: bytes, encoding: str) -> bytes:
 
 
 def split(body: bytes) -> list[bytes]:
-    """The elements of a JSON array, each as it was written; none is read over what a call takes. Raises `BodyInvalid`."""
+    """The elements of a JSON array, each as it was written. Raises `BodyInvalid`."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
         raise BodyInvalid("the body is not UTF-8") from None
+    if body.count(b",") <= COMMAS_MAX:
+        try:
+            elements = _read_elements(body)
+        except (msgspec.MsgspecError, RecursionError):
+            # What it does not read Python's own reader may.
+            return _split_slowly(text)
+        if len(elements) > EVENTS_MAX:
+            raise _too_many()
+        return [bytes(element) for element in elements]
+    return _split_slowly(text)
+
+
+def _split_slowly(text: str) -> list[bytes]:
+    """The same, where no element is read over what a call takes."""
     decode = json.JSONDecoder().raw_decode
     elements: list[bytes] = []
     at = _after_space(text, 0)
@@ -67,7 +86,7 @@ def split(body: bytes) -> list[bytes]:
     at = _after_space(text, at + 1)
     while text[at : at + 1] != "]" or elements:
         if len(elements) == EVENTS_MAX:
-            raise BodyInvalid(f"at most {EVENTS_MAX} events in one call")
+            raise _too_many()
         try:
             _value, end = decode(text, at)
         except (ValueError, RecursionError):
@@ -82,6 +101,10 @@ def split(body: bytes) -> list[bytes]:
     if _after_space(text, at + 1) != len(text):
         raise BodyInvalid("something follows the JSON array")
     return elements
+
+
+def _too_many() -> BodyInvalid:
+    return BodyInvalid(f"at most {EVENTS_MAX} events in one call")
 
 
 def _after_space(text: str, at: int) -> int:

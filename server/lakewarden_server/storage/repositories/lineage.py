@@ -25,7 +25,6 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.entities import (
@@ -43,16 +42,36 @@ from lakewarden_server.entities import (
     StoragePath,
 )
 from lakewarden_server.storage.errors import deadline_passed
+from lakewarden_server.storage.repositories.prepared import (
+    AMONG,
+    among,
+    array,
+    select_among,
+    select_tuples,
+    tuples,
+    upsert,
+)
 
 BATCH: Final = 400
 """Values in one statement; SQLite bounds the parameters of a statement."""
+ARRAY: Final = 2_000
+"""Values in one array."""
 ROWS_DELETED: Final = 200
 ROWS_WRITTEN: Final = 2_000
 SPANS: Final = 100
 """Conditions of one statement."""
 
-_INSERTS: Final = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-_head: Final = LineageHead.__table__.c
+_ENDS: Final = ("source_id", "target_id", "job_id")
+_HEAD: Final[Any] = LineageHead.__table__
+_head: Final = _HEAD.c
+_IDS: Final = ("name_id", "job_id", "run_id", "asset_id", "edge_id")
+_TAKE: Final = (
+    update(_HEAD)
+    .where(_head.id == 1)
+    .values(sequence=_head.sequence + 1)
+    .returning(_head.sequence, *(_head[name] for name in _IDS))
+)
+_KEEP_IDS: Final = update(_HEAD).where(_head.id == 1).values({name: bindparam(name) for name in _IDS})
 
 
 class Summary(NamedTuple):
@@ -79,19 +98,9 @@ class LineageStore:
 
     def take(self) -> None:
         """Takes the head's lock and its next sequence in one statement: sequence order is commit order."""
-        statement = (
-            update(LineageHead)
-            .where(_head.id == 1)
-            .values(sequence=_head.sequence + 1)
-            .returning(
-                _head.sequence, _head.name_id, _head.job_id, _head.run_id, _head.asset_id, _head.edge_id
-            )
-        )
-        row = self._connection.execute(statement).one()
+        row = self._connection.execute(_TAKE).one()
         self.sequence = row.sequence
-        self._ids = {
-            name: row._mapping[name] for name in ("name_id", "job_id", "run_id", "asset_id", "edge_id")
-        }
+        self._ids = {name: row._mapping[name] for name in _IDS}
 
     def new_id(self, kind: str) -> int:
         """The next dense id of a kind: `name_id`, `job_id`, `run_id`, `asset_id` or `edge_id`."""
@@ -112,7 +121,7 @@ class LineageStore:
 
     def keep_ids(self) -> None:
         """Writes which ids were given away; before COMMIT."""
-        self._connection.execute(update(LineageHead).where(_head.id == 1).values(**self._ids))
+        self._connection.execute(_KEEP_IDS, self._ids)
 
     def find(
         self,
@@ -124,13 +133,12 @@ class LineageStore:
         **where: Any,
     ) -> list[Any]:
         """The rows whose column has one of the values, and whose other columns are as given; `only` some columns of them."""
-        table = entity.__table__
-        wanted = [table.c[name] for name in only] if only else list(table.c)
-        more = [table.c[name] == value for name, value in where.items()]
+        dialect = self._connection.dialect.name
+        statement = select_among(entity, dialect, column, tuple(only), tuple(where))
         found: list[Any] = []
-        for batch in _batches(values, BATCH):
+        for batch in _batches(values, ARRAY):
             self._check_deadline()
-            found += self._connection.execute(select(*wanted).where(table.c[column].in_(batch), *more)).all()
+            found += self._connection.execute(statement, {AMONG: array(dialect, batch), **where}).all()
         return found
 
     def all(self, entity: type[Base], **where: Any) -> Iterator[Any]:
@@ -149,15 +157,14 @@ class LineageStore:
 
     def put(self, entity: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
         """Inserts rows, or replaces those with their primary keys."""
-        if not rows:
-            return
-        written = _upsert(entity, self._connection.dialect.name, tuple(rows[0]))
         for batch in _batches(rows, ROWS_WRITTEN):
             self._check_deadline()
-            self._connection.execute(written, batch)
+            upsert(self._connection, entity, batch)
 
     def remove(self, entity: type[Base], keys: Collection[tuple[Any, ...]]) -> None:
         """Deletes rows by their primary keys."""
+        if not keys:
+            return
         table: Any = entity.__table__
         columns = tuple_(*table.primary_key.columns)
         for batch in _batches(keys, ROWS_DELETED):
@@ -219,11 +226,12 @@ class LineageStore:
 
     def edges_between(self, ends: Collection[tuple[int, int, int]]) -> list[Any]:
         """The edges of (source, target, job)."""
-        table = LineageEdge.__table__
-        columns = tuple_(table.c.source_id, table.c.target_id, table.c.job_id)
+        dialect = self._connection.dialect.name
+        statement = select_tuples(LineageEdge, dialect, _ENDS)
         found: list[Any] = []
-        for batch in _batches(ends, ROWS_DELETED):
-            found += self._connection.execute(select(table).where(columns.in_(batch))).all()
+        for batch in _batches(ends, ARRAY):
+            self._check_deadline()
+            found += self._connection.execute(statement, tuples(dialect, _ENDS, batch)).all()
         return found
 
     def edges_at(self, asset_ids: Collection[int]) -> list[Any]:
@@ -284,27 +292,27 @@ class LineageStore:
 
     def tables_at(self, urls: Collection[str]) -> dict[str, str]:
         """Of storage URLs, those that a live table is registered at, with its id."""
-        path, securable = StoragePath.__table__.c, Securable.__table__.c
+        dialect = self._connection.dialect.name
         found: dict[str, str] = {}
-        for batch in _batches(urls, BATCH):
-            statement = select(path.url, path.securable_id).where(
-                path.url.in_(batch), path.use == "DATA", securable.kind == "TABLE"
-            )
-            joined = statement.join_from(StoragePath, Securable, securable.id == path.securable_id)
-            found |= {row.url: row.securable_id for row in self._connection.execute(joined)}
+        for batch in _batches(urls, ARRAY):
+            rows = self._connection.execute(_tables_at(dialect), {AMONG: array(dialect, batch)})
+            found |= {row.url: row.securable_id for row in rows}
         return found
 
 
+def values_of(row: Any) -> dict[str, Any]:
+    """A row's values by column: a quarter of the time of `dict(row._mapping)`."""
+    return dict(zip(row._fields, row, strict=True))
+
+
 @cache
-def _upsert(entity: type[Base], dialect: str, columns: tuple[str, ...]) -> Any:
-    """Made once: making it costs as much as a row."""
-    table: Any = entity.__table__
-    statement: Any = _INSERTS[dialect](table)
-    keys = [column.name for column in table.primary_key]
-    others = {name: statement.excluded[name] for name in columns if name not in keys}
-    if not others:
-        return statement.on_conflict_do_nothing(index_elements=keys)
-    return statement.on_conflict_do_update(index_elements=keys, set_=others)
+def _tables_at(dialect: str) -> Select[Any]:
+    path, securable = StoragePath.__table__.c, Securable.__table__.c
+    return (
+        select(path.url, path.securable_id)
+        .join_from(StoragePath, Securable, securable.id == path.securable_id)
+        .where(among(path.url, dialect), path.use == "DATA", securable.kind == "TABLE")
+    )
 
 
 @cache
