@@ -20,7 +20,7 @@ from lakewarden.v1 import catalogs_pb2, catalogs_pb2_grpc
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.storage import create_database
 
-KILLS = 10
+KILLS = 5
 KILLS_LONG = 30
 WRITES_PER_KILL_MIN = 15
 WRITES_PER_KILL_LONG = 170

@@ -20,7 +20,7 @@ from durability.processes import Installation, install, launched, set_up
 from durability.recoveries import Recoveries
 from durability.writers import Ledger, writing
 
-CUTS = 10
+CUTS = 5
 CUTS_LONG = 40
 CONTROL_CUTS_MAX = 20
 WRITES_PER_CUT_MIN = 25
