@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
+from lakewarden._errors import InvalidArgument
 from lakewarden._lineage_events import LineageEvents
 from lakewarden._resources import Resource
 from lakewarden._rows import Rows
@@ -72,9 +73,9 @@ class LineageQuestions(Resource[Any]):
             direction=DIRECTIONS[direction],
             max_depth=max_depth,
             max_nodes=max_nodes,
-            include_states=_states(include_states),
+            include_states=_values(include_states, STATES, "include_states"),
             include_self_edges=include_self_edges,
-            evidence=_evidence(evidence),
+            evidence=_values(evidence, EVIDENCE, "evidence"),
             as_of_time=to_timestamp(as_of) if as_of else None,
         )
 
@@ -105,9 +106,9 @@ class LineageQuestions(Resource[Any]):
             direction=DIRECTIONS[direction],
             max_depth=max_depth,
             max_nodes=max_nodes,
-            include_states=_states(include_states),
+            include_states=_values(include_states, STATES, "include_states"),
             include_indirect=include_indirect,
-            evidence=_evidence(evidence),
+            evidence=_values(evidence, EVIDENCE, "evidence"),
             as_of_time=to_timestamp(as_of) if as_of else None,
         )
 
@@ -188,12 +189,16 @@ def asset(name: str, *, asset_type: str = "", namespace: str = "") -> lineage_gr
     return named
 
 
-def _states(names: Iterable[str]) -> list[lineage_graph_pb2.LineageState.ValueType]:
-    return [lineage_graph_pb2.LineageState.Value(name) for name in names]
-
-
-def _evidence(names: Iterable[str]) -> list[lineage_graph_pb2.LineageEvidence.ValueType]:
-    return [lineage_graph_pb2.LineageEvidence.Value(name) for name in names]
+def _values(names: Iterable[str], known: Mapping[int, str], field: str) -> list[Any]:
+    """The enum values of names. Raises InvalidArgument."""
+    values = {name: number for number, name in known.items() if number}
+    found = [values.get(name.upper(), name) for name in names]
+    for value in found:
+        if isinstance(value, str):
+            raise InvalidArgument(
+                f"{field}: {value!r} is none of {', '.join(values)}", reason="FIELD_INVALID"
+            )
+    return found
 
 
 def _moment(microseconds: int) -> datetime | None:

@@ -28,9 +28,10 @@ from lakewarden_server.pipeline.rules import RuleError
 
 READY = b"ready\n"
 SWITCH_SECONDS = 0.0005
-WARM_STEP_SECONDS = 0.05
 """How long a thread may keep the interpreter from one that waits: with Python's 5 ms and eight busy threads, the one that takes
 calls and refuses them would wait for longer than the calls."""
+WARM_STEP_SECONDS = 0.05
+"""Between two looks at whether the lineage has been read."""
 EXIT_FAILED = 1
 START_ERRORS = (
     LakewardenError,

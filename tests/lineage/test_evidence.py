@@ -90,6 +90,10 @@ def test_a_question_is_answered_by_the_evidence_it_asks_for(lake: Lake) -> None:
     assert told(lake.admin, "main.raw.prices", evidence=["OBSERVED"]) == set()
     with pytest.raises(InvalidArgument) as refused:
         lake.admin.lineage._call("TraverseLineage", root={"table": "main.sales.menu"}, evidence=[0])
+    with pytest.raises(InvalidArgument, match="evidence: 'GUESSED' is none of OBSERVED, PARSED, DECLARED"):
+        told(lake.admin, evidence=["observed", "GUESSED"])
+    with pytest.raises(InvalidArgument, match="include_states: 'GONE' is none of LIVE, PROVISIONAL, DROPPED"):
+        told(lake.admin, include_states=["GONE"])
     assert refused.value.metadata["field"] == "evidence"
 
 

@@ -65,7 +65,7 @@ class TagServiceServicer(object):
     def UpdateTags(self, request, context):
         """Sets and removes tags of an object or of one of its columns, all of it or nothing; what is there already, or gone already, is no
         error. Fails with INVALID_ARGUMENT (FIELD_INVALID, WORKSPACE_REQUIRED), PERMISSION_DENIED, NOT_FOUND (OBJECT_NOT_FOUND), ABORTED
-        (ETAG_MISMATCH), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED: 50 tags on one object or column).
+        (ETAG_MISMATCH), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED: 50 tags on one object or column, 10,000 on all columns of one).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,7 +43,7 @@ class TagServiceStub:
     UpdateTags: grpc.UnaryUnaryMultiCallable[tags_pb2.UpdateTagsRequest, tags_pb2.UpdateTagsResponse]
     """Sets and removes tags of an object or of one of its columns, all of it or nothing; what is there already, or gone already, is no
     error. Fails with INVALID_ARGUMENT (FIELD_INVALID, WORKSPACE_REQUIRED), PERMISSION_DENIED, NOT_FOUND (OBJECT_NOT_FOUND), ABORTED
-    (ETAG_MISMATCH), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED: 50 tags on one object or column).
+    (ETAG_MISMATCH), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED: 50 tags on one object or column, 10,000 on all columns of one).
     """
 
 @typing.type_check_only
@@ -61,7 +61,7 @@ class TagServiceAsyncStub(TagServiceStub):
     UpdateTags: aio.UnaryUnaryMultiCallable[tags_pb2.UpdateTagsRequest, tags_pb2.UpdateTagsResponse]  # type: ignore[assignment]
     """Sets and removes tags of an object or of one of its columns, all of it or nothing; what is there already, or gone already, is no
     error. Fails with INVALID_ARGUMENT (FIELD_INVALID, WORKSPACE_REQUIRED), PERMISSION_DENIED, NOT_FOUND (OBJECT_NOT_FOUND), ABORTED
-    (ETAG_MISMATCH), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED: 50 tags on one object or column).
+    (ETAG_MISMATCH), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED: 50 tags on one object or column, 10,000 on all columns of one).
     """
 
 class TagServiceServicer(metaclass=abc_1.ABCMeta):
@@ -88,7 +88,7 @@ class TagServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> typing.Union[tags_pb2.UpdateTagsResponse, abc.Awaitable[tags_pb2.UpdateTagsResponse]]:
         """Sets and removes tags of an object or of one of its columns, all of it or nothing; what is there already, or gone already, is no
         error. Fails with INVALID_ARGUMENT (FIELD_INVALID, WORKSPACE_REQUIRED), PERMISSION_DENIED, NOT_FOUND (OBJECT_NOT_FOUND), ABORTED
-        (ETAG_MISMATCH), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED: 50 tags on one object or column).
+        (ETAG_MISMATCH), RESOURCE_EXHAUSTED (QUOTA_EXCEEDED: 50 tags on one object or column, 10,000 on all columns of one).
         """
 
 def add_TagServiceServicer_to_server(servicer: TagServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

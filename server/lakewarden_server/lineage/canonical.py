@@ -1,6 +1,6 @@
 """JSON read, and written in the one spelling that the keys of events are made of, which is that of Python's `json`.
 
-`msgspec` takes a quarter of the time to read and a tenth to write, and spells alike, to the byte, what has no number but whole ones:
+`msgspec` takes less than half the time to read and an eighth to write, and spells alike, to the byte, what has no number but whole ones:
 it writes 1e16 where `json` writes 1e+16. What has a fraction, and what msgspec refuses (half letters, encodings that are not UTF-8,
 deep nesting), is for `json` to read and write, so that a key does not hang on which of the two there was.
 """

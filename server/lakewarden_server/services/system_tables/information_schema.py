@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 from lakewarden_policy.kinds import RELATIONS
@@ -18,6 +18,8 @@ from lakewarden_server.storage.repositories import columns as column_rows
 from lakewarden_server.storage.repositories import securables
 
 Kind = TypeVar("Kind", bound=Securable)
+Named = Callable[[Reading, Record], Row]
+"""Makes the columns that name an object."""
 
 _CLASSES: Final[Mapping[str, type[Securable]]] = {
     "TABLE": entities.Table,
@@ -55,6 +57,11 @@ def name_of(reading: Reading, record: Record) -> Name:
     securables = reading.call.snapshot.securables
     schema = securables[record.parent_id or ""]
     return Name(securables[schema.parent_id or ""].name, schema.name, record.name)
+
+
+def alone(column: str) -> Named:
+    """The name of an object that is in nothing, in that column."""
+    return lambda reading, record: {column: record.name}
 
 
 def schema_of(reading: Reading, record: Record) -> Row:

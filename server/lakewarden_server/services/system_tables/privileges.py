@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from lakewarden_policy import ACCOUNT_ID
@@ -12,7 +12,7 @@ from lakewarden_policy.records import Securable as Record
 from lakewarden_server.entities import Grant
 from lakewarden_server.services import row_policies
 from lakewarden_server.services.grants import is_expired, sees_all
-from lakewarden_server.services.system_tables.information_schema import name_of, schema_of
+from lakewarden_server.services.system_tables.information_schema import Named, alone, name_of, schema_of
 from lakewarden_server.services.system_tables.reading import Key, Part, Reading, Row, Source, each
 from lakewarden_server.storage.repositories import columns as column_rows
 from lakewarden_server.storage.repositories import grants, table_policies
@@ -21,12 +21,6 @@ DIRECT: Final = "NONE"
 """`inherited_from` of a grant on the object itself."""
 NOT_GRANTABLE: Final = "NO"
 _RELATIONS: Final = tuple(sorted(RELATIONS))
-
-Named = Callable[[Reading, Record], Row]
-
-
-def _alone(column: str) -> Named:
-    return lambda reading, record: {column: record.name}
 
 
 def _three(*prefixes: str) -> Named:
@@ -149,14 +143,14 @@ def _column_masks(reading: Reading, chunk: Mapping[Key, Record]) -> Iterator[Par
 _NAMED_ALONE: Final = ("EXTERNAL_LOCATION", "STORAGE_CREDENTIAL", "CONNECTION")
 
 SOURCES: Final[dict[str, Source]] = {
-    "catalog_privileges": _privileges(_alone("catalog_name"), "CATALOG"),
+    "catalog_privileges": _privileges(alone("catalog_name"), "CATALOG"),
     "schema_privileges": _privileges(schema_of, "SCHEMA"),
     "table_privileges": _privileges(_three("table"), *_RELATIONS),
     "volume_privileges": _privileges(_three("volume"), "VOLUME"),
     "routine_privileges": _privileges(_three("specific", "routine"), "FUNCTION"),
     "metastore_privileges": _metastore_privileges,
     **{
-        f"{kind.lower()}_privileges": _privileges(_alone(f"{kind.lower()}_name"), kind)
+        f"{kind.lower()}_privileges": _privileges(alone(f"{kind.lower()}_name"), kind)
         for kind in _NAMED_ALONE
     },
     "row_filters": _row_filters,

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from lakewarden_policy.kinds import RELATIONS
 from lakewarden_policy.records import Securable as Record
 from lakewarden_server.entities import Securable, Tag
-from lakewarden_server.services.system_tables.information_schema import name_of, schema_of
+from lakewarden_server.services.system_tables.information_schema import Named, alone, name_of, schema_of
 from lakewarden_server.services.system_tables.reading import Key, Part, Reading, Row, Source, each
 from lakewarden_server.services.tags import column_names
 from lakewarden_server.storage.repositories import tags as tag_rows
 
-Named = Callable[[Reading, Record], Row]
 _RELATIONS: Final = tuple(sorted(RELATIONS))
-
-
-def _catalog(reading: Reading, record: Record) -> Row:
-    return {"catalog_name": record.name}
 
 
 def _in_schema(column: str) -> Named:
@@ -68,7 +63,7 @@ def _of_columns(reading: Reading, record: Record) -> Iterator[Row]:
 
 
 SOURCES: Final[dict[str, Source]] = {
-    "catalog_tags": _tags(_catalog, "CATALOG"),
+    "catalog_tags": _tags(alone("catalog_name"), "CATALOG"),
     "schema_tags": _tags(schema_of, "SCHEMA"),
     "table_tags": _tags(_table, *_RELATIONS),
     "column_tags": _column_tags,
