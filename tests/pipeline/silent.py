@@ -59,3 +59,9 @@ def expected(probe: ProbedServer, count: int) -> None:
     """Waits until the server waits for so many requests."""
     arrivals = probe.server.app.rpc._lanes.arrivals
     until(lambda: len(arrivals) == count)
+
+
+def calls_running(probe: ProbedServer, count: int) -> None:
+    """Waits until so many calls run on the server: a caller may know of an end a moment before it."""
+    server: Any = probe.server.app.rpc._server
+    until(lambda: server._state.active_rpc_count == count)

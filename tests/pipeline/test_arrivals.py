@@ -23,7 +23,7 @@ from lakewarden_server.rpc.open_calls import OpenCalls
 from lakewarden_server.rpc.pooled_calls import PooledCall
 from lakewarden_server.rpc.streams import REFLECTION_STREAMS_PER_PEER_MAX
 from pipeline.probe import ProbedServer, failure, probed
-from pipeline.silent import SECONDS, Silent, expected
+from pipeline.silent import SECONDS, Silent, calls_running, expected
 
 SILENT = 2 * READ_THREADS_DEFAULT
 
@@ -120,7 +120,7 @@ def test_a_call_given_up_before_its_request_leaves_nothing(
     late = silent("Read", seconds=0.3)
     assert failure(late.call)[0] == "DEADLINE_EXCEEDED"
     expected(probe, 0)
-    assert probe.server.app.rpc._server._state.active_rpc_count == 0
+    calls_running(probe, 0)
 
 
 def test_a_request_that_does_not_come_ends_its_call(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from lakewarden_server.rpc import open_calls, streams
 from lakewarden_server.rpc.open_calls import OpenCalls
 from lakewarden_server.rpc.streams import REFLECTION_STREAMS_PER_PEER_MAX, REFLECTION_THREADS, StreamPool
 from pipeline.probe import ProbedServer, failure, probed
-from pipeline.silent import SECONDS, Silent, until
+from pipeline.silent import SECONDS, Silent, calls_running, until
 from services.relays import relayed
 
 EVE, MALLORY, TRENT = "127.0.0.66", "127.0.0.67", "127.0.0.68"
@@ -115,7 +115,7 @@ def test_streams_of_reflection_use_up_no_calls_and_no_threads(monkeypatch: pytes
         until(
             lambda: sum(each.answers.done() for each in idle) == len(idle) - REFLECTION_STREAMS_PER_PEER_MAX
         )
-        assert probe.server.app.rpc._server._state.active_rpc_count == REFLECTION_STREAMS_PER_PEER_MAX
+        calls_running(probe, REFLECTION_STREAMS_PER_PEER_MAX)
         with Client(probe.server.endpoint, token="", retries=0) as client:
             assert client.health() == "SERVING"
         for method in ("Read", "Write", "Revoke", "Watch"):
@@ -187,7 +187,7 @@ def test_a_stream_of_reflection_ends_in_time_whether_it_asks_or_not(
         until(lambda: not probe.server.app.rpc._lanes.reflection._open)
         assert services(probe.channel) > 5
         until(lambda: probe.server.app.rpc._lanes.open_calls._counts == {})
-        assert probe.server.app.rpc._server._state.active_rpc_count == 0
+        calls_running(probe, 0)
     assert "Traceback" not in capfd.readouterr().err
 
 

@@ -15,7 +15,7 @@ from lakewarden_server.rpc import arrivals
 from lakewarden_server.rpc.arrivals import RECEIVED_OF_STRANGERS_MAX, Arrivals
 from lakewarden_server.rpc.lanes import LARGE_REQUESTS_MAX
 from pipeline.probe import ProbedServer, failure, probed
-from pipeline.silent import SECONDS, Silent, expected, until
+from pipeline.silent import SECONDS, Silent, calls_running, expected, until
 
 HEALTH = "/grpc.health.v1.Health/Check"
 
@@ -73,7 +73,7 @@ def test_a_queued_call_ends_when_it_waits_too_long(monkeypatch: pytest.MonkeyPat
         calls = [Silent(probe, "Read") for _ in range(3)]
         assert {failure(each.call)[::2] for each in calls} == {("DEADLINE_EXCEEDED", arrivals.LATE)}
         expected(probe, 0)
-        assert probe.server.app.rpc._server._state.active_rpc_count == 0
+        calls_running(probe, 0)
         for each in calls:
             each.end()
 
