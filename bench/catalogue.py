@@ -146,6 +146,11 @@ DECLARED: dict[str, Declared] = {
         at_most(10),
     ),
     "lineage_20k_nodes_ms": Declared("the same with at most 20,000 nodes, median", "ms", at_most(60)),
+    "lineage_columns_depth10_p50_ms": Declared(
+        "what a column went into, ten steps and 2,000 columns at most, in the same graph with 10 M pairs of columns, median",
+        "ms",
+        at_most(10),
+    ),
     "lineage_unknown_root_ms": Declared("the same from a name that nothing has", "ms", at_most(2)),
     "lineage_first_question_s": Declared("the first question, which reads the graph", "s", at_most(5)),
     "rename_10k_edges_ms": Declared(

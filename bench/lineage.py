@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, insert, update
 
 from bench.figures import Figure, median_of, percentile
+from bench.lineage_columns import column_figures, mappings
 from bench.processes import bench_server, served
 from bench.server import ROWS_PER_STATEMENT, table_of
 from bench.worlds import SEED, Size
@@ -77,6 +78,7 @@ def lineage_figures(size: Size = WORLD, effort: Effort | None = None) -> list[Fi
             first = perf_counter() - started
             return [
                 Figure("lineage_first_question_s", first, {"edges": effort.edges, "tables": size_of(size)}),
+                *column_figures(admin, names.small),
                 *_asked(admin, names, effort),
             ]
 
@@ -138,7 +140,10 @@ def _fill(directory: Path, effort: Effort) -> Names:
         tables = sorted(s.id for s in snapshot.securables.values() if s.kind == "TABLE")
         with database.transaction(deadline=monotonic() + FILL_SECONDS) as connection:
             _put(connection, entities.LineageAsset, _assets(snapshot, tables))
-            _put(connection, entities.LineageEdge, _edges(len(tables), effort))
+            told = list(mappings())
+            _put(connection, entities.LineageMapping, iter(told))
+            hashes = [mapping["hash"] for mapping in told]
+            _put(connection, entities.LineageEdge, _edges(len(tables), effort, hashes))
             counters = {"sequence": 1, "asset_id": len(tables), "edge_id": effort.edges}
             connection.execute(update(table_of(entities.LineageHead)).values(**counters))
             connection.commit()
@@ -170,7 +175,7 @@ def _assets(snapshot: Snapshot, tables: list[str]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _edges(tables: int, effort: Effort) -> Iterator[dict[str, Any]]:
+def _edges(tables: int, effort: Effort, hashes: list[str]) -> Iterator[dict[str, Any]]:
     """Each table feeds as many others, of those after it; ids of assets begin with 1."""
     rng = random.Random(SEED)
     for number in range(effort.edges):
@@ -189,5 +194,5 @@ def _edges(tables: int, effort: Effort) -> Iterator[dict[str, Any]]:
             "last_time": 0,
             "end_time": FOREVER,
             "run_count": 1,
-            "mapping_hash": "",
+            "mapping_hash": rng.choice(hashes),
         }

@@ -11,6 +11,8 @@ from lakewarden import Client, DeadlineExceeded, LakewardenError
 from lakewarden.cli import main
 from lakewarden.lineage import Lineage, to_dot, to_mermaid, to_svg, to_tree
 from lakewarden_server.lineage import column_uses
+from lakewarden_server.lineage.column_book import ColumnBook
+from lakewarden_server.lineage.column_uses import ColumnUses
 from lakewarden_server.testing import serve
 from lineage.corpus import microseconds
 from lineage.lake import Lake, may_use
@@ -133,6 +135,22 @@ def test_of_more_than_can_be_read_there_is_no_answer(lake: Lake, monkeypatch: py
     monkeypatch.setattr(column_uses, "USES_READ_MAX", 3)
     with pytest.raises(DeadlineExceeded):
         lake.admin.lineage.columns("main.sales.menu")
+
+
+def test_what_is_remembered_of_columns_is_bounded_and_changes_no_answer(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked() -> tuple[list[str], ColumnBook]:
+        found = lake.admin.lineage.columns("main.sales.menu", include_indirect=True)
+        return sorted(shown(found)), ColumnUses._shared
+
+    before, book = asked()
+    assert asked() == (before, book)
+    assert book.bytes > 0
+    monkeypatch.setattr(column_uses, "BOOK_BYTES_MAX", book.bytes - 1)
+    after, another = asked()
+    assert after == before
+    assert another is not book
 
 
 def test_a_hidden_root_is_answered_like_one_that_does_not_exist(reader: Client) -> None:

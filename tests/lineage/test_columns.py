@@ -16,13 +16,13 @@ from lakewarden_server.lineage.columns import (
     ColumnEdge,
     ColumnWalk,
     Use,
-    UsesOf,
     columns_of,
     walk_columns,
 )
 from lakewarden_server.lineage.graph import Direction, Edge, Flags, Graph, Ints
 from lakewarden_server.lineage.mapping import WHOLE, Subtype
 from lakewarden_server.lineage.traversal import Ending, Truncation, Walk
+from lineage.said import Said
 
 NODES = 6
 columns = st.sampled_from("ab")
@@ -47,8 +47,8 @@ def asking(*, way: Direction, depth: int, nodes_max: int = 1_000, indirect: bool
     return ColumnWalk((Column(0, "a"),), Walk((), (way,), depth, nodes_max, inf), indirect)
 
 
-def says(pairs: list[Any]) -> UsesOf:
-    return lambda edges: {edge: pairs[edge][2] for edge in edges.tolist() if pairs[edge][2]}
+def says(pairs: list[Any]) -> Said:
+    return Said({edge: uses for edge, (_source, _target, uses) in enumerate(pairs)})
 
 
 def graph_of(pairs: list[Any]) -> Graph:
@@ -159,6 +159,7 @@ def test_a_late_answer_ends_within_its_step_and_says_so() -> None:
     times = iter([0.0, 2.0, 2.0, 2.0])
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(columns_module, "monotonic", lambda: next(times))
+        patched.setattr(columns_module, "PAIRS_TOGETHER", 1)
         within = asked._replace(within=asked.within._replace(deadline=1.0))
         seen, _, _, ending = told(pairs, within, set())
     assert (len(seen), ending.truncated_by) == (1, Truncation.TIME)

@@ -22,6 +22,7 @@ from lakewarden_server.lineage.nodes import LineageState, Node
 from lakewarden_server.lineage.roster import Roster
 from lakewarden_server.lineage.traversal import Ending, Truncation, Walk, walk
 from lakewarden_server.lineage.visibility import Sight
+from lineage.said import Said
 from policies.snapshots import snapshot_of
 from policies.worlds import WORKSPACES, make_world
 
@@ -175,10 +176,9 @@ def _told(graph: Graph, asked: Walk, sight: Sight, _uses: Uses) -> Told:
 def _columns_told(graph: Graph, asked: Walk, sight: Sight, uses: Uses) -> Any:
     """All that is told of columns, hidden assets by nothing but their number."""
     begun = ColumnWalk((), asked, indirect=True)
-    roots = columns.columns_of(graph, asked.roots[0], begun, lambda edges: _said(uses, edges))
-    walking = columns.walk_columns(
-        graph, begun._replace(roots=roots), sight, lambda edges: _said(uses, edges)
-    )
+    said = Said(uses)
+    roots = columns.columns_of(graph, asked.roots[0], begun, said)
+    walking = columns.walk_columns(graph, begun._replace(roots=roots), sight, said)
     hidden: set[int] = set()
     levels: list[Any] = [roots]
     while True:
@@ -195,10 +195,6 @@ def _columns_told(graph: Graph, asked: Walk, sight: Sight, uses: Uses) -> Any:
             for edge in level.edges
         )
         levels.append((level.depth, frozenset(level.visible), len(level.hidden), edges))
-
-
-def _said(uses: Uses, edges: Ints) -> dict[int, list[Use]]:
-    return {edge: uses[edge] for edge in edges.tolist() if uses[edge]}
 
 
 def test_an_answer_is_the_same_whether_what_is_hidden_exists_or_not() -> None:
@@ -242,7 +238,7 @@ def _everything(assets: Ints) -> Flags:
 class _LooksBehindColumns(columns._Walker):
     """Takes every asset for a visible one where it decides what to walk on from."""
 
-    def _next(self, way: Direction) -> tuple[set[columns.ColumnEdge], set[int]]:
+    def _next(self, way: Direction) -> columns._Pairs:
         self._sight = _everything
         return super()._next(way)
 
@@ -251,7 +247,7 @@ class _CountsBehindColumns(columns._Walker):
     """Says of an answer that there is more when something hidden lies behind what is hidden."""
 
     def _ending(self, truncated_by: Truncation | None) -> Ending:
-        met = np.array(sorted({column.asset for column in self._told}), dtype=np.int32)
+        met = columns.distinct(columns._assets(self._told))
         masked = met[~self._sight(met)]
         behind = [self._graph.hops(masked, way).far for way in self._frontiers]
         more = any((~self._sight(far)).any() for far in behind)

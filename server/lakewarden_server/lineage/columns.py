@@ -6,18 +6,27 @@ are told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.lineage.graph import Direction, Ints
+from lakewarden_server.lineage.column_book import DIRECT_KINDS, NOT_TOLD, WHOLE_NUMBER, Pairs, Says, how
+from lakewarden_server.lineage.graph import Direction, Flags, Hops, Ints, distinct, firsts
 from lakewarden_server.lineage.mapping import WHOLE, Subtype
 from lakewarden_server.lineage.traversal import Edges, Ending, Sight, Truncation, Walk
 
 EDGES_MAX: Final = 100_000
 """Of one step: a few wide runs can say many times as much of columns as there are nodes."""
+PAIRS_TOGETHER: Final = 100_000
+"""Looked at before the clock is."""
+
+Keys = NDArray[np.int64]
+"""Columns as numbers: the asset, and in the lowest bits the number of the name. Those of one asset follow each other, the whole first."""
+NAME_BITS: Final = 32
+NAME_MASK: Final = (1 << NAME_BITS) - 1
 
 
 class Column(NamedTuple):
@@ -62,10 +71,6 @@ class ColumnLevel(NamedTuple):
     """Those told for the first time."""
 
 
-UsesOf = Callable[[Ints], Mapping[int, Sequence[Use]]]
-"""What edges say of columns; those that say nothing are not in it."""
-
-
 class ColumnWalk(NamedTuple):
     """What is asked. ``within`` says how far and along which edges; its roots are not looked at."""
 
@@ -76,32 +81,80 @@ class ColumnWalk(NamedTuple):
 
 
 def walk_columns(
-    graph: Edges, asked: ColumnWalk, sight: Sight, uses_of: UsesOf
+    graph: Edges, asked: ColumnWalk, sight: Sight, says: Says
 ) -> Generator[ColumnLevel, None, Ending]:
     """The levels around the roots, whose assets must all be visible. Every column and every pair comes once."""
-    return (yield from _Walker(graph, asked, sight, uses_of).levels())
+    return (yield from _Walker(graph, asked, sight, says).levels())
 
 
-def columns_of(graph: Edges, asset: int, asked: ColumnWalk, uses_of: UsesOf) -> tuple[Column, ...]:
+def columns_of(graph: Edges, asset: int, asked: ColumnWalk, says: Says) -> tuple[Column, ...]:
     """The columns of a visible asset that anything is known of in the directions asked, after the asset as a whole."""
     names: set[str] = set()
     for way in asked.within.directions:
         hops = asked.within.wanted(graph.hops(np.array([asset], dtype=np.int32), way))
-        for uses in uses_of(hops.edges).values():
-            for use in uses:
-                if use.subtype.is_direct or asked.indirect:
-                    names.add(use.source if way is Direction.DOWNSTREAM else use.target)
+        pairs = says.pairs(hops.edges)
+        numbers = pairs.sources if way is Direction.DOWNSTREAM else pairs.targets
+        if not asked.indirect:
+            numbers = numbers[DIRECT_KINDS[pairs.kinds]]
+        names.update(map(says.book.name, distinct(numbers).tolist()))
     return Column(asset, WHOLE), *(Column(asset, name) for name in sorted(names - {WHOLE}))
 
 
+_Row = tuple[int, int, int, int]
+"""Source, target, standing, kind."""
+
+
+class _Pairs(NamedTuple):
+    """Pairs of columns, as arrays of one length."""
+
+    near: Keys
+    far: Keys
+    standings: Keys
+    kinds: Keys
+
+    def distinct(self) -> _Pairs:
+        """Each once, in order."""
+        order = np.lexsort(self[::-1])
+        ordered = _Pairs(*(part[order] for part in self))
+        first = np.zeros(len(order), dtype=bool)
+        for part in ordered:
+            first |= firsts(part)
+        return _Pairs(*(part[first] for part in ordered))
+
+    def where(self, wanted: Flags) -> _Pairs:
+        """Those the flags are set for."""
+        return _Pairs(*(part[wanted] for part in self))
+
+    def rows(self, way: Direction) -> list[_Row]:
+        """Pair by pair."""
+        near, far, standings, kinds = (part.tolist() for part in self)
+        ends = (near, far) if way is Direction.DOWNSTREAM else (far, near)
+        return list(zip(*ends, standings, kinds, strict=True))
+
+
+class _Leads(NamedTuple):
+    """What hops say: how each leads from some columns of the frontier, which follow each other, into one; arrays of one length."""
+
+    hops: Keys
+    """Places of hops."""
+    starts: Keys
+    """The place of the first column it leads from, of `counts` in the frontier."""
+    counts: Keys
+    far: Keys
+    """The number of the name it leads to."""
+    kinds: Keys
+
+
 class _Walker:
-    def __init__(self, graph: Edges, asked: ColumnWalk, sight: Sight, uses_of: UsesOf) -> None:
-        self._graph, self._asked, self._sight, self._uses_of = graph, asked, sight, uses_of
-        self._told = set(asked.roots)
-        self._edges: set[ColumnEdge] = set()
+    def __init__(self, graph: Edges, asked: ColumnWalk, sight: Sight, says: Says) -> None:
+        self._graph, self._asked, self._sight, self._says = graph, asked, sight, says
+        keys = [root.asset << NAME_BITS | says.book.number(root.name) for root in asked.roots]
+        self._roots = self._told = distinct(_keys(keys))
+        self._edges: set[_Row] = set()
+        self._columns: dict[int, Column] = {}
         self._stopped: Truncation | None = None
-        self._frontiers = {way: frozenset(asked.roots) for way in asked.within.directions}
-        self._reached = {way: set(asked.roots) for way in asked.within.directions}
+        self._frontiers = dict.fromkeys(asked.within.directions, self._roots)
+        self._reached = dict.fromkeys(asked.within.directions, self._roots)
 
     def levels(self) -> Generator[ColumnLevel, None, Ending]:
         within = self._asked.within
@@ -114,79 +167,133 @@ class _Walker:
                     yield level
                 if cut or self._stopped:
                     return self._ending(self._stopped or Truncation.NODES)
-            if not any(self._frontiers.values()):
+            if not any(len(frontier) for frontier in self._frontiers.values()):
                 return self._ending(None)
         return self._ending(Truncation.DEPTH if self._has_more() else None)
 
     def _level(self, depth: int, way: Direction) -> tuple[ColumnLevel, bool]:
-        edges, hidden = self._next(way)
-        far = {edge.target if way is Direction.DOWNSTREAM else edge.source for edge in edges}
-        met = sorted(far - self._told, key=lambda column: (column.asset in hidden, column))
-        left = self._asked.within.nodes_max - self._nodes
-        first = met[: max(left, 0)]
-        self._told.update(first)
-        new = tuple(
-            edge for edge in edges - self._edges if edge.source in self._told and edge.target in self._told
-        )
-        self._edges.update(new)
-        ahead = {column for column in far if column.name != WHOLE} - self._reached[way]
-        self._frontiers[way] = frozenset(ahead)
-        self._reached[way] |= ahead
-        visible = tuple(column for column in first if column.asset not in hidden)
-        masked = tuple(column.asset for column in first if column.asset in hidden)
-        return ColumnLevel(depth, way, visible, masked, new), len(met) > left
+        pairs = self._next(way)
+        far = distinct(pairs.far)
+        met = far[~_among(far, self._told)]
+        left = max(self._asked.within.nodes_max - self._nodes, 0)
+        seen = self._sight(_assets(met))
+        visible = sorted((self._column(key), key) for key in met[seen].tolist())[:left]
+        hidden = met[~seen][: left - len(visible)]
+        self._told = np.sort(np.concatenate([self._told, _keys([key for _, key in visible]), hidden]))
+        told = pairs.where(_among(pairs.near, self._told) & _among(pairs.far, self._told))
+        edges = [row for row in told.rows(way) if row not in self._edges]
+        self._edges.update(edges)
+        ahead = far[(far & NAME_MASK != WHOLE_NUMBER) & ~_among(far, self._reached[way])]
+        self._frontiers[way] = ahead
+        self._reached[way] = np.sort(np.concatenate([self._reached[way], ahead]))
+        columns = tuple(column for column, _key in visible)
+        masked = tuple(_assets(hidden).tolist())
+        return ColumnLevel(depth, way, columns, masked, tuple(map(self._edge, edges))), len(met) > left
 
-    def _next(self, way: Direction) -> tuple[set[ColumnEdge], set[int]]:
-        """What lies ahead that way, and which of the assets there are hidden."""
-        columns: dict[int, set[str]] = {}
-        for asset, name in self._frontiers[way]:
-            columns.setdefault(asset, set()).add(name)
-        nodes = np.array(sorted(columns), dtype=np.int32)
-        hops = self._asked.within.wanted(self._graph.hops(nodes, way))
-        seen = self._sight(hops.far)
-        uses_of = self._uses_of(hops.edges)
-        edges: set[ColumnEdge] = set()
-        hidden = set(hops.far[~seen].tolist())
-        for near, far, edge, standing in zip(*(part.tolist() for part in hops), strict=True):
-            found = self._through(
-                columns[near], uses_of.get(edge, ()), downstream=way is Direction.DOWNSTREAM
-            )
-            for near_name, far_name, subtype, masking in found:
-                here, there = Column(near, near_name), Column(far, far_name)
-                said: tuple[Subtype | None, bool] = (subtype, masking)
-                if far in hidden:
-                    there, said = Column(far, WHOLE), (None, False)
-                source, target = (here, there) if way is Direction.DOWNSTREAM else (there, here)
-                edges.add(ColumnEdge(source, target, standing, *said))
-                if len(edges) >= EDGES_MAX:
-                    self._stopped = Truncation.NODES
-                    return edges, hidden
+    def _next(self, way: Direction) -> _Pairs:
+        """What lies ahead that way; of hidden assets WHOLE, and nothing of how."""
+        frontier = self._frontiers[way]
+        assets = distinct(_assets(frontier))
+        hops = self._asked.within.wanted(self._graph.hops(assets, way))
+        leads = self._leads(frontier, hops, downstream=way is Direction.DOWNSTREAM)
+        hidden = ~self._sight(hops.far)
+        far_assets, standings = hops.far.astype(np.int64), hops.standings.astype(np.int64)
+        found = _Pairs(*[np.zeros(0, dtype=np.int64)] * 4)
+        ends = np.cumsum(leads.counts)
+        start = 0
+        while start < len(ends):
+            before = ends[start - 1] if start else 0
+            end = max(start + 1, int(np.searchsorted(ends, before + PAIRS_TOGETHER, side="right")))
+            part = _Leads(*(each[start:end] for each in leads))
+            near = frontier[np.repeat(part.starts, part.counts) + _counted(part.counts)]
+            hop, far, kinds = (np.repeat(each, part.counts) for each in (part.hops, part.far, part.kinds))
+            masked = hidden[hop]
+            far[masked], kinds[masked] = WHOLE_NUMBER, NOT_TOLD
+            new = _Pairs(near, far_assets[hop] << NAME_BITS | far, standings[hop], kinds)
+            found = _Pairs(*_joined(found, new)).distinct()
+            if len(found.near) >= EDGES_MAX:
+                self._stopped = Truncation.NODES
+                return _Pairs(*(each[:EDGES_MAX] for each in found))
             if monotonic() > self._asked.within.deadline:
                 self._stopped = Truncation.TIME
                 break
-        return edges, hidden
+            start = end
+        return found
 
-    def _through(
-        self, names: set[str], uses: Sequence[Use], *, downstream: bool
-    ) -> Iterator[tuple[str, str, Subtype | None, bool]]:
-        """The pairs (near, far) that one edge leads through from columns. What it says of the whole of the near asset it says of each."""
-        each: Iterable[str] = {WHOLE} if WHOLE in names else names
-        if not uses:
-            yield from ((near, WHOLE, None, False) for near in each)
-        for use in uses:
-            if not (use.subtype.is_direct or self._asked.indirect):
-                continue
-            near, far = (use.source, use.target) if downstream else (use.target, use.source)
-            for name in each if near == WHOLE else names & {near}:
-                yield name, far, use.subtype, use.masking
+    def _leads(self, frontier: Keys, hops: Hops, *, downstream: bool) -> _Leads:
+        """How hops lead on from columns. What one says of the whole of the near asset it says of each, and of each where it says nothing."""
+        said = self._says.pairs(hops.edges)
+        silent = np.ones(len(hops.edges), dtype=bool)
+        silent[said.at] = False
+        if not self._asked.indirect:
+            direct = DIRECT_KINDS[said.kinds]
+            said = Pairs(*(part[direct] for part in said))
+        near_names, far_names = (said.sources, said.targets) if downstream else (said.targets, said.sources)
+        # Where the columns of each near asset are in the frontier; if the whole is among them, it is each.
+        wholes = hops.near.astype(np.int64) << NAME_BITS
+        starts = np.searchsorted(frontier, wholes)
+        counts = np.searchsorted(frontier, wholes | NAME_MASK, side="right") - starts
+        counts[frontier[starts] == wholes] = 1
+        keys = wholes[said.at] | near_names
+        named = _among(keys, frontier)
+        spread = ~named & (near_names == WHOLE_NUMBER)
+        quiet = np.flatnonzero(silent)
+        of_one = _Leads(
+            said.at[named],
+            np.searchsorted(frontier, keys[named]),
+            np.ones(int(named.sum()), dtype=np.int64),
+            far_names[named],
+            said.kinds[named],
+        )
+        at = said.at[spread]
+        of_each = _Leads(at, starts[at], counts[at], far_names[spread], said.kinds[spread])
+        whole, not_told = (np.full(len(quiet), number) for number in (WHOLE_NUMBER, NOT_TOLD))
+        of_all = _Leads(quiet, starts[quiet], counts[quiet], whole, not_told)
+        return _Leads(*_joined(of_one, of_each, of_all))
 
     def _has_more(self) -> bool:
-        ahead = [self._next(way)[0] - self._edges for way in self._asked.within.directions]
-        return any(ahead) or self._stopped is not None
+        ahead = [row for way in self._asked.within.directions for row in self._next(way).rows(way)]
+        return not self._edges.issuperset(ahead) or self._stopped is not None
 
     @property
     def _nodes(self) -> int:
-        return len(self._told) - len(set(self._asked.roots))
+        return len(self._told) - len(self._roots)
+
+    def _column(self, key: int) -> Column:
+        column = self._columns.get(key)
+        if column is None:
+            column = self._columns[key] = Column(key >> NAME_BITS, self._says.book.name(key & NAME_MASK))
+        return column
+
+    def _edge(self, row: _Row) -> ColumnEdge:
+        source, target, standing, kind = row
+        said = (None, False) if kind == NOT_TOLD else how(kind)
+        return ColumnEdge(self._column(source), self._column(target), standing, *said)
 
     def _ending(self, truncated_by: Truncation | None) -> Ending:
         return Ending(truncated_by, self._nodes, len(self._edges))
+
+
+def _assets(keys: Keys) -> Ints:
+    return (keys >> NAME_BITS).astype(np.int32)
+
+
+def _keys(keys: list[int]) -> Keys:
+    return np.array(keys, dtype=np.int64)
+
+
+def _among(keys: Keys, ordered: Keys) -> Flags:
+    """Which of the keys are among others, of which there is one at least."""
+    found: Flags = ordered[np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)] == keys
+    return found
+
+
+def _joined(*parts: tuple[Keys, ...]) -> Iterator[Keys]:
+    """Arrays one after the other."""
+    return (np.concatenate(each) for each in zip(*parts, strict=True))
+
+
+def _counted(counts: Keys) -> Keys:
+    """0, 1 and so on for each count, one after the other."""
+    ends = np.cumsum(counts)
+    return np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)

@@ -18,6 +18,7 @@ from lakewarden_server.entities import (
     LineageName,
     Securable,
 )
+from lakewarden_server.storage.repositories.prepared import AMONG, array, select_among
 
 EDGES_CHUNK: Final = 50_000
 BATCH: Final = 400
@@ -93,13 +94,10 @@ class LineageGraphReader:
 
     def mapping_hashes(self, edge_ids: Collection[int]) -> dict[int, str]:
         """Of each edge the hash of what it says of columns."""
-        found: dict[int, str] = {}
-        for batch in batches(edge_ids):
-            for row in self._connection.execute(
-                select(_edge.id, _edge.mapping_hash).where(_edge.id.in_(batch))
-            ):
-                found[row.id] = row.mapping_hash
-        return found
+        dialect = self._connection.dialect.name
+        statement = select_among(LineageEdge, dialect, "id", ("id", "mapping_hash"), ())
+        found = self._connection.execute(statement, {AMONG: array(dialect, edge_ids)})
+        return {row.id: row.mapping_hash for row in found}
 
     def last_times(self, edge_ids: Collection[int], workspace_id: str) -> dict[int, int]:
         """Of each edge that a job of a workspace made when it last did, in microseconds since 1970."""

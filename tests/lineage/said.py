@@ -1,0 +1,21 @@
+"""What edges say of columns, given by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lakewarden_server.lineage.column_book import ColumnBook, Pairs, together
+from lakewarden_server.lineage.columns import Use
+from lakewarden_server.lineage.graph import Ints
+
+
+class Said:
+    """For a walk: what each edge says."""
+
+    def __init__(self, uses: Mapping[int, Sequence[Use]]) -> None:
+        self.book = ColumnBook()
+        self._mappings = {edge: self.book.numbered(said) for edge, said in uses.items() if said}
+
+    def pairs(self, edges: Ints) -> Pairs:
+        """What these edges say."""
+        return together([self._mappings.get(edge) for edge in edges.tolist()])
