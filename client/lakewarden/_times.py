@@ -1,4 +1,4 @@
-"""Times on their way to the wire."""
+"""Times on their way to the wire and to who reads them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,14 @@ def to_timestamp(moment: datetime) -> Timestamp:
     message = Timestamp()
     message.FromDatetime(moment)
     return message
+
+
+def time_text(moment: datetime) -> str:
+    """The time as answers have it: RFC 3339 in UTC with a `Z`, the fraction in three or six digits where there is one.
+
+    Raises InvalidArgument for a time without a zone.
+    """
+    return to_timestamp(moment).ToJsonString()
 
 
 def as_of_fields(moment: datetime | str | int | None) -> dict[str, Any]:

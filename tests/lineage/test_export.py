@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,15 @@ def test_another_server_has_the_same_lineage_from_the_file(lake: Lake, tmp_path:
         }
         assert columns[other] == columns[lake]
         assert any(how == "filter" for _source, _target, how in columns[lake])
+
+
+def test_events_of_an_export_have_their_times_in_utc_with_a_z(
+    lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(lake.server, lake.server.admin_token, "lineage", "export", "main.sales.menu") == 0
+    times = [json.loads(line)["eventTime"] for line in capsys.readouterr().out.splitlines()]
+    assert times
+    assert all(re.fullmatch(r"[-0-9]{10}T[:0-9]{8}(\.\d{3}|\.\d{6})?Z", time) for time in times)
 
 
 def test_what_is_hidden_is_left_out_and_said_to_be(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:

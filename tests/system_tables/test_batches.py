@@ -179,6 +179,22 @@ def test_the_command_prints_tables_json_and_csv(
     assert TABLES in capsys.readouterr().out.split()
 
 
+def test_times_are_printed_and_exported_as_elsewhere_in_utc_with_a_z(
+    command: EmbeddedServer, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    asked = ["system-table", "read", TABLES, "--limit", "1", "--column", "created"]
+    spelled = command.client().tables.get("main.s.t000").create_time.ToJsonString()
+    assert spelled.endswith("Z")
+    assert main([*asked, "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [{"created": spelled}]
+    assert main(asked) == 0
+    assert capsys.readouterr().out.splitlines()[1] == spelled
+    assert main([*asked, "--format", "csv"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].strip('"') == spelled
+    assert main([*asked, "--export", str(tmp_path / "times.csv")]) == 0
+    assert (tmp_path / "times.csv").read_text().splitlines()[1].strip('"') == spelled
+
+
 def test_the_command_says_what_is_wrong(
     command: EmbeddedServer, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -92,6 +92,6 @@ def _row(found: Any) -> dict[str, Any]:
         "properties": dict(found.properties),
         "created_by": found.created_by,
         "updated_by": found.updated_by,
-        "create_time": found.create_time.ToDatetime().isoformat() + "Z",
-        "update_time": found.update_time.ToDatetime().isoformat() + "Z",
+        "create_time": found.create_time.ToJsonString(),
+        "update_time": found.update_time.ToJsonString(),
     }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from lakewarden._times import time_text
 from lakewarden.cli._commands import Group
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._parameters import time_of
@@ -150,8 +151,7 @@ def history(invocation: Invocation, source: str, target: str, as_of: datetime | 
 
 
 def _told(time: datetime | None) -> str | None:
-    """A time as answers have it, RFC 3339 in UTC."""
-    return time.isoformat().replace("+00:00", "Z") if time else None
+    return time_text(time) if time else None
 
 
 def _show(

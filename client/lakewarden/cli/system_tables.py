@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lakewarden._times import time_text
 from lakewarden.cli._commands import Group
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._parameters import limit_option, time_of
@@ -117,8 +118,10 @@ def _rows(batches: Iterator[pyarrow.RecordBatch]) -> Iterator[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """A value of Arrow as JSON has it: times in ISO 8601, maps as objects."""
-    if isinstance(value, datetime | date):
+    """A value of Arrow as JSON has it: times in RFC 3339, maps as objects."""
+    if isinstance(value, datetime):
+        return time_text(value)
+    if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, list):
         return dict(value)
@@ -160,12 +163,24 @@ def _same(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
 
 
 def _flat(schema: pyarrow.Schema) -> pyarrow.Schema:
-    """The schema as CSV can hold it: what is nested is JSON."""
+    """The schema as CSV can hold it: what is nested is JSON, and times are text, which Arrow would write without their `T`."""
     import pyarrow as pa
 
     return pa.schema(
-        [pa.field(field.name, pa.string()) if pa.types.is_nested(field.type) else field for field in schema]
+        [pa.field(field.name, pa.string()) if _is_written(field.type) else field for field in schema]
     )
+
+
+def _is_written(arrow: Any) -> bool:
+    """Whether CSV has the value as text that is written here."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_nested(arrow) or pa.types.is_timestamp(arrow))
+
+
+def _text(value: Any) -> str | None:
+    plain = _plain(value)
+    return plain if plain is None or isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
 
 
 def _flattened(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
@@ -173,15 +188,7 @@ def _flattened(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
 
     schema = _flat(batch.schema)
     arrays = [
-        pa.array(
-            [
-                None if value is None else json.dumps(_plain(value), ensure_ascii=False)
-                for value in column.to_pylist()
-            ],
-            pa.string(),
-        )
-        if pa.types.is_nested(column.type)
-        else column
+        pa.array(map(_text, column.to_pylist()), pa.string()) if _is_written(column.type) else column
         for column in batch.columns
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

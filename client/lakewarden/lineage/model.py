@@ -8,6 +8,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from lakewarden._times import time_text
+
 HIDDEN = "(hidden)"
 """In place of the name of what the caller may not see."""
 
@@ -187,7 +189,7 @@ class Impact:
         """As JSON says it."""
         return {
             "assets": [
-                {**asset._asdict(), "observed_time": asset.observed_time and asset.observed_time.isoformat()}
+                {**asset._asdict(), "observed_time": asset.observed_time and time_text(asset.observed_time)}
                 for asset in self.assets
             ],
             "catalogs": dict(self.catalogs),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from lakewarden._times import time_text
 from lakewarden.lineage.model import Lineage, LineageEdge, LineageNode
 
 PRODUCER = "urn:lakewarden:export"
@@ -45,7 +46,7 @@ def to_open_lineage(
         if target in fields:
             output["facets"] = {"columnLineage": fields[target]}
         yield {
-            "eventTime": time.isoformat(),
+            "eventTime": time_text(time),
             "producer": PRODUCER,
             "schemaURL": f"{_SPEC}/2-0-2/OpenLineage.json#/$defs/JobEvent",
             "job": {"namespace": JOB_NAMESPACE, "name": f"{target.namespace} {target.name}"},
