@@ -117,6 +117,10 @@ def house() -> Iterator[House]:
             "user": named("UserService/GetUser", "name", "spy@example.com", "spa@example.com"),
             "group": named("GroupService/GetGroup", "name", "secret", "secrat"),
             "workspace": named("WorkspaceService/GetWorkspace", "fullName", "remote", "remove"),
+            "system table": named(
+                "SystemTableService/ReadSystemTable", "fullName",
+                "main.information_schema.tables", "mean.information_schema.tables",
+            ),
             "list": named("TableService/ListTables", "parent", "main.room", "main.roam"),
             "check": Pair(checked("main.room.box"), checked("main.room.fox")),
             **_credentials(admin.tokens.create().token_value, "token", "", TokenKind.PAT),
@@ -151,7 +155,7 @@ def _without(text: str, question: Question) -> str:
 
 
 NAMES = (
-    "table", "deletion", "schema", "catalog", "user", "group", "workspace", "list", "check",
+    "table", "deletion", "schema", "catalog", "user", "group", "workspace", "system table", "list", "check",
     "token id", "token prefix", "secret id", "secret prefix",
 )  # fmt: skip
 
@@ -186,7 +190,7 @@ def found(
     return measured
 
 
-@pytest.mark.parametrize("name", ["table", "catalog"])
+@pytest.mark.parametrize("name", ["table", "catalog", "system table"])
 def test_control_a_server_that_refuses_at_once_is_caught(
     house: House, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -107,6 +107,11 @@ def test_what_is_asked_wrongly_is_refused_with_what_to_ask(server: EmbeddedServe
         admin.system_table("x")
     with pytest.raises(NotFound):
         admin.system_table("main.information_schema.metastores")
+    with pytest.raises(NotFound, match=r"did you mean system\.access\.audit"):
+        admin.system_table("system.access.audits")
+    for absent in ("system.access.nothing", "main.access.audit", "none.access.audit"):
+        with pytest.raises(NotFound, match=f"there is no system table {absent}"):
+            admin.system_table(absent)
     with pytest.raises(InvalidArgument, match="no column 'nothing', but table_catalog"):
         admin.system_table(TABLES, columns=["nothing"])
     with pytest.raises(InvalidArgument, match="named twice"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lakewarden import Client
+from lakewarden import Client, NotFound
 from lakewarden_server.services.system_tables.reading import Reading
 from lakewarden_server.testing import EmbeddedServer, serve
 
@@ -149,12 +149,32 @@ def test_who_may_see_one_table_sees_that_row_alone(shared: EmbeddedServer) -> No
 def test_who_has_no_rights_sees_nothing_and_not_whether_a_catalog_exists(shared: EmbeddedServer) -> None:
     stranger = shared.client_as("stranger")
     for table in ("catalogs", "schemata", "tables", "columns", "views", "volumes", "routines"):
-        there = [
-            stranger.system_table(f"{catalog}.information_schema.{table}") for catalog in ("main", "none")
-        ]
         assert stranger.system_table(f"{INFO}.{table}").num_rows == 0
-        assert there[0].equals(there[1])
-        assert there[0].num_rows == 0
+        told = [_refused(stranger, catalog, table) for catalog in ("main", "none")]
+        assert told[0] == told[1]
+    assert _refused(shared.client(), "none", "tables") == _refused(stranger, "none", "tables")
+    assert stranger.system_table(f"{INFO}.tables", equal_to={"table_catalog": "none"}).num_rows == 0
+
+
+def _refused(client: Client, catalog: str, table: str) -> str:
+    with pytest.raises(NotFound, match="the catalog does not exist, or you may not use it") as refused:
+        client.system_table(f"{catalog}.information_schema.{table}")
+    return str(refused.value).replace(catalog, "CATALOG").replace(table, "TABLE")
+
+
+@pytest.mark.parametrize(
+    ("privilege", "shown"), [("USE CATALOG", []), ("CREATE SCHEMA", []), ("BROWSE", ["vault.sales.orders"])]
+)
+def test_a_catalog_is_there_for_who_sees_it_as_long_as_that_is_so(
+    shared: EmbeddedServer, privilege: str, shown: list[str]
+) -> None:
+    visitor = shared.client_as("visitor")
+    shared.client().grants.grant("SELECT", "table", "vault.sales.orders", "visitor@example.com")
+    _refused(visitor, "vault", "tables")
+    shared.client().grants.grant(privilege, "catalog", "vault", "visitor@example.com")
+    assert _tables(visitor, "vault.information_schema.tables") == shown
+    shared.client().grants.revoke(privilege, "catalog", "vault", "visitor@example.com")
+    _refused(visitor, "vault", "tables")
 
 
 def test_the_answer_is_that_of_the_lists(either: EmbeddedServer) -> None:

@@ -125,7 +125,7 @@ def test_filters_and_masks_are_told_and_their_functions_to_who_sees_them(server:
 
     def rows(client: Client) -> list[tuple[str, ...]]:
         filters = client.system_table(f"{INFO}.row_filters").to_pylist()
-        masks = client.system_table("main.information_schema.column_masks").to_pylist()
+        masks = client.system_table(f"{INFO}.column_masks").to_pylist()
         return [tuple(row.values()) for row in (*filters, *masks)]
 
     assert rows(admin) == [

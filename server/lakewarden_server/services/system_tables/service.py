@@ -104,6 +104,8 @@ class SystemTableService:
         catalog, table = _named(request.full_name)
         columns = _columns(table, request)
         wanted = _wanted(table, request)
+        if catalog is not None:
+            _check_catalog(catalog, request.full_name, call)
         size = page_size_of(request.page_size or BATCH_ROWS_DEFAULT, size_max=BATCH_ROWS_MAX)
         list_name = f"system table/{_asked(request)}"
         begin = (
@@ -149,6 +151,20 @@ def _named(full_name: str) -> tuple[str | None, SystemTable]:
             Reason.OBJECT_NOT_FOUND, f"there is no system table {full_name[:FILTER_BYTES_MAX]}: {hint}"
         )
     return (None if everywhere else catalog), table
+
+
+def _check_catalog(catalog: str, full_name: str, call: Call) -> None:
+    """Raises OBJECT_NOT_FOUND for tables of a catalog that is missing or hidden, in the same words.
+
+    An empty table would let who misspelled a catalog believe that nothing is in it.
+    """
+    found = call.snapshot.child(call.metastore_id or "", "CATALOG", name_key(catalog))
+    # Who sees anything in a catalog sees the catalog: it takes USE CATALOG, or BROWSE, which is granted on catalogs alone.
+    if found is None or not call.decider.visible(call.caller.id, call.workspace_id, found.id):
+        raise NotFound(
+            Reason.OBJECT_NOT_FOUND,
+            f"there is no {full_name[:FILTER_BYTES_MAX]}: the catalog does not exist, or you may not use it from this workspace",
+        )
 
 
 def _columns(table: SystemTable, request: pb.ReadSystemTableRequest) -> tuple[Column, ...]:
