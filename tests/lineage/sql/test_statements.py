@@ -146,6 +146,64 @@ def test_clones_and_copies_take_every_column() -> None:
     assert {(use.target, use.source, use.column) for use in answer.uses} == {("id", Path("s3://lake/x"), "k")}
 
 
+@pytest.mark.parametrize(
+    ("dialect", "sql"),
+    [
+        ("databricks", "COPY INTO target FROM 's3://lake/x' FILEFORMAT = PARQUET"),
+        ("spark", "COPY INTO target FROM 's3://lake/x' FILEFORMAT = JSON FILES = ('a.json', 'b.json')"),
+        (
+            "databricks",
+            "COPY INTO target FROM 's3://lake/x' FILEFORMAT = CSV FORMAT_OPTIONS ('header' = 'true')",
+        ),
+        ("databricks", "COPY INTO target FROM (SELECT name, id, amount FROM 's3://lake/x') FILEFORMAT = CSV"),
+        ("snowflake", "COPY INTO target FROM 's3://lake/x' MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE"),
+        ("duckdb", "COPY target FROM 's3://lake/x' (FORMAT json)"),
+        ("duckdb", "COPY target FROM 's3://lake/x.jsonl'"),
+    ],
+)
+def test_columns_of_files_that_are_matched_by_name_are_those_of_the_table(dialect: str, sql: str) -> None:
+    answer = traced(sql, dialect)
+    (file,) = answer.reads
+    assert (answer.kind, answer.reason) == (Kind.COPY, None)
+    assert lines(answer) == {f"{name} = IDENTITY {file[-1]}.{name}" for name in ("id", "name", "amount")}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sql"),
+    [
+        ("databricks", "COPY INTO target BY POSITION FROM 's3://lake/x' FILEFORMAT = PARQUET"),
+        ("databricks", "COPY INTO target FROM 's3://lake/x' FILEFORMAT = CSV"),
+        (
+            "databricks",
+            "COPY INTO target FROM 's3://lake/x' FILEFORMAT = CSV FORMAT_OPTIONS ('header' = 'false')",
+        ),
+        ("snowflake", "COPY INTO target FROM 's3://lake/x' FILE_FORMAT = (TYPE = PARQUET)"),
+        ("duckdb", "COPY target FROM 's3://lake/x' (FORMAT parquet)"),
+    ],
+)
+def test_columns_of_files_that_are_matched_by_position_are_not_guessed(dialect: str, sql: str) -> None:
+    answer = traced(sql, dialect)
+    assert (answer.reads, names([answer.writes or Path("")])) == ((Path("s3://lake/x"),), ["target"])
+    assert (answer.uses, answer.reason) == ((), Reason.COLUMNS_UNKNOWN)
+
+
+def test_what_a_text_wrote_into_a_file_is_known_where_it_reads_the_file() -> None:
+    made = "COPY (SELECT id AS a, customer AS b FROM orders) TO 's3://lake/x'; "
+    for reading, expected in {
+        "COPY target (name, id) FROM 's3://lake/x'": {"name = IDENTITY x.a", "id = IDENTITY x.b"},
+        "COPY target FROM 's3://lake/x'": {"id = IDENTITY x.a", "name = IDENTITY x.b"},
+    }.items():
+        _, answer = trace(
+            made + reading, dialect="duckdb", columns_of=columns_of, catalog="main", schema="sales"
+        )
+        assert {line.replace("s3://lake/", "") for line in lines(answer)} == expected
+    by_position = "COPY INTO target BY POSITION FROM (SELECT customer, status FROM orders) FILEFORMAT = CSV"
+    assert lines(traced(by_position, "databricks")) == {
+        "id = IDENTITY orders.customer",
+        "name = IDENTITY orders.status",
+    }
+
+
 @pytest.mark.parametrize("sql", ["DROP TABLE t", "CALL f()", "SET x = 1", "DESCRIBE orders", "nonsense"])
 def test_what_moves_no_data_says_so(sql: str) -> None:
     answer = traced(sql)

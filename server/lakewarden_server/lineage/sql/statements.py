@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sqlglot import exp
+from sqlglot.dialects import DuckDB, Spark
 
 from lakewarden_server.lineage.sql.binding import Binding, Unsupported
 from lakewarden_server.lineage.sql.changes import delete, merge, on_conflict, update
@@ -14,10 +15,12 @@ from lakewarden_server.lineage.sql.found import Found, distinct_names
 from lakewarden_server.lineage.sql.queries import bind_with
 from lakewarden_server.lineage.sql.relations import Frame, Place, Relation, folded
 from lakewarden_server.lineage.sql.sources import add_source, source_of
-from lakewarden_server.lineage.sql.strengths import FILTER
+from lakewarden_server.lineage.sql.strengths import FILTER, IDENTITY
 from lakewarden_server.lineage.sql.traced import Kind, Path, Reason, Source
 
 _KINDS: Final[Mapping[str, Kind]] = {"TABLE": Kind.CREATE_TABLE, "VIEW": Kind.CREATE_VIEW}
+_NAMED_FORMATS: Final = frozenset({"AVRO", "JSON", "ORC", "PARQUET"})
+"""Formats of files that name their columns."""
 
 
 def find(binding: Binding, node: Any) -> Found:
@@ -182,31 +185,90 @@ def _replaced(binding: Binding, found: Found, condition: Any) -> None:
 
 def _copy(binding: Binding, node: Any) -> Found:
     found = Found(Kind.COPY, target_of(binding, node))
-    files = node.args.get("files") or ()
     if found.writes is None:
         raise Unsupported
     if not node.args.get("kind"):
         _copy_out(binding, found, node.this)
         return found
+    files, by_position = _copied(node)
+    by_name = not by_position and _is_by_name(binding, node)
     for file in files:
-        if isinstance(file, exp.Subquery):
-            relation = binding.query(file, Frame())
-        else:
-            source = source_of(binding, file)
-            if source is None:
-                raise Unsupported
-            relation = binding.table(source)
-        found.decide(relation)
-        columns = binding.columns_of(found.writes)
-        names = [spelled(binding, name, columns) for name in column_list(node.this)] or list(columns or ())
-        if isinstance(found.writes, Path):
-            _by_name(binding, found, None, relation)
-        elif relation.cut is None:
-            _by_position(binding, found, names, relation)
-        else:
-            binding.leave_out(Reason.COLUMNS_UNKNOWN)
+        _copy_in(binding, found, file, column_list(node.this), by_name=by_name)
     found.columns.pop("", None)
     return found
+
+
+def _copied(node: Any) -> tuple[list[Any], bool]:
+    """The files of a COPY into a table, and whether it says BY POSITION, which sqlglot reads as a file and options."""
+    files, params = list(node.args.get("files") or ()), list(node.args.get("params") or ())
+    words = [*files, *(param.this for param in params)][:3]
+    if [word.name.upper() for word in words] != ["BY", "POSITION", "FROM"] or len(files) != 1:
+        return files, False
+    source = params[1].args.get("expression")
+    return ([source] if source is not None else []), True
+
+
+def _is_by_name(binding: Binding, node: Any) -> bool:
+    """Whether columns of files are matched by name: where the engine does so of itself for the format, or is told to."""
+    options = dict(_options(node.args.get("params") or ()))
+    if options.get("MATCH_BY_COLUMN_NAME", "NONE") != "NONE":
+        return True
+    file = next(iter(node.args.get("files") or ()), None)
+    if isinstance(binding.dialect, Spark):
+        named = isinstance(file, exp.Subquery) or options.get("FILEFORMAT") in _NAMED_FORMATS
+        return named or (options.get("FILEFORMAT") == "CSV" and options.get("HEADER") == "TRUE")
+    if isinstance(binding.dialect, DuckDB):
+        ending = file.name.rpartition(".")[2].upper() if file is not None else ""
+        return options.get("FORMAT", ending) in {"JSON", "JSONL", "NDJSON"}
+    return False
+
+
+def _options(params: Sequence[Any]) -> Iterator[tuple[str, str]]:
+    for param in params:
+        if param.args.get("expression") is not None:
+            yield param.this.name.upper(), param.args["expression"].name.upper()
+        for option in param.expressions:
+            if isinstance(option, exp.Property) and option.args.get("value") is not None:
+                yield option.this.name.upper(), option.args["value"].name.upper()
+
+
+def _copy_in(binding: Binding, found: Found, file: Any, listed: Sequence[Any], *, by_name: bool) -> None:
+    assert found.writes is not None
+    if isinstance(file, exp.Subquery):
+        source, relation = None, binding.query(file, Frame())
+    else:
+        source = source_of(binding, file)
+        if source is None:
+            raise Unsupported
+        relation = binding.table(source)
+    found.decide(relation)
+    columns = binding.columns_of(found.writes)
+    if isinstance(found.writes, Path):
+        _by_name(binding, found, None, relation)
+    elif by_name and not listed:
+        _named_alike(binding, found, columns, relation, source)
+    elif relation.cut is None:
+        names = [spelled(binding, name, columns) for name in listed] or list(columns or ())
+        _by_position(binding, found, names, relation)
+    else:
+        binding.leave_out(Reason.COLUMNS_UNKNOWN)
+
+
+def _named_alike(
+    binding: Binding,
+    found: Found,
+    columns: Sequence[str] | None,
+    relation: Relation,
+    source: Source | None,
+) -> None:
+    """Each column of the table is the one of that name in the files, as far as the table's are known."""
+    if relation.cut is None:
+        _by_name(binding, found, columns, relation)
+    elif columns is None or not isinstance(source, Path):
+        binding.leave_out(Reason.COLUMNS_UNKNOWN)
+    else:
+        for column in columns:
+            found.put(column, {binding.leaf(source, column): IDENTITY})
 
 
 def _copy_out(binding: Binding, found: Found, node: Any) -> None:

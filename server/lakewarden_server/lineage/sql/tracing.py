@@ -23,6 +23,7 @@ from lakewarden_server.lineage.sql.traced import (
     USES_MAX,
     ColumnsOf,
     Kind,
+    Path,
     Reason,
     Source,
     Traced,
@@ -146,8 +147,9 @@ def _single(nodes: Sequence[Any]) -> Iterator[Any]:
 
 
 def _made(node: Any, traced: Traced, columns_of: ColumnsOf) -> Iterator[tuple[Source, Sequence[str]]]:
-    """The table or view that a statement makes, with its columns, for the statements after it."""
-    if traced.kind not in _MAKING or traced.writes is None or traced.reason is not None:
+    """The table, view or file that a statement makes, with its columns, for the statements after it."""
+    makes = traced.kind in _MAKING or (traced.kind is Kind.COPY and isinstance(traced.writes, Path))
+    if not makes or traced.writes is None or traced.reason is not None:
         return
     if node.args.get("exists") and columns_of(traced.writes) is not None:
         return
