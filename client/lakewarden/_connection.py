@@ -1,6 +1,6 @@
 """One gRPC channel with a credential: metadata, deadline, retries and error translation of every call.
 
-The resource classes call `Connection.call`; nothing else in the client touches gRPC.
+The resource classes call `Connection.call` and `Connection.stream`; nothing else in the client touches gRPC.
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ import re
 import time
 import uuid
 from base64 import b64encode
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import grpc
@@ -23,6 +27,7 @@ from lakewarden._errors import ConfigurationError, LakewardenError, Unavailable,
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+Answer = TypeVar("Answer")
 
 DEFAULT_PORT = 50051
 TIMEOUT_SECONDS_MAX = 30.0
@@ -116,13 +121,27 @@ class Connection:
         All tries carry one request id, by which the server does a mutation at most once; so retrying is as safe for
         mutations as for reads. Raises LakewardenError.
         """
+        return self._retried(partial(self._try, method, request))
+
+    def stream(
+        self, method: grpc.UnaryStreamMultiCallable[Request, Response], request: Request
+    ) -> Generator[Response, None, None]:
+        """Make one call that is answered in a stream, and return its messages, which come while they are read.
+
+        It is retried like any other until the first message is there. The timeout is for the whole of it. Closing the generator
+        ends the call. Raises LakewardenError, also while the messages are read.
+        """
+        return self._retried(partial(self._begin, method, request))
+
+    def _retried(self, attempt: Callable[[str, float], Answer]) -> Answer:
+        """What the first try gives that does not fail; it is given a request id and a deadline in monotonic seconds."""
         request_id = str(uuid.uuid4())
         deadline = time.monotonic() + self.timeout_seconds
         tries = 0
         while True:
             tries += 1
             try:
-                return self._try(method, request, request_id=request_id, deadline=deadline)
+                return attempt(request_id, deadline)
             except LakewardenError as error:
                 pause = _pause(error, tries)
                 if pause is None or tries > self.retries or time.monotonic() + pause >= deadline:
@@ -133,15 +152,46 @@ class Connection:
         self,
         method: grpc.UnaryUnaryMultiCallable[Request, Response],
         request: Request,
-        *,
         request_id: str,
         deadline: float,
     ) -> Response:
         """One attempt within what is left of the deadline."""
-        try:
+        with self._translated(request_id):
             response, call = method.with_call(
-                request, timeout=max(deadline - time.monotonic(), 0.001), metadata=self._metadata(request_id)
+                request, timeout=_left(deadline), metadata=self._metadata(request_id)
             )
+        self._note(call)
+        return response
+
+    def _begin(
+        self,
+        method: grpc.UnaryStreamMultiCallable[Request, Response],
+        request: Request,
+        request_id: str,
+        deadline: float,
+    ) -> Generator[Response, None, None]:
+        """One attempt, up to the first message."""
+        with self._translated(request_id):
+            call = method(request, timeout=_left(deadline), metadata=self._metadata(request_id))
+            first = list(islice(call, 1))
+        return self._following(first, call, request_id)
+
+    def _following(
+        self, first: list[Response], call: Any, request_id: str
+    ) -> Generator[Response, None, None]:
+        try:
+            yield from first
+            with self._translated(request_id):
+                yield from call
+            self._note(call)
+        finally:
+            call.cancel()
+
+    @contextmanager
+    def _translated(self, request_id: str) -> Iterator[None]:
+        """Raises what gRPC raises as a LakewardenError."""
+        try:
+            yield
         except grpc.RpcError as error:
             raise from_rpc_error(error, request_id=request_id, endpoint=self.endpoint) from None
         except ValueError as error:
@@ -149,10 +199,12 @@ class Connection:
             if "closed" not in str(error).lower():
                 raise
             raise _closed() from None
+
+    def _note(self, call: grpc.Call) -> None:
+        """Remembers the revision an answer carried."""
         for key, value in (*(call.initial_metadata() or ()), *(call.trailing_metadata() or ())):
             if key == "lakewarden-revision":
                 self.last_seen.revision = str(value)
-        return response
 
     def _metadata(self, request_id: str) -> tuple[tuple[str, str], ...]:
         """What every call carries besides the request."""
@@ -186,6 +238,11 @@ def _pause(error: LakewardenError, tries: int) -> float | None:
     if isinstance(error, Unavailable):
         return random.uniform(0.5, 1) * BACKOFF_SECONDS * 4.0 ** (tries - 1)
     return None
+
+
+def _left(deadline: float) -> float:
+    """Seconds until then, and some where it has passed: gRPC takes no less."""
+    return max(deadline - time.monotonic(), 0.001)
 
 
 def _closed() -> ConfigurationError:

@@ -8,27 +8,21 @@ from typing import Any, ClassVar
 
 from lakewarden._errors import InvalidArgument
 from lakewarden._lineage_events import LineageEvents
+from lakewarden._lineage_rows import EVIDENCE, STATES, edges_of, nodes_of
+from lakewarden._lineage_streams import LineageStream
 from lakewarden._resources import Resource
-from lakewarden._rows import Rows
 from lakewarden._times import to_timestamp
 from lakewarden.lineage.model import (
     Impact,
     ImpactedAsset,
     Lineage,
-    LineageEdge,
     LineageEdgeHistory,
     LineageEdgeVersion,
     LineageNode,
 )
 from lakewarden.v1 import lineage_graph_pb2, lineage_graph_pb2_grpc, lineage_pb2
 
-DIRECTIONS = {"both": 0, "upstream": 1, "downstream": 2}
-STATES: dict[int, str] = {number: name for name, number in lineage_graph_pb2.LineageState.items()}
-EVIDENCE: dict[int, str] = {number: name for name, number in lineage_graph_pb2.LineageEvidence.items()}
-
-SUBTYPES: dict[int, str] = {
-    number: name if number else "" for name, number in lineage_graph_pb2.LineageSubtype.items()
-}
+DIRECTIONS: dict[str, Any] = {"both": 0, "upstream": 1, "downstream": 2}
 CONSUMERS: dict[int, str] = {
     lineage_graph_pb2.LINEAGE_HIDDEN_CONSUMERS_UNSPECIFIED: "",
     lineage_graph_pb2.NO_HIDDEN_CONSUMERS: "0",
@@ -70,13 +64,13 @@ class LineageQuestions(Resource[Any]):
             name,
             asset_type,
             namespace,
-            direction=DIRECTIONS[direction],
+            direction=direction,
             max_depth=max_depth,
             max_nodes=max_nodes,
-            include_states=_values(include_states, STATES, "include_states"),
+            include_states=include_states,
             include_self_edges=include_self_edges,
-            evidence=_values(evidence, EVIDENCE, "evidence"),
-            as_of_time=to_timestamp(as_of) if as_of else None,
+            evidence=evidence,
+            as_of=as_of,
         )
 
     def columns(
@@ -103,14 +97,33 @@ class LineageQuestions(Resource[Any]):
             namespace,
             level=lineage_graph_pb2.COLUMN,
             columns=columns,
-            direction=DIRECTIONS[direction],
+            direction=direction,
             max_depth=max_depth,
             max_nodes=max_nodes,
-            include_states=_values(include_states, STATES, "include_states"),
+            include_states=include_states,
             include_indirect=include_indirect,
-            evidence=_values(evidence, EVIDENCE, "evidence"),
-            as_of_time=to_timestamp(as_of) if as_of else None,
+            evidence=evidence,
+            as_of=as_of,
         )
+
+    def stream(
+        self,
+        name: str,
+        *,
+        columns: Iterable[str] | None = None,
+        asset_type: str = "",
+        namespace: str = "",
+        **asked: Any,
+    ) -> LineageStream:
+        """Return what `traverse` returns, level by level while it is found, and at most 250,000 `max_nodes`.
+
+        With `columns`, an empty list of them for all, what the method of that name returns. `asked` is what else the two take.
+        """
+        if columns is not None:
+            asked.update(level=lineage_graph_pb2.COLUMN, columns=columns)
+        traversal = _traversal(name, asset_type, namespace, **asked)
+        request = lineage_graph_pb2.StreamLineageRequest(traversal=traversal)
+        return LineageStream(self._connection.stream(self._stub.StreamLineage, request))
 
     def impact(
         self,
@@ -134,19 +147,18 @@ class LineageQuestions(Resource[Any]):
                 node.name, node.kind, node.distance, owner, _moment(observed), node.hidden, node.dropped
             )
             for node, owner, observed in zip(
-                _nodes(reply.nodes), reply.owners, reply.observed_microseconds, strict=True
+                nodes_of(reply.nodes), reply.owners, reply.observed_microseconds, strict=True
             )
         ]
         counts = {found.catalog: found.assets for found in reply.catalogs}
         return Impact(assets[1:], counts, CONSUMERS[reply.hidden_consumers], reply.truncated_by)
 
     def _traverse(self, name: str, asset_type: str, namespace: str, **asked: Any) -> Lineage:
-        root = asset(name, asset_type=asset_type, namespace=namespace)
-        reply: lineage_graph_pb2.TraverseLineageResponse = self._call("TraverseLineage", root=root, **asked)
-        edges = reply.edges
-        ends = edges.sources, edges.targets, edges.states, edges.evidence
-        said = (edges.subtypes, edges.masking) if edges.subtypes else ()
-        return Lineage(_nodes(reply.nodes), Rows(_edge, *ends, *said), reply.truncated_by)
+        request = _traversal(name, asset_type, namespace, **asked)
+        reply: lineage_graph_pb2.TraverseLineageResponse = self._connection.call(
+            self._stub.TraverseLineage, request
+        )
+        return Lineage(nodes_of(reply.nodes), edges_of(reply.edges), reply.truncated_by)
 
     def record_sql(self, sql: str, **said: Any) -> lineage_pb2.RecordSqlResponse:
         """Record what SQL that was run read and wrote: `lineage_events.record_sql`, which says what can be told beside the text."""
@@ -163,7 +175,7 @@ class LineageQuestions(Resource[Any]):
             max_paths=max_paths,
             max_depth=max_depth,
         )
-        nodes = _nodes(reply.nodes)
+        nodes = nodes_of(reply.nodes)
         return tuple(tuple(nodes[handle] for handle in path.nodes) for path in reply.paths)
 
     def history(
@@ -189,6 +201,28 @@ def asset(name: str, *, asset_type: str = "", namespace: str = "") -> lineage_gr
     return named
 
 
+def _traversal(
+    name: str,
+    asset_type: str,
+    namespace: str,
+    *,
+    direction: str = "both",
+    include_states: Iterable[str] = (),
+    evidence: Iterable[str] = (),
+    as_of: datetime | None = None,
+    **asked: Any,
+) -> lineage_graph_pb2.TraverseLineageRequest:
+    """The request that asks so. Raises InvalidArgument."""
+    return lineage_graph_pb2.TraverseLineageRequest(
+        root=asset(name, asset_type=asset_type, namespace=namespace),
+        direction=DIRECTIONS[direction],
+        include_states=_values(include_states, STATES, "include_states"),
+        evidence=_values(evidence, EVIDENCE, "evidence"),
+        as_of_time=to_timestamp(as_of) if as_of else None,
+        **asked,
+    )
+
+
 def _values(names: Iterable[str], known: Mapping[int, str], field: str) -> list[Any]:
     """The enum values of names. Raises InvalidArgument."""
     values = {name: number for number, name in known.items() if number}
@@ -203,44 +237,6 @@ def _values(names: Iterable[str], known: Mapping[int, str], field: str) -> list[
 
 def _moment(microseconds: int) -> datetime | None:
     return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds) if microseconds else None
-
-
-def _nodes(told: lineage_graph_pb2.LineageNodes) -> Rows[LineageNode]:
-    handles = range(len(told.names))
-    columns = (told.columns,) if told.columns else ()
-    return Rows(
-        _node,
-        handles,
-        told.names,
-        told.namespaces,
-        told.kinds,
-        told.distances,
-        told.hidden,
-        told.dropped,
-        *columns,
-    )
-
-
-def _node(
-    handle: int,
-    name: str,
-    namespace: str,
-    kind: str,
-    distance: int,
-    hidden: bool,
-    dropped: bool,
-    column: str = "",
-) -> LineageNode:
-    named = f"{namespace} {name}" if namespace else name
-    return LineageNode(str(handle), named, kind, distance, hidden, dropped, column, namespace)
-
-
-def _edge(
-    source: int, target: int, state: int, evidence: int, subtype: int = 0, masking: bool = False
-) -> LineageEdge:
-    return LineageEdge(
-        str(source), str(target), STATES[state], SUBTYPES[subtype], masking, EVIDENCE[evidence]
-    )
 
 
 def _history(edge: lineage_graph_pb2.LineageEdgeHistory) -> LineageEdgeHistory:

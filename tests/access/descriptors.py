@@ -13,8 +13,11 @@ from lakewarden.v1 import rules_pb2
 _numbers = itertools.count(1)
 
 
-def service(*methods: tuple[str, dict[str, Any] | None], streaming: bool = False) -> ServiceDescriptor:
-    """A service `test<n>.ProbeService` whose methods map a StringValue to a StringValue; a rule of None is no rule."""
+def service(*methods: tuple[str, dict[str, Any] | None], streaming: str = "") -> ServiceDescriptor:
+    """A service `test<n>.ProbeService` whose methods map a StringValue to a StringValue; a rule of None is no rule.
+
+    `streaming` is "requests" or "replies" where these come in streams.
+    """
     package = f"test{next(_numbers)}"
     file = descriptor_pb2.FileDescriptorProto(
         name=f"{package}.proto",
@@ -28,7 +31,8 @@ def service(*methods: tuple[str, dict[str, Any] | None], streaming: bool = False
             name=name,
             input_type=".google.protobuf.StringValue",
             output_type=".google.protobuf.StringValue",
-            server_streaming=streaming,
+            client_streaming=streaming == "requests",
+            server_streaming=streaming == "replies",
         )
         if rule is not None:
             method.options.Extensions[rules_pb2.rule].CopyFrom(rules_pb2.Rule(**rule))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -66,16 +66,23 @@ def call(
         "lakewarden-workspace": workspace,
         **{key.replace("_", "-"): value for key, value in metadata.items()},
     }
-    stub = channel.unary_unary(f"/{name}", None, reply_class.FromString if reply_class else None)
+    streams = method is not None and method.streams
+    kind: Any = channel.unary_stream if streams else channel.unary_unary
+    stub = kind(f"/{name}", None, reply_class.FromString if reply_class else None)
+    sent = tuple((key, value) for key, value in pairs.items() if value)
     try:
-        reply = stub(
-            request,
-            timeout=TIMEOUT_SECONDS,
-            metadata=tuple((key, value) for key, value in pairs.items() if value),
-        )
+        reply = stub(request, timeout=TIMEOUT_SECONDS, metadata=sent)
+        return Answer("OK", _put_together(reply) if streams else reply)
     except grpc.RpcError as error:
         return _failed(error)
-    return Answer("OK", reply)
+
+
+def _put_together(messages: Iterable[Any]) -> Any:
+    """The messages of a stream as one."""
+    first, *others = messages
+    for message in others:
+        first.MergeFrom(message)
+    return first
 
 
 def _failed(error: Any) -> Answer:

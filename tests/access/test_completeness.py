@@ -138,7 +138,7 @@ def _spelling(rpc: str) -> str:
         "ListGrants": "list", "UpdateGrants": "(grant|revoke|update)", "ListGroupMembers": "members",
         "UpdateGroupMembers": "update_members", "UpdateGroup": "rename",
         "FindLineageLeaks": "leaks", "SimulateRevoke": "simulate_revoke",
-        "TraverseLineage": "traverse", "FindLineagePaths": "paths", "AnalyzeImpact": "impact",
+        "TraverseLineage": "traverse", "StreamLineage": "stream", "FindLineagePaths": "paths", "AnalyzeImpact": "impact",
         "GetLineageHistory": "history",
         "GetAuditHead": "head", "VerifyAuditLog": "verify", "ReplayDecisions": "replay",
         "ListShareObjects": "objects", "UpdateShareObjects": "update_objects", "ListShareRecipients": "recipients",

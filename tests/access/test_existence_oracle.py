@@ -197,6 +197,7 @@ LINEAGE: Mapping[str, Mapping[str, Any]] = {
     "LineageGraphService/AnalyzeImpact": {"root": {"table": NAME}, "columns": ["id"]},
     "LineageGraphService/FindLineagePaths": {"source": SEEN, "target": {"table": NAME}},
     "LineageGraphService/GetLineageHistory": {"source": {"table": NAME}, "target": SEEN},
+    "LineageGraphService/StreamLineage": {"traversal": {"root": {"table": NAME}}},
     "LineageGraphService/TraverseLineage": {"root": {"table": NAME}},
 }  # fmt: skip
 """They name several tables, so that no rule can say which one a call is about."""

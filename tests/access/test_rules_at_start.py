@@ -68,10 +68,27 @@ def test_method_without_a_function_is_not_collected() -> None:
         collect_methods({missing: ProbeService()}, load_policy())
 
 
-def test_stream_is_not_collected() -> None:
-    stream = service(("Probe", {"operation": "session.get"}), streaming=True)
-    with pytest.raises(RuleError, match="streams are not supported"):
+def test_stream_of_requests_is_not_collected() -> None:
+    stream = service(("Probe", {"operation": "session.get"}), streaming="requests")
+    with pytest.raises(RuleError, match="streams of requests are not supported"):
         collect_methods({stream: ProbeService()}, load_policy())
+
+
+@pytest.mark.parametrize("more", ["write", "snapshot_only", "log_decision"])
+def test_what_writes_or_tells_a_decision_is_not_answered_in_a_stream(more: str) -> None:
+    stream = service(("Probe", {"operation": "session.get", more: True}), streaming="replies")
+    with pytest.raises(RuleError, match="only what reads and tells no decision"):
+        collect_methods({stream: ProbeService()}, load_policy())
+
+
+def test_a_stream_in_a_pool_that_is_not_for_streams_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer = lakewarden_server.app.services
+    stream = service(("Probe", {"operation": "session.get", "pool": "lineage"}), streaming="replies")
+    monkeypatch.setattr(
+        lakewarden_server.app, "services", lambda *given: {**offer(*given), stream: ProbeService()}
+    )
+    with pytest.raises(KeyError, match="lineage"), serve(workspace=False):
+        pass
 
 
 def test_server_with_an_rpc_without_a_rule_does_not_start(

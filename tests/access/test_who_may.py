@@ -181,6 +181,7 @@ ASKED_ELSEWHERE = {
     "LineageGraphService/AnalyzeImpact": "each asset is decided by its .get; tests/lineage/test_impact.py",
     "LineageGraphService/FindLineagePaths": "each asset is decided by its .get; tests/lineage/test_questions.py",
     "LineageGraphService/GetLineageHistory": "each asset is decided by its .get; tests/lineage/test_past.py",
+    "LineageGraphService/StreamLineage": "each asset is decided by its .get; tests/lineage/test_streams.py",
     "LineageGraphService/TraverseLineage": "each asset is decided by its .get; tests/lineage/test_questions.py",
     "SystemTableService/ListSystemTables": "names are nothing to hide; tests/system_tables/test_batches.py",
     "SystemTableService/ReadSystemTable": "filtered, never refused; tests/system_tables",

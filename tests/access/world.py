@@ -120,6 +120,7 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "LineageGraphService/GetLineageHistory": {
         "source": {"table": "main.sales.orders"}, "target": {"table": "main.sales.orders"},
     },
+    "LineageGraphService/StreamLineage": {"traversal": {"root": {"table": "main.sales.orders"}}},
     "LineageGraphService/TraverseLineage": {"root": {"table": "main.sales.orders"}},
     "SystemTableService/ListSystemTables": {},
     "SystemTableService/ReadSystemTable": {"fullName": "system.information_schema.tables"},

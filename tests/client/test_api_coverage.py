@@ -13,7 +13,7 @@ from client import declared, definitions, lineages, objects, places
 from client.wire import NOUNS, WireServer, rpcs
 from lakewarden import Client
 from lakewarden.cli import main
-from lakewarden.v1 import service_principals_pb2, system_tables_pb2, tokens_pb2
+from lakewarden.v1 import lineage_graph_pb2, service_principals_pb2, system_tables_pb2, tokens_pb2
 
 ACCESS = SimpleNamespace(full_name="main.sales.orders", privilege="SELECT", securable_type="TABLE")
 
@@ -339,6 +339,9 @@ def _token_reply(wire: WireServer) -> None:
     wire.answers["TokenService/CreateAccessToken"] = lambda *_: tokens_pb2.CreateAccessTokenResponse(
         access_token="eyJ"
     )
+    wire.answers["LineageGraphService/StreamLineage"] = lambda *_: [
+        lineage_graph_pb2.StreamLineageResponse(ending={"complete": True})
+    ]
     wire.answers["SystemTableService/ReadSystemTable"] = lambda *_: system_tables_pb2.ReadSystemTableResponse(
         arrow_stream=_one_batch()
     )

@@ -80,7 +80,7 @@ Answer = Callable[[Recorded, grpc.ServicerContext], Any]
 
 @dataclass
 class WireServer(grpc.GenericRpcHandler):
-    """Records each call; answers with what `answers` says for the RPC, else with an empty reply."""
+    """Records each call; answers with what `answers` says for the RPC, a stream with each message of it, else with an empty reply."""
 
     calls: list[Recorded] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -102,8 +102,15 @@ class WireServer(grpc.GenericRpcHandler):
             answer = self.answers.get(name)
             return reply_class() if answer is None else answer(recorded, context)
 
-        return grpc.unary_unary_rpc_method_handler(
-            behave,
+        def stream(request: Any, context: grpc.ServicerContext) -> Any:
+            yield from behave(request, context)
+
+        if method.server_streaming:
+            handler, act = grpc.unary_stream_rpc_method_handler, stream
+        else:
+            handler, act = grpc.unary_unary_rpc_method_handler, behave
+        return handler(
+            act,
             request_deserializer=request_class.FromString,
             response_serializer=reply_class.SerializeToString,
         )

@@ -213,6 +213,7 @@ def test_labels_are_of_a_known_few(server: EmbeddedServer) -> None:
         "watch",
         "record",
         "lineage",
+        "lineage_stream",
         "caller",
         "queue",
         "refused",

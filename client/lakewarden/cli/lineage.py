@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-FORMATS = ("tree", "json", "dot", "mermaid", "svg")
+FORMATS = ("tree", "json", "jsonl", "dot", "mermaid", "svg")
 DEPTH_DEFAULT = 5
 NODES_DEFAULT = 2_000
+NODES_MAX = 20_000
+STREAM_NODES_MAX = 250_000
+"""Of an answer that is told as it comes, level by level."""
 EXIT_NO_PATH = 1
 
 
@@ -46,11 +50,11 @@ _OPTIONS = (
     click.option("--type", "asset_type", default="", type=click.Choice(["", "table", "path", "external_metadata", "registered_model"]), help="What NAME is the name of. A URL is a path, else it is a table or view."),
     click.option("--namespace", default="", metavar="TEXT", help="NAME is that of a dataset of this OpenLineage namespace."),
     click.option("--depth", "max_depth", type=click.IntRange(1, 100), default=DEPTH_DEFAULT, show_default=True, metavar="N", help="At most so many steps."),
-    click.option("--nodes", "max_nodes", type=click.IntRange(1, 20_000), default=NODES_DEFAULT, show_default=True, metavar="N", help="At most so many assets."),
+    click.option("--nodes", "max_nodes", type=click.IntRange(1, STREAM_NODES_MAX), default=NODES_DEFAULT, show_default=True, metavar="N", help=f"At most so many assets: up to {NODES_MAX:,}, as jsonl up to {STREAM_NODES_MAX:,}."),
     click.option("--include", "include_states", multiple=True, type=click.Choice(["PROVISIONAL", "DROPPED"], case_sensitive=False), help="Also edges in this state; repeatable."),
     click.option("--evidence", multiple=True, type=click.Choice(["OBSERVED", "PARSED", "DECLARED"], case_sensitive=False), help="Only edges that a run told of, that were read from SQL, or that somebody declared; repeatable."),
     click.option("--as-of", "as_of", callback=time_of, metavar="TIME", help="The lineage as it was then (2026-11-20T08:30Z, 7d), of what had the name then."),
-    click.option("--format", "form", type=click.Choice(FORMATS), default="tree", show_default=True, help="How to show it."),
+    click.option("--format", "form", type=click.Choice(FORMATS), default="tree", show_default=True, help="How to show it; jsonl is a line for each step from NAME, as soon as it is there."),
     click.option("--to", "target", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write it into this file instead."),
 )  # fmt: skip
 
@@ -97,6 +101,10 @@ def show(invocation: Invocation, /, **asked: Any) -> None:
 def column(invocation: Invocation, /, name: str, columns: tuple[str, ...], **asked: Any) -> None:
     """Show what columns of an asset were made of and what was made of them; without COLUMNS, of all that anything is known of."""
     form, target = asked.pop("form"), asked.pop("target")
+    if form == "jsonl":
+        _stream(invocation, target, name=name, columns=columns, **asked)
+        return
+    _check_nodes(asked["max_nodes"])
     found = invocation.open_client().lineage.columns(name, *columns, **asked)
     _tell(invocation, found, form, target)
     if columns and not found.edges:
@@ -157,6 +165,10 @@ def _told(time: datetime | None) -> str | None:
 def _show(
     invocation: Invocation, direction: str, *, name: str, form: str, target: Path | None, **asked: Any
 ) -> None:
+    if form == "jsonl":
+        _stream(invocation, target, name=name, direction=direction, **asked)
+        return
+    _check_nodes(asked["max_nodes"])
     found = invocation.open_client().lineage.traverse(name, direction=direction, **asked)
     _tell(invocation, found, form, target)
 
@@ -169,11 +181,36 @@ def _tell(invocation: Invocation, found: Lineage, form: str, target: Path | None
     if target is None:
         click.echo(text, nl=False)
         return
+    with _writing(target) as file:
+        file.write(text)
+    invocation.note(f"{len(found.nodes)} assets and {len(found.edges)} edges in {target}")
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[TextIO]:
     try:
-        target.write_text(text, encoding="utf-8")
+        with target.open("w", encoding="utf-8") as file:
+            yield file
     except OSError as error:
         raise click.BadParameter(f"{target} cannot be written: {error.strerror or error}") from None
-    invocation.note(f"{len(found.nodes)} assets and {len(found.edges)} edges in {target}")
+
+
+def _check_nodes(max_nodes: int) -> None:
+    """Raises BadParameter for more assets than come in one answer."""
+    if max_nodes > NODES_MAX:
+        raise click.BadParameter(
+            f"more than {NODES_MAX:,} come with --format jsonl only", param_hint="--nodes"
+        )
+
+
+def _stream(invocation: Invocation, target: Path | None, **asked: Any) -> None:
+    """Writes each step when it is there, and at the end how the answer ended."""
+    writing: AbstractContextManager[TextIO | None] = _writing(target) if target else nullcontext()
+    with invocation.open_client().lineage.stream(**asked) as levels, writing as file:
+        for level in levels:
+            click.echo(json.dumps(level.to_dict(), ensure_ascii=False), file=file)
+        if levels.ending is not None:
+            click.echo(json.dumps(levels.ending.to_dict()), file=file)
 
 
 def _form(found: Lineage, form: str) -> str:

@@ -10,6 +10,8 @@ from lakewarden.lineage.model import (
     LineageEdge,
     LineageEdgeHistory,
     LineageEdgeVersion,
+    LineageEnding,
+    LineageLevel,
     LineageNode,
 )
 from lakewarden.lineage.open_lineage import to_open_lineage
@@ -22,6 +24,8 @@ __all__ = [
     "LineageEdge",
     "LineageEdgeHistory",
     "LineageEdgeVersion",
+    "LineageEnding",
+    "LineageLevel",
     "LineageNode",
     "to_dot",
     "to_mermaid",

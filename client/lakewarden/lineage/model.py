@@ -73,6 +73,40 @@ class LineageEdge(NamedTuple):
         return self.is_declared or self.state != "LIVE"
 
 
+class LineageLevel(NamedTuple):
+    """What is one step further from the root, or a part of it where that is much. Ids of nodes are good for all levels of an answer."""
+
+    distance: int
+    """Steps from the root: negative upstream, 0 for the root itself."""
+    nodes: Sequence[LineageNode]
+    """Those met here for the first time."""
+    edges: Sequence[LineageEdge]
+    """Those told for the first time, between these nodes and those told before."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON says it."""
+        return {
+            "distance": self.distance,
+            "nodes": [node._asdict() for node in self.nodes],
+            "edges": [edge._asdict() for edge in self.edges],
+        }
+
+
+class LineageEnding(NamedTuple):
+    """How an answer ended that came level by level."""
+
+    complete: bool
+    truncated_by: str
+    """DEPTH, NODES or TIME where there is more than was told; empty where that was all."""
+    nodes: int
+    """How many were told, the roots among them."""
+    edges: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON says it."""
+        return {"ending": {**self._asdict(), "truncated_by": self.truncated_by or None}}
+
+
 class LineageEdgeVersion(NamedTuple):
     """What an edge was from one time until another."""
 

@@ -369,6 +369,98 @@ class TraverseLineageResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class StreamLineageRequest(message.Message):
+    """Request of StreamLineage."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TRAVERSAL_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def traversal(self) -> TraverseLineageRequest:
+        """What is asked, as of TraverseLineage; `max_nodes` may be up to 250,000."""
+
+    def __init__(
+        self,
+        *,
+        traversal: TraverseLineageRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["traversal", b"traversal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["traversal", b"traversal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class StreamLineageResponse(message.Message):
+    """A part of the answer of StreamLineage: first the root, then level after level. A large level comes in several parts."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DISTANCE_FIELD_NUMBER: builtins.int
+    NODES_FIELD_NUMBER: builtins.int
+    EDGES_FIELD_NUMBER: builtins.int
+    ENDING_FIELD_NUMBER: builtins.int
+    distance: builtins.int
+    """How far from the root this level is: negative upstream."""
+    @builtins.property
+    def nodes(self) -> LineageNodes:
+        """Nodes met here for the first time, at most 10,000. Their places are counted on from those of the parts before."""
+
+    @builtins.property
+    def edges(self) -> LineageEdges:
+        """Edges told for the first time, at most 20,000, between nodes of this and of earlier parts."""
+
+    @builtins.property
+    def ending(self) -> LineageEnding:
+        """How the answer ended; set in the last message alone, which has nothing else."""
+
+    def __init__(
+        self,
+        *,
+        distance: builtins.int = ...,
+        nodes: LineageNodes | None = ...,
+        edges: LineageEdges | None = ...,
+        ending: LineageEnding | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["edges", b"edges", "ending", b"ending", "nodes", b"nodes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["distance", b"distance", "edges", b"edges", "ending", b"ending", "nodes", b"nodes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LineageEnding(message.Message):
+    """How a streamed answer ended."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    COMPLETE_FIELD_NUMBER: builtins.int
+    TRUNCATED_BY_FIELD_NUMBER: builtins.int
+    NODES_FIELD_NUMBER: builtins.int
+    EDGES_FIELD_NUMBER: builtins.int
+    complete: builtins.bool
+    """Whether this is all there is."""
+    truncated_by: builtins.str
+    """Why there is more than this: DEPTH, NODES or TIME; empty where this is all."""
+    nodes: builtins.int
+    """How many nodes were told, the roots among them."""
+    edges: builtins.int
+    """How many edges were told."""
+    def __init__(
+        self,
+        *,
+        complete: builtins.bool = ...,
+        truncated_by: builtins.str = ...,
+        nodes: builtins.int = ...,
+        edges: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["complete", b"complete", "edges", b"edges", "nodes", b"nodes", "truncated_by", b"truncated_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class LineageNodes(message.Message):
     """Assets in an answer, as columns of one length. The place of a node in them, counted from 0, is its handle: it stands for the node in this answer, and in no other answer."""
 

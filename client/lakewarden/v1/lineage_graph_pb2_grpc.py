@@ -40,6 +40,11 @@ class LineageGraphServiceStub(object):
                 request_serializer=lakewarden_dot_v1_dot_lineage__graph__pb2.TraverseLineageRequest.SerializeToString,
                 response_deserializer=lakewarden_dot_v1_dot_lineage__graph__pb2.TraverseLineageResponse.FromString,
                 _registered_method=True)
+        self.StreamLineage = channel.unary_stream(
+                '/lakewarden.v1.LineageGraphService/StreamLineage',
+                request_serializer=lakewarden_dot_v1_dot_lineage__graph__pb2.StreamLineageRequest.SerializeToString,
+                response_deserializer=lakewarden_dot_v1_dot_lineage__graph__pb2.StreamLineageResponse.FromString,
+                _registered_method=True)
         self.AnalyzeImpact = channel.unary_unary(
                 '/lakewarden.v1.LineageGraphService/AnalyzeImpact',
                 request_serializer=lakewarden_dot_v1_dot_lineage__graph__pb2.AnalyzeImpactRequest.SerializeToString,
@@ -63,6 +68,14 @@ class LineageGraphServiceServicer(object):
 
     def TraverseLineage(self, request, context):
         """Returns what an asset, or columns of it, were made of and what was made of them, step by step.
+        Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamLineage(self, request, context):
+        """Returns what TraverseLineage returns, level by level while it is found, and of ten times as many nodes. The last message says how it ended: without it the answer is not whole.
         Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -100,6 +113,11 @@ def add_LineageGraphServiceServicer_to_server(servicer, server):
                     servicer.TraverseLineage,
                     request_deserializer=lakewarden_dot_v1_dot_lineage__graph__pb2.TraverseLineageRequest.FromString,
                     response_serializer=lakewarden_dot_v1_dot_lineage__graph__pb2.TraverseLineageResponse.SerializeToString,
+            ),
+            'StreamLineage': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamLineage,
+                    request_deserializer=lakewarden_dot_v1_dot_lineage__graph__pb2.StreamLineageRequest.FromString,
+                    response_serializer=lakewarden_dot_v1_dot_lineage__graph__pb2.StreamLineageResponse.SerializeToString,
             ),
             'AnalyzeImpact': grpc.unary_unary_rpc_method_handler(
                     servicer.AnalyzeImpact,
@@ -145,6 +163,33 @@ class LineageGraphService(object):
             '/lakewarden.v1.LineageGraphService/TraverseLineage',
             lakewarden_dot_v1_dot_lineage__graph__pb2.TraverseLineageRequest.SerializeToString,
             lakewarden_dot_v1_dot_lineage__graph__pb2.TraverseLineageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamLineage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lakewarden.v1.LineageGraphService/StreamLineage',
+            lakewarden_dot_v1_dot_lineage__graph__pb2.StreamLineageRequest.SerializeToString,
+            lakewarden_dot_v1_dot_lineage__graph__pb2.StreamLineageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class LineageGraphServiceStub:
     """Returns what an asset, or columns of it, were made of and what was made of them, step by step.
     Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
     """
+    StreamLineage: grpc.UnaryStreamMultiCallable[lineage_graph_pb2.StreamLineageRequest, lineage_graph_pb2.StreamLineageResponse]
+    """Returns what TraverseLineage returns, level by level while it is found, and of ten times as many nodes. The last message says how it ended: without it the answer is not whole.
+    Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
+    """
     AnalyzeImpact: grpc.UnaryUnaryMultiCallable[lineage_graph_pb2.AnalyzeImpactRequest, lineage_graph_pb2.AnalyzeImpactResponse]
     """Returns what depends on an asset or on columns of it, by what and whose it is.
     Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
@@ -57,6 +61,10 @@ class LineageGraphServiceAsyncStub(LineageGraphServiceStub):
     def __init__(self, channel: aio.Channel) -> None: ...
     TraverseLineage: aio.UnaryUnaryMultiCallable[lineage_graph_pb2.TraverseLineageRequest, lineage_graph_pb2.TraverseLineageResponse]  # type: ignore[assignment]
     """Returns what an asset, or columns of it, were made of and what was made of them, step by step.
+    Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
+    """
+    StreamLineage: aio.UnaryStreamMultiCallable[lineage_graph_pb2.StreamLineageRequest, lineage_graph_pb2.StreamLineageResponse]  # type: ignore[assignment]
+    """Returns what TraverseLineage returns, level by level while it is found, and of ten times as many nodes. The last message says how it ended: without it the answer is not whole.
     Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
     """
     AnalyzeImpact: aio.UnaryUnaryMultiCallable[lineage_graph_pb2.AnalyzeImpactRequest, lineage_graph_pb2.AnalyzeImpactResponse]  # type: ignore[assignment]
@@ -82,6 +90,16 @@ class LineageGraphServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[lineage_graph_pb2.TraverseLineageResponse, abc.Awaitable[lineage_graph_pb2.TraverseLineageResponse]]:
         """Returns what an asset, or columns of it, were made of and what was made of them, step by step.
+        Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
+        """
+
+    @abc_1.abstractmethod
+    def StreamLineage(
+        self,
+        request: lineage_graph_pb2.StreamLineageRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[abc.Iterator[lineage_graph_pb2.StreamLineageResponse], abc.AsyncIterator[lineage_graph_pb2.StreamLineageResponse]]:
+        """Returns what TraverseLineage returns, level by level while it is found, and of ten times as many nodes. The last message says how it ended: without it the answer is not whole.
         Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
         """
 

@@ -71,7 +71,7 @@ class Rule(message.Message):
     urgent: builtins.bool
     """The RPC can take a right away: it has threads of its own, which no other calls can occupy."""
     pool: builtins.str
-    """The RPC may take long or be asked often: it has threads of its own, `watch`, `record` or `lineage`, so that it never holds one that answers checks."""
+    """The RPC may take long or be asked often: it has threads of its own, `watch`, `record`, `lineage` or `lineage_stream`, so that it never holds one that answers checks."""
     workspace_objects: builtins.bool
     """Of the kinds of `securable_type` only those of objects that belong to a workspace."""
     records: builtins.bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
@@ -28,6 +28,7 @@ class Outcome(NamedTuple):
 
 
 _BROKEN = Outcome("INTERNAL", "", 0.0, 0, 0)
+_GIVEN_UP = Outcome("CANCELLED", "", 0.0, 0, 0)
 
 
 class Observer(Protocol):
@@ -83,8 +84,12 @@ class Observed:
         request_id = headers.request_id(incoming.metadata)
         began = self._begin(method_name, request_id, incoming)
         started, outcome = perf_counter(), _BROKEN
+        following = None
         try:
             reply = self._pipeline.handle(method_name, request, incoming._replace(request_id=request_id))
+            if reply.following is not None:
+                following = self._following(reply.following, began, method_name, started)
+                return reply._replace(following=following)
             allowed, denied = _counted(reply.message) if method_name in self._logged else (0, 0)
             outcome = Outcome("OK", "", perf_counter() - started, allowed, denied)
             return reply
@@ -92,7 +97,8 @@ class Observed:
             outcome = _failed(failure, perf_counter() - started)
             raise
         finally:
-            self._end(began, method_name, outcome)
+            if following is None:
+                self._end(began, method_name, outcome)
 
     def screen(self, method_name: str, incoming: Incoming) -> None:
         """Refuses like the pipeline, which is told as a call that failed; one that is let pass is yet to come. Raises `CallFailed`."""
@@ -103,6 +109,20 @@ class Observed:
             began = self._begin(method_name, request_id, incoming)
             self._end(began, method_name, _failed(failure, perf_counter() - started))
             raise
+
+    def _following(
+        self, messages: Iterator[Message], began: list[Any], method_name: str, started: float
+    ) -> Iterator[Message]:
+        """The messages of a stream, which ends with the last of them or when its caller gives it up; whoever was given it begins it."""
+        outcome = _GIVEN_UP
+        try:
+            yield from messages
+            outcome = Outcome("OK", "", 0.0, 0, 0)
+        except CallFailed as failure:
+            outcome = _failed(failure, 0.0)
+            raise
+        finally:
+            self._end(began, method_name, outcome._replace(seconds=perf_counter() - started))
 
     def _begin(self, method_name: str, request_id: str, incoming: Incoming) -> list[Any]:
         return [observer.began(method_name, request_id, incoming.metadata) for observer in self._observers]

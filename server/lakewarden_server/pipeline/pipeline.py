@@ -8,7 +8,7 @@ import hashlib
 import hmac
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
@@ -39,6 +39,7 @@ from lakewarden_server.pipeline.rates import Charge, Rates
 from lakewarden_server.pipeline.refusal_times import even_out
 from lakewarden_server.pipeline.refusals import authorize
 from lakewarden_server.pipeline.rules import Method
+from lakewarden_server.pipeline.streams import guarded
 from lakewarden_server.pipeline.token_uses import TokenUses
 from lakewarden_server.services.call import Call, SnapshotBehind
 from lakewarden_server.storage import idempotency
@@ -75,6 +76,8 @@ class Reply(NamedTuple):
 
     message: Message
     metadata: tuple[tuple[str, str], ...]
+    following: Iterator[Message] | None = None
+    """Of a method that streams all its messages, `message` being none of them. Raises `CallFailed`."""
 
 
 class Handler(Protocol):
@@ -221,12 +224,15 @@ class Pipeline:
                 continue
             if method.rule.log_decision:
                 self._log(admitted, method, request, message, arrived, fresh)
-            return _reply(message, fresh.head.epoch, fresh.head.revision, arrived)
+            reply = _reply(
+                Empty() if method.streams else message, fresh.head.epoch, fresh.head.revision, arrived
+            )
+            return reply._replace(following=guarded(message, method, arrived)) if method.streams else reply
         raise Aborted(Reason.CONCURRENT_CHANGE, "what was read kept changing: retry")
 
     def _run_read(
         self, method: Method, request: Message, arrived: Headers, fresh: Fresh, admitted: Admitted
-    ) -> Message:
+    ) -> Any:
         call = self._call(method, arrived, fresh, admitted)
         if method.rule.snapshot_only and not admitted.bound.is_of_the_past:
             return method.function(request, call)

@@ -9,12 +9,12 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import Message
 
 from lakewarden.v1 import rules_pb2
 from lakewarden_policy import BOUND_KINDS, IN_WORKSPACE, KINDS, Policy, UnknownOperation
 
-ServiceMethod = Callable[[Any, Any], Message]
+ServiceMethod = Callable[[Any, Any], Any]
+"""Answers with a message; one that streams, with an iterator of them that needs no transaction any more."""
 PrepareMethod = Callable[[Any], Any]
 
 AS_OF = "authorization.as_of"
@@ -79,6 +79,8 @@ class Method:
     output_type: Descriptor
     function: ServiceMethod
     prepare: PrepareMethod | None
+    streams: bool = False
+    """Whether it answers with several messages."""
 
     @cached_property
     def noun(self) -> str:
@@ -152,8 +154,10 @@ def _method(full_name: str, descriptor: MethodDescriptor, implementation: object
     if not options.HasExtension(rules_pb2.rule):
         raise RuleError("it has no (lakewarden.v1.rule) option")
     rule = Rule.of(options.Extensions[rules_pb2.rule])
-    if descriptor.client_streaming or descriptor.server_streaming:
-        raise RuleError("streams are not supported")
+    if descriptor.client_streaming:
+        raise RuleError("streams of requests are not supported")
+    if descriptor.server_streaming and (rule.write or rule.snapshot_only or rule.log_decision or rule.as_of):
+        raise RuleError("only what reads and tells no decision is answered in a stream")
     name = snake_case(descriptor.name)
     function = getattr(implementation, name, None)
     if not callable(function):
@@ -165,6 +169,7 @@ def _method(full_name: str, descriptor: MethodDescriptor, implementation: object
         output_type=descriptor.output_type,
         function=function,
         prepare=getattr(implementation, f"prepare_{name}", None),
+        streams=descriptor.server_streaming,
     )
     _check_fields(method)
     _check_operations(method, policy)

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 import grpc
 
 from lakewarden_server.pipeline.headers import MESSAGE_BYTES_MAX
-from lakewarden_server.pipeline.rules import Rule
+from lakewarden_server.pipeline.rules import Method
 from lakewarden_server.rpc.arrivals import Arrivals, CallPool
 from lakewarden_server.rpc.gate import Gate
 from lakewarden_server.rpc.open_calls import OpenCalls
@@ -40,12 +40,22 @@ WATCHES_WAITING_MAX = 100
 RECORDS_WAITING_MAX = 100
 LINEAGE_THREADS = 2
 LINEAGE_WAITING_MAX = 50
+STREAM_THREADS = 4
+"""Answer in streams: whoever reads slowly holds one of these, and none that answers anything else."""
+STREAMS_WAITING_MAX = 8
+STREAM_CALLER_MAX = 2
+"""Streams of one principal, half of the threads."""
+STREAM_SECONDS_MAX = 30.0
+"""How long a stream is open, the time it waited for a thread among it: the longest deadline there is. Nobody else ends what is not read."""
+STREAM_OVER = f"a stream ends after {STREAM_SECONDS_MAX:g} seconds: read faster, or ask for less"
 APART: Final = {
     "watch": (WATCH_THREADS, WATCHES_WAITING_MAX),
     "record": (RECORD_THREADS, RECORDS_WAITING_MAX),
     "lineage": (LINEAGE_THREADS, LINEAGE_WAITING_MAX),
 }
 """Threads and waiting calls of the pools that rules name."""
+STREAMED: Final = {"lineage_stream": (STREAM_THREADS, STREAMS_WAITING_MAX)}
+"""The same of the pools of what is answered in streams."""
 LARGE_REQUESTS_MAX = 4
 """Requests over `MESSAGE_BYTES_MAX` that a lane has at once, running and waiting."""
 
@@ -70,13 +80,15 @@ class Lane(CallPool):
         refusals: Refusals,
         gate: Gate,
         caller_max: int | None = None,
+        seconds_max: float | None = None,
     ) -> None:
-        """Of one principal at most ``caller_max`` calls are in it at once; any number for None."""
+        """Of one principal at most ``caller_max`` calls are in it at once; any number for None. After ``seconds_max`` a call is cut off."""
         super().__init__(name, threads=threads, arrivals=arrivals, open_calls=open_calls)
         self._refusals = refusals
         self._gate = gate
         self._calls_max = threads + waiting_max
         self._caller_max = caller_max
+        self._seconds_max = seconds_max
         self._of_callers: Counter[str] = Counter()
         self._calls = self._large = 0
         self._counting = threading.Lock()
@@ -142,7 +154,15 @@ class Lane(CallPool):
 
     def admit(self, call: PooledCall) -> Future[Any]:
         """Runs a call when a thread is free, or refuses it. Only the polling thread admits."""
-        return self._refusals.refuse(call) if self.is_full else super().admit(call)
+        if self.is_full:
+            return self._refusals.refuse(call)
+        running = super().admit(call)
+        if self._seconds_max is not None:
+            timer = threading.Timer(self._seconds_max, call.cut_off, (STREAM_OVER,))
+            timer.daemon = True
+            timer.start()
+            running.add_done_callback(lambda _: timer.cancel())
+        return running
 
     def start(self, function: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
         """Runs a function when a thread is free; it counts until it has ended."""
@@ -193,6 +213,8 @@ class Lanes:
     urgent: Lane
     apart: Mapping[str, Lane]
     """Those that rules name."""
+    streamed: Mapping[str, Lane]
+    """Those of what is answered in streams."""
     prompt: CallPool
     """For what asks nothing of the database: refusals and health."""
     reflection: StreamPool
@@ -209,7 +231,13 @@ class Lanes:
         prompt = CallPool("prompt", threads=PROMPT_THREADS, arrivals=arrivals, open_calls=open_calls)
         refusals = Refusals(refuse, prompt)
 
-        def lane(name: str, threads: int, waiting_max: int, caller_max: int | None = None) -> Lane:
+        def lane(
+            name: str,
+            threads: int,
+            waiting_max: int,
+            caller_max: int | None = None,
+            seconds_max: float | None = None,
+        ) -> Lane:
             return Lane(
                 name,
                 threads=threads,
@@ -219,13 +247,18 @@ class Lanes:
                 refusals=refusals,
                 gate=gate,
                 caller_max=caller_max,
+                seconds_max=seconds_max,
             )
 
         return cls(
             lane("read", read_threads, READS_WAITING_MAX),
             lane("write", WRITE_THREADS, WRITES_WAITING_MAX),
             lane("urgent", URGENT_THREADS, URGENT_WAITING_MAX, URGENT_CALLER_MAX),
-            {name: lane(name, threads, waiting_max) for name, (threads, waiting_max) in APART.items()},
+            {name: lane(name, *sizes) for name, sizes in APART.items()},
+            {
+                name: lane(name, *sizes, STREAM_CALLER_MAX, STREAM_SECONDS_MAX)
+                for name, sizes in STREAMED.items()
+            },
             prompt,
             StreamPool("reflection", open_calls=open_calls),
             refusals,
@@ -233,8 +266,11 @@ class Lanes:
             open_calls,
         )
 
-    def lane(self, rule: Rule) -> Lane:
-        """Where a method of this rule runs. Raises KeyError for a pool there is none of, before the server starts."""
+    def lane(self, method: Method) -> Lane:
+        """Where a method runs. Raises KeyError for a pool there is none of, before the server starts: a stream has one for streams."""
+        rule = method.rule
+        if method.streams:
+            return self.streamed[rule.pool]
         if rule.urgent:
             return self.urgent
         if rule.pool:
@@ -244,7 +280,7 @@ class Lanes:
     def shutdown(self) -> None:
         """Waits for every thread."""
         self.arrivals.stop()
-        lanes = (self.reads, self.writes, self.urgent, *self.apart.values())
+        lanes = (self.reads, self.writes, self.urgent, *self.apart.values(), *self.streamed.values())
         for pool in (*lanes, self.prompt, self.reflection):
             pool.shutdown(wait=True)
 

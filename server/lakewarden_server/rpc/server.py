@@ -82,6 +82,7 @@ class RpcServer:
             "write": self._lanes.writes,
             "urgent": self._lanes.urgent,
             **self._lanes.apart,
+            **self._lanes.streamed,
         }
         return {pool: lane._work_queue.qsize() for pool, lane in lanes.items()}
 

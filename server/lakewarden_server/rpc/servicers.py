@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import grpc
-from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
@@ -18,7 +18,8 @@ from lakewarden_server.rpc.incoming import Certificate, certificate_reader, inco
 from lakewarden_server.rpc.lanes import Admission, Lanes, in_pool
 from lakewarden_server.rpc.statuses import abort
 
-Behaviour = Callable[[Any, Message, grpc.ServicerContext], Message]
+Behaviour = Callable[[Any, Message, grpc.ServicerContext], Any]
+"""Answers with a message, or with an iterator of them."""
 
 
 def servicer_class(
@@ -27,7 +28,9 @@ def servicer_class(
     """A class with one method per RPC of `service`, all of them through `pipeline`, with what the client showed in TLS if that was asked for."""
     certificate = certificate_reader(client_certificates=client_certificates)
     names = {
-        method.name: _behaviour(f"{service.full_name}/{method.name}", pipeline, certificate)
+        method.name: (_streaming if method.server_streaming else _behaviour)(
+            f"{service.full_name}/{method.name}", pipeline, certificate
+        )
         for method in service.methods
     }
     return type(f"{service.name}Servicer", (), names)
@@ -44,10 +47,10 @@ def add_servicers(
     for service, servicer in servicers.items():
         for method in service.methods:
             name = f"{service.full_name}/{method.name}"
-            lane = lanes.lane(pipeline.methods[name].rule)
+            lane = lanes.lane(pipeline.methods[name])
             behaviour = _reading(getattr(servicer, method.name), GetMessageClass(method.input_type))
             # Bytes come in unread: a deserializer of grpcio that fails leaves its stream open, and 256 of them block a connection.
-            handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(
+            handler: grpc.RpcMethodHandler[Any, Any] = _handler_of(method)(
                 in_pool(behaviour, lane),
                 response_serializer=GetMessageClass(method.output_type).SerializeToString,
             )
@@ -76,8 +79,26 @@ def _behaviour(full_name: str, pipeline: Handler, certificate: Certificate) -> B
     return answer
 
 
-def _reading(behaviour: Callable[..., Message], message: type[Any]) -> Callable[..., Message]:
-    def read(data: bytes, context: grpc.ServicerContext) -> Message:
+def _streaming(full_name: str, pipeline: Handler, certificate: Certificate) -> Behaviour:
+    def answer(_servicer: Any, request: Message, context: grpc.ServicerContext) -> Iterator[Message]:
+        try:
+            reply = pipeline.handle(full_name, request, incoming_of(context, certificate))
+            context.set_trailing_metadata(reply.metadata)
+            yield from reply.following or ()
+        except CallFailed as failure:
+            abort(failure.status, context)
+
+    return answer
+
+
+def _handler_of(method: MethodDescriptor) -> Callable[..., grpc.RpcMethodHandler[Any, Any]]:
+    if method.server_streaming:
+        return grpc.unary_stream_rpc_method_handler
+    return grpc.unary_unary_rpc_method_handler
+
+
+def _reading(behaviour: Callable[..., Any], message: type[Any]) -> Callable[..., Any]:
+    def read(data: bytes, context: grpc.ServicerContext) -> Any:
         try:
             request = message.FromString(data)
         except DecodeError:

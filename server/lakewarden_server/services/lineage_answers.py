@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lakewarden.v1 import lineage_graph_pb2 as pb
 from lakewarden_policy import InvalidName
@@ -69,6 +70,41 @@ class Root(NamedTuple):
     """As the request says it."""
     time: int = FOREVER
     """When it was called so, in microseconds since 1970; whether the caller sees what was is still to be decided."""
+
+
+class NodeRows(NamedTuple):
+    """Assets told of, as columns of one length."""
+
+    assets: Ints
+    distances: Ints
+    hidden: Flags
+
+    def of(self, places: Ints) -> NodeRows:
+        """Those at these places."""
+        return NodeRows(self.assets[places], self.distances[places], self.hidden[places])
+
+
+class EdgeRows(NamedTuple):
+    """Edges told of, by the handles of their ends, as columns of one length."""
+
+    sources: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    standings: NDArray[np.int64]
+
+    def of(self, places: Ints) -> EdgeRows:
+        """Those at these places."""
+        return EdgeRows(*(column[places] for column in self))
+
+    def message(self) -> pb.LineageEdges:
+        """As an answer says them."""
+        fields = pb.LineageEdges.DESCRIPTOR.fields_by_name
+        evidence = _EVIDENCE[self.standings & ((1 << EVIDENCE_BITS) - 1)]
+        told = pb.LineageEdges()
+        told.MergeFromString(packed_fixed(fields["sources"], self.sources))
+        told.MergeFromString(packed_fixed(fields["targets"], self.targets))
+        told.MergeFromString(packed_bytes(fields["states"], _STATES[self.standings >> EVIDENCE_BITS]))
+        told.MergeFromString(packed_bytes(fields["evidence"], evidence))
+        return told
 
 
 class Telling:
@@ -146,8 +182,7 @@ class Telling:
 
     def nodes(self) -> pb.LineageNodes:
         """The assets told of, in the order of their handles."""
-        distances = np.concatenate([np.zeros(0, dtype=np.int32), *self._distances])
-        return self.described(self.assets, distances, self.hidden)
+        return self.described(*self._node_rows())
 
     def described(self, assets: Ints, distances: Ints, hidden: Flags) -> pb.LineageNodes:
         """These assets as nodes, in this order."""
@@ -177,22 +212,27 @@ class Telling:
 
     def edges(self) -> pb.LineageEdges:
         """The edges told of, each pair and state once, with the strongest evidence, in the order of their handles."""
+        return self._edge_rows().message()
+
+    def take(self) -> tuple[NodeRows, EdgeRows]:
+        """What was told since this was asked last, for an answer in parts. All edges between two assets are told at once, so that each part has them once."""
+        taken = self._node_rows(), self._edge_rows()
+        for told in (self._assets, self._distances, self._hidden, self._edges):
+            told.clear()
+        return taken
+
+    def _node_rows(self) -> NodeRows:
+        distances = np.concatenate([np.zeros(0, dtype=np.int32), *self._distances])
+        return NodeRows(self.assets, distances, self.hidden)
+
+    def _edge_rows(self) -> EdgeRows:
         columns = zip(*self._edges, strict=True) if self._edges else [[np.zeros(0, dtype=np.int32)]] * 3
         sources, targets, standings = (np.concatenate(list(parts)) for parts in columns)
         bits = self._count.bit_length()
         keys = np.sort((sources.astype(np.int64) << bits | targets) << STANDING_BITS | standings)
         keys = keys[firsts(keys >> EVIDENCE_BITS)]
         pairs, standings = keys >> STANDING_BITS, keys & ((1 << STANDING_BITS) - 1)
-        sources, targets = pairs >> bits, pairs & ((1 << bits) - 1)
-        fields = pb.LineageEdges.DESCRIPTOR.fields_by_name
-        told = pb.LineageEdges()
-        told.MergeFromString(packed_fixed(fields["sources"], sources))
-        told.MergeFromString(packed_fixed(fields["targets"], targets))
-        told.MergeFromString(packed_bytes(fields["states"], _STATES[standings >> EVIDENCE_BITS]))
-        told.MergeFromString(
-            packed_bytes(fields["evidence"], _EVIDENCE[standings & ((1 << EVIDENCE_BITS) - 1)])
-        )
-        return told
+        return EdgeRows(pairs >> bits, pairs & ((1 << bits) - 1), standings)
 
     def _add(self, assets: Ints, distance: int, *, hidden: bool) -> None:
         self._handles[assets] = np.arange(self._count, self._count + len(assets), dtype=np.int32)

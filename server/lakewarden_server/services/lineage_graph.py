@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from lakewarden.v1 import lineage_graph_pb2 as pb
 from lakewarden_server.core.clock import monotonic
+from lakewarden_server.lineage.column_uses import ColumnUses
 from lakewarden_server.lineage.columns import ColumnWalk
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.lineage.graph import Direction, State
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.paths import Between, ways
-from lakewarden_server.lineage.traversal import Walk, ending_of, walk
+from lakewarden_server.lineage.traversal import Edges, Walk, ending_of, walk
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.lineage_answers import EVIDENCE, STATES, Telling, root_named
 from lakewarden_server.services.lineage_columns import begun, column_answer, names_of
 from lakewarden_server.services.lineage_impact import Impact
 from lakewarden_server.services.lineage_past import history_between, past_graph, time_of
+from lakewarden_server.services.lineage_streams import Part, as_found, in_parts
 
 Meant = TypeVar("Meant", State, Evidence)
 Answer = TypeVar("Answer", pb.TraverseLineageResponse, pb.AnalyzeImpactResponse)
@@ -29,11 +31,14 @@ DEPTH_DEFAULT: Final = 5
 DEPTH_MAX: Final = 100
 NODES_DEFAULT: Final = 2_000
 NODES_MAX: Final = 20_000
+STREAM_NODES_MAX: Final = 250_000
 PATHS_DEFAULT: Final = 10
 PATHS_MAX: Final = 100
 PATH_DEPTH_DEFAULT: Final = 20
 LINEAGE_SECONDS_MAX: Final = 5.0
 """What is found until then is the answer, which says so."""
+STREAM_WORK_SECONDS_MAX: Final = 20.0
+"""The same of a streamed answer, whose caller takes a part of that time to read it."""
 ANSWER_BYTES_MAX: Final = 4 << 20
 """What a gRPC client takes that was not told to take more."""
 
@@ -47,6 +52,25 @@ _STATES: Final[dict[int, State]] = {message: state for state, message in STATES.
 _EVIDENCE: Final[dict[int, Evidence]] = {message: evidence for evidence, message in EVIDENCE.items()}
 
 
+class Traversal(NamedTuple):
+    """What is asked, of a root that may be seen."""
+
+    told: Telling
+    graph: Edges
+    within: Walk
+    columns: tuple[ColumnWalk, ColumnUses] | None
+    """Of a question about columns where it begins, and what edges say of columns."""
+
+    def answer(self) -> pb.TraverseLineageResponse:
+        """All of it."""
+        if self.columns is not None:
+            return column_answer(self.told, self.graph, *self.columns)
+        ending = ending_of(walk(self.graph, self.within, self.told.sight), self.told.add_level)
+        return pb.TraverseLineageResponse(
+            nodes=self.told.nodes(), edges=self.told.edges(), truncated_by=ending.truncated_by or ""
+        )
+
+
 class LineageGraphService:
     """Answers about lineage."""
 
@@ -55,14 +79,28 @@ class LineageGraphService:
 
     def traverse_lineage(self, request: pb.TraverseLineageRequest, call: Call) -> pb.TraverseLineageResponse:
         """What an asset, or columns of it, were made of and what was made of them."""
+        asked = self._asked(request, call, NODES_MAX, LINEAGE_SECONDS_MAX)
+        return _answerable(asked.answer())
+
+    def stream_lineage(self, request: pb.StreamLineageRequest, call: Call) -> Iterator[Part]:
+        """The same in parts. What needs the database is found here: no transaction waits for who reads slowly."""
+        asked = self._asked(request.traversal, call, STREAM_NODES_MAX, STREAM_WORK_SECONDS_MAX)
+        if asked.columns is None and asked.graph is asked.told.state.graph:
+            return as_found(asked.told, asked.graph, asked.within)
+        return in_parts(asked.answer())
+
+    def _asked(
+        self, request: pb.TraverseLineageRequest, call: Call, nodes_max: int, seconds_max: float
+    ) -> Traversal:
+        """What a request asks of whom it may be told. Raises FIELD_INVALID, and ACCESS_DENIED for a root that is missing or hidden."""
         if request.level not in (pb.LINEAGE_LEVEL_UNSPECIFIED, pb.COLUMN):
             raise validation.invalid("level", f"{request.level} is none")
         within = Walk(
             roots=(),
             directions=_directions(request.direction),
             depth_max=limit_of(request.max_depth, "max_depth", DEPTH_DEFAULT, DEPTH_MAX),
-            nodes_max=limit_of(request.max_nodes, "max_nodes", NODES_DEFAULT, NODES_MAX),
-            deadline=deadline_of(call),
+            nodes_max=limit_of(request.max_nodes, "max_nodes", NODES_DEFAULT, nodes_max),
+            deadline=deadline_of(call, seconds_max),
             states=_states(request.include_states),
             self_edges=request.include_self_edges,
             evidence=_evidence(request.evidence),
@@ -72,15 +110,11 @@ class LineageGraphService:
         told = self._telling(call)
         asset = told.root(root)
         graph = told.state.graph if time == FOREVER else past_graph(call, time, within.states)
+        begin: tuple[ColumnWalk, ColumnUses] | None = None
         if columns or request.level == pb.COLUMN:
             asked = ColumnWalk((), within, request.include_indirect)
-            return _answerable(column_answer(told, graph, *begun(graph, asset, columns, asked, call, time)))
-        ending = ending_of(walk(graph, within._replace(roots=(asset,)), told.sight), told.add_level)
-        return _answerable(
-            pb.TraverseLineageResponse(
-                nodes=told.nodes(), edges=told.edges(), truncated_by=ending.truncated_by or ""
-            )
-        )
+            begin = begun(graph, asset, columns, asked, call, time)
+        return Traversal(told, graph, within._replace(roots=(asset,)), begin)
 
     def analyze_impact(self, request: pb.AnalyzeImpactRequest, call: Call) -> pb.AnalyzeImpactResponse:
         """What depends on an asset or on columns of it."""
@@ -151,9 +185,9 @@ def _answerable(answer: Answer) -> Answer:
     return answer
 
 
-def deadline_of(call: Call) -> float:
+def deadline_of(call: Call, seconds_max: float = LINEAGE_SECONDS_MAX) -> float:
     """When an answer is what was found by then, in monotonic seconds."""
-    return min(call.deadline, monotonic() + LINEAGE_SECONDS_MAX)
+    return min(call.deadline, monotonic() + seconds_max)
 
 
 def _directions(direction: int) -> tuple[Direction, ...]:
