@@ -36,14 +36,13 @@ from lakewarden._duckdb_binder import (
 from lakewarden._duckdb_calls import Call, Expander, check_named, located
 from lakewarden._duckdb_confirm import Analysis, Confirmation, Runnable, World
 from lakewarden._duckdb_lineage import SqlLineage, SqlRecorder
-from lakewarden._duckdb_lock import lock
+from lakewarden._duckdb_opening import lineage_of, locked_world
 from lakewarden._duckdb_parse import (
     Name,
     ParsedStatement,
     StatementKind,
     ascii_fold,
     parse_statement,
-    server_fold,
 )
 from lakewarden._duckdb_rewrite import quoted
 from lakewarden._duckdb_system import SystemTablesOf
@@ -56,6 +55,7 @@ from lakewarden._duckdb_tokens import (
     tokens,
     written_name,
 )
+from lakewarden._duckdb_views import TemporaryViewsOf
 
 __all__ = [
     "Access",
@@ -93,8 +93,8 @@ def connect(
     """
     connection = duckdb.connect(str(database), config=dict(config or {}))
     try:
-        told = _lineage(client, lineage, job_name)
-        world = _locked_world(connection, client, catalog_map, told)
+        told = lineage_of(client, lineage, job_name)
+        world = locked_world(connection, client, catalog_map, told)
         return GovernedConnection(connection, world, subject=subject)
     except BaseException:
         connection.close()
@@ -116,53 +116,8 @@ def govern(
     ungoverned: whoever loaded the data keeps it, and closing it closes the governed one too. Raises ValueError
     when the database cannot be locked. `lineage` and `job_name` are those of `connect`.
     """
-    world = _locked_world(connection, client, catalog_map, _lineage(client, lineage, job_name))
+    world = locked_world(connection, client, catalog_map, lineage_of(client, lineage, job_name))
     return GovernedConnection(connection.cursor(), world, subject=subject)
-
-
-def _lineage(client: PlanAuthorizer, lineage: SqlRecorder | bool, job_name: str) -> SqlLineage | None:
-    recorder = getattr(client, "lineage_events", None) if lineage is True else lineage
-    return SqlLineage(recorder, job_name=job_name) if recorder else None
-
-
-def _locked_world(
-    connection: duckdb.DuckDBPyConnection,
-    client: PlanAuthorizer,
-    catalog_map: Mapping[str, str] | None,
-    lineage: SqlLineage | None,
-) -> World:
-    database, schema, search_path = connection.execute(
-        "SELECT current_database(), current_schema(), current_setting('search_path')"
-    ).fetchall()[0]
-    if "," in search_path:
-        raise ValueError("a search path of several schemas cannot be governed; USE one schema first")
-    if any(server_fold(name) != ascii_fold(name) for name in (database, schema)):
-        raise ValueError(
-            f"{database}.{schema} is another name to the server than to DuckDB; USE one in plain letters"
-        )
-    catalogs = _catalogs(connection, catalog_map or {})
-    functions = lock(connection)
-    return World(
-        client=client,
-        database=database,
-        schema=schema,
-        catalogs=catalogs,
-        functions=functions,
-        lineage=lineage,
-    )
-
-
-def _catalogs(connection: duckdb.DuckDBPyConnection, catalog_map: Mapping[str, str]) -> dict[str, str]:
-    """Folded database name -> catalog. Two databases of one catalog would share its grants, so that is refused."""
-    catalogs = {ascii_fold(name): catalog for name, catalog in catalog_map.items()}
-    attached = connection.execute(
-        "SELECT database_name FROM duckdb_databases() WHERE NOT internal"
-    ).fetchall()
-    # A database that is not mapped stands for the catalog of its own name, which another may be mapped to.
-    meant = {ascii_fold(name): name for (name,) in attached} | catalogs
-    if len(catalogs) < len(catalog_map) or len(set(map(server_fold, meant.values()))) < len(meant):
-        raise ValueError("catalog_map must give every database a catalog of its own")
-    return catalogs
 
 
 class GovernedConnection:
@@ -180,6 +135,7 @@ class GovernedConnection:
         self._world = world
         self._is_first = is_first
         self._system = SystemTablesOf(cursor, world)
+        self._views = TemporaryViewsOf(cursor, world)
         self._has_result = False
         self.subject = subject
         cursor.execute(f"USE {quoted(world.database)}.{quoted(world.schema)}")
@@ -195,13 +151,28 @@ class GovernedConnection:
         not do what it does, and whatever the client or DuckDB raises; the statement has had no effect then.
         """
         self._has_result = False
+        view = self._views.made_by(sql)
+        if view is not None:
+            if parameters:
+                raise StatementRefused("a view has no parameters; the statements that read it may")
+            self._perform(self._views.text_of(view), None, runs=False)
+            self._views.keep(view)
+            return self
+        written = self._perform(self._views.put_in(sql), parameters, runs=True)
+        self._has_result = True
+        self._tell(written)
+        return self
+
+    def _perform(self, sql: str, parameters: Parameters, *, runs: bool) -> Analysis:
+        """Check one statement, ask, and run it if it is to run; returns it as the caller wrote it, but for system tables and views."""
         analysis = written = self._analyze(self._system.put_in(sql, subject=self.subject))
         demanded = self._authorize(self._accesses(analysis))
         if analysis.calls:
             analysis = self._expanded(analysis, demanded)
         try:
             runnable = Confirmation(self._cursor, self._world).confirm(analysis, demanded, parameters)
-            self._run(runnable, parameters)
+            if runs:
+                self._run(runnable, parameters)
         except duckdb.CatalogException:
             # DuckDB's own words propose names that are close, whoever may see them.
             raise StatementRefused("the statement names something DuckDB does not have") from None
@@ -210,9 +181,7 @@ class GovernedConnection:
                 raise
             # DuckDB's own words may quote a body, or one of a nested function that the caller is not shown.
             raise StatementRefused("DuckDB cannot bind the statement with its functions put in") from None
-        self._has_result = True
-        self._tell(written)
-        return self
+        return written
 
     @property
     def lineage(self) -> SqlLineage | None:
@@ -222,7 +191,9 @@ class GovernedConnection:
     def explain_access(self, sql: str) -> tuple[Access, ...]:
         """The accesses `execute` would ask for, sorted, without asking or running anything."""
         self._has_result = False
-        return self._accesses(self._analyze(self._system.put_in(sql, subject=self.subject)))
+        view = self._views.made_by(sql)
+        text = self._views.put_in(sql) if view is None else self._views.text_of(view)
+        return self._accesses(self._analyze(self._system.put_in(text, subject=self.subject)))
 
     def _analyze(self, sql: str) -> Analysis:
         check_characters(sql)

@@ -50,7 +50,6 @@ REFUSED_KINDS = [
     "CREATE TEMP TABLE new AS SELECT * FROM orders",
     "CREATE OR REPLACE TABLE orders AS SELECT 1 AS id",
     "CREATE VIEW new AS SELECT * FROM salaries",
-    "CREATE TEMP VIEW orders AS SELECT * FROM salaries",
     "CREATE MACRO new() AS 1",
     "CREATE TYPE mood AS ENUM (SELECT name FROM hr.people)",
     "CREATE SECRET new (TYPE s3)",
@@ -306,6 +305,7 @@ DENIED = [
     "CREATE TABLE hr.new AS SELECT * FROM orders",
     "CREATE TABLE memory.new AS SELECT * FROM orders",
     "CREATE TABLE memory.main.new AS SELECT 1 AS id",
+    "CREATE TEMP VIEW orders AS SELECT * FROM salaries",
 ]
 
 REFUSED = REFUSED_KINDS + REFUSED_FUNCTIONS + REFUSED_TABLES + REFUSED_TRICKS

@@ -99,6 +99,17 @@ def test_statements_are_lineage_of_the_tables_they_read_and_write(
     assert sources(admin, "main.sales.customers") == {"main.raw.orders", "main.sales.daily"}
 
 
+def test_what_is_made_through_a_temporary_view_is_made_of_its_tables(
+    governed: GovernedConnection, server: EmbeddedServer
+) -> None:
+    governed.execute("CREATE TEMP VIEW recent AS SELECT id FROM raw.orders WHERE amount > 10")
+    assert told(governed) == (0, 0, 0), "nobody else can read it"
+    governed.execute("CREATE TABLE seen AS SELECT r.id FROM recent AS r")
+    assert told(governed) == (1, 0, 0)
+    found = server.client().lineage.traverse("main.raw.orders", direction="downstream", max_depth=1)
+    assert any(node.label.endswith("main.sales.seen") for node in found.nodes)
+
+
 def test_columns_are_those_of_the_tables_the_engine_sees(
     governed: GovernedConnection, server: EmbeddedServer
 ) -> None:
