@@ -83,6 +83,10 @@ class ExternalLineages(Resource[pb.ExternalLineage]):
         """Take a relationship back."""
         self._call("DeleteExternalLineage", source=end(source, source_type), target=end(target, target_type))
 
+    def delete_by_id(self, id: str) -> None:
+        """Take the relationship of this id back, also where an end of it was dropped."""
+        self._call("DeleteExternalLineage", id=id)
+
     def list(
         self,
         name: str,
@@ -92,7 +96,10 @@ class ExternalLineages(Resource[pb.ExternalLineage]):
         page_size: int = 0,
         limit: int | None = None,
     ) -> Iterator[pb.ExternalLineage]:
-        """Yield the relationships of an object whose other end the caller sees too; `direction` is upstream, downstream or both."""
+        """Yield the relationships of an object whose other end the caller sees too; `direction` is upstream, downstream or both.
+
+        An end that was dropped is marked: `delete_by_id` takes these back.
+        """
         return self._pages(
             "ListExternalLineage",
             "external_lineage",
@@ -121,7 +128,7 @@ def end(name: str, asset_type: str = "") -> pb.ExternalLineageObject:
 
 
 def shown(message: pb.ExternalLineageObject) -> str:
-    """An end as text."""
+    """An end as text; empty for what was dropped so long ago that its name is not known."""
     kind = message.WhichOneof("object") or ""
     if kind == "model_version":
         return f"{message.model_version.name}/{message.model_version.version}"

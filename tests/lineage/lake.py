@@ -21,7 +21,9 @@ OURS = "unitycatalog://lake.example.com"
 class Lake:
     """Tables of `main`, each in a schema named before its dot, and the runs between them."""
 
-    def __init__(self, server: EmbeddedServer, tables: Sequence[str] = ()) -> None:
+    def __init__(
+        self, server: EmbeddedServer, tables: Sequence[str] = (), columns: Sequence[str] = ("id",)
+    ) -> None:
         self.server = server
         self.admin = server.client()
         self._runs = itertools.count(1)
@@ -30,7 +32,9 @@ class Lake:
         for schema in sorted({table.partition(".")[0] for table in tables}):
             self.admin.schemas.create(f"main.{schema}")
         for table in tables:
-            self.admin.tables.create(f"main.{table}", columns=[{"name": "id", "type_text": "BIGINT"}])
+            self.admin.tables.create(
+                f"main.{table}", columns=[{"name": name, "type_text": "BIGINT"} for name in columns]
+            )
 
     def made(self, source: str, target: str, *, kind: str = "COMPLETE", second: float | None = None) -> None:
         """A run made one table of another; names with `://` in them are datasets elsewhere."""

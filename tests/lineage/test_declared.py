@@ -23,7 +23,8 @@ DASHBOARD = {"target_type": "external_metadata"}
 @pytest.fixture(scope="module")
 def lake() -> Iterator[Lake]:
     with serve() as server:
-        lake = Lake(server, ("raw.orders", "sales.report", "sales.copy", "hidden.orders", "sales.moving"))
+        tables = ("raw.orders", "sales.report", "sales.copy", "hidden.orders", "sales.moving")
+        lake = Lake(server, tables, ("id", "key", "other"))
         admin = lake.admin
         admin.external_metadata.create("dashboard", "TABLEAU", "dashboard", columns=["revenue"])
         admin.models.create("main.sales.churn")
@@ -234,14 +235,15 @@ def test_pages_hold_what_is_seen_and_tokens_are_of_their_list(lake: Lake, ann: C
 def test_a_page_of_large_relationships_is_bounded_by_its_bytes(lake: Lake) -> None:
     columns = [(f"{number:04}{'s' * 250}", f"{number:04}{'t' * 250}") for number in range(1_000)]
     targets = [f"s3://lake/drop/{number}" for number in range(5)]
+    wide = "s3://lake/drop/wide"
     for target in targets:
-        lake.admin.external_lineage.create(RAW, target, columns=columns)
-    page = lake.admin.external_lineage._call("ListExternalLineage", object={"table": RAW})
+        lake.admin.external_lineage.create(wide, target, columns=columns)
+    page = lake.admin.external_lineage._call("ListExternalLineage", object={"path": wide})
     assert 1 <= len(page.external_lineage) < len(targets)
     assert page.ByteSize() < 1 << 21
-    assert sorted(shown(each.target) for each in lake.admin.external_lineage.list(RAW)) == targets
+    assert sorted(shown(each.target) for each in lake.admin.external_lineage.list(wide)) == targets
     for target in targets:
-        lake.admin.external_lineage.delete(RAW, target)
+        lake.admin.external_lineage.delete(wide, target)
 
 
 def test_a_renamed_table_keeps_what_is_declared(lake: Lake) -> None:
@@ -272,6 +274,46 @@ def test_what_cannot_be_declared_is_refused(
     assert (refused.value.reason, refused.value.metadata["field"]) == ("FIELD_INVALID", field)
 
 
+@pytest.mark.parametrize(
+    ("pair", "told"),
+    [
+        (("nothing", "id"), "main.raw.orders has no column 'nothing'"),
+        (("id", "nothing"), "main.sales.report has no column 'nothing'"),
+        (("nothing.field", "id"), "main.raw.orders has no column 'nothing.field'"),
+    ],
+)
+def test_a_column_that_a_table_has_not_is_refused_and_named(
+    lake: Lake, ann: Client, pair: tuple[str, str], told: str
+) -> None:
+    declared = lake.admin.external_lineage
+    with pytest.raises(InvalidArgument) as refused:
+        declared.create(RAW, REPORT, columns=[("id", "id"), pair])
+    assert (refused.value.reason, refused.value.metadata["field"]) == ("FIELD_INVALID", "columns")
+    assert told in str(refused.value)
+    declared.create(RAW, REPORT, columns=[("ID", "Key"), ("id.part", "other")])
+    with pytest.raises(InvalidArgument, match=told):
+        declared.update(RAW, REPORT, columns=[pair])
+    assert columns(lake) == [[("id", "key"), ("id.part", "other")]], "as the tables spell them"
+    declared.delete(RAW, REPORT)
+    # Who may not declare it is not told which columns there are.
+    refusals = []
+    for column in (pair, ("id", "id")):
+        with pytest.raises(PermissionDenied) as denied:
+            ann.external_lineage.create(RAW, REPORT, columns=[column])
+        refusals.append(str(denied.value))
+    assert refusals[0] == refusals[1]
+
+
+def test_any_column_may_be_said_of_what_has_none_that_are_known(lake: Lake) -> None:
+    lake.admin.tables.create("main.sales.unknown")
+    lake.admin.external_lineage.create(
+        "main.sales.unknown", "dashboard", columns=[("any", "thing")], **DASHBOARD
+    )
+    assert columns(lake) == [[("any", "thing")]]
+    lake.admin.external_lineage.delete("main.sales.unknown", "dashboard", **DASHBOARD)
+    lake.admin.tables.delete("main.sales.unknown")
+
+
 def test_a_metastore_has_a_bounded_number(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(declaring, "RELATIONSHIPS_MAX", 1)
     lake.admin.external_lineage.create(RAW, REPORT)
@@ -299,7 +341,7 @@ def test_whoever_knows_the_run_of_a_declaration_changes_nothing_of_it(lake: Lake
 
 def test_the_same_on_both_databases(database_url: str) -> None:
     with serve(database_url=database_url) as server:
-        lake = Lake(server, ("raw.orders", "sales.report"))
+        lake = Lake(server, ("raw.orders", "sales.report"), ("id", "key"))
         lake.admin.external_lineage.create(RAW, REPORT, columns=[("id", "id")])
         lake.admin.external_lineage.update(RAW, REPORT, columns=[("id", "key")])
         assert columns(lake) == [[("id", "key")]]

@@ -22,19 +22,22 @@ def _type_option(flag: str, name: str, whose: str) -> Callable[[Decorated], Deco
     )
 
 
-def _ends(decorated: Decorated) -> Decorated:
-    for option in (
-        _type_option("--target-type", "target_type", "TARGET"),
-        _type_option("--source-type", "source_type", "SOURCE"),
-        click.argument("target"),
-        click.argument("source"),
-    ):
-        decorated = option(decorated)
-    return decorated
+def _ends(*, required: bool = True) -> Callable[[Decorated], Decorated]:
+    def decorate(decorated: Decorated) -> Decorated:
+        for option in (
+            _type_option("--target-type", "target_type", "TARGET"),
+            _type_option("--source-type", "source_type", "SOURCE"),
+            click.argument("target", required=required, default=None if required else ""),
+            click.argument("source", required=required, default=None if required else ""),
+        ):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
 
 
 @click.command("declare", cls=Command, example="lakewarden lineage declare main.sales.orders sales_dashboard --target-type external_metadata --column amount=revenue")  # fmt: skip
-@_ends
+@_ends()
 @click.option("--column", "columns", multiple=True, metavar="SOURCE=TARGET", help="A column that was made of another; repeatable.")  # fmt: skip
 @click.option("--replace", is_flag=True, help="Replace the columns and properties of what is declared already.")  # fmt: skip
 @property_option
@@ -59,17 +62,25 @@ def declare(
 @click.option("--direction", type=click.Choice(["both", "upstream", "downstream"]), default="both", show_default=True, help="What it was made of, or what was made of it.")  # fmt: skip
 @pass_invocation
 def declared(invocation: Invocation, name: str, asset_type: str, direction: str) -> None:
-    """List what is declared of an object, as far as you see both ends."""
+    """List what is declared of an object, as far as you see both ends; of an end that was dropped, if you declared it or may browse where it was."""
     found = invocation.open_client().external_lineage.list(name, asset_type=asset_type, direction=direction)
     invocation.show_all(map(_row, found), COLUMNS, name="id")
 
 
 @click.command("undeclare", cls=Command, example="lakewarden lineage undeclare main.sales.orders sales_dashboard --target-type external_metadata")  # fmt: skip
-@_ends
+@_ends(required=False)
+@click.option("--id", "row_id", default="", metavar="ID", help="Instead of SOURCE and TARGET; also where one of them was dropped.")  # fmt: skip
 @pass_invocation
-def undeclare(invocation: Invocation, /, **ends: str) -> None:
+def undeclare(invocation: Invocation, /, row_id: str, **ends: str) -> None:
     """Take back what is declared."""
-    invocation.open_client().external_lineage.delete(**ends)
+    declared = invocation.open_client().external_lineage
+    if bool(row_id) == bool(ends["source"]) or bool(ends["source"]) != bool(ends["target"]):
+        raise click.UsageError("say either SOURCE and TARGET, or --id")
+    if row_id:
+        declared.delete_by_id(row_id)
+        invocation.note(f"{row_id} is not declared any more")
+        return
+    declared.delete(**ends)
     invocation.note(f"{ends['target']} is not declared to be made of {ends['source']} any more")
 
 
@@ -81,13 +92,17 @@ def _pairs(columns: Iterable[str]) -> Iterable[tuple[str, str]]:
         yield source, target
 
 
-def _row(found: Any) -> dict[str, Any]:
+def _shown(message: Any) -> str:
     from lakewarden._external_lineage import shown
 
+    return f"{shown(message)} (dropped)".lstrip() if message.dropped else shown(message)
+
+
+def _row(found: Any) -> dict[str, Any]:
     return {
         "id": found.id,
-        "source": shown(found.source),
-        "target": shown(found.target),
+        "source": _shown(found.source),
+        "target": _shown(found.target),
         "columns": [f"{pair.source}={pair.target}" for pair in found.columns],
         "properties": dict(found.properties),
         "created_by": found.created_by,

@@ -30,7 +30,7 @@ from lakewarden.v1 import lineage_graph_pb2 as lakewarden_dot_v1_dot_lineage__gr
 from lakewarden.v1 import rules_pb2 as lakewarden_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$lakewarden/v1/external_lineage.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!lakewarden/v1/lineage_graph.proto\x1a\x19lakewarden/v1/rules.proto\"^\n\x1c\x43reateExternalLineageRequest\x12>\n\x10\x65xternal_lineage\x18\x01 \x01(\x0b\x32\x1e.lakewarden.v1.ExternalLineageB\x04\xe2\x41\x01\x02\"\x95\x01\n\x1cUpdateExternalLineageRequest\x12>\n\x10\x65xternal_lineage\x18\x01 \x01(\x0b\x32\x1e.lakewarden.v1.ExternalLineageB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\"\x96\x01\n\x1c\x44\x65leteExternalLineageRequest\x12:\n\x06source\x18\x01 \x01(\x0b\x32$.lakewarden.v1.ExternalLineageObjectB\x04\xe2\x41\x01\x02\x12:\n\x06target\x18\x02 \x01(\x0b\x32$.lakewarden.v1.ExternalLineageObjectB\x04\xe2\x41\x01\x02\"\xc5\x01\n\x1aListExternalLineageRequest\x12:\n\x06object\x18\x01 \x01(\x0b\x32$.lakewarden.v1.ExternalLineageObjectB\x04\xe2\x41\x01\x02\x12\x38\n\tdirection\x18\x02 \x01(\x0e\x32\x1f.lakewarden.v1.LineageDirectionB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"|\n\x1bListExternalLineageResponse\x12>\n\x10\x65xternal_lineage\x18\x01 \x03(\x0b\x32\x1e.lakewarden.v1.ExternalLineageB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\xf7\x03\n\x0f\x45xternalLineage\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12:\n\x06source\x18\x02 \x01(\x0b\x32$.lakewarden.v1.ExternalLineageObjectB\x04\xe2\x41\x01\x02\x12:\n\x06target\x18\x03 \x01(\x0b\x32$.lakewarden.v1.ExternalLineageObjectB\x04\xe2\x41\x01\x02\x12;\n\x07\x63olumns\x18\x04 \x03(\x0b\x32$.lakewarden.v1.ExternalLineageColumnB\x04\xe2\x41\x01\x01\x12H\n\nproperties\x18\x05 \x03(\x0b\x32..lakewarden.v1.ExternalLineage.PropertiesEntryB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x1a\x31\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbc\x01\n\x15\x45xternalLineageObject\x12\x15\n\x05table\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12I\n\rmodel_version\x18\x02 \x01(\x0b\x32*.lakewarden.v1.ExternalLineageModelVersionB\x04\xe2\x41\x01\x01H\x00\x12\x14\n\x04path\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12!\n\x11\x65xternal_metadata\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x42\x08\n\x06object\"H\n\x1b\x45xternalLineageModelVersion\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07version\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x02\"C\n\x15\x45xternalLineageColumn\x12\x14\n\x06source\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06target\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x32\xbe\x04\n\x16\x45xternalLineageService\x12\x87\x01\n\x15\x43reateExternalLineage\x12+.lakewarden.v1.CreateExternalLineageRequest\x1a\x1e.lakewarden.v1.ExternalLineage\"!\xfa\xd4\x18\x1d\n\x0flineage.declare\x82\x01\x06record\x90\x01\x01\x12\x87\x01\n\x15UpdateExternalLineage\x12+.lakewarden.v1.UpdateExternalLineageRequest\x1a\x1e.lakewarden.v1.ExternalLineage\"!\xfa\xd4\x18\x1d\n\x0flineage.declare\x82\x01\x06record\x90\x01\x01\x12\x7f\n\x15\x44\x65leteExternalLineage\x12+.lakewarden.v1.DeleteExternalLineageRequest\x1a\x16.google.protobuf.Empty\"!\xfa\xd4\x18\x1d\n\x0flineage.declare\x82\x01\x06record\x90\x01\x01\x12\x8e\x01\n\x13ListExternalLineage\x12).lakewarden.v1.ListExternalLineageRequest\x1a*.lakewarden.v1.ListExternalLineageResponse\" \xfa\xd4\x18\x1c\n\x10lineage.declared\x82\x01\x07lineageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$lakewarden/v1/external_lineage.proto\x12\rlakewarden.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!lakewarden/v1/lineage_graph.proto\x1a\x19lakewarden/v1/rules.proto\"^\n\x1c\x43reateExternalLineageRequest\x12>\n\x10\x65xternal_lineage\x18\x01 \x01(\x0b\x32\x1e.lakewarden.v1.ExternalLineageB\x04\xe2\x41\x01\x02\"\x95\x01\n\x1cUpdateExternalLineageRequest\x12>\n\x10\x65xternal_lineage\x18\x01 \x01(\x0b\x32\x1e.lakewarden.v1.ExternalLineageB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\"\xa8\x01\n\x1c\x44\x65leteExternalLineageRequest\x12:\n\x06source\x18\x01 \x01(\x0b\x32$.lakewarden.v1.ExternalLineageObjectB\x04\xe2\x41\x01\x01\x12:\n\x06target\x18\x02 \x01(\x0b\x32$.lakewarden.v1.ExternalLineageObjectB\x04\xe2\x41\x01\x01\x12\x10\n\x02id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\xc5\x01\n\x1aListExternalLineageRequest\x12:\n\x06object\x18\x01 \x01(\x0b\x32$.lakewarden.v1.ExternalLineageObjectB\x04\xe2\x41\x01\x02\x12\x38\n\tdirection\x18\x02 \x01(\x0e\x32\x1f.lakewarden.v1.LineageDirectionB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"|\n\x1bListExternalLineageResponse\x12>\n\x10\x65xternal_lineage\x18\x01 \x03(\x0b\x32\x1e.lakewarden.v1.ExternalLineageB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\xf7\x03\n\x0f\x45xternalLineage\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12:\n\x06source\x18\x02 \x01(\x0b\x32$.lakewarden.v1.ExternalLineageObjectB\x04\xe2\x41\x01\x02\x12:\n\x06target\x18\x03 \x01(\x0b\x32$.lakewarden.v1.ExternalLineageObjectB\x04\xe2\x41\x01\x02\x12;\n\x07\x63olumns\x18\x04 \x03(\x0b\x32$.lakewarden.v1.ExternalLineageColumnB\x04\xe2\x41\x01\x01\x12H\n\nproperties\x18\x05 \x03(\x0b\x32..lakewarden.v1.ExternalLineage.PropertiesEntryB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nupdated_by\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x1a\x31\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd3\x01\n\x15\x45xternalLineageObject\x12\x15\n\x05table\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12I\n\rmodel_version\x18\x02 \x01(\x0b\x32*.lakewarden.v1.ExternalLineageModelVersionB\x04\xe2\x41\x01\x01H\x00\x12\x14\n\x04path\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12!\n\x11\x65xternal_metadata\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x15\n\x07\x64ropped\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x42\x08\n\x06object\"H\n\x1b\x45xternalLineageModelVersion\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07version\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x02\"C\n\x15\x45xternalLineageColumn\x12\x14\n\x06source\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06target\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x32\xbe\x04\n\x16\x45xternalLineageService\x12\x87\x01\n\x15\x43reateExternalLineage\x12+.lakewarden.v1.CreateExternalLineageRequest\x1a\x1e.lakewarden.v1.ExternalLineage\"!\xfa\xd4\x18\x1d\n\x0flineage.declare\x82\x01\x06record\x90\x01\x01\x12\x87\x01\n\x15UpdateExternalLineage\x12+.lakewarden.v1.UpdateExternalLineageRequest\x1a\x1e.lakewarden.v1.ExternalLineage\"!\xfa\xd4\x18\x1d\n\x0flineage.declare\x82\x01\x06record\x90\x01\x01\x12\x7f\n\x15\x44\x65leteExternalLineage\x12+.lakewarden.v1.DeleteExternalLineageRequest\x1a\x16.google.protobuf.Empty\"!\xfa\xd4\x18\x1d\n\x0flineage.declare\x82\x01\x06record\x90\x01\x01\x12\x8e\x01\n\x13ListExternalLineage\x12).lakewarden.v1.ListExternalLineageRequest\x1a*.lakewarden.v1.ListExternalLineageResponse\" \xfa\xd4\x18\x1c\n\x10lineage.declared\x82\x01\x07lineageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,9 +44,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEEXTERNALLINEAGEREQUEST'].fields_by_name['update_mask']._loaded_options = None
   _globals['_UPDATEEXTERNALLINEAGEREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\002'
   _globals['_DELETEEXTERNALLINEAGEREQUEST'].fields_by_name['source']._loaded_options = None
-  _globals['_DELETEEXTERNALLINEAGEREQUEST'].fields_by_name['source']._serialized_options = b'\342A\001\002'
+  _globals['_DELETEEXTERNALLINEAGEREQUEST'].fields_by_name['source']._serialized_options = b'\342A\001\001'
   _globals['_DELETEEXTERNALLINEAGEREQUEST'].fields_by_name['target']._loaded_options = None
-  _globals['_DELETEEXTERNALLINEAGEREQUEST'].fields_by_name['target']._serialized_options = b'\342A\001\002'
+  _globals['_DELETEEXTERNALLINEAGEREQUEST'].fields_by_name['target']._serialized_options = b'\342A\001\001'
+  _globals['_DELETEEXTERNALLINEAGEREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_DELETEEXTERNALLINEAGEREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\001'
   _globals['_LISTEXTERNALLINEAGEREQUEST'].fields_by_name['object']._loaded_options = None
   _globals['_LISTEXTERNALLINEAGEREQUEST'].fields_by_name['object']._serialized_options = b'\342A\001\002'
   _globals['_LISTEXTERNALLINEAGEREQUEST'].fields_by_name['direction']._loaded_options = None
@@ -87,6 +89,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXTERNALLINEAGEOBJECT'].fields_by_name['path']._serialized_options = b'\342A\001\001'
   _globals['_EXTERNALLINEAGEOBJECT'].fields_by_name['external_metadata']._loaded_options = None
   _globals['_EXTERNALLINEAGEOBJECT'].fields_by_name['external_metadata']._serialized_options = b'\342A\001\001'
+  _globals['_EXTERNALLINEAGEOBJECT'].fields_by_name['dropped']._loaded_options = None
+  _globals['_EXTERNALLINEAGEOBJECT'].fields_by_name['dropped']._serialized_options = b'\342A\001\003'
   _globals['_EXTERNALLINEAGEMODELVERSION'].fields_by_name['name']._loaded_options = None
   _globals['_EXTERNALLINEAGEMODELVERSION'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_EXTERNALLINEAGEMODELVERSION'].fields_by_name['version']._loaded_options = None
@@ -108,21 +112,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEEXTERNALLINEAGEREQUEST']._serialized_start=343
   _globals['_UPDATEEXTERNALLINEAGEREQUEST']._serialized_end=492
   _globals['_DELETEEXTERNALLINEAGEREQUEST']._serialized_start=495
-  _globals['_DELETEEXTERNALLINEAGEREQUEST']._serialized_end=645
-  _globals['_LISTEXTERNALLINEAGEREQUEST']._serialized_start=648
-  _globals['_LISTEXTERNALLINEAGEREQUEST']._serialized_end=845
-  _globals['_LISTEXTERNALLINEAGERESPONSE']._serialized_start=847
-  _globals['_LISTEXTERNALLINEAGERESPONSE']._serialized_end=971
-  _globals['_EXTERNALLINEAGE']._serialized_start=974
-  _globals['_EXTERNALLINEAGE']._serialized_end=1477
-  _globals['_EXTERNALLINEAGE_PROPERTIESENTRY']._serialized_start=1428
-  _globals['_EXTERNALLINEAGE_PROPERTIESENTRY']._serialized_end=1477
-  _globals['_EXTERNALLINEAGEOBJECT']._serialized_start=1480
-  _globals['_EXTERNALLINEAGEOBJECT']._serialized_end=1668
-  _globals['_EXTERNALLINEAGEMODELVERSION']._serialized_start=1670
-  _globals['_EXTERNALLINEAGEMODELVERSION']._serialized_end=1742
-  _globals['_EXTERNALLINEAGECOLUMN']._serialized_start=1744
-  _globals['_EXTERNALLINEAGECOLUMN']._serialized_end=1811
-  _globals['_EXTERNALLINEAGESERVICE']._serialized_start=1814
-  _globals['_EXTERNALLINEAGESERVICE']._serialized_end=2388
+  _globals['_DELETEEXTERNALLINEAGEREQUEST']._serialized_end=663
+  _globals['_LISTEXTERNALLINEAGEREQUEST']._serialized_start=666
+  _globals['_LISTEXTERNALLINEAGEREQUEST']._serialized_end=863
+  _globals['_LISTEXTERNALLINEAGERESPONSE']._serialized_start=865
+  _globals['_LISTEXTERNALLINEAGERESPONSE']._serialized_end=989
+  _globals['_EXTERNALLINEAGE']._serialized_start=992
+  _globals['_EXTERNALLINEAGE']._serialized_end=1495
+  _globals['_EXTERNALLINEAGE_PROPERTIESENTRY']._serialized_start=1446
+  _globals['_EXTERNALLINEAGE_PROPERTIESENTRY']._serialized_end=1495
+  _globals['_EXTERNALLINEAGEOBJECT']._serialized_start=1498
+  _globals['_EXTERNALLINEAGEOBJECT']._serialized_end=1709
+  _globals['_EXTERNALLINEAGEMODELVERSION']._serialized_start=1711
+  _globals['_EXTERNALLINEAGEMODELVERSION']._serialized_end=1783
+  _globals['_EXTERNALLINEAGECOLUMN']._serialized_start=1785
+  _globals['_EXTERNALLINEAGECOLUMN']._serialized_end=1852
+  _globals['_EXTERNALLINEAGESERVICE']._serialized_start=1855
+  _globals['_EXTERNALLINEAGESERVICE']._serialized_end=2429
 # @@protoc_insertion_point(module_scope)

@@ -79,6 +79,9 @@ class DeleteExternalLineageRequest(message.Message):
 
     SOURCE_FIELD_NUMBER: builtins.int
     TARGET_FIELD_NUMBER: builtins.int
+    ID_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """The id of the relationship, instead of its source and target."""
     @builtins.property
     def source(self) -> ExternalLineageObject:
         """What the data came from."""
@@ -92,10 +95,11 @@ class DeleteExternalLineageRequest(message.Message):
         *,
         source: ExternalLineageObject | None = ...,
         target: ExternalLineageObject | None = ...,
+        id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["source", b"source", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["source", b"source", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["id", b"id", "source", b"source", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -210,7 +214,7 @@ class ExternalLineage(message.Message):
 
     @builtins.property
     def columns(self) -> containers.RepeatedCompositeFieldContainer[ExternalLineageColumn]:
-        """Which column was made of which. At most 1,000."""
+        """Which column was made of which, in columns that tables have, as far as those are known. At most 1,000."""
 
     @builtins.property
     def properties(self) -> containers.ScalarMap[builtins.str, builtins.str]:
@@ -253,12 +257,15 @@ class ExternalLineageObject(message.Message):
     MODEL_VERSION_FIELD_NUMBER: builtins.int
     PATH_FIELD_NUMBER: builtins.int
     EXTERNAL_METADATA_FIELD_NUMBER: builtins.int
+    DROPPED_FIELD_NUMBER: builtins.int
     table: builtins.str
     """A table, view, materialized view or streaming table by its full name, e.g. `main.sales.orders`."""
     path: builtins.str
     """A path in cloud storage below an external location, e.g. `s3://bucket/raw/orders`."""
     external_metadata: builtins.str
     """External metadata by its name."""
+    dropped: builtins.bool
+    """It was dropped, or is a path in no external location any more. Its name is what it was called, empty where that is not known any more."""
     @builtins.property
     def model_version(self) -> ExternalLineageModelVersion:
         """A version of a model. In the graph of lineage all versions of a model are one."""
@@ -270,10 +277,11 @@ class ExternalLineageObject(message.Message):
         model_version: ExternalLineageModelVersion | None = ...,
         path: builtins.str = ...,
         external_metadata: builtins.str = ...,
+        dropped: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["external_metadata", b"external_metadata", "model_version", b"model_version", "object", b"object", "path", b"path", "table", b"table"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["external_metadata", b"external_metadata", "model_version", b"model_version", "object", b"object", "path", b"path", "table", b"table"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dropped", b"dropped", "external_metadata", b"external_metadata", "model_version", b"model_version", "object", b"object", "path", b"path", "table", b"table"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_object: _TypeAlias = typing.Literal["table", "model_version", "path", "external_metadata"]  # noqa: Y015
     _WhichOneofArgType_object: _TypeAlias = typing.Literal["object", b"object"]  # noqa: Y015

@@ -86,7 +86,8 @@ class ExternalLineageServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteExternalLineage(self, request, context):
-        """Takes a relationship back; its edge is gone at once.
+        """Takes a relationship back; its edge is gone at once. One with an end that was dropped is named by its id: it takes the privilege on
+        the end that lives, and to have declared it or MANAGE on the schema the other was dropped from (on the metastore where that is not known).
         Fails with PERMISSION_DENIED, NOT_FOUND (OBJECT_NOT_FOUND), INVALID_ARGUMENT (FIELD_INVALID, WORKSPACE_REQUIRED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -94,7 +95,8 @@ class ExternalLineageServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListExternalLineage(self, request, context):
-        """Lists the relationships of an object whose other end the caller may see too, in the order of their ids.
+        """Lists the relationships of an object whose other end the caller may see too, in the order of their ids. Of an end that was dropped it is
+        told to who may browse the schema it was dropped from, and to who declared the relationship.
         Fails with PERMISSION_DENIED, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID, WORKSPACE_REQUIRED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

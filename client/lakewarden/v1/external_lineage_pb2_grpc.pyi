@@ -48,11 +48,13 @@ class ExternalLineageServiceStub:
     Fails with PERMISSION_DENIED, NOT_FOUND (OBJECT_NOT_FOUND), INVALID_ARGUMENT (UPDATE_MASK_INVALID, FIELD_INVALID, WORKSPACE_REQUIRED).
     """
     DeleteExternalLineage: grpc.UnaryUnaryMultiCallable[external_lineage_pb2.DeleteExternalLineageRequest, empty_pb2.Empty]
-    """Takes a relationship back; its edge is gone at once.
+    """Takes a relationship back; its edge is gone at once. One with an end that was dropped is named by its id: it takes the privilege on
+    the end that lives, and to have declared it or MANAGE on the schema the other was dropped from (on the metastore where that is not known).
     Fails with PERMISSION_DENIED, NOT_FOUND (OBJECT_NOT_FOUND), INVALID_ARGUMENT (FIELD_INVALID, WORKSPACE_REQUIRED).
     """
     ListExternalLineage: grpc.UnaryUnaryMultiCallable[external_lineage_pb2.ListExternalLineageRequest, external_lineage_pb2.ListExternalLineageResponse]
-    """Lists the relationships of an object whose other end the caller may see too, in the order of their ids.
+    """Lists the relationships of an object whose other end the caller may see too, in the order of their ids. Of an end that was dropped it is
+    told to who may browse the schema it was dropped from, and to who declared the relationship.
     Fails with PERMISSION_DENIED, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID, WORKSPACE_REQUIRED).
     """
 
@@ -75,11 +77,13 @@ class ExternalLineageServiceAsyncStub(ExternalLineageServiceStub):
     Fails with PERMISSION_DENIED, NOT_FOUND (OBJECT_NOT_FOUND), INVALID_ARGUMENT (UPDATE_MASK_INVALID, FIELD_INVALID, WORKSPACE_REQUIRED).
     """
     DeleteExternalLineage: aio.UnaryUnaryMultiCallable[external_lineage_pb2.DeleteExternalLineageRequest, empty_pb2.Empty]  # type: ignore[assignment]
-    """Takes a relationship back; its edge is gone at once.
+    """Takes a relationship back; its edge is gone at once. One with an end that was dropped is named by its id: it takes the privilege on
+    the end that lives, and to have declared it or MANAGE on the schema the other was dropped from (on the metastore where that is not known).
     Fails with PERMISSION_DENIED, NOT_FOUND (OBJECT_NOT_FOUND), INVALID_ARGUMENT (FIELD_INVALID, WORKSPACE_REQUIRED).
     """
     ListExternalLineage: aio.UnaryUnaryMultiCallable[external_lineage_pb2.ListExternalLineageRequest, external_lineage_pb2.ListExternalLineageResponse]  # type: ignore[assignment]
-    """Lists the relationships of an object whose other end the caller may see too, in the order of their ids.
+    """Lists the relationships of an object whose other end the caller may see too, in the order of their ids. Of an end that was dropped it is
+    told to who may browse the schema it was dropped from, and to who declared the relationship.
     Fails with PERMISSION_DENIED, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID, WORKSPACE_REQUIRED).
     """
 
@@ -117,7 +121,8 @@ class ExternalLineageServiceServicer(metaclass=abc_1.ABCMeta):
         request: external_lineage_pb2.DeleteExternalLineageRequest,
         context: _ServicerContext,
     ) -> typing.Union[empty_pb2.Empty, abc.Awaitable[empty_pb2.Empty]]:
-        """Takes a relationship back; its edge is gone at once.
+        """Takes a relationship back; its edge is gone at once. One with an end that was dropped is named by its id: it takes the privilege on
+        the end that lives, and to have declared it or MANAGE on the schema the other was dropped from (on the metastore where that is not known).
         Fails with PERMISSION_DENIED, NOT_FOUND (OBJECT_NOT_FOUND), INVALID_ARGUMENT (FIELD_INVALID, WORKSPACE_REQUIRED).
         """
 
@@ -127,7 +132,8 @@ class ExternalLineageServiceServicer(metaclass=abc_1.ABCMeta):
         request: external_lineage_pb2.ListExternalLineageRequest,
         context: _ServicerContext,
     ) -> typing.Union[external_lineage_pb2.ListExternalLineageResponse, abc.Awaitable[external_lineage_pb2.ListExternalLineageResponse]]:
-        """Lists the relationships of an object whose other end the caller may see too, in the order of their ids.
+        """Lists the relationships of an object whose other end the caller may see too, in the order of their ids. Of an end that was dropped it is
+        told to who may browse the schema it was dropped from, and to who declared the relationship.
         Fails with PERMISSION_DENIED, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID, WORKSPACE_REQUIRED).
         """
 

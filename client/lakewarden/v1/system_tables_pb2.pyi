@@ -144,7 +144,7 @@ class ReadSystemTableRequest(message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     full_name: builtins.str
-    """Name of the table, e.g. `system.access.table_lineage` or `main.information_schema.tables`. In a catalog that is missing or hidden nothing is found."""
+    """Name of the table, e.g. `system.access.table_lineage` or `main.information_schema.tables`. There are none of a catalog that is missing or hidden: NOT_FOUND."""
     page_size: builtins.int
     """At most so many rows: up to 10,000; 0 means 1,000. A batch also ends at 1 MiB, or when it took a second."""
     page_token: builtins.str

@@ -61,7 +61,7 @@ class SystemTableServiceServicer(object):
 
     def ReadSystemTable(self, request, context):
         """Reads a system table, a batch of rows in each call: follow `next_page_token` to its end. Each batch is decided on the state of its own call.
-        Fails with PERMISSION_DENIED for who may not read the audit, NOT_FOUND for a table there is none of, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID).
+        Fails with PERMISSION_DENIED for who may not read the audit, NOT_FOUND for a table there is none of and for those of a catalog that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,7 +39,7 @@ class SystemTableServiceStub:
     """
     ReadSystemTable: grpc.UnaryUnaryMultiCallable[system_tables_pb2.ReadSystemTableRequest, system_tables_pb2.ReadSystemTableResponse]
     """Reads a system table, a batch of rows in each call: follow `next_page_token` to its end. Each batch is decided on the state of its own call.
-    Fails with PERMISSION_DENIED for who may not read the audit, NOT_FOUND for a table there is none of, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID).
+    Fails with PERMISSION_DENIED for who may not read the audit, NOT_FOUND for a table there is none of and for those of a catalog that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID).
     """
 
 @typing.type_check_only
@@ -53,7 +53,7 @@ class SystemTableServiceAsyncStub(SystemTableServiceStub):
     """
     ReadSystemTable: aio.UnaryUnaryMultiCallable[system_tables_pb2.ReadSystemTableRequest, system_tables_pb2.ReadSystemTableResponse]  # type: ignore[assignment]
     """Reads a system table, a batch of rows in each call: follow `next_page_token` to its end. Each batch is decided on the state of its own call.
-    Fails with PERMISSION_DENIED for who may not read the audit, NOT_FOUND for a table there is none of, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID).
+    Fails with PERMISSION_DENIED for who may not read the audit, NOT_FOUND for a table there is none of and for those of a catalog that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID).
     """
 
 class SystemTableServiceServicer(metaclass=abc_1.ABCMeta):
@@ -76,7 +76,7 @@ class SystemTableServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[system_tables_pb2.ReadSystemTableResponse, abc.Awaitable[system_tables_pb2.ReadSystemTableResponse]]:
         """Reads a system table, a batch of rows in each call: follow `next_page_token` to its end. Each batch is decided on the state of its own call.
-        Fails with PERMISSION_DENIED for who may not read the audit, NOT_FOUND for a table there is none of, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID).
+        Fails with PERMISSION_DENIED for who may not read the audit, NOT_FOUND for a table there is none of and for those of a catalog that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID, PAGE_TOKEN_INVALID).
         """
 
 def add_SystemTableServiceServicer_to_server(servicer: SystemTableServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

@@ -45,6 +45,7 @@ class Sight:
         self._access: dict[str, Access] = {}
         self._siblings: dict[tuple[str, str], Siblings] = {}
         self._decided: dict[tuple[str, str], bool] = {}
+        self._dropped: dict[str | None, bool] = {}
         self._locations: ExternalLocations | None = None
 
     def __call__(self, assets: Ints) -> Flags:
@@ -87,9 +88,7 @@ class Sight:
         if node.securable_id is not None:
             was_in = node.parent_id if securable is None else securable.parent_id
             is_gone = securable is None or securable.kind == "DELETED_TABLE"
-            return is_gone and (
-                self._has(was_in, "SCHEMA:BROWSE") or (self._is_admin() and self._is_within_reach(was_in))
-            )
+            return is_gone and self._may_browse(was_in)
         location = self._location_over(node)
         if location is not None:
             return self._sees_securable(location)
@@ -119,11 +118,12 @@ class Sight:
     def _is_admin(self) -> bool:
         return self._has(self._metastore_id, "METASTORE:MANAGE")
 
-    def _is_within_reach(self, schema_id: str | None) -> bool:
-        """Whether the workspace reaches the catalog of a schema; what was in one that is gone is out of no workspace's reach."""
-        if schema_id is None or schema_id not in self._decider.snapshot.securables:
-            return True
-        return self._decider.reach(self._subject_id, self._workspace_id, schema_id, "SCHEMA:BROWSE")
+    def _may_browse(self, was_in: str | None) -> bool:
+        known = self._dropped.get(was_in)
+        if known is None:
+            asked = (self._subject_id, self._workspace_id, was_in, "SCHEMA:BROWSE")
+            known = self._dropped[was_in] = holds_on_dropped(self._decider, self._metastore_id, *asked)
+        return known
 
     def _has(self, object_id: str | None, act: str) -> bool:
         if object_id is None:
@@ -142,6 +142,26 @@ class Sight:
         if self._locations is None:
             self._locations = ExternalLocations(self._decider.snapshot, self._metastore_id)
         return self._locations.over(url)
+
+
+def holds_on_dropped(
+    decider: Decider,
+    metastore_id: str | None,
+    subject_id: str,
+    workspace_id: str | None,
+    was_in: str | None,
+    act: str,
+) -> bool:
+    """Whether a subject may do with what was dropped from a schema what it may with all of that schema (reference/lineage.md 6.4).
+
+    So may the admins of the metastore, and they alone where no schema is known any more, which is out of no workspace's reach.
+    """
+    known = was_in is not None and was_in in decider.snapshot.securables
+    if known and was_in and decider.atom(subject_id, workspace_id, was_in, act) is not None:
+        return True
+    if not metastore_id or decider.atom(subject_id, workspace_id, metastore_id, "METASTORE:MANAGE") is None:
+        return False
+    return not known or decider.reach(subject_id, workspace_id, was_in or "", act)
 
 
 class ExternalLocations:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from google.protobuf.empty_pb2 import Empty
 
 from lakewarden.v1 import external_lineage_pb2 as pb
 from lakewarden.v1 import lineage_graph_pb2 as graph_pb
-from lakewarden_policy import explain_privilege
+from lakewarden_policy import explain_privilege, name_key
+from lakewarden_policy.kinds import RELATIONS
 from lakewarden_policy.lineage import DECLARE_FROM, DECLARE_TO
 from lakewarden_policy.records import Securable
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.core.errors import PermissionDenied, Reason
+from lakewarden_server.core.errors import NotFound, PermissionDenied, Reason
 from lakewarden_server.core.urls import InvalidUrl, canonical_url
 from lakewarden_server.entities import ModelVersion
 from lakewarden_server.lineage.declaring import Declarations, Declared, End
@@ -21,12 +22,18 @@ from lakewarden_server.lineage.recorder import Recorder
 from lakewarden_server.lineage.visibility import ExternalLocations
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
+from lakewarden_server.services.declared_ends import Ends
 from lakewarden_server.services.denials import privilege_missing, unseen
 from lakewarden_server.services.lineage import origin_of, unable
 from lakewarden_server.services.lineage_answers import RELATION_KINDS, seen_named
 from lakewarden_server.services.paging import page_size_of
 from lakewarden_server.storage.errors import deadline_passed
-from lakewarden_server.storage.repositories.lineage_declarations import declarations, said_of
+from lakewarden_server.storage.repositories import columns as column_rows
+from lakewarden_server.storage.repositories.lineage_declarations import (
+    declaration,
+    declarations,
+    said_of,
+)
 
 COLUMNS_MAX: Final = 1_000
 COLUMN_NAME_BYTES_MAX: Final = 255
@@ -57,9 +64,10 @@ class ExternalLineageService:
         """Declares a relationship."""
         said = request.external_lineage
         source, target = _writable_ends(said.source, said.target, call)
-        declared = Declared(source, target, _columns(said.columns), validation.properties(said.properties))
+        columns = _columns(said.columns, source, target, call)
+        declared = Declared(source, target, columns, validation.properties(said.properties))
         row = self._declarations.create(origin_of(call), declared, time=call.now, deadline=call.deadline)
-        return _message(row, call)
+        return _message(row, call, Ends(call))
 
     def update_external_lineage(
         self, request: pb.UpdateExternalLineageRequest, call: Call
@@ -70,7 +78,7 @@ class ExternalLineageService:
         paths = validation.mask_paths(request.update_mask.paths, ("columns", "properties"))
         new: dict[str, Any] = {}
         if "columns" in paths:
-            new["columns"] = _columns(said.columns)
+            new["columns"] = _columns(said.columns, source, target, call)
         if "properties" in paths:
             new["properties"] = validation.properties(said.properties)
         row = self._declarations.replace(
@@ -81,11 +89,16 @@ class ExternalLineageService:
             time=call.now,
             deadline=call.deadline,
         )
-        return _message(row, call)
+        return _message(row, call, Ends(call))
 
     def delete_external_lineage(self, request: pb.DeleteExternalLineageRequest, call: Call) -> Empty:
         """Takes a relationship back."""
-        source, target = _writable_ends(request.source, request.target, call)
+        if not request.id:
+            source, target = _writable_ends(request.source, request.target, call)
+        elif request.HasField("source") or request.HasField("target"):
+            raise validation.invalid("id", "say either it or the source and the target")
+        else:
+            source, target = _writable_ends_of(request.id, call)
         self._declarations.delete(origin_of(call), source, target, time=call.now, deadline=call.deadline)
         return Empty()
 
@@ -100,19 +113,19 @@ class ExternalLineageService:
         listed = f"external_lineage {request.direction} {end.key}"
         after = call.pager.read(listed, request.page_token) if request.page_token else ""
         seen: list[str] = []
-        sees = _Sight(call)
+        ends = Ends(call)
         while len(seen) <= size:
             rows = declarations(
                 call.uow.connection, origin.metastore_id, end.digest, after=after, limit=SCANNED,
                 as_source=request.direction != graph_pb.UPSTREAM, as_target=request.direction != graph_pb.DOWNSTREAM,
             )  # fmt: skip
-            seen += [row.id for row in rows if sees(row.source_key) and sees(row.target_key)]
+            seen += [row.id for row in rows if ends.both_seen(row)]
             if len(rows) < SCANNED:
                 break
             if monotonic() > call.deadline:
                 raise deadline_passed()
             after = rows[-1].id
-        page = _page(seen[:size], call)
+        page = _page(seen[:size], call, ends)
         return pb.ListExternalLineageResponse(
             external_lineage=page,
             next_page_token=call.pager.write(listed, page[-1].id) if len(seen) > len(page) else "",
@@ -125,12 +138,12 @@ class ExternalLineageService:
         return self._declared
 
 
-def _page(row_ids: Sequence[str], call: Call) -> list[pb.ExternalLineage]:
+def _page(row_ids: Sequence[str], call: Call, ends: Ends) -> list[pb.ExternalLineage]:
     """The relationships of these ids, fewer where they are large."""
     page: list[pb.ExternalLineage] = []
     left = PAGE_BYTES_MAX
     for row in said_of(call.uow.connection, row_ids):
-        message = _message(row._mapping, call)
+        message = _message(row._mapping, call, ends)
         left -= message.ByteSize()
         if page and left < 0:
             break
@@ -144,13 +157,34 @@ def _writable_ends(
     """Both ends, where the caller may read the one and write the other. Raises ACCESS_DENIED, PRIVILEGE_MISSING."""
     ends = _named(source, "source", call), _named(target, "target", call)
     for named, needed in zip(ends, (DECLARE_FROM, DECLARE_TO), strict=True):
-        privilege = needed[named.securable.kind]
-        arguments = (call.caller.id, call.workspace_id, named.securable.id, privilege)
-        if not call.decider.privilege(*arguments).allowed:
-            raise privilege_missing(explain_privilege(call.decider, *arguments))
+        _check_privilege(named.securable, needed, call)
     if ends[0].end == ends[1].end:
         raise validation.invalid("target", "it is the source")
     return ends[0].end, ends[1].end
+
+
+def _writable_ends_of(row_id: str, call: Call) -> tuple[End, End]:
+    """Both ends of a relationship that the caller may take back. Raises OBJECT_NOT_FOUND, PRIVILEGE_MISSING."""
+    row, ends = declaration(call.uow.connection, origin_of(call).metastore_id, row_id), Ends(call)
+    if row is None or not ends.both_seen(row):
+        raise NotFound(Reason.OBJECT_NOT_FOUND, "no lineage of that id is declared")
+    both = End(row.source_key), End(row.target_key)
+    for end, needed in zip(both, (DECLARE_FROM, DECLARE_TO), strict=True):
+        securable = ends.living(end)
+        if securable is not None:
+            _check_privilege(securable, needed, call)
+        elif row.created_by != call.caller.id and not ends.may_on_dropped(end, "SCHEMA:MANAGE"):
+            raise PermissionDenied(
+                Reason.PRIVILEGE_MISSING,
+                "an end of it was dropped: taking back what others declared takes MANAGE on the schema that was in, or on the metastore",
+            )
+    return both
+
+
+def _check_privilege(securable: Securable, needed: Mapping[str, str], call: Call) -> None:
+    arguments = (call.caller.id, call.workspace_id, securable.id, needed[securable.kind])
+    if not call.decider.privilege(*arguments).allowed:
+        raise privilege_missing(explain_privilege(call.decider, *arguments))
 
 
 def _named(message: pb.ExternalLineageObject, field: str, call: Call) -> _Named:
@@ -195,29 +229,10 @@ def _path(url: str, field: str, call: Call) -> _Named:
     return _Named(End.of_path(canonical), location, url)
 
 
-class _Sight:
-    """Which ends the caller sees, each decided once."""
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._locations = ExternalLocations(call.snapshot, call.metastore_id)
-        self._known: dict[str, bool] = {}
-
-    def __call__(self, key: str) -> bool:
-        """Whether the end of this key is there and seen."""
-        if key not in self._known:
-            self._known[key] = self._sees(End(key))
-        return self._known[key]
-
-    def _sees(self, end: End) -> bool:
-        call = self._call
-        found = self._locations.over(end.path) if end.path else call.snapshot.securables.get(end.securable_id)
-        if found is None or (not end.path and found.kind != end.kind):
-            return False
-        return call.decider.visible(call.caller.id, call.workspace_id, found.id)
-
-
-def _columns(pairs: Sequence[pb.ExternalLineageColumn]) -> list[tuple[str, str]]:
+def _columns(
+    pairs: Sequence[pb.ExternalLineageColumn], source: End, target: End, call: Call
+) -> list[tuple[str, str]]:
+    """The pairs as their tables spell them. Raises FIELD_INVALID for a column that a table has not; its columns are the caller's to see."""
     validation.repeated(pairs, "columns", count_max=COLUMNS_MAX)
     for pair in pairs:
         if not pair.source or not pair.target:
@@ -225,14 +240,38 @@ def _columns(pairs: Sequence[pb.ExternalLineageColumn]) -> list[tuple[str, str]]
     names = [(pair.source, pair.target) for pair in pairs]
     for name in (name for pair in names for name in pair):
         validation.bounded(name, "columns", COLUMN_NAME_BYTES_MAX)
-    return list(dict.fromkeys(names))
+    spelled = [
+        _spelled(of_end, end, call)
+        for of_end, end in zip(zip(*names, strict=True), (source, target), strict=False)
+    ]
+    return list(dict.fromkeys(zip(*spelled, strict=True)))
 
 
-def _message(row: Any, call: Call) -> pb.ExternalLineage:
+def _spelled(names: Sequence[str], end: End, call: Call) -> list[str]:
+    """Names of columns as the table spells them, fields of structs behind a dot; as they are where no columns are known."""
+    of_table = column_rows.of_table(call.uow.session, end.securable_id) if end.kind in RELATIONS else ()
+    known = {column.name_key: column.name for column in of_table}
+    if not known:
+        return list(names)
+    spelled = []
+    for name in names:
+        head, dot, field = name.partition(".")
+        if name_key(name) in known:
+            spelled.append(known[name_key(name)])
+        elif dot and name_key(head) in known:
+            spelled.append(f"{known[name_key(head)]}.{field}")
+        else:
+            raise validation.invalid(
+                "columns", f"{call.snapshot.full_name(end.securable_id)} has no column {name!r}"
+            )
+    return spelled
+
+
+def _message(row: Any, call: Call, ends: Ends) -> pb.ExternalLineage:
     message = pb.ExternalLineage(
         id=row["id"],
-        source=_object(End(row["source_key"]), call),
-        target=_object(End(row["target_key"]), call),
+        source=ends.message(End(row["source_key"])),
+        target=ends.message(End(row["target_key"])),
         columns=[pb.ExternalLineageColumn(source=source, target=target) for source, target in row["columns"]],
         properties=row["properties"],
         created_by=call.principal_name(row["created_by"]),
@@ -241,16 +280,3 @@ def _message(row: Any, call: Call) -> pb.ExternalLineage:
     message.create_time.FromDatetime(row["create_time"])
     message.update_time.FromDatetime(row["update_time"])
     return message
-
-
-def _object(end: End, call: Call) -> pb.ExternalLineageObject:
-    if end.path:
-        return pb.ExternalLineageObject(path=end.path)
-    name, kind = call.snapshot.full_name(end.securable_id), call.snapshot.securables[end.securable_id].kind
-    if kind == "REGISTERED_MODEL":
-        return pb.ExternalLineageObject(
-            model_version=pb.ExternalLineageModelVersion(name=name, version=end.version)
-        )
-    if kind == "EXTERNAL_METADATA":
-        return pb.ExternalLineageObject(external_metadata=name)
-    return pb.ExternalLineageObject(table=name)
