@@ -119,6 +119,23 @@ def test_who_declared_it_is_told_and_takes_it_back_when_an_end_was_dropped(lake:
         admin.external_lineage._call("DeleteExternalLineage", id=to.id, source={"table": RAW})
 
 
+def test_who_declared_it_does_not_learn_what_the_other_end_was_called_since(lake: Lake, ann: Client) -> None:
+    admin = lake.admin
+    admin.tables.create("main.sales.known", columns=[{"name": "id", "type_text": "BIGINT"}])
+    grants = (
+        ("SELECT", "table", RAW), ("SELECT", "table", "main.sales.known"), ("MODIFY", "table", "main.sales.known"),
+    )  # fmt: skip
+    grants_of(lake, *grants)
+    made = ann.external_lineage.create(RAW, "main.sales.known")
+    grants_of(lake, *grants[1:], revoke=True)
+    admin.tables.rename("main.sales.known", "secret")
+    admin.tables.delete("main.sales.secret")
+    assert marked(ann, RAW) == [(RAW, False, "", True)]
+    assert marked(admin, RAW) == [(RAW, False, "main.sales.secret", True)]
+    ann.external_lineage.delete_by_id(made.id)
+    grants_of(lake, grants[0], revoke=True)
+
+
 def test_a_path_whose_location_is_gone_and_a_version_that_is_gone_do_not_hold_what_is_declared(
     lake: Lake,
 ) -> None:

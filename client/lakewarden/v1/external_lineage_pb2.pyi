@@ -265,7 +265,7 @@ class ExternalLineageObject(message.Message):
     external_metadata: builtins.str
     """External metadata by its name."""
     dropped: builtins.bool
-    """It was dropped, or is a path in no external location any more. Its name is what it was called, empty where that is not known any more."""
+    """It was dropped, or is a path in no external location any more. Its name is what it was called, empty where that is not known any more or not the caller's to see."""
     @builtins.property
     def model_version(self) -> ExternalLineageModelVersion:
         """A version of a model. In the graph of lineage all versions of a model are one."""

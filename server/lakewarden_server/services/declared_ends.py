@@ -41,10 +41,12 @@ class Ends:
         )
 
     def message(self, end: End) -> pb.ExternalLineageObject:
-        """An end as it is told: as what it was called last where it was dropped, nameless where that is not known."""
+        """An end as it is told: as what it was called last where it was dropped, nameless where that is not known or not the caller's to see."""
         found = self._call.snapshot.securables.get(end.securable_id)
-        name = "" if found is None else self._call.snapshot.full_name(found.id)
-        message = pb.ExternalLineageObject(dropped=self.living(end) is None)
+        dropped = self.living(end) is None
+        is_told = found is not None and not (dropped and not self.may_on_dropped(end, "SCHEMA:BROWSE"))
+        name = self._call.snapshot.full_name(end.securable_id) if is_told else ""
+        message = pb.ExternalLineageObject(dropped=dropped)
         if end.path:
             message.path = end.path
         elif end.kind == "REGISTERED_MODEL":
