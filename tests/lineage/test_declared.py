@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from lakewarden._external_lineage import shown
 from lakewarden_server.entities import LineageDeclaration, LineageEdge, LineageMapping
 from lakewarden_server.lineage import declaring
 from lakewarden_server.testing import serve
-from lineage.lake import Lake
+from lineage.lake import Lake, of
 
 ANN = "ann@example.com"
 RAW, REPORT, SECRET = "main.raw.orders", "main.sales.report", "main.hidden.orders"
@@ -337,6 +338,33 @@ def test_whoever_knows_the_run_of_a_declaration_changes_nothing_of_it(lake: Lake
     )  # fmt: skip
     assert neighbours(lake.admin, REPORT, "upstream") == {RAW}
     lake.admin.external_lineage.delete(RAW, REPORT)
+
+
+def test_who_declared_adds_nothing_to_the_run_of_it_either(lake: Lake, ann: Client) -> None:
+    """Else an edge would be told as declared by who may not declare it, and one stay that was taken back."""
+    for privilege, kind, name in (
+        ("USE CATALOG", "catalog", "main"), ("USE SCHEMA", "schema", "main.raw"), ("USE SCHEMA", "schema", "main.sales"),
+        ("SELECT", "table", RAW), ("SELECT", "table", REPORT), ("MODIFY", "table", REPORT),
+    ):  # fmt: skip
+        lake.admin.grants.grant(privilege, kind, name, ANN)
+    lake.admin.grants.grant("LINEAGE PRODUCER", "workspace", "workspace", ANN)
+    ann.external_lineage.create(RAW, REPORT)
+    (edge,) = ann.lineage.history(RAW, REPORT)
+    said = {
+        "eventType": "COMPLETE", "eventTime": "2026-01-01T12:00:00Z", "producer": "x", "schemaURL": "x",
+        "run": {"runId": edge.last_run}, "job": {"namespace": "x", "name": "x"},
+        "inputs": [of("raw.orders")], "outputs": [of("sales.report"), of("hidden.orders")],
+    }  # fmt: skip
+    later = (datetime.now(UTC) + timedelta(hours=20)).isoformat()
+    for body in (said, said | {"eventTime": later}):
+        with pytest.raises(InvalidArgument) as refused:
+            ann.lineage_events.record(body)
+        assert refused.value.metadata["code"] == "RUN_ID_INVALID"
+    with pytest.raises(InvalidArgument):
+        ann.lineage.record_sql(f"INSERT INTO {SECRET} SELECT * FROM {RAW}", run_id=edge.last_run)
+    assert neighbours(lake.admin, RAW, "downstream") == {REPORT}
+    lake.admin.external_lineage.delete(RAW, REPORT)
+    assert neighbours(lake.admin, RAW, "downstream") == set()
 
 
 def test_the_same_on_both_databases(database_url: str) -> None:

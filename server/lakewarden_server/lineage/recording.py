@@ -13,9 +13,10 @@ from typing import Any, Final, NamedTuple
 
 from lakewarden_policy import Reference, Snapshot
 from lakewarden_policy.names import InvalidName
+from lakewarden_server.core.errors import InvalidArgument, Reason
 from lakewarden_server.core.urls import InvalidUrl, ancestors, canonical_url
 from lakewarden_server.entities import LineageEvent, LineageJob, LineageRun
-from lakewarden_server.lineage.events import PAIRS_MAX, Event
+from lakewarden_server.lineage.events import PAIRS_MAX, Code, Event
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.facets import Facets
 from lakewarden_server.lineage.folding import Run, fold, run_key
@@ -74,7 +75,8 @@ def record(
 ) -> list[bool]:
     """Records events of one origin; of each, whether it was new. The store's head must be held.
 
-    Of more than there is a budget for the first are recorded, and the answer is as short.
+    Of more than there is a budget for the first are recorded, and the answer is as short. Raises EVENT_INVALID for what is told in the run
+    of declared lineage.
     """
     return _Recording(store, origin, received_time).run(received, budget or Budget(inf))
 
@@ -185,6 +187,8 @@ class _Recording:
         self._stored = {row.key: row for row in rows}
         runs = {key: Run.from_json(zlib.decompress(row.fold)) for key, row in self._stored.items()}
         for key, each in zip(keys, new, strict=True):
+            if key in runs and runs[key].evidence is Evidence.DECLARED:
+                _check_declares(each.event)
             runs[key] = fold(runs.get(key), each.event, each.facets)
         for key in runs:
             row = self._stored.get(key)
@@ -298,6 +302,20 @@ class _Recording:
                 }
                 for event, facets, body in new
             ],
+        )
+
+
+def _check_declares(event: Event) -> None:
+    """Raises EVENT_INVALID for an event that is no declaration, in the run of one: it would be told as declared, by who may not.
+
+    Nobody knows the run of a declaration before it, so what is recorded does not hang on which came first.
+    """
+    if event.evidence is not Evidence.DECLARED:
+        raise InvalidArgument(
+            Reason.EVENT_INVALID,
+            f"{Code.RUN_ID_INVALID}: run {event.run_id} is that of declared lineage, and no event adds to it",
+            code=Code.RUN_ID_INVALID,
+            retriable="false",
         )
 
 
