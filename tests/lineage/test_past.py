@@ -211,7 +211,7 @@ def test_of_a_job_of_another_workspace_the_history_tells_versions_alone(lake: La
     )  # fmt: skip
     foreign, own = lake.admin.lineage.history("main.raw.orders", "main.sales.menu")
     assert own.job_name == "job 1"
-    assert foreign == ("", "", "LIVE", 0, None, None, "", (("FIRST", second(70), None),))
+    assert foreign == ("", "", "LIVE", 0, None, None, "", (("FIRST", second(70), None),), ())
 
 
 def test_which_jobs_the_history_leaves_out_does_not_follow_from_the_names_of_another_workspace(

@@ -23,7 +23,7 @@ from lakewarden.cli.lineage_governance import leaks
 from lakewarden.cli.lineage_impact import impact, unknown_columns
 
 if TYPE_CHECKING:
-    from lakewarden.lineage import Lineage
+    from lakewarden.lineage import Lineage, LineageEdgeHistory
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -33,6 +33,7 @@ NODES_DEFAULT = 2_000
 NODES_MAX = 20_000
 STREAM_NODES_MAX = 250_000
 """Of an answer that is told as it comes, level by level."""
+DAYS_MAX = 400
 EXIT_NO_PATH = 1
 
 
@@ -137,13 +138,37 @@ def paths(
 @lineage.command("history", example="lakewarden lineage history main.raw.orders main.sales.report")
 @click.argument("source")
 @click.argument("target")
-@click.option("--as-of", "as_of", callback=time_of, metavar="TIME", help="SOURCE and TARGET are what had these names then.")  # fmt: skip
+@click.option(
+    "--as-of",
+    "as_of",
+    callback=time_of,
+    metavar="TIME",
+    help="SOURCE and TARGET are what had these names then.",
+)
+@click.option(
+    "--days",
+    type=click.IntRange(1, DAYS_MAX),
+    metavar="N",
+    help="Show instead on which of the last N days how many runs did.",
+)
 @pass_invocation
-def history(invocation: Invocation, source: str, target: str, as_of: datetime | None) -> None:
+def history(
+    invocation: Invocation, source: str, target: str, as_of: datetime | None, days: int | None
+) -> None:
     """Show since when, how often and until when runs made one asset of another, and what changed. You must see both."""
-    rows = [
+    edges = invocation.open_client().lineage.history(source, target, as_of=as_of, days=days or 0)
+    rows = [row for edge in edges for row in (_days(edge) if days else _versions(edge))]
+    if days:
+        invocation.show_all(rows, ("date", "job", "runs", "first_time", "last_time", "last_run"), name="date")
+    else:
+        columns = ("job", "state", "runs", "last_run", "reason", "from_time", "until_time")
+        invocation.show_all(rows, columns, name="reason")
+
+
+def _versions(edge: LineageEdgeHistory) -> list[dict[str, Any]]:
+    return [
         {
-            "job": f"{edge.job_namespace} {edge.job_name}".strip() or None,
+            "job": _job(edge),
             "state": edge.state or None,
             "runs": edge.run_count or None,
             "last_run": edge.last_run or None,
@@ -151,11 +176,26 @@ def history(invocation: Invocation, source: str, target: str, as_of: datetime | 
             "from_time": _told(version.from_time),
             "until_time": _told(version.until_time),
         }
-        for edge in invocation.open_client().lineage.history(source, target, as_of=as_of)
         for version in edge.versions
     ]
-    columns = ("job", "state", "runs", "last_run", "reason", "from_time", "until_time")
-    invocation.show_all(rows, columns, name="reason")
+
+
+def _days(edge: LineageEdgeHistory) -> list[dict[str, Any]]:
+    return [
+        {
+            "date": day.date,
+            "job": _job(edge),
+            "runs": day.run_count,
+            "first_time": _told(day.first_time),
+            "last_time": _told(day.last_time),
+            "last_run": day.last_run or None,
+        }
+        for day in edge.days
+    ]
+
+
+def _job(edge: LineageEdgeHistory) -> str | None:
+    return f"{edge.job_namespace} {edge.job_name}".strip() or None
 
 
 def _told(time: datetime | None) -> str | None:

@@ -1,6 +1,7 @@
 """An answer about lineage, and how it is shown: a tree in the terminal, DOT, Mermaid, JSON, a drawing in SVG, OpenLineage."""
 
 from lakewarden.lineage.dot import to_dot
+from lakewarden.lineage.history import LineageEdgeDay, LineageEdgeHistory, LineageEdgeVersion
 from lakewarden.lineage.lines import to_tree
 from lakewarden.lineage.mermaid import to_mermaid
 from lakewarden.lineage.model import (
@@ -8,8 +9,6 @@ from lakewarden.lineage.model import (
     ImpactedAsset,
     Lineage,
     LineageEdge,
-    LineageEdgeHistory,
-    LineageEdgeVersion,
     LineageEnding,
     LineageLevel,
     LineageNode,
@@ -22,6 +21,7 @@ __all__ = [
     "ImpactedAsset",
     "Lineage",
     "LineageEdge",
+    "LineageEdgeDay",
     "LineageEdgeHistory",
     "LineageEdgeVersion",
     "LineageEnding",

@@ -107,30 +107,6 @@ class LineageEnding(NamedTuple):
         return {"ending": {**self._asdict(), "truncated_by": self.truncated_by or None}}
 
 
-class LineageEdgeVersion(NamedTuple):
-    """What an edge was from one time until another."""
-
-    reason: str
-    """FIRST, CHANGED or REOPENED; from DROPPED or RETIRED on there was no edge."""
-    from_time: datetime | None
-    until_time: datetime | None
-    """None for the newest."""
-
-
-class LineageEdgeHistory(NamedTuple):
-    """What one job's edge between two assets was when. Of a job of another workspace there are only the state and the versions."""
-
-    job_namespace: str
-    job_name: str
-    state: str
-    """Empty where it is no more."""
-    run_count: int
-    first_time: datetime | None
-    last_time: datetime | None
-    last_run: str
-    versions: tuple[LineageEdgeVersion, ...]
-
-
 @dataclass(frozen=True)
 class Lineage:
     """The lineage around one or several assets, as far as it was asked for and may be seen."""

@@ -669,6 +669,9 @@ class GetLineageHistoryRequest(message.Message):
     SOURCE_FIELD_NUMBER: builtins.int
     TARGET_FIELD_NUMBER: builtins.int
     AS_OF_TIME_FIELD_NUMBER: builtins.int
+    DAYS_FIELD_NUMBER: builtins.int
+    days: builtins.int
+    """Also on which of the last so many days, today among them, runs made the edges: at most 400; on none when unset."""
     @builtins.property
     def source(self) -> LineageAsset:
         """Where the data came from."""
@@ -687,10 +690,11 @@ class GetLineageHistoryRequest(message.Message):
         source: LineageAsset | None = ...,
         target: LineageAsset | None = ...,
         as_of_time: timestamp_pb2.Timestamp | None = ...,
+        days: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["as_of_time", b"as_of_time", "source", b"source", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of_time", b"as_of_time", "source", b"source", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of_time", b"as_of_time", "days", b"days", "source", b"source", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -734,6 +738,7 @@ class LineageEdgeHistory(message.Message):
     LAST_TIME_FIELD_NUMBER: builtins.int
     LAST_RUN_FIELD_NUMBER: builtins.int
     VERSIONS_FIELD_NUMBER: builtins.int
+    DAYS_FIELD_NUMBER: builtins.int
     job_namespace: builtins.str
     """The system the job is of; empty for what no job did."""
     job_name: builtins.str
@@ -756,6 +761,10 @@ class LineageEdgeHistory(message.Message):
     def versions(self) -> containers.RepeatedCompositeFieldContainer[LineageEdgeVersion]:
         """Its versions in order, at most the newest 1,000."""
 
+    @builtins.property
+    def days(self) -> containers.RepeatedCompositeFieldContainer[LineageEdgeDay]:
+        """Of the days asked for those on which runs made it, in order."""
+
     def __init__(
         self,
         *,
@@ -767,10 +776,51 @@ class LineageEdgeHistory(message.Message):
         last_time: timestamp_pb2.Timestamp | None = ...,
         last_run: builtins.str = ...,
         versions: abc.Iterable[LineageEdgeVersion] | None = ...,
+        days: abc.Iterable[LineageEdgeDay] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["first_time", b"first_time", "last_time", b"last_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["first_time", b"first_time", "job_name", b"job_name", "job_namespace", b"job_namespace", "last_run", b"last_run", "last_time", b"last_time", "run_count", b"run_count", "state", b"state", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["days", b"days", "first_time", b"first_time", "job_name", b"job_name", "job_namespace", b"job_namespace", "last_run", b"last_run", "last_time", b"last_time", "run_count", b"run_count", "state", b"state", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LineageEdgeDay(message.Message):
+    """The runs that made an edge on one day. A run belongs to the day on which it was last heard of."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DATE_FIELD_NUMBER: builtins.int
+    RUN_COUNT_FIELD_NUMBER: builtins.int
+    FIRST_TIME_FIELD_NUMBER: builtins.int
+    LAST_TIME_FIELD_NUMBER: builtins.int
+    LAST_RUN_FIELD_NUMBER: builtins.int
+    date: builtins.str
+    """The day in UTC, e.g. `2026-11-27`."""
+    run_count: builtins.int
+    """How many runs, each once however often it told of the edge."""
+    last_run: builtins.str
+    """The runId of that one."""
+    @builtins.property
+    def first_time(self) -> timestamp_pb2.Timestamp:
+        """When the first of them began, which may be the day before."""
+
+    @builtins.property
+    def last_time(self) -> timestamp_pb2.Timestamp:
+        """When the last was heard of."""
+
+    def __init__(
+        self,
+        *,
+        date: builtins.str = ...,
+        run_count: builtins.int = ...,
+        first_time: timestamp_pb2.Timestamp | None = ...,
+        last_time: timestamp_pb2.Timestamp | None = ...,
+        last_run: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["first_time", b"first_time", "last_time", b"last_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["date", b"date", "first_time", b"first_time", "last_run", b"last_run", "last_time", b"last_time", "run_count", b"run_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

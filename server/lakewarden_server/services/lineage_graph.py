@@ -21,7 +21,7 @@ from lakewarden_server.services.call import Call
 from lakewarden_server.services.lineage_answers import EVIDENCE, STATES, Telling, root_named
 from lakewarden_server.services.lineage_columns import begun, column_answer, names_of
 from lakewarden_server.services.lineage_impact import Impact
-from lakewarden_server.services.lineage_past import history_between, past_graph, time_of
+from lakewarden_server.services.lineage_past import days_of, history_between, past_graph, time_of
 from lakewarden_server.services.lineage_streams import Part, as_found, in_parts
 
 Meant = TypeVar("Meant", State, Evidence)
@@ -157,10 +157,10 @@ class LineageGraphService:
         self, request: pb.GetLineageHistoryRequest, call: Call
     ) -> pb.GetLineageHistoryResponse:
         """What the edges from one asset to another were when."""
-        time = time_of(request, call)
+        time, days = time_of(request, call), days_of(request)
         source, target = (root_named(getattr(request, end), end, call, time) for end in ("source", "target"))
         told = self._telling(call)
-        return history_between(call, told.root(source), told.root(target))
+        return history_between(call, told.root(source), told.root(target), days)
 
     def _telling(self, call: Call) -> Telling:
         state = self._follower.at_head(call.uow)

@@ -25,6 +25,8 @@ JOBS_MAX: Final = 100
 """Jobs that made one asset of another, of which the history tells."""
 VERSIONS_MAX: Final = 1_000
 """Versions of one edge, the newest of them."""
+DAYS_MAX: Final = 400
+"""Days of runs that the history of an edge tells (reference/lineage.md 5)."""
 
 _STATES: Final = {"LIVE": pb.LIVE, "PROVISIONAL": pb.PROVISIONAL, "DROPPED": pb.DROPPED}
 
@@ -64,8 +66,18 @@ def securable_then(call: Call, full_name: str, time: int) -> Securable | None:
         return None
 
 
-def history_between(call: Call, source_id: int, target_id: int) -> pb.GetLineageHistoryResponse:
-    """What the edges between two visible assets were when, those of the caller's workspace with what made them."""
+def days_of(request: pb.GetLineageHistoryRequest) -> int:
+    """How many days a request asks about. Raises FIELD_INVALID."""
+    if not 0 <= request.days <= DAYS_MAX:
+        raise validation.invalid("days", f"{request.days} is not from 0 to {DAYS_MAX}")
+    return request.days
+
+
+def history_between(
+    call: Call, source_id: int, target_id: int, days: int = 0
+) -> pb.GetLineageHistoryResponse:
+    """What the edges between two visible assets were when, those of the caller's workspace with what made them, lately also day by day."""
+    first_day = call.now.date() - timedelta(days=days - 1) if days else None
     reader = LineageHistoryReader(call.uow.connection)
     rows = reader.edges_between(
         source_id, target_id, workspace_id=call.workspace_id or "", limit=JOBS_MAX + 1
@@ -82,12 +94,22 @@ def history_between(call: Call, source_id: int, target_id: int) -> pb.GetLineage
             edge.run_count, edge.last_run = row.run_count, run_id_of(reader.last_run(row.id))
             edge.first_time.FromMicroseconds(row.first_time)
             edge.last_time.FromMicroseconds(row.last_time)
+            if first_day is not None:
+                edge.days.extend(map(_day, reader.days(row.id, first_day)))
         told.append(edge)
     # By what is told, as ids tell of what was recorded before.
     told.sort(
         key=lambda edge: (edge.job_namespace, edge.job_name, edge.SerializeToString(deterministic=True))
     )
     return pb.GetLineageHistoryResponse(edges=told, truncated=len(rows) > JOBS_MAX)
+
+
+def _day(row: Any) -> pb.LineageEdgeDay:
+    date = time_at(row.last_time).date().isoformat()
+    told = pb.LineageEdgeDay(date=date, run_count=row.run_count, last_run=run_id_of(row.key))
+    told.first_time.FromMicroseconds(row.first_time)
+    told.last_time.FromMicroseconds(row.last_time)
+    return told
 
 
 def _versions(rows: Sequence[Any]) -> list[pb.LineageEdgeVersion]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, case, select, text
+from sqlalchemy import Connection, Row, case, func, select, text
 
 from lakewarden_server.entities import (
     LineageContribution,
@@ -17,6 +18,9 @@ from lakewarden_server.entities import (
     LineageRun,
 )
 from lakewarden_server.storage.repositories.lineage_graph import batches
+
+DAY: Final = timedelta(days=1) // timedelta(microseconds=1)
+EPOCH: Final = date(1970, 1, 1)
 
 # One array of ids, as a statement may have 32,766 parameters on SQLite.
 _AMONG: Final = {
@@ -115,3 +119,38 @@ class LineageHistoryReader:
             .order_by(_contribution.since.desc(), _run.key.desc())
         )
         return self._connection.execute(statement.limit(1)).scalar_one_or_none() or ""
+
+    def days(self, edge_id: int, first: date) -> Sequence[Row[Any]]:
+        """Of each day from one on, in UTC, the runs that made an edge and were last heard of on it: how many, from when to when, and the key of the last.
+
+        A run that told of it under several names is one.
+        """
+        day = (_contribution.last_time // DAY).label("day")
+        since = (first - EPOCH).days * DAY
+        runs = (
+            select(
+                _contribution.run_id,
+                func.max(day).label("day"),
+                func.min(_contribution.first_time).label("first_time"),
+                func.max(_contribution.last_time).label("last_time"),
+            )
+            .where(_contribution.edge_id == edge_id, _contribution.live, _contribution.last_time >= since)
+            .group_by(_contribution.run_id)
+            .subquery()
+        ).c
+        ordered = (
+            select(
+                runs.day,
+                func.count().over(partition_by=runs.day).label("run_count"),
+                func.min(runs.first_time).over(partition_by=runs.day).label("first_time"),
+                runs.last_time,
+                _run.key,
+                func.row_number()
+                .over(partition_by=runs.day, order_by=(runs.last_time.desc(), _run.key.desc()))
+                .label("place"),
+            )
+            .join(LineageRun, _run.id == runs.run_id)
+            .subquery()
+        )
+        statement = select(ordered).where(ordered.c.place == 1).order_by(ordered.c.day)
+        return self._connection.execute(statement).all()
