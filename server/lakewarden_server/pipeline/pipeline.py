@@ -238,11 +238,8 @@ class Pipeline:
             return method.function(request, call)
         with ExitStack() as opened:
             call.opening = lambda: opened.enter_context(self._reading(arrived, fresh))
-            message = method.function(request, call)
-            # The snapshot rule (promise G1): nothing is shown that is newer than what was decided on.
-            if call.transaction is not None and call.transaction.newest_revision > fresh.head.revision:
-                raise SnapshotBehind
-            return message
+            with call.as_decided(fresh.head.revision):
+                return method.function(request, call)
 
     @contextmanager
     def _reading(self, arrived: Headers, fresh: Fresh) -> Iterator[UnitOfWork]:

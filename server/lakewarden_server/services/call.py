@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from lakewarden_policy import Decider, Snapshot
 from lakewarden_server.authn.authenticator import Caller
 from lakewarden_server.authz.follower import Follower
-from lakewarden_server.core.errors import Internal, Reason
+from lakewarden_server.core.errors import (
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    Reason,
+)
 from lakewarden_server.core.peers import Peer
 from lakewarden_server.entities.base import ChangeLogged
 from lakewarden_server.services.paging import Pager
 from lakewarden_server.storage.unit_of_work import UnitOfWork, WriteUnit
 
 Entity = TypeVar("Entity", bound=ChangeLogged)
+
+ABOUT_WHAT_IS_READ: Final = (FailedPrecondition, InvalidArgument, NotFound, PermissionDenied)
+"""What a service refuses for what there is in the database, or is not."""
 
 
 class SnapshotBehind(Exception):
@@ -76,6 +87,22 @@ class Call:
         if not isinstance(self.transaction, WriteUnit):
             raise Internal(Reason.INTERNAL_ERROR, f"{self.method} has no write transaction")
         return self.transaction
+
+    @contextmanager
+    def as_decided(self, revision: int) -> Iterator[None]:
+        """The snapshot rule (promise G1) for a read: nothing is told that is newer than the state of `revision`, which was decided on.
+
+        Raises `SnapshotBehind`.
+        """
+        try:
+            yield
+        except ABOUT_WHAT_IS_READ:
+            # That something is not there no row says: the refusal may be newer than every row that was read.
+            if self.transaction is not None and self.transaction.revision > revision:
+                raise SnapshotBehind from None
+            raise
+        if self.transaction is not None and self.transaction.newest_revision > revision:
+            raise SnapshotBehind
 
     @property
     def pager(self) -> Pager:

@@ -55,11 +55,11 @@ def of_keys(
     session: Session, securable_ids: Sequence[str], keys: Collection[str]
 ) -> dict[str, dict[str, dict[str, str]]]:
     """Values of tags with these keys on these objects and their columns, by object, by column and by key."""
-    statement = select(Tag.securable_id, Tag.column_key, Tag.key, Tag.value)
-    rows = session.execute(statement.where(Tag.securable_id.in_(securable_ids), Tag.key.in_(keys)))
+    # As entities: how new a tag is has to be noted, as its object is not read.
+    tags = session.scalars(select(Tag).where(Tag.securable_id.in_(securable_ids), Tag.key.in_(keys)))
     found: dict[str, dict[str, dict[str, str]]] = {}
-    for securable_id, column_key, key, value in rows:
-        found.setdefault(securable_id, {}).setdefault(column_key, {})[key] = value
+    for tag in tags:
+        found.setdefault(tag.securable_id, {}).setdefault(tag.column_key, {})[tag.key] = tag.value
     return found
 
 
