@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-Privilege = Literal["SELECT", "MODIFY", "CREATE_TABLE", "EXECUTE"]
-SecurableType = Literal["TABLE", "VIEW", "SCHEMA", "FUNCTION"]
+Privilege = Literal["SELECT", "MODIFY", "CREATE_TABLE", "EXECUTE", "READ_VOLUME", "WRITE_VOLUME"]
+SecurableType = Literal["TABLE", "VIEW", "SCHEMA", "FUNCTION", "VOLUME"]
 CAPABILITIES = ("ROW_FILTER", "COLUMN_MASK", "VIEW_EXPANSION", "FUNCTION_EXPANSION")
 """What a governed connection applies by itself."""
 

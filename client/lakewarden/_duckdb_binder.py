@@ -61,8 +61,10 @@ class Table(NamedTuple):
         return ascii_fold(self.database), ascii_fold(self.schema), ascii_fold(self.name)
 
 
-def sole_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
-    """DuckDB's own parse of exactly one statement of an allowed kind, or StatementRefused."""
+def sole_statement(
+    connection: duckdb.DuckDBPyConnection, sql: str, *, copies: bool = False
+) -> duckdb.Statement:
+    """DuckDB's own parse of exactly one statement of an allowed kind, or StatementRefused; COPY only where it is looked for."""
     try:
         statements = connection.extract_statements(sql)
     except duckdb.Error as error:
@@ -70,7 +72,7 @@ def sole_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.St
     if len(statements) != 1:
         # PIVOT without an IN list arrives here too: DuckDB makes several statements of it.
         raise StatementRefused(f"exactly one statement is run at a time, not {len(statements)}")
-    if statements[0].type.name not in _KINDS:
+    if statements[0].type.name not in _KINDS and not (copies and statements[0].type.name == "COPY"):
         raise StatementRefused(f"{statements[0].type.name} statements are not run on a governed connection")
     return statements[0]
 
@@ -114,6 +116,16 @@ def planned_scans(
     connection: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters, *, mark: str
 ) -> frozenset[Scan]:
     """The scans in DuckDB's bound plan, and whether the filter right above each holds the `mark`."""
+    plan = _plan(connection, sql, parameters)
+    return frozenset(scan for node in plan for scan in _scans(node, mark, marked=False))
+
+
+def planned_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
+    """The names of the leaves of DuckDB's bound plan: where its rows come from."""
+    return list(_leaves(_plan(connection, sql, None)))
+
+
+def _plan(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters) -> list[Any]:
     try:
         rows = connection.execute(f"EXPLAIN (FORMAT json) {sql}", parameters).fetchall()
     except duckdb.Error as error:
@@ -121,7 +133,14 @@ def planned_scans(
     plans = [json.loads(plan) for name, plan in rows if name == "logical_plan"]
     if len(plans) != 1:
         raise StatementRefused("DuckDB shows no unoptimized plan of the statement")
-    return frozenset(scan for node in plans[0] for scan in _scans(node, mark, marked=False))
+    return list(plans[0])
+
+
+def _leaves(nodes: Sequence[Any]) -> Iterator[str]:
+    for node in nodes:
+        if not node["children"]:
+            yield str(node["name"])
+        yield from _leaves(node["children"])
 
 
 def without_quoted_line(error: duckdb.Error) -> duckdb.Error:

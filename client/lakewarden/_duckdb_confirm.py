@@ -23,6 +23,7 @@ from lakewarden._duckdb_lineage import SqlLineage
 from lakewarden._duckdb_parse import Name, ParsedStatement, StatementKind, ascii_fold, server_fold
 from lakewarden._duckdb_rewrite import Lake, Rewriter, quoted
 from lakewarden._duckdb_tokens import called_names, check_called_names, check_characters, tokens
+from lakewarden._duckdb_volumes import Volumes
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class World:
     functions: frozenset[str]
     lineage: SqlLineage | None
     """Who is told of what was run."""
+    volumes: Volumes
+    """Where files may be."""
 
     def full_name(self, table: Table) -> str:
         """The name of a table, or of what may be a view, in Lakewarden."""

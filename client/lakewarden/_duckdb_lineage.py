@@ -11,7 +11,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
@@ -22,7 +23,9 @@ from sqlglot.errors import SqlglotError
 
 from lakewarden._duckdb_binder import Table
 from lakewarden._duckdb_parse import ascii_fold
-from lakewarden._errors import LakewardenError, PermissionDenied
+from lakewarden._duckdb_rewrite import literal, quoted
+from lakewarden._duckdb_volumes import Place
+from lakewarden._errors import LakewardenError, NotFound, PermissionDenied
 
 QUEUE_STATEMENTS_MAX = 1_000
 QUEUE_CHARACTERS_MAX = 10_000_000
@@ -43,15 +46,26 @@ class SqlRecorder(Protocol):
         """Record what SQL that was run read and wrote."""
 
 
+class Copied(NamedTuple):
+    """A COPY: the file it is about, its format, whether the file was written, and the columns that a COPY FROM lists."""
+
+    place: Place
+    file_format: str
+    into_file: bool
+    columns: tuple[str, ...] = ()
+
+
 class Ran(NamedTuple):
     """A statement that succeeded: its text, the tables that names mean in it by the place of their first character, and when."""
 
     sql: str
     tables: Mapping[int, tuple[Table, str]]
     """The DuckDB table and its full name in Lakewarden."""
-    target: tuple[Table, str]
+    target: tuple[Table, str] | None
     run_id: str
     time: datetime
+    copied: Copied | None = None
+    """Where it was a COPY; `sql` is the query then whose rows a file was made of, and `target` what a file was read into."""
 
 
 class SqlLineage:
@@ -62,10 +76,12 @@ class SqlLineage:
         recorder: SqlRecorder,
         *,
         job_name: str = "",
+        storage_of: Callable[[str], str] | None = None,
         queue_statements_max: int = QUEUE_STATEMENTS_MAX,
     ) -> None:
         self._recorder = recorder
         self._job_name = job_name
+        self._storage_of = storage_of
         self._queue_statements_max = queue_statements_max
         self._changed = threading.Condition()
         self._queue: deque[Ran] = deque()
@@ -81,9 +97,15 @@ class SqlLineage:
         self.dropped = 0
         """Statements that found the queue full, or that could not be told before the end."""
 
-    def add(self, sql: str, tables: Mapping[int, tuple[Table, str]], target: tuple[Table, str]) -> None:
+    def add(
+        self,
+        sql: str,
+        tables: Mapping[int, tuple[Table, str]],
+        target: tuple[Table, str] | None,
+        copied: Copied | None = None,
+    ) -> None:
         """Take a statement that has succeeded just now. Neither waits nor raises."""
-        ran = Ran(sql, tables, target, str(uuid4()), datetime.now(UTC))
+        ran = Ran(sql, tables, target, str(uuid4()), datetime.now(UTC), copied)
         with self._changed:
             if self._refused:
                 self.failed += 1
@@ -146,7 +168,7 @@ class SqlLineage:
     def _record(self, ran: Ran) -> None:
         try:
             self._recorder.record_sql(
-                in_full(ran),
+                in_full(ran) if ran.copied is None else self._copy_in_full(ran, ran.copied),
                 dialect="duckdb",
                 job_name=self._job_name,
                 run_id=ran.run_id,
@@ -157,6 +179,22 @@ class SqlLineage:
             self._fail(error)
         else:
             self.recorded += 1
+
+    def _copy_in_full(self, ran: Ran, copied: Copied) -> str:
+        url = literal(self._url(copied.place))
+        if ran.target is None:
+            return f"COPY ({in_full(ran)}) TO {url}"
+        columns = f" ({', '.join(map(quoted, copied.columns))})" if copied.columns else ""
+        table = ".".join(map(quoted, ran.target[1].split(".")))
+        return f"COPY {table}{columns} FROM {url} (FORMAT {copied.file_format})"
+
+    def _url(self, place: Place) -> str:
+        """The file where its volume is stored; on this machine, where who tells may not see the volume or it says no place."""
+        storage = ""
+        if self._storage_of is not None:
+            with suppress(NotFound, PermissionDenied):
+                storage = self._storage_of(place.volume)
+        return f"{storage.rstrip('/') or f'file://{place.directory}'}/{place.below}"
 
     def _fail(self, error: Exception) -> None:
         self.failed += 1
@@ -176,10 +214,10 @@ def in_full(ran: Ran) -> str:
     target = root.this.this if isinstance(root.this, exp.Schema) else root.this
     columns = list(root.find_all(exp.Column))
     for table in list(root.find_all(exp.Table)):
-        meant = ran.target if table is target else ran.tables.get(_start(table))
+        meant = ran.target if ran.target and table is target else ran.tables.get(_start(table))
         if meant is not None:
             _name(table, meant[1].split("."), ("catalog", "db", "this"))
-    known = {*ran.tables.values(), ran.target}
+    known = set(ran.tables.values()) | ({ran.target} if ran.target else set())
     for column in columns:
         qualifier = [part.name for key in ("catalog", "db", "table") if (part := column.args.get(key))]
         found = [full_name for table, full_name in known if _means(qualifier, table)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import duckdb
 from lakewarden._duckdb_parse import ascii_fold
+from lakewarden._duckdb_rewrite import literal
 from lakewarden._duckdb_tokens import builtin_functions
 
 LOCKED_SETTINGS: Mapping[str, str] = {
@@ -30,8 +31,8 @@ _EMPTY_SETTINGS = ("allowed_configs", "allowed_paths", "allowed_directories")
 """Lists of exceptions to the locks; each must be empty."""
 
 
-def lock(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
-    """Set LOCKED_SETTINGS for the whole database instance, for good.
+def lock(connection: duckdb.DuckDBPyConnection, directories: Sequence[str] = ()) -> frozenset[str]:
+    """Set LOCKED_SETTINGS for the whole database instance, for good; files may be in `directories` only.
 
     Returns the folded names of all functions and macros it knows, user-defined ones included. Raises
     ValueError, before anything is locked, when the database holds what the guard cannot see through.
@@ -42,6 +43,7 @@ def lock(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
     _refuse_shadowing({ascii_fold(name) for name, internal in functions if not internal})
     _refuse_types(connection)
     _refuse_exceptions(connection)
+    _allow(connection, directories)
     # Only what is still loose is set, so that a database that is locked already can be governed once more.
     for name in _loose_settings(connection):
         connection.execute(f"SET GLOBAL {name} = '{LOCKED_SETTINGS[name]}'")
@@ -49,6 +51,17 @@ def lock(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
     if loose:
         raise ValueError(f"DuckDB did not accept the locked value of: {', '.join(loose)}")
     return frozenset(ascii_fold(name) for name, _ in functions)
+
+
+def _allow(connection: duckdb.DuckDBPyConnection, directories: Sequence[str]) -> None:
+    external, allowed = connection.execute(
+        "SELECT current_setting('enable_external_access'), current_setting('allowed_directories')"
+    ).fetchall()[0]
+    if not external and not {f"{directory}/" for directory in directories} <= set(allowed):
+        raise ValueError("the database is locked already, without the directories of these volumes")
+    if external and directories:
+        listed = ", ".join(map(literal, directories))
+        connection.execute(f"SET GLOBAL allowed_directories = [{listed}]")
 
 
 def _loose_settings(connection: duckdb.DuckDBPyConnection) -> list[str]:

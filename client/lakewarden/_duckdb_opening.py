@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 import duckdb
@@ -10,12 +11,17 @@ from lakewarden._duckdb_confirm import World
 from lakewarden._duckdb_lineage import SqlLineage, SqlRecorder
 from lakewarden._duckdb_lock import lock
 from lakewarden._duckdb_parse import ascii_fold, server_fold
+from lakewarden._duckdb_volumes import Volumes
 
 
 def lineage_of(client: PlanAuthorizer, lineage: SqlRecorder | bool, job_name: str) -> SqlLineage | None:
     """Who is told what statements made of what; None where nobody is."""
     recorder = getattr(client, "lineage_events", None) if lineage is True else lineage
-    return SqlLineage(recorder, job_name=job_name) if recorder else None
+    if not recorder:
+        return None
+    volumes = getattr(client, "volumes", None)
+    storage_of = None if volumes is None else lambda name: str(volumes.get(name).storage_location)
+    return SqlLineage(recorder, job_name=job_name, storage_of=storage_of)
 
 
 def locked_world(
@@ -23,6 +29,7 @@ def locked_world(
     client: PlanAuthorizer,
     catalog_map: Mapping[str, str] | None,
     lineage: SqlLineage | None,
+    volume_map: Mapping[str | os.PathLike[str], str] | None,
 ) -> World:
     """Lock the database behind a connection for good. Raises ValueError where it cannot be governed."""
     database, schema, search_path = connection.execute(
@@ -35,7 +42,9 @@ def locked_world(
             f"{database}.{schema} is another name to the server than to DuckDB; USE one in plain letters"
         )
     catalogs = _catalogs(connection, catalog_map or {})
-    functions = lock(connection)
+    volumes = Volumes(volume_map or {})
+    volumes.check_apart(connection)
+    functions = lock(connection, volumes.directories)
     return World(
         client=client,
         database=database,
@@ -43,6 +52,7 @@ def locked_world(
         catalogs=catalogs,
         functions=functions,
         lineage=lineage,
+        volumes=volumes,
     )
 
 

@@ -131,6 +131,11 @@ def quoted(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
+def literal(text: str) -> str:
+    """A text as a constant of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def _check_place(sql: str, reference: TableReference) -> None:
     """Sqlglot's positions must show the name it read; a parser that counts otherwise would cut elsewhere."""
     written = sql[reference.start : reference.end] if 0 <= reference.start < reference.end else ""

@@ -35,6 +35,7 @@ from lakewarden._duckdb_binder import (
 )
 from lakewarden._duckdb_calls import Call, Expander, check_named, located
 from lakewarden._duckdb_confirm import Analysis, Confirmation, Runnable, World
+from lakewarden._duckdb_copies import Copy, read_copy
 from lakewarden._duckdb_lineage import SqlLineage, SqlRecorder
 from lakewarden._duckdb_opening import lineage_of, locked_world
 from lakewarden._duckdb_parse import (
@@ -56,6 +57,7 @@ from lakewarden._duckdb_tokens import (
     written_name,
 )
 from lakewarden._duckdb_views import TemporaryViewsOf
+from lakewarden._duckdb_volumes import check_file
 
 __all__ = [
     "Access",
@@ -79,6 +81,7 @@ def connect(
     database: str | os.PathLike[str] = ":memory:",
     subject: str | None = None,
     catalog_map: Mapping[str, str] | None = None,
+    volume_map: Mapping[str | os.PathLike[str], str] | None = None,
     config: Mapping[str, Any] | None = None,
     lineage: SqlRecorder | bool = True,
     job_name: str = "",
@@ -86,7 +89,8 @@ def connect(
     """Open a DuckDB database, lock its configuration and govern it.
 
     `subject` is the principal to decide for, None the client's own; `catalog_map` gives the Lakewarden catalog
-    of a DuckDB database where the names differ; `config` is DuckDB's. Raises ValueError when it cannot be locked.
+    of a DuckDB database where the names differ; `volume_map` the volume whose files lie in a directory of this machine, for COPY;
+    `config` is DuckDB's. Raises ValueError when it cannot be locked.
 
     What statements make of which tables is recorded as lineage of `job_name` (each text of a job of its own without one): by the
     client itself, by `lineage` where that is given, and not at all with False. The statements neither wait for that nor fail by it.
@@ -94,7 +98,7 @@ def connect(
     connection = duckdb.connect(str(database), config=dict(config or {}))
     try:
         told = lineage_of(client, lineage, job_name)
-        world = locked_world(connection, client, catalog_map, told)
+        world = locked_world(connection, client, catalog_map, told, volume_map)
         return GovernedConnection(connection, world, subject=subject)
     except BaseException:
         connection.close()
@@ -107,6 +111,7 @@ def govern(
     *,
     subject: str | None = None,
     catalog_map: Mapping[str, str] | None = None,
+    volume_map: Mapping[str | os.PathLike[str], str] | None = None,
     lineage: SqlRecorder | bool = True,
     job_name: str = "",
 ) -> GovernedConnection:
@@ -114,9 +119,9 @@ def govern(
 
     The database and schema in use stay the ones unqualified names mean. `connection` itself stays open and
     ungoverned: whoever loaded the data keeps it, and closing it closes the governed one too. Raises ValueError
-    when the database cannot be locked. `lineage` and `job_name` are those of `connect`.
+    when the database cannot be locked. `volume_map`, `lineage` and `job_name` are those of `connect`.
     """
-    world = locked_world(connection, client, catalog_map, lineage_of(client, lineage, job_name))
+    world = locked_world(connection, client, catalog_map, lineage_of(client, lineage, job_name), volume_map)
     return GovernedConnection(connection.cursor(), world, subject=subject)
 
 
@@ -158,19 +163,30 @@ class GovernedConnection:
             self._perform(self._views.text_of(view), None, runs=False)
             self._views.keep(view)
             return self
-        written = self._perform(self._views.put_in(sql), parameters, runs=True)
+        copy = read_copy(self._cursor, sql, self._world.volumes)
+        text = self._views.put_in(sql if copy is None else copy.statement)
+        written = self._perform(text, parameters, copy=copy)
         self._has_result = True
-        self._tell(written)
+        self._tell(written, copy)
         return self
 
-    def _perform(self, sql: str, parameters: Parameters, *, runs: bool) -> Analysis:
-        """Check one statement, ask, and run it if it is to run; returns it as the caller wrote it, but for system tables and views."""
+    def _perform(
+        self, sql: str, parameters: Parameters, *, runs: bool = True, copy: Copy | None = None
+    ) -> Analysis:
+        """Check one statement, ask, and run it if it is to run; returns it as the caller wrote it, but for system tables and views.
+
+        Of a `copy` it is the statement that stands for it.
+        """
         analysis = written = self._analyze(self._system.put_in(sql, subject=self.subject))
-        demanded = self._authorize(self._accesses(analysis))
+        _check_copied(analysis, copy)
+        demanded = self._authorize(self._accesses(analysis, copy))
         if analysis.calls:
             analysis = self._expanded(analysis, demanded)
         try:
             runnable = Confirmation(self._cursor, self._world).confirm(analysis, demanded, parameters)
+            if copy is not None:
+                check_file(copy.place, written=copy.into_file)
+                runnable = copy.runnable(self._cursor, analysis, runnable, parameters)
             if runs:
                 self._run(runnable, parameters)
         except duckdb.CatalogException:
@@ -192,8 +208,12 @@ class GovernedConnection:
         """The accesses `execute` would ask for, sorted, without asking or running anything."""
         self._has_result = False
         view = self._views.made_by(sql)
-        text = self._views.put_in(sql) if view is None else self._views.text_of(view)
-        return self._accesses(self._analyze(self._system.put_in(text, subject=self.subject)))
+        copy = None if view else read_copy(self._cursor, sql, self._world.volumes)
+        text = sql if copy is None else copy.statement
+        text = self._views.put_in(text) if view is None else self._views.text_of(view)
+        analysis = self._analyze(self._system.put_in(text, subject=self.subject))
+        _check_copied(analysis, copy)
+        return self._accesses(analysis, copy)
 
     def _analyze(self, sql: str) -> Analysis:
         check_characters(sql)
@@ -253,7 +273,7 @@ class GovernedConnection:
             raise StatementRefused("the statement is another one with its functions put in")
         return replace(expanded, is_expanded=True)
 
-    def _accesses(self, analysis: Analysis) -> tuple[Access, ...]:
+    def _accesses(self, analysis: Analysis, copy: Copy | None = None) -> tuple[Access, ...]:
         # What DuckDB does not have may be a view of Lakewarden's.
         accesses = {
             Access(self._world.full_name(table), "SELECT", "TABLE" if table.exists else "VIEW")
@@ -267,6 +287,8 @@ class GovernedConnection:
                 accesses.add(Access(name.rpartition(".")[0], "CREATE_TABLE", "SCHEMA"))
             else:
                 accesses.add(Access(name, "MODIFY", "TABLE"))
+        if copy is not None:
+            accesses.add(copy.access)
         return tuple(sorted(accesses))
 
     def _authorize(self, accesses: tuple[Access, ...]) -> Demands:
@@ -283,20 +305,23 @@ class GovernedConnection:
                 raise without_quoted_line(error) from None
             raise
 
-    def _tell(self, analysis: Analysis) -> None:
+    def _tell(self, analysis: Analysis, copy: Copy | None) -> None:
         """Puts what has run where lineage is told from: as the caller wrote it, without what filters, masks and functions say."""
         target, world = analysis.target, self._world
         # CREATE TABLE IF NOT EXISTS of one that exists has made nothing.
         made_nothing = analysis.parsed.kind is StatementKind.CREATE_TABLE_AS and target and target.exists
         # What is read of system tables is no lineage (semantics 8.1).
         of_system = any(table.key in self._system.keys for table in analysis.reads)
-        if world.lineage is None or target is None or not analysis.reads or made_nothing or of_system:
+        writes = target is not None or copy is not None
+        reads = bool(analysis.reads) or (copy is not None and not copy.into_file)
+        if world.lineage is None or not (reads and writes) or made_nothing or of_system:
             return
         read = {
             place.start: (analysis.tables[place.name], world.full_name(analysis.tables[place.name]))
             for place in analysis.parsed.references
         }
-        world.lineage.add(analysis.sql, read, (target, world.full_name(target)))
+        written = None if target is None else (target, world.full_name(target))
+        world.lineage.add(analysis.sql, read, written, None if copy is None else copy.copied)
 
     @property
     def description(self) -> list[tuple[Any, ...]] | None:
@@ -358,3 +383,10 @@ def _folded(name: Name) -> Name:
 
 def _all_folded(names: frozenset[Name]) -> frozenset[Name]:
     return frozenset(_folded(name) for name in names)
+
+
+def _check_copied(analysis: Analysis, copy: Copy | None) -> None:
+    """What stands for a COPY must be what it was made to be: a query, or an INSERT."""
+    kind = None if copy is None else StatementKind.SELECT if copy.into_file else StatementKind.INSERT
+    if kind is not None and analysis.parsed.kind is not kind:
+        raise StatementRefused("COPY takes a query in parentheses, or a table by name")

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -52,6 +53,10 @@ def server() -> Iterator[EmbeddedServer]:
         for table, columns in TABLES.items():
             named = [{"name": column, "type_text": "INTEGER"} for column in columns]
             admin.tables.create(f"main.{table}", columns=named)
+        admin.storage_credentials.create(
+            "lake", "aws_iam_role", {"role_arn": "arn:aws:iam::123456789012:role/lake"}
+        )
+        admin.external_locations.create("lake", "s3://lake", "lake")
         for name in ("engine", "stranger", "ann"):
             server.client_as(name)
         for name in ("engine@example.com", "stranger@example.com"):
@@ -108,6 +113,31 @@ def test_what_is_made_through_a_temporary_view_is_made_of_its_tables(
     assert told(governed) == (1, 0, 0)
     found = server.client().lineage.traverse("main.raw.orders", direction="downstream", max_depth=1)
     assert any(node.label.endswith("main.sales.seen") for node in found.nodes)
+
+
+def test_copies_are_lineage_between_tables_and_files(
+    raw: duckdb.DuckDBPyConnection, server: EmbeddedServer, tmp_path: Path
+) -> None:
+    admin, engine = server.client(), server.client_as("engine")
+    for volume, location in {"exports": "s3://lake/exports", "local": ""}.items():
+        (tmp_path / volume).mkdir()
+        admin.volumes.create(f"main.sales.{volume}", storage_location=location)
+    volumes = {tmp_path / name: f"main.sales.{name}" for name in ("exports", "local")}
+    with govern(raw, engine, subject=ADMIN, catalog_map={"lake": "main"}, volume_map=volumes) as governed:
+        for volume in ("exports", "local"):
+            governed.execute(
+                f"COPY (SELECT o.id AS number FROM raw.orders AS o) TO '{tmp_path}/{volume}/o.csv'"
+            )
+        governed.execute(f"COPY customers (id) FROM '{tmp_path}/exports/o.csv' (HEADER)")
+        governed.execute(f"COPY (SELECT 1 AS one) TO '{tmp_path}/exports/one.csv'")
+        assert told(governed) == (3, 0, 0), "what reads nothing is no lineage"
+    made = admin.lineage.traverse("main.raw.orders", direction="downstream", max_depth=1)
+    files = {node.label for node in made.nodes if node.distance}
+    assert {"s3://lake exports/o.csv", f"file {tmp_path}/local/o.csv"} <= files
+    assert "s3://lake exports/o.csv" in sources(admin, "main.sales.customers")
+    with server.app.database.reading() as connection:
+        stored = connection.execute(select(LineageMapping.columns)).scalars().all()
+    assert ["number", "id", "IDENTITY", False] in [use for mapping in stored for use in mapping]
 
 
 def test_columns_are_those_of_the_tables_the_engine_sees(
