@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -94,8 +95,28 @@ def check_file(place: Place, *, written: bool) -> None:
     """
     if os.path.realpath(place.path) != place.path:
         raise StatementRefused(f"{place.path} leads over a symbolic link")
+    if written and os.path.lexists(_while_written(place.path)):
+        raise StatementRefused(f"{_while_written(place.path)} is in the way: DuckDB writes there first")
     if not (os.path.isfile(place.path) or (written and not os.path.lexists(place.path))):
         raise StatementRefused(f"{place.path} is no ordinary file")
+
+
+@contextmanager
+def unfinished_removed(written: Place | None) -> Iterator[None]:
+    """Removes what DuckDB leaves of a file when writing it fails; `check_file` has seen that nothing was there before."""
+    try:
+        yield
+    except BaseException:
+        if written is not None:
+            with suppress(OSError):
+                os.unlink(_while_written(written.path))
+        raise
+
+
+def _while_written(path: str) -> str:
+    """Where DuckDB has a file until all of it is written; it follows a link there."""
+    directory, _, name = path.rpartition("/")
+    return f"{directory}/tmp_{name}"
 
 
 def _directory(given: str | os.PathLike[str]) -> str:

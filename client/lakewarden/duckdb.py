@@ -57,7 +57,7 @@ from lakewarden._duckdb_tokens import (
     written_name,
 )
 from lakewarden._duckdb_views import TemporaryViewsOf
-from lakewarden._duckdb_volumes import check_file
+from lakewarden._duckdb_volumes import check_file, unfinished_removed
 
 __all__ = [
     "Access",
@@ -188,7 +188,8 @@ class GovernedConnection:
                 check_file(copy.place, written=copy.into_file)
                 runnable = copy.runnable(self._cursor, analysis, runnable, parameters)
             if runs:
-                self._run(runnable, parameters)
+                with unfinished_removed(copy.place if copy is not None and copy.into_file else None):
+                    self._run(runnable, parameters)
         except duckdb.CatalogException:
             # DuckDB's own words propose names that are close, whoever may see them.
             raise StatementRefused("the statement names something DuckDB does not have") from None

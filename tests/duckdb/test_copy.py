@@ -127,8 +127,34 @@ def test_a_temporary_view_and_parameters_are_copied(ann: GovernedConnection, pla
     ann.execute("CREATE TEMP VIEW mine (who) AS SELECT ssn FROM people")
     ann.execute(f"COPY mine TO '{places['out']}/v.csv'")
     assert (places["out"] / "v.csv").read_text() == "who\n*11\n"
+    with pytest.raises(StatementRefused, match="mine is a temporary view"):
+        ann.execute(f"COPY mine FROM '{places['in']}/given.csv'")
     ann.execute(f"COPY (SELECT id FROM orders WHERE amount > ?) TO '{places['out']}/v.csv'", [15])
     assert (places["out"] / "v.csv").read_text() == "id\n2\n"
+
+
+def test_functions_of_lakewarden_are_put_into_what_is_copied(
+    ann: GovernedConnection, server: EmbeddedServer, places: dict[str, Path]
+) -> None:
+    sql = f"COPY (SELECT lake.main.hidden(note || '99') AS h FROM orders WHERE id = 1) TO '{places['out']}/h.csv'"
+    with pytest.raises(AccessDenied, match="EXECUTE"):
+        ann.execute(sql)
+    server.client().grants.grant("EXECUTE", "function", "lake.main.hidden", ANN)
+    ann.execute(sql)
+    assert (places["out"] / "h.csv").read_text() == "h\n*99\n"
+
+
+def test_a_copy_that_fails_leaves_the_file_that_was_there(
+    ann: GovernedConnection, places: dict[str, Path]
+) -> None:
+    before = listed(places)
+    failing = f"COPY (SELECT CAST(note AS INTEGER) AS n FROM orders) TO '{places['out']}/given.csv'"
+    with pytest.raises(duckdb.ConversionException) as raised:
+        ann.execute(failing)
+    assert "LINE" not in str(raised.value)
+    with pytest.raises(duckdb.ConversionException):
+        ann.execute(f"COPY orders (amount) FROM '{places['in']}/given.csv' (HEADER false, DELIMITER '|')")
+    assert listed(places) == before
 
 
 def test_a_file_is_read_into_a_table(ann: GovernedConnection, places: dict[str, Path]) -> None:
@@ -282,8 +308,9 @@ def test_links_and_what_is_no_file_are_refused(ann: GovernedConnection, places: 
     (places["out"] / "real").mkdir()
     os.mkfifo(places["out"] / "pipe.csv")
     (places["in"] / "sub").symlink_to(places["shut"])
+    (places["out"] / "tmp_given.csv").symlink_to(places["shut"] / "given.csv")
     before = listed(places)
-    for name in ("link.csv", "gone.csv", "sub/o.csv", "sub/given.csv", "real", "pipe.csv"):
+    for name in ("given.csv", "link.csv", "gone.csv", "sub/o.csv", "sub/given.csv", "real", "pipe.csv"):
         with pytest.raises(StatementRefused):
             ann.execute(f"COPY orders TO '{places['out']}/{name}' (FORMAT csv)")
     for name in ("sub/given.csv", "nothing.csv"):
@@ -300,6 +327,9 @@ def test_control_duckdb_itself_follows_a_link_from_one_volume_into_another(
     (places["out"] / "link.csv").symlink_to(places["shut"] / "given.csv")
     raw.execute(f"COPY lake.orders TO '{places['out']}/link.csv' (USE_TMP_FILE false)")
     assert "1,10,a" in (places["shut"] / "given.csv").read_text()
+    (places["out"] / "tmp_given.csv").symlink_to(places["shut"] / "given.csv")
+    raw.execute(f"COPY (SELECT 42 AS x) TO '{places['out']}/given.csv'")
+    assert (places["shut"] / "given.csv").read_text() == "x\n42\n"
     with pytest.raises(StatementRefused, match="symbolic link"):
         check_file(Place(f"{places['out']}/link.csv", "lake.main.out", str(places["out"])), written=True)
 
