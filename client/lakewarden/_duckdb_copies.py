@@ -164,18 +164,18 @@ def _options(tree: exp.Copy, path: str) -> tuple[str, str]:
 
 def _option(param: exp.Expr) -> tuple[str, str]:
     name, value = param.this.name.upper(), param.args.get("expression")
-    is_text = isinstance(value, exp.Literal) and value.is_string
-    word = value.name.lower() if is_text or isinstance(value, exp.Var) else ""
+    text = value.name if isinstance(value, exp.Literal) and value.is_string else None
+    word = value.name.lower() if isinstance(value, exp.Var) else (text or "").lower()
     if param.expressions:
-        word, is_text, value = "", False, param
+        raise StatementRefused(f"COPY with {name} as a list is not run on a governed connection")
     if name == "FORMAT" and word in _READERS:
         return name, word
     if name == "COMPRESSION" and word in _COMPRESSIONS:
         return name, literal(word)
     if name == "HEADER" and (value is None or isinstance(value, exp.Boolean)):
         return name, "false" if value is not None and not value.this else "true"
-    if name in _TEXT_OPTIONS and is_text:
-        return _TEXT_OPTIONS[name], literal(value.name)
+    if name in _TEXT_OPTIONS and text is not None:
+        return _TEXT_OPTIONS[name], literal(text)
     raise StatementRefused(f"COPY with {name} as it is written here is not run on a governed connection")
 
 
