@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
@@ -82,6 +81,7 @@ class SqlLineage:
         self._recorder = recorder
         self._job_name = job_name
         self._storage_of = storage_of
+        self._unseen_volumes: set[str] = set()
         self._queue_statements_max = queue_statements_max
         self._changed = threading.Condition()
         self._queue: deque[Ran] = deque()
@@ -191,9 +191,12 @@ class SqlLineage:
     def _url(self, place: Place) -> str:
         """The file where its volume is stored; on this machine, where who tells may not see the volume or it says no place."""
         storage = ""
-        if self._storage_of is not None:
-            with suppress(NotFound, PermissionDenied):
+        if self._storage_of is not None and place.volume not in self._unseen_volumes:
+            try:
                 storage = self._storage_of(place.volume)
+            except (NotFound, PermissionDenied):
+                # Asked again it would say the same, as below.
+                self._unseen_volumes.add(place.volume)
         return f"{storage.rstrip('/') or f'file://{place.directory}'}/{place.below}"
 
     def _fail(self, error: Exception) -> None:

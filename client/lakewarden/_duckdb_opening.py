@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 import duckdb
@@ -11,7 +10,7 @@ from lakewarden._duckdb_confirm import World
 from lakewarden._duckdb_lineage import SqlLineage, SqlRecorder
 from lakewarden._duckdb_lock import lock
 from lakewarden._duckdb_parse import ascii_fold, server_fold
-from lakewarden._duckdb_volumes import Volumes
+from lakewarden._duckdb_volumes import VolumeMap, Volumes
 
 
 def lineage_of(client: PlanAuthorizer, lineage: SqlRecorder | bool, job_name: str) -> SqlLineage | None:
@@ -29,7 +28,7 @@ def locked_world(
     client: PlanAuthorizer,
     catalog_map: Mapping[str, str] | None,
     lineage: SqlLineage | None,
-    volume_map: Mapping[str | os.PathLike[str], str] | None,
+    volume_map: VolumeMap | None,
 ) -> World:
     """Lock the database behind a connection for good. Raises ValueError where it cannot be governed."""
     database, schema, search_path = connection.execute(

@@ -12,11 +12,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
+from typing import TypeAlias
 
 import duckdb
 from lakewarden._duckdb_access import StatementRefused
 from lakewarden._duckdb_binder import check_governable
 
+VolumeMap: TypeAlias = Mapping[str, str] | Mapping[Path, str]
+"""Directory of this machine -> full name of the volume whose files lie there."""
 PATH_LENGTH_MAX = 1_024
 _SEGMENT = r"/[A-Za-z0-9_](?:[A-Za-z0-9_.=+@, -]*[A-Za-z0-9_=+@-])?"
 """One level: no glob, no `..`, nothing hidden, nothing encoded, no blank or dot at the end."""
@@ -42,7 +46,7 @@ class Place:
 class Volumes:
     """The volumes whose files a governed database reads and writes, by real directory."""
 
-    def __init__(self, volume_map: Mapping[str | os.PathLike[str], str]) -> None:
+    def __init__(self, volume_map: VolumeMap) -> None:
         """Raises ValueError for what is no directory or no volume, and for directories that share anything."""
         self._by_directory = {_directory(given): name for given, name in volume_map.items()}
         names = list(self._by_directory.values())
@@ -119,7 +123,7 @@ def _while_written(path: str) -> str:
     return f"{directory}/tmp_{name}"
 
 
-def _directory(given: str | os.PathLike[str]) -> str:
+def _directory(given: str | Path) -> str:
     real = os.path.realpath(given)
     if not os.path.isdir(real) or _PATH.fullmatch(real) is None:
         raise ValueError(f"{os.fspath(given)} is no directory with a plain name")

@@ -57,7 +57,7 @@ from lakewarden._duckdb_tokens import (
     written_name,
 )
 from lakewarden._duckdb_views import TemporaryViewsOf
-from lakewarden._duckdb_volumes import check_file, unfinished_removed
+from lakewarden._duckdb_volumes import VolumeMap, check_file, unfinished_removed
 
 __all__ = [
     "Access",
@@ -81,7 +81,7 @@ def connect(
     database: str | os.PathLike[str] = ":memory:",
     subject: str | None = None,
     catalog_map: Mapping[str, str] | None = None,
-    volume_map: Mapping[str | os.PathLike[str], str] | None = None,
+    volume_map: VolumeMap | None = None,
     config: Mapping[str, Any] | None = None,
     lineage: SqlRecorder | bool = True,
     job_name: str = "",
@@ -111,7 +111,7 @@ def govern(
     *,
     subject: str | None = None,
     catalog_map: Mapping[str, str] | None = None,
-    volume_map: Mapping[str | os.PathLike[str], str] | None = None,
+    volume_map: VolumeMap | None = None,
     lineage: SqlRecorder | bool = True,
     job_name: str = "",
 ) -> GovernedConnection:

@@ -74,7 +74,7 @@ def places(tmp_path: Path) -> dict[str, Path]:
     return made
 
 
-def volume_map(places: dict[str, Path]) -> dict[str | os.PathLike[str], str]:
+def volume_map(places: dict[str, Path]) -> dict[Path, str]:
     return {places[name]: f"lake.main.{name}" for name in ("out", "in", "shut")}
 
 
@@ -358,20 +358,20 @@ def test_without_volumes_nothing_is_copied(
         govern(raw, server.client_as("ann"), volume_map=volume_map(places), lineage=False)
 
 
-def _maps(root: Path) -> dict[str, dict[str | os.PathLike[str], str]]:
+def _maps(root: Path) -> dict[str, dict[Path, str]]:
     (root / "a" / "b").mkdir(parents=True)
     (root / "c d!").mkdir()
     (root / "link").symlink_to(root / "a")
     return {
         "no directory": {root / "none": "lake.main.a"},
-        "a file": {__file__: "lake.main.a"},
+        "a file": {Path(__file__): "lake.main.a"},
         "unusual letters": {root / "c d!": "lake.main.a"},
         "no volume": {root / "a": "files"},
         "an unusual volume": {root / "a": "lake.main.a*"},
         "nested": {root / "a": "lake.main.a", root / "a" / "b": "lake.main.b"},
         "one directory twice": {root / "a": "lake.main.a", root / "link": "lake.main.b"},
         "one volume twice": {root / "a" / "b": "lake.main.a", root / "c d!": "lake.main.A"},
-        "the root": {"/": "lake.main.a"},
+        "the root": {Path("/"): "lake.main.a"},
     }
 
 

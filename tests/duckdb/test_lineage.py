@@ -15,9 +15,10 @@ import pytest
 from sqlalchemy import select
 
 import duckdb
-from lakewarden import Client, LakewardenError
+from lakewarden import Client, LakewardenError, NotFound
 from lakewarden._duckdb_binder import Table
-from lakewarden._duckdb_lineage import Ran, SqlLineage, in_full
+from lakewarden._duckdb_lineage import Copied, Ran, SqlLineage, in_full
+from lakewarden._duckdb_volumes import Place
 from lakewarden.duckdb import AccessDenied, GovernedConnection, govern
 from lakewarden_server.entities import LineageMapping
 from lakewarden_server.testing import EmbeddedServer, serve
@@ -301,6 +302,36 @@ def test_what_the_server_does_not_take_is_logged_once(caplog: pytest.LogCaptureF
     assert (lineage.recorded, lineage.failed) == (0, 4)
     assert [record.message for record in caplog.records] == ["lineage is not recorded: no such luck"]
     lineage.close()
+
+
+def test_where_a_volume_is_stored_is_asked_once_by_who_may_not_see_it() -> None:
+    recorder, asked = Slow(), []
+    recorder.let.set()
+
+    def storage_of(volume: str) -> str:
+        asked.append(volume)
+        if volume == "main.s.hidden":
+            raise NotFound("it does not exist, or may not be seen")
+        return "s3://lake/shown/"
+
+    lineage = SqlLineage(recorder, storage_of=storage_of)
+    hidden, shown = (
+        Place(f"/srv/{name}/d/o.json", f"main.s.{name}", f"/srv/{name}") for name in ("hidden", "shown")
+    )
+    query = "SELECT a FROM s"
+    for copied in (Copied(hidden, "csv", True), Copied(hidden, "csv", True), Copied(shown, "csv", True)):
+        lineage.add(query, {query.index("s", 10): S}, None, copied)
+    lineage.add("INSERT INTO t DEFAULT VALUES", {}, T, Copied(shown, "json", False, ("a", 'b"')))
+    assert lineage.flush(30)
+    lineage.close()
+    written = 'COPY (SELECT a FROM "main"."s"."s") TO'
+    assert recorder.told == [
+        f"{written} 'file:///srv/hidden/d/o.json'",
+        f"{written} 'file:///srv/hidden/d/o.json'",
+        f"{written} 's3://lake/shown/d/o.json'",
+        '''COPY "main"."s"."t" ("a", "b""") FROM 's3://lake/shown/d/o.json' (FORMAT json)''',
+    ]
+    assert asked == ["main.s.hidden", "main.s.shown", "main.s.shown"]
 
 
 @pytest.mark.parametrize(
