@@ -18,7 +18,15 @@ EDGE = {"id": 1, "state": "LIVE", "first_time": 5, "last_time": 9, "run_count": 
 
 
 def row(run: int, **more: object) -> dict[str, object]:
-    said = {"run_id": run, "edge_id": 1, "live": True, "first_time": 6, "last_time": 7, "mapping_hash": "x"}
+    said = {
+        "run_id": run,
+        "edge_id": 1,
+        "live": True,
+        "first_time": 6,
+        "last_time": 7,
+        "mapping_hash": "x",
+        "defines": False,
+    }
     return said | more
 
 

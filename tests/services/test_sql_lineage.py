@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 
 import psutil
 import pytest
@@ -23,7 +25,16 @@ RUN = "01890000-0000-7000-8000-00000000000a"
 def lake() -> Iterator[Lake]:
     with serve() as server:
         found = Lake(
-            server, ("raw.orders", "raw.secret", "sales.menu", "sales.view", "sales.dinner", "sales.copy")
+            server,
+            (
+                "raw.orders",
+                "raw.secret",
+                "sales.menu",
+                "sales.view",
+                "sales.dinner",
+                "sales.copy",
+                "sales.anew",
+            ),
         )
         yield found
 
@@ -73,6 +84,45 @@ def test_what_statements_make_is_shown_upstream_and_downstream(lake: Lake, produ
     made = {("raw.orders", "sales.menu"), ("sales.menu", "sales.view"), ("sales.view", "sales.dinner")}
     assert edges(lake, "sales.dinner", "upstream") == made
     assert edges(lake, "raw.orders", "downstream") == made
+
+
+def test_a_view_defined_anew_is_made_of_what_it_says_now_and_was_of_what_it_said(
+    lake: Lake, producer: Client
+) -> None:
+    start = lake.server.app.follower.at_head().now - timedelta(hours=1)
+    orders, menu, copy = ((table, "sales.anew") for table in ("raw.orders", "sales.menu", "sales.copy"))
+
+    def told(minutes: int, sql: str) -> set[tuple[str, str]]:
+        time = start + timedelta(minutes=minutes)
+        (statement,) = producer.lineage_events.record_sql(sql, catalog="main", event_time=time).statements
+        assert statement.recorded
+        return direct()
+
+    def direct(**more: Any) -> set[tuple[str, str]]:
+        return shown(
+            lake.admin.lineage.traverse("main.sales.anew", direction="upstream", max_depth=1, **more)
+        )[1]
+
+    both = (
+        "CREATE OR REPLACE VIEW sales.anew AS SELECT o.id FROM raw.orders o JOIN sales.menu m ON o.id = m.id"
+    )
+    assert told(1, both) == {orders, menu}
+    assert told(2, "INSERT INTO sales.anew SELECT id FROM sales.copy") == {orders, menu, copy}
+    assert told(3, "CREATE TABLE IF NOT EXISTS sales.anew AS SELECT id FROM sales.copy") == {
+        orders,
+        menu,
+        copy,
+    }
+    assert told(4, "CREATE TEMPORARY VIEW sales.anew AS SELECT id FROM sales.copy") == {orders, menu, copy}
+    assert told(5, "CREATE OR REPLACE VIEW sales.anew AS SELECT id FROM raw.orders") == {orders, copy}
+    assert direct(as_of=start + timedelta(minutes=4, seconds=30)) == {orders, menu, copy}
+    assert told(4, "CREATE OR REPLACE VIEW sales.anew AS SELECT id FROM sales.menu") == {orders, copy}
+    assert told(6, "CREATE OR REPLACE TABLE sales.anew AS SELECT id FROM sales.menu") == {menu, copy}
+    ended = [
+        (edge.versions[-1].reason, edge.versions[-1].from_time - start)
+        for edge in lake.admin.lineage.history("main.raw.orders", "main.sales.anew")
+    ]
+    assert sorted(ended) == [("RETIRED", timedelta(minutes=4)), ("RETIRED", timedelta(minutes=6))]
 
 
 def test_the_same_run_is_recorded_once(lake: Lake, producer: Client) -> None:

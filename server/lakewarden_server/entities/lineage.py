@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from lakewarden_server.entities.base import Base, JsonObject
@@ -297,6 +297,8 @@ class LineageContribution(Base):
     first_time: Mapped[int] = _number()
     last_time: Mapped[int] = _number()
     mapping_hash: Mapped[str]
+    defines: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether it is what the target is made of from then on, until a later run defines it otherwise."""
 
 
 class LineageMapping(Base):

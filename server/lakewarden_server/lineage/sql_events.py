@@ -92,7 +92,10 @@ def _stated(traced: Traced, ran: Ran, run: dict[str, Any], now: datetime) -> Sta
         "inputs": [named[source] for source in traced.reads if source in named],
         "outputs": [named[traced.writes]] if traced.writes in named else [],
     }
-    event, reason = _event(body, _columns(uses, named), now), traced.reason
+    columns, is_whole = _columns(uses, named), traced.reason in _ALL_READS_KNOWN and not left_out
+    if traced.defines and is_whole and body["outputs"]:
+        body["outputs"] = [body["outputs"][0] | {"facets": _CREATES}]
+    event, reason = _event(body, columns, now), traced.reason
     event = event._replace(evidence=Evidence.PARSED)
     facets = understand(event)
     has_columns = any("columnLineage" in of_dataset for _name, of_dataset in facets.outputs)
@@ -106,7 +109,8 @@ def _event(body: dict[str, Any], columns: dict[str, Any] | None, now: datetime) 
     """The event, without its columns where it would be too large with them."""
     if columns is None:
         return event_of(body, now=now, strict=True)
-    output = body["outputs"][0] | {"facets": {"columnLineage": columns}}
+    output = body["outputs"][0]
+    output = output | {"facets": output.get("facets", {}) | {"columnLineage": columns}}
     try:
         return event_of(body | {"outputs": [output]}, now=now, strict=True)
     except EventInvalid as error:
@@ -138,6 +142,18 @@ def _facet(name: str, said: dict[str, Any]) -> dict[str, Any]:
         "_schemaURL": f"https://openlineage.io/spec/facets/1-0-0/{name}.json#/$defs/{name}",
         **said,
     }
+
+
+_CREATES: Final = {
+    "lifecycleStateChange": _facet("LifecycleStateChangeDatasetFacet", {"lifecycleStateChange": "CREATE"})
+}
+_ALL_READS_KNOWN: Final = frozenset(
+    {
+        None, Reason.TABLE_UNKNOWN, Reason.COLUMN_UNKNOWN, Reason.COLUMN_AMBIGUOUS, Reason.COLUMNS_UNKNOWN,
+        Reason.TOO_MANY_USES,
+    }
+)  # fmt: skip
+"""Reasons that leave out columns and no table: of any other, what a statement defines may be made of more than it says."""
 
 
 def _dataset(source: Source, metastore_id: str) -> dict[str, str] | None:

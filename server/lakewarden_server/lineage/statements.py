@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from lakewarden_server.lineage.canonical import spelt
 from lakewarden_server.lineage.column_facets import Use, read_uses
-from lakewarden_server.lineage.events import PAIRS_MAX, Code
+from lakewarden_server.lineage.events import PAIRS_MAX, Code, EventKind
 from lakewarden_server.lineage.facets import Facets
 from lakewarden_server.lineage.folding import FacetsSaid, Run, RunState, said
 from lakewarden_server.lineage.mapping import Subtype, mapping_hash
 from lakewarden_server.lineage.names import AssetKind, AssetName
 from lakewarden_server.lineage.remembering import Remembered
 
+_DEFINING: Final = frozenset({"CREATE", "ALTER", "OVERWRITE"})
+_VIEWS: Final = frozenset({"VIEW", "MATERIALIZED_VIEW"})
+_WORDS: Final = re.compile(r"[\s_-]+")
 NAMED_BYTES: Final = 200
 """That a dataset or an edge is counted for among what is remembered."""
 
@@ -157,6 +161,24 @@ def endings(run: Run) -> list[Ending]:
         elif state == "RENAME" and previous is not None and previous != name:
             found.append(Ending(previous, run.end_time, name))
     return sorted(set(found), key=lambda ending: (ending.time, ending.name, ending.renamed_to or ending.name))
+
+
+def defined(run: Run) -> set[AssetName]:
+    """The outputs of which a run says what they are made of from then on, so that older definitions of them count no longer.
+
+    That is what it creates; a view or materialized view also where it is altered or overwritten. Rows that are overwritten define no
+    table (reference/lineage.md 5).
+    """
+    if run.kind is not EventKind.RUN:
+        return set()
+    return {name for name, facets in run.outputs.items() if _is_defined(facets)}
+
+
+def _is_defined(facets: FacetsSaid) -> bool:
+    change, kind = said(facets, "lifecycleStateChange"), said(facets, "datasetType")
+    if not change or change[0] not in _DEFINING:
+        return False
+    return change[0] == "CREATE" or bool(kind and _WORDS.sub("_", kind["datasetType"].upper()) in _VIEWS)
 
 
 def meant(run: Run, names: Iterable[AssetName]) -> dict[AssetName, int]:

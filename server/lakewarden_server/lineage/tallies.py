@@ -49,6 +49,7 @@ def _grown(was: Row, now: Row) -> bool:
     """Whether a run says the same of a longer time."""
     return bool(
         was["mapping_hash"] == now["mapping_hash"]
+        and was["defines"] == now["defines"]
         and was["first_time"] >= now["first_time"]
         and was["last_time"] <= now["last_time"]
     )

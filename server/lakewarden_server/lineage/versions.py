@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from lakewarden_server.entities import LineageEdgeVersion
+from lakewarden_server.lineage.definitions import Cuts, Span, cuts, first_after
 from lakewarden_server.lineage.identities import BEGINNING, FOREVER
 from lakewarden_server.storage.repositories.lineage import LineageStore
 
@@ -49,12 +50,18 @@ class Observation(NamedTuple):
 
     since: int
     mapping_hash: str
+    until: int = FOREVER
+    """When a later definition leaves it out."""
 
 
 def versions(kept: Iterable[Version], observed: Iterable[Observation], end_time: int) -> list[Version]:
     """The versions of an edge whose ends were both there until `end_time`: those kept, and what was observed after them, in order."""
     found = list(kept)
-    for since, mapping_hash in observed:
+    holds = FOREVER if found and found[-1].reason not in GONE else BEGINNING
+    for since, mapping_hash, until in observed:
+        if holds < since:
+            _close(found, holds, end_time)
+        holds = max(holds, until)
         # What is told of a run that ended after the drop was so just before it.
         since = min(since, end_time - 1)
         if found and found[-1].valid_from >= since:
@@ -65,9 +72,16 @@ def versions(kept: Iterable[Version], observed: Iterable[Observation], end_time:
             found.append(Version(since, Change.REOPENED, mapping_hash))
         elif found[-1].mapping_hash != mapping_hash:
             found.append(Version(since, Change.CHANGED, mapping_hash))
+    _close(found, holds, end_time)
     if end_time != FOREVER and found and found[-1].reason not in GONE:
         found.append(Version(end_time, Change.DROPPED))
     return found
+
+
+def _close(found: list[Version], time: int, end_time: int) -> None:
+    """Ends an edge that is there at a time; not where it was dropped before, or goes on."""
+    if found and found[-1].reason not in GONE and time < min(end_time, FOREVER):
+        found.append(Version(time, Change.RETIRED))
 
 
 class History:
@@ -93,37 +107,45 @@ class History:
         elif said is not None and was is not None:
             if _observed(said) == _observed(was):
                 return
-            self._change(said["edge_id"], said["since"])
+            self.change(said["edge_id"], said["since"])
         if was is None:
             return
         moved = said is not None and said["edge_id"] != was["edge_id"]
         if replaced_time is None or replaced_time <= was["since"] or moved:
-            self._change(was["edge_id"], was["since"])
+            self.change(was["edge_id"], was["since"])
             return
         self._kept_until[was["edge_id"]] = replaced_time + (said is None)
-        self._change(was["edge_id"], replaced_time)
+        self.change(was["edge_id"], replaced_time)
 
     def retire(self, edge: Row, time: int) -> None:
         """An edge is no more from a time on, also if its runs say it that ended before."""
         edge |= {"state": "RETRACTED", "kept_until": time + 1}
-        self._change(edge["id"], time + 1)
+        self.change(edge["id"], time + 1)
 
     def write(self, before: Mapping[int, Row], rows: Mapping[int, Row], new: Collection[int]) -> None:
         """Writes the versions of edges that are not as before, and into their rows since when the newest holds."""
         for edge_id, row in rows.items():
             if row["end_time"] != before[edge_id]["end_time"]:
-                self._change(edge_id, BEGINNING)
+                self.change(edge_id, BEGINNING)
             said = self._said.get(edge_id, [])
             if edge_id in new or any(_is_news(before[edge_id], observation) for observation in said):
-                self._change(edge_id, min((each.since for each in said), default=BEGINNING))
+                self.change(edge_id, min((each.since for each in said), default=BEGINNING))
             row["kept_until"] = max(row["kept_until"], self._kept_until.get(edge_id, 0))
         times = {
             edge_id: max(min(since, rows[edge_id]["end_time"] - 1), rows[edge_id]["kept_until"])
             for edge_id, since in self._since.items()
             if edge_id in rows
         }
+        spans = {
+            edge_id: Span(rows[edge_id]["source_id"], rows[edge_id]["target_id"], time)
+            for edge_id, time in times.items()
+        }
+        cut = cuts(self._store, spans)
+        # What one who told of it leaves out another may state: such an edge is gone through from its beginning.
+        times |= {edge_id: max(BEGINNING, rows[edge_id]["kept_until"]) for edge_id in cut}
+        left_out = cuts(self._store, {edge_id: spans[edge_id]._replace(since=BEGINNING) for edge_id in cut})
         stored = self._stored(times.keys() - set(new))
-        observed = self._observations(times)
+        observed = self._observations(times, left_out)
         gone: list[tuple[int, int]] = []
         changed: list[Row] = []
         for edge_id, time in times.items():
@@ -144,7 +166,8 @@ class History:
         self._store.remove(LineageEdgeVersion, gone)
         self._store.put(LineageEdgeVersion, changed)
 
-    def _change(self, edge_id: int, since: int) -> None:
+    def change(self, edge_id: int, since: int) -> None:
+        """Has the versions of an edge derived again from a time on."""
         self._since[edge_id] = min(self._since.get(edge_id, FOREVER), since)
 
     def _stored(self, edge_ids: Collection[int]) -> dict[int, dict[int, Row]]:
@@ -154,20 +177,27 @@ class History:
             found.setdefault(row["edge_id"], {})[row["valid_from"]] = row
         return found
 
-    def _observations(self, times: Mapping[int, int]) -> dict[int, list[Observation]]:
+    def _observations(
+        self, times: Mapping[int, int], left_out: Mapping[int, Cuts]
+    ) -> dict[int, list[Observation]]:
         """What each edge's runs said since a time, in order; a run of several names of an asset says it once."""
         found: dict[int, list[Observation]] = {}
         rows = self._store.said_since(times)
-        for (edge_id, _run_id, since), said in groupby(
+        for (edge_id, _run_id, since), of_run in groupby(
             sorted(rows, key=lambda row: row.edge_id), key=lambda row: (row.edge_id, row.run_id, row.since)
         ):
+            said = list(of_run)
             hashed = self._united({row.mapping_hash for row in said})
-            found.setdefault(edge_id, []).append(Observation(since, hashed))
+            defines = all(row.defines for row in said)
+            teller = (said[0].workspace_id, said[0].principal_id)
+            times_out = left_out.get(edge_id, {}).get(teller, ())
+            until = first_after(times_out, since) if defines else FOREVER
+            found.setdefault(edge_id, []).append(Observation(since, hashed, until))
         return found
 
 
-def _observed(row: Row) -> tuple[int, int, str]:
-    return row["edge_id"], row["since"], row["mapping_hash"]
+def _observed(row: Row) -> tuple[int, int, str, bool]:
+    return row["edge_id"], row["since"], row["mapping_hash"], row["defines"]
 
 
 def _is_news(edge: Row, observation: Observation) -> bool:

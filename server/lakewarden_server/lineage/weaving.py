@@ -13,13 +13,14 @@ from lakewarden_server.entities import (
     LineageMapping,
     LineageRun,
 )
+from lakewarden_server.lineage.definitions import Changed, Span, affected, left_out
 from lakewarden_server.lineage.events import EventKind
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.folding import Run, RunState
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.mapping import mapping_hash
 from lakewarden_server.lineage.placing import Places
-from lakewarden_server.lineage.statements import Edge, meant
+from lakewarden_server.lineage.statements import Edge, defined, meant
 from lakewarden_server.lineage.tallies import Said, tallied
 from lakewarden_server.lineage.versions import History
 from lakewarden_server.storage.repositories.lineage import LineageStore, Summary, values_of
@@ -49,6 +50,9 @@ class Weaver:
         self._unsure: set[int] = set()
         self._known_mappings: set[str] = set()
         self._history = History(store, self._united)
+        self._changed = Changed()
+        self._left_out: Mapping[int, int] = {}
+        """Since when definitions leave out an edge that nothing else says."""
 
     def weave(
         self,
@@ -88,6 +92,7 @@ class Weaver:
         for key in (*gone, *map(_key, changed)):
             said = Said(before.get(key), now.get(key))
             self._history.note(*said, replaced.get(key[0]))
+            self._changed.note(*said)
             for edge_id in {row["edge_id"] for row in said if row}:
                 self._said.setdefault(edge_id, []).append(said)
                 if key[0] not in runs:
@@ -98,6 +103,10 @@ class Weaver:
                 self._counted.setdefault(row["edge_id"], set()).add(row["run_id"])
         self._store.remove(LineageContribution, gone)
         self._store.put(LineageContribution, changed)
+        # What defines a target is asked for by its edges.
+        self._store.put(
+            LineageEdge, [self._edges[edge_id] for edge_id in sorted(self._new & self._changed.edge_ids)]
+        )
         self._write_mappings()
         self._restate()
 
@@ -106,6 +115,7 @@ class Weaver:
         if state is RunState.DROPPED:
             return
         times = meant(run, {end for edge in edges for end in (edge.source, edge.target)})
+        definitions = defined(run)
         for edge in edges:
             self._mappings[edge.mapping_hash] = edge.columns
             yield {
@@ -120,6 +130,7 @@ class Weaver:
                 "first_time": run.first_time,
                 "last_time": run.last_time,
                 "mapping_hash": edge.mapping_hash,
+                "defines": edge.target in definitions,
             }
 
     def _write_mappings(self) -> None:
@@ -174,6 +185,7 @@ class Weaver:
         self._touched |= ended
         unknown = self._touched - set(self._edges)
         self._edges |= {row.id: values_of(row) for row in self._store.find(LineageEdge, "id", unknown)}
+        self._redefine()
         rows = {
             edge_id: row
             for edge_id in sorted(self._touched - ended - self._new - self._unsure)
@@ -181,6 +193,7 @@ class Weaver:
         }
         rest = self._touched - rows.keys()
         summaries, mappings = self._store.summaries(rest), self._newest_mappings(rest)
+        self._left_out = self._cut(summaries)
         ends = self._ends(
             {self._edges[edge_id][end] for edge_id in rest for end in ("source_id", "target_id")}
         )
@@ -197,6 +210,26 @@ class Weaver:
             edges=[row for row in changed if any(row[key] != self._edges[row["id"]][key] for key in TOLD)],
         )
 
+    def _redefine(self) -> None:
+        """Has every edge stated anew that definitions cut now or cut no longer."""
+        for edge, time in affected(self._store, self._changed.times(self._edges)):
+            if edge["id"] not in self._new:
+                self._edges.setdefault(edge["id"], edge)
+                self._touched.add(edge["id"])
+                self._unsure.add(edge["id"])
+                self._history.change(edge["id"], time)
+
+    def _cut(self, summaries: Mapping[int, Summary]) -> dict[int, int]:
+        """Of edges that only definitions say, since when later ones leave them out."""
+        wanted = {
+            edge_id: Span(
+                self._edges[edge_id]["source_id"], self._edges[edge_id]["target_id"], summary.since + 1
+            )
+            for edge_id, summary in summaries.items()
+            if summary.live and summary.defines
+        }
+        return left_out(self._store, wanted)
+
     def _tallied(self, edge_id: int) -> Row | None:
         counted = self._counted.get(edge_id, ())
         return tallied(self._edges[edge_id], self._said.get(edge_id, ()), counted)
@@ -212,6 +245,8 @@ class Weaver:
             state = "PROVISIONAL"
         elif row["state"] == "RETRACTED" and summary.since < row["kept_until"]:
             # It was retired, and no run has said it since.
+            state = "RETRACTED"
+        elif self._left_out.get(row["id"], FOREVER) < row["end_time"]:
             state = "RETRACTED"
         else:
             state = "LIVE" if row["end_time"] == FOREVER else "DROPPED"

@@ -95,6 +95,8 @@ class Traced(NamedTuple):
     """Names of columns that were left out of `uses`, at most UNRESOLVED_MAX."""
     reason: Reason | None = None
     """Why something is left out; None where all is known."""
+    defines: bool = False
+    """It says what its target is made of from now on, and not only what was added: CREATE … AS, unless IF NOT EXISTS."""
 
 
 TEXT_BYTES_MAX: Final = 1_048_576

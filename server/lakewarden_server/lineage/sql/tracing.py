@@ -122,6 +122,7 @@ class _Text:
             traced = _traced(self._binding(), node, self._uses_max)
             if isinstance(node, exp.Command):
                 traced = named_only(self._binding(), tokens, Reason.UNSUPPORTED)
+            traced = traced._replace(defines=_defines(node, traced))
             self._uses_max -= len(traced.uses)
             self._made.update(_made(node, traced, self._columns_now))
             yield traced
@@ -131,6 +132,15 @@ class _Text:
 
     def _columns_now(self, source: Source) -> Sequence[str] | None:
         return self._made[source] if source in self._made else self._columns_of(source)
+
+
+def _defines(node: Any, traced: Traced) -> bool:
+    """Whether a statement makes its target anew: with IF NOT EXISTS nobody knows whether it did anything, and what is temporary is not it."""
+    if traced.kind not in _MAKING or traced.writes is None or isinstance(node, exp.Command):
+        return False
+    properties = node.args.get("properties")
+    is_temporary = properties is not None and properties.find(exp.TemporaryProperty) is not None
+    return not is_temporary and not node.args.get("exists")
 
 
 def _single(nodes: Sequence[Any]) -> Iterator[Any]:

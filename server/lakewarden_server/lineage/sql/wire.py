@@ -57,12 +57,13 @@ def from_traced(traced: Traced) -> list[Any]:
         traced.sourceless,
         traced.unresolved,
         traced.reason,
+        traced.defines,
     ]
 
 
 def to_traced(fields: Sequence[Any]) -> Traced:
     """An answer from JSON."""
-    kind, reads, writes, columns, sources, uses, sourceless, unresolved, reason = fields
+    kind, reads, writes, columns, sources, uses, sourceless, unresolved, reason, defines = fields
     numbered = [to_source(parts) for parts in sources]
     return Traced(
         Kind(kind),
@@ -76,4 +77,5 @@ def to_traced(fields: Sequence[Any]) -> Traced:
         tuple(sourceless),
         tuple(unresolved),
         Reason(reason) if reason is not None else None,
+        bool(defines),
     )

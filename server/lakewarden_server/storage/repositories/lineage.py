@@ -16,6 +16,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    case,
     delete,
     func,
     or_,
@@ -82,6 +83,8 @@ class Summary(NamedTuple):
     last_time: int
     since: int
     run_count: int
+    defines: bool
+    """Whether each of them is a definition of the target."""
 
 
 class LineageStore:
@@ -136,7 +139,7 @@ class LineageStore:
         dialect = self._connection.dialect.name
         statement = select_among(entity, dialect, column, tuple(only), tuple(where))
         found: list[Any] = []
-        for batch in _batches(values, ARRAY):
+        for batch in batches(values, ARRAY):
             self._check_deadline()
             found += self._connection.execute(statement, {AMONG: array(dialect, batch), **where}).all()
         return found
@@ -157,7 +160,7 @@ class LineageStore:
 
     def put(self, entity: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
         """Inserts rows, or replaces those with their primary keys."""
-        for batch in _batches(rows, ROWS_WRITTEN):
+        for batch in batches(rows, ROWS_WRITTEN):
             self._check_deadline()
             upsert(self._connection, entity, batch)
 
@@ -167,7 +170,7 @@ class LineageStore:
             return
         table: Any = entity.__table__
         columns = tuple_(*table.primary_key.columns)
-        for batch in _batches(keys, ROWS_DELETED):
+        for batch in batches(keys, ROWS_DELETED):
             self._check_deadline()
             self._connection.execute(delete(table).where(columns.in_(batch)))
 
@@ -179,7 +182,7 @@ class LineageStore:
         """These names and all that links and renames lead to from them, however many steps away."""
         reached = _connected(self._connection.dialect.name)
         found: set[int] = set()
-        for batch in _batches(name_ids, BATCH):
+        for batch in batches(name_ids, BATCH):
             self._check_deadline()
             found |= set(self._connection.execute(reached, {"ids": batch}).scalars())
         return found
@@ -201,7 +204,7 @@ class LineageStore:
         """What runs say of names as they were meant after one time and until another: (name, after, until)."""
         table = LineageContribution.__table__
         found: list[Any] = []
-        for batch in _batches(spans, SPANS):
+        for batch in batches(spans, SPANS):
             self._check_deadline()
             for name, time in (("source_name_id", "source_time"), ("target_name_id", "target_time")):
                 meant = [
@@ -229,7 +232,7 @@ class LineageStore:
         dialect = self._connection.dialect.name
         statement = select_tuples(LineageEdge, dialect, _ENDS)
         found: list[Any] = []
-        for batch in _batches(ends, ARRAY):
+        for batch in batches(ends, ARRAY):
             self._check_deadline()
             found += self._connection.execute(statement, tuples(dialect, _ENDS, batch)).all()
         return found
@@ -246,7 +249,7 @@ class LineageStore:
         """Of each edge that has any contribution, those of its runs that count: the live ones, or where there are none, the others."""
         table = LineageContribution.__table__.c
         found: dict[int, Summary] = {}
-        for batch in _batches(edge_ids, BATCH):
+        for batch in batches(edge_ids, BATCH):
             statement = (
                 select(
                     table.edge_id,
@@ -255,32 +258,39 @@ class LineageStore:
                     func.max(table.last_time),
                     func.max(table.since),
                     func.count(table.run_id.distinct()),
+                    func.min(case((table.defines, 1), else_=0)),
                 )
                 .where(table.edge_id.in_(batch))
                 .group_by(table.edge_id, table.live)
             )
             for edge_id, *said in self._connection.execute(statement):
                 if edge_id not in found or said[0]:
-                    found[edge_id] = Summary(*said)
+                    found[edge_id] = Summary(*said)._replace(defines=bool(said[-1]))
         return found
 
     def newest_mappings(self, edge_ids: Collection[int]) -> dict[int, list[str]]:
         """Of each edge the hashes of what its newest run says, a live one before any other."""
         found: dict[int, list[str]] = defaultdict(list)
-        for batch in _batches(edge_ids, BATCH):
+        for batch in batches(edge_ids, BATCH):
             for edge_id, mapping_hash in self._connection.execute(_newest(batch)):
                 found[edge_id].append(mapping_hash)
         return {edge_id: sorted(set(hashes)) for edge_id, hashes in found.items()}
 
     def said_since(self, times: Mapping[int, int]) -> list[Any]:
-        """What live runs have said of edges since a time of each, in order: edge, run, since, mapping."""
+        """What live runs have said of edges since a time of each, in order: edge, run, since, mapping, whether it defines, whose the run is."""
         contribution, run = LineageContribution.__table__.c, LineageRun.__table__.c
         found: list[Any] = []
-        for batch in _batches(times, BATCH):
+        for batch in batches(times, BATCH):
             since = min(times[edge_id] for edge_id in batch)
             statement = (
                 select(
-                    contribution.edge_id, contribution.run_id, contribution.since, contribution.mapping_hash
+                    contribution.edge_id,
+                    contribution.run_id,
+                    contribution.since,
+                    contribution.mapping_hash,
+                    contribution.defines,
+                    run.workspace_id,
+                    run.principal_id,
                 )
                 .join_from(LineageContribution, LineageRun, run.id == contribution.run_id)
                 .where(contribution.edge_id.in_(batch), contribution.live, contribution.since >= since)
@@ -290,11 +300,16 @@ class LineageStore:
             found += [row for row in rows if row.since >= times[row.edge_id]]
         return found
 
+    def rows(self, statement: Select[Any]) -> list[Any]:
+        """What a statement of few rows finds, within the deadline."""
+        self._check_deadline()
+        return list(self._connection.execute(statement).all())
+
     def tables_at(self, urls: Collection[str]) -> dict[str, str]:
         """Of storage URLs, those that a live table is registered at, with its id."""
         dialect = self._connection.dialect.name
         found: dict[str, str] = {}
-        for batch in _batches(urls, ARRAY):
+        for batch in batches(urls, ARRAY):
             rows = self._connection.execute(_tables_at(dialect), {AMONG: array(dialect, batch)})
             found |= {row.url: row.securable_id for row in rows}
         return found
@@ -362,7 +377,8 @@ def _newest(edge_ids: Sequence[int]) -> Select[Any]:
     return select(ranked.c.edge_id, ranked.c.mapping_hash).where(ranked.c.place == 1)
 
 
-def _batches(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
+def batches(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """The values in order, at most so many at a time."""
     listed = list(values)
     for start in range(0, len(listed), size):
         yield listed[start : start + size]
