@@ -63,7 +63,7 @@ from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.lineage.recorder import Recorder
-from lakewarden_server.lineage.retention import age
+from lakewarden_server.lineage.registering import Registrar
 from lakewarden_server.lineage.sql.tracer import Tracer
 from lakewarden_server.observability.assembly import Observability
 from lakewarden_server.pipeline.decisions import DecisionLog
@@ -71,6 +71,7 @@ from lakewarden_server.pipeline.pipeline import Handler, Pipeline
 from lakewarden_server.pipeline.rates import Rates
 from lakewarden_server.pipeline.rules import collect_methods
 from lakewarden_server.pipeline.token_uses import TokenUses
+from lakewarden_server.purging import purge
 from lakewarden_server.rpc.lanes import APART, URGENT_THREADS, WRITE_THREADS
 from lakewarden_server.rpc.server import RpcServer
 from lakewarden_server.services.audit import AuditService
@@ -111,7 +112,7 @@ from lakewarden_server.services.volumes import VolumeService
 from lakewarden_server.services.workspace_bindings import WorkspaceBindingService
 from lakewarden_server.services.workspace_objects import WorkspaceObjectService
 from lakewarden_server.services.workspaces import WorkspaceService
-from lakewarden_server.storage import Database, create_database, history, idempotency, retention, token_uses
+from lakewarden_server.storage import Database, create_database, history
 
 if TYPE_CHECKING:
     from lakewarden_server.http.edge import HttpEdge
@@ -245,6 +246,7 @@ class App:
         self.warming = threading.Thread(
             target=lineage.warm, args=(self.database,), name="lakewarden-lineage", daemon=True
         )
+        self._registrar = Registrar(self.database, self.follower, settings.lineage_hosts)
         self._readiness = threading.Thread(
             target=self._watch_readiness, name="lakewarden-readiness", daemon=True
         )
@@ -282,6 +284,7 @@ class App:
         self.rpc.set_serving(True)
         self._readiness.start()
         self.warming.start()
+        self._registrar.start()
 
     def stop(self) -> None:
         """Drains running calls within the grace period, writes what is queued, closes the database."""
@@ -294,6 +297,7 @@ class App:
         self._bounded.stop()
         self._decisions.stop()
         self._uses.flush()
+        self._registrar.stop()
         for thread in (self._readiness, self.warming):
             if thread.is_alive():
                 thread.join()
@@ -327,7 +331,7 @@ class App:
                 self._uses.flush_when_due()
                 if monotonic() - purged > PURGE_SECONDS:
                     purged = monotonic()
-                    self._purge()
+                    purge(self.database, self.follower)
             except Exception as error:
                 if ready:
                     logger.warning("not ready: %s", error, exc_info=not isinstance(error, LakewardenError))
@@ -341,18 +345,6 @@ class App:
         """Comes to the head, and has the key sets fetched that its policies name."""
         policies = self.follower.at_head().snapshot.federation_policies.values()
         self._provider_keys.want({policy.jwks for policy in policies if is_url(policy.jwks)})
-
-    def _purge(self) -> None:
-        """Forgets answers of requests older than a day and what deleted objects left behind, revokes idle tokens, ages lineage; if it fails now, the next hour will do."""
-        try:
-            with self.database.transaction(deadline=monotonic() + retention.PURGE_SECONDS_MAX) as connection:
-                idempotency.purge(connection, time=self.follower.at_head().now)
-                connection.commit()
-            retention.purge(self.database, policy_digest=self.follower.policy.digest)
-            token_uses.retire(self.database, policy_digest=self.follower.policy.digest)
-            age(self.database, self.follower.at_head().now)
-        except LakewardenError as error:
-            logger.warning("what is out of date was not purged: %s", error.message)
 
 
 def _service(module: object, name: str) -> ServiceDescriptor:

@@ -42,6 +42,8 @@ class LineageHead(Base):
     edge_id: Mapped[int] = _number()
     changes_from: Mapped[int] = _number()
     """The sequence from which on all changes are kept."""
+    bound_revision: Mapped[int] = _number(default=0)
+    """The revision of the catalog up to which names that were registered after their lineage were bound."""
 
 
 class LineageEvent(Base):
@@ -111,7 +113,15 @@ class LineageName(Base):
     """A canonical name, unique in its metastore by the SHA-256 of its parts: names can be longer than an index takes."""
 
     __tablename__ = "lineage_names"
-    __table_args__ = (UniqueConstraint("metastore_id", "digest"),)
+    __table_args__ = (
+        UniqueConstraint("metastore_id", "digest"),
+        Index(
+            "ix_lineage_names_catalog_digest",
+            "catalog_digest",
+            sqlite_where=text("catalog_digest IS NOT NULL"),
+            postgresql_where=text("catalog_digest IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[int] = _id()
     metastore_id: Mapped[str]
@@ -121,6 +131,8 @@ class LineageName(Base):
     name: Mapped[str]
     principal_id: Mapped[str]
     """Who told of it first."""
+    catalog_digest: Mapped[str | None]
+    """Of the name alone, for one in a Unity Catalog; see `lineage.names.catalog_digest`."""
 
 
 class LineageMention(Base):

@@ -4,6 +4,7 @@ anything is compared (OpenLineage spec, naming.md; reference/lineage.md 2.4).
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection
 from enum import StrEnum
@@ -141,9 +142,18 @@ def securable_name(securable_id: str) -> AssetName:
 
 def own_full_name(name: AssetName, own_hosts: Collection[str] = ()) -> str:
     """`catalog.schema.table` of a name in the Unity Catalog at one of these hosts, or at any if none is said; else empty."""
+    return name.name if is_own(name, own_hosts) else ""
+
+
+def is_own(name: AssetName, own_hosts: Collection[str]) -> bool:
+    """Whether a name is one in the Unity Catalog at one of these hosts, or at any if none is said."""
     scheme, _, rest = name.namespace.partition(":")
-    is_own = scheme == UNITY_CATALOG and (not own_hosts or rest.strip("/") in own_hosts)
-    return name.name if is_own else ""
+    return scheme == UNITY_CATALOG and (not own_hosts or rest.strip("/") in own_hosts)
+
+
+def catalog_digest(full_name: str) -> str:
+    """What names in Unity Catalogs are found by, at whichever host: of `catalog.schema.table` in its canonical spelling."""
+    return hashlib.sha256(full_name.encode()).hexdigest()
 
 
 def storage_url(name: AssetName) -> str:

@@ -23,7 +23,14 @@ from lakewarden_server.entities import (
 )
 from lakewarden_server.lineage.components import Component, components
 from lakewarden_server.lineage.identities import BEGINNING, FOREVER, Asset, LinkSpan, assets
-from lakewarden_server.lineage.names import KEPT_CHARACTERS_MAX, NAMES_KEPT_MAX, AssetKind, AssetName
+from lakewarden_server.lineage.names import (
+    KEPT_CHARACTERS_MAX,
+    NAMES_KEPT_MAX,
+    AssetKind,
+    AssetName,
+    catalog_digest,
+    own_full_name,
+)
 from lakewarden_server.lineage.spans import Moved, Span, moved
 from lakewarden_server.lineage.statements import Ending, Link
 from lakewarden_server.storage.repositories.lineage import LineageStore
@@ -77,6 +84,7 @@ class Places:
                     "namespace": name.namespace,
                     "name": name.name,
                     "principal_id": self._principal_id,
+                    "catalog_digest": catalog_digest(own) if (own := own_full_name(name)) else None,
                 }
             )
         self._store.put(LineageName, new)

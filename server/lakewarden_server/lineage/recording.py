@@ -168,6 +168,8 @@ class _Recording:
         mentions = {run_id: meant(run, stated[run_id].names) for run_id, run in by_id.items()}
         ended = {run_id: endings(run) for run_id, run in by_id.items()}
         told = self._links(new)
+        # What was registered after the state that says what names are has to be looked for among them.
+        self._store.bound_revision = min(self._store.bound_revision, self._origin.snapshot.head.revision)
         self._places.learn(_all_names(mentions, ended, told))
         self._places.link(told)
         # Of a run that is new nothing can have been said before.

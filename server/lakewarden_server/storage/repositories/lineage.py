@@ -70,9 +70,11 @@ _TAKE: Final = (
     update(_HEAD)
     .where(_head.id == 1)
     .values(sequence=_head.sequence + 1)
-    .returning(_head.sequence, *(_head[name] for name in _IDS))
+    .returning(_head.sequence, _head.bound_revision, *(_head[name] for name in _IDS))
 )
-_KEEP_IDS: Final = update(_HEAD).where(_head.id == 1).values({name: bindparam(name) for name in _IDS})
+_KEEP_IDS: Final = (
+    update(_HEAD).where(_head.id == 1).values({name: bindparam(name) for name in (*_IDS, "bound_revision")})
+)
 
 
 class Summary(NamedTuple):
@@ -98,11 +100,13 @@ class LineageStore:
         self._position = 0
         """Of the last change told in this transaction, which several calls may share."""
         self._ids: dict[str, int] = {}
+        self.bound_revision = 0
+        """Names of what was registered in the catalog until then are bound; `keep_ids` writes it."""
 
     def take(self) -> None:
         """Takes the head's lock and its next sequence in one statement: sequence order is commit order."""
         row = self._connection.execute(_TAKE).one()
-        self.sequence = row.sequence
+        self.sequence, self.bound_revision = row.sequence, row.bound_revision
         self._ids = {name: row._mapping[name] for name in _IDS}
 
     def new_id(self, kind: str) -> int:
@@ -123,8 +127,8 @@ class LineageStore:
         self.put(LineageChange, rows)
 
     def keep_ids(self) -> None:
-        """Writes which ids were given away; before COMMIT."""
-        self._connection.execute(_KEEP_IDS, self._ids)
+        """Writes which ids were given away, and up to where names are bound; before COMMIT."""
+        self._connection.execute(_KEEP_IDS, {**self._ids, "bound_revision": self.bound_revision})
 
     def find(
         self,
