@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from lakewarden import InvalidArgument
+from lakewarden._lineage import asset
 from lakewarden.cli import main
 from lakewarden.lineage import LineageEdgeDay
+from lakewarden_server.services import lineage_past
 from lakewarden_server.testing import serve
 from lineage.corpus import event, run_id
 from lineage.lake import Lake, of
@@ -64,6 +66,22 @@ def test_runs_belong_to_the_day_they_were_last_heard_of_in_any_order_and_repetit
     # A run that failed after all made nothing on its day.
     lake.admin.lineage_events.record(told("FAIL", moment(2, 9), 5))
     assert days(lake) == expected[:2]
+
+
+def test_more_than_can_be_read_is_left_out_and_said_to_be(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for run, day in ((1, 9), (2, 5), (3, 5), (4, 2)):
+        lake.admin.lineage_events.record(told("COMPLETE", moment(day, run), run))
+    monkeypatch.setattr(lineage_past, "DAYS_READ_MAX", 2)
+    ends = {"source": asset(ENDS[0]), "target": asset(ENDS[1])}
+    answer = lake.admin.lineage._call("GetLineageHistory", **ends, days=400)
+    assert answer.truncated
+    assert [day.date for day in answer.edges[0].days] == [moment(2, 0).date().isoformat()]
+    monkeypatch.setattr(lineage_past, "monotonic", lambda: float("inf"))
+    answer = lake.admin.lineage._call("GetLineageHistory", **ends, days=400)
+    assert (answer.truncated, list(answer.edges[0].days)) == (True, [])
+    assert not lake.admin.lineage._call("GetLineageHistory", **ends).truncated
 
 
 def test_a_run_that_says_it_under_two_names_is_one_and_a_rename_takes_the_days_along(lake: Lake) -> None:

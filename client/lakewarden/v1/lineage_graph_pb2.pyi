@@ -707,7 +707,7 @@ class GetLineageHistoryResponse(message.Message):
     EDGES_FIELD_NUMBER: builtins.int
     TRUNCATED_FIELD_NUMBER: builtins.int
     truncated: builtins.bool
-    """There are more jobs than these 100."""
+    """There are more jobs than these 100, or more runs than could be counted by day."""
     @builtins.property
     def edges(self) -> containers.RepeatedCompositeFieldContainer[LineageEdgeHistory]:
         """One for each job that made the one of the other, in the order of their names."""

@@ -160,7 +160,9 @@ class LineageGraphService:
         time, days = time_of(request, call), days_of(request)
         source, target = (root_named(getattr(request, end), end, call, time) for end in ("source", "target"))
         told = self._telling(call)
-        return history_between(call, told.root(source), told.root(target), days)
+        return history_between(
+            call, told.root(source), told.root(target), days=days, deadline=deadline_of(call)
+        )
 
     def _telling(self, call: Call) -> Telling:
         state = self._follower.at_head(call.uow)

@@ -10,7 +10,7 @@ from lakewarden.v1 import lineage_graph_pb2 as pb
 from lakewarden_policy import InvalidName
 from lakewarden_policy.kinds import RELATIONS
 from lakewarden_policy.records import Securable
-from lakewarden_server.core.clock import microseconds_of, time_at
+from lakewarden_server.core.clock import microseconds_of, monotonic, time_at
 from lakewarden_server.core.errors import FailedPrecondition
 from lakewarden_server.lineage.events import AHEAD_SECONDS_MAX
 from lakewarden_server.lineage.folding import run_id_of
@@ -27,6 +27,8 @@ VERSIONS_MAX: Final = 1_000
 """Versions of one edge, the newest of them."""
 DAYS_MAX: Final = 400
 """Days of runs that the history of an edge tells (reference/lineage.md 5)."""
+DAYS_READ_MAX: Final = 100_000
+"""What runs said of an edge that is read for its days, the newest of it; with more, the oldest of these days is left out."""
 
 _STATES: Final = {"LIVE": pb.LIVE, "PROVISIONAL": pb.PROVISIONAL, "DROPPED": pb.DROPPED}
 
@@ -74,15 +76,18 @@ def days_of(request: pb.GetLineageHistoryRequest) -> int:
 
 
 def history_between(
-    call: Call, source_id: int, target_id: int, days: int = 0
+    call: Call, source_id: int, target_id: int, *, days: int, deadline: float
 ) -> pb.GetLineageHistoryResponse:
-    """What the edges between two visible assets were when, those of the caller's workspace with what made them, lately also day by day."""
+    """What the edges between two visible assets were when, those of the caller's workspace with what made them, lately also day by day.
+
+    After the deadline, in monotonic seconds, no more days are told.
+    """
     first_day = call.now.date() - timedelta(days=days - 1) if days else None
     reader = LineageHistoryReader(call.uow.connection)
     rows = reader.edges_between(
         source_id, target_id, workspace_id=call.workspace_id or "", limit=JOBS_MAX + 1
     )
-    told = []
+    told, truncated = [], len(rows) > JOBS_MAX
     for row in rows[:JOBS_MAX]:
         edge = pb.LineageEdgeHistory(state=_STATES.get(row.state, pb.LINEAGE_STATE_UNSPECIFIED))
         versions = reader.versions(row.id, VERSIONS_MAX)
@@ -94,14 +99,19 @@ def history_between(
             edge.run_count, edge.last_run = row.run_count, run_id_of(reader.last_run(row.id))
             edge.first_time.FromMicroseconds(row.first_time)
             edge.last_time.FromMicroseconds(row.last_time)
-            if first_day is not None:
-                edge.days.extend(map(_day, reader.days(row.id, first_day)))
+            if first_day is not None and monotonic() > deadline:
+                truncated = True
+            elif first_day is not None:
+                found = reader.days(row.id, first_day, DAYS_READ_MAX)
+                is_cut = bool(found) and found[0].read == DAYS_READ_MAX
+                edge.days.extend(map(_day, found[1:] if is_cut else found))
+                truncated = truncated or is_cut
         told.append(edge)
     # By what is told, as ids tell of what was recorded before.
     told.sort(
         key=lambda edge: (edge.job_namespace, edge.job_name, edge.SerializeToString(deterministic=True))
     )
-    return pb.GetLineageHistoryResponse(edges=told, truncated=len(rows) > JOBS_MAX)
+    return pb.GetLineageHistoryResponse(edges=told, truncated=truncated)
 
 
 def _day(row: Any) -> pb.LineageEdgeDay:

@@ -120,22 +120,28 @@ class LineageHistoryReader:
         )
         return self._connection.execute(statement.limit(1)).scalar_one_or_none() or ""
 
-    def days(self, edge_id: int, first: date) -> Sequence[Row[Any]]:
+    def days(self, edge_id: int, first: date, limit: int) -> Sequence[Row[Any]]:
         """Of each day from one on, in UTC, the runs that made an edge and were last heard of on it: how many, from when to when, and the key of the last.
 
-        A run that told of it under several names is one.
+        A run that told of it under several names is one. `read` is how much was read of what runs said, at most `limit`, the newest first.
         """
-        day = (_contribution.last_time // DAY).label("day")
         since = (first - EPOCH).days * DAY
+        read = (
+            select(_contribution.run_id, _contribution.first_time, _contribution.last_time)
+            .where(_contribution.edge_id == edge_id, _contribution.live, _contribution.last_time >= since)
+            .order_by(_contribution.since.desc())
+            .limit(limit)
+            .cte("read")
+        )
+        day = (func.max(read.c.last_time) // DAY).label("day")
         runs = (
             select(
-                _contribution.run_id,
-                func.max(day).label("day"),
-                func.min(_contribution.first_time).label("first_time"),
-                func.max(_contribution.last_time).label("last_time"),
+                read.c.run_id,
+                day,
+                func.min(read.c.first_time).label("first_time"),
+                func.max(read.c.last_time).label("last_time"),
             )
-            .where(_contribution.edge_id == edge_id, _contribution.live, _contribution.last_time >= since)
-            .group_by(_contribution.run_id)
+            .group_by(read.c.run_id)
             .subquery()
         ).c
         ordered = (
@@ -152,5 +158,6 @@ class LineageHistoryReader:
             .join(LineageRun, _run.id == runs.run_id)
             .subquery()
         )
-        statement = select(ordered).where(ordered.c.place == 1).order_by(ordered.c.day)
+        count = select(func.count()).select_from(read).scalar_subquery().label("read")
+        statement = select(ordered, count).where(ordered.c.place == 1).order_by(ordered.c.day)
         return self._connection.execute(statement).all()
