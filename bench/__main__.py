@@ -16,6 +16,7 @@ from bench.figures import Figure
 from bench.filters import filter_figures
 from bench.heads import head_figures
 from bench.lineage import lineage_figures
+from bench.lineage_large import lineage_large_figures
 from bench.lineage_times import lineage_times_figures
 from bench.lists import list_figures
 from bench.options import option_figures
@@ -53,6 +54,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "replica": replica_figures,
     "scale": scale_figures,
     "lineage": lineage_figures,
+    "lineage_large": lineage_large_figures,
     "lineage_times": lineage_times_figures,
     "recording": recording_figures,
     "sql": sql_lineage_figures,

@@ -153,6 +153,21 @@ DECLARED: dict[str, Declared] = {
     ),
     "lineage_unknown_root_ms": Declared("the same from a name that nothing has", "ms", at_most(2)),
     "lineage_first_question_s": Declared("the first question, which reads the graph", "s", at_most(5)),
+    "lineage_200k_first_level_ms": Declared(
+        "until the first level of StreamLineage is there, downstream to 200,000 tables, in a graph of 1 M edges",
+        "ms",
+        at_most(20),
+    ),
+    "lineage_200k_ms": Declared("until all of it is there, median", "ms", at_most(1_500)),
+    "lineage_leaks_ms": Declared("FindLineageLeaks of one column in that graph, as far as it follows", "ms"),
+    "table_lineage_first_batch_ms": Declared(
+        "the first 10,000 rows of system.access.table_lineage there", "ms"
+    ),
+    "table_lineage_rows_per_s": Declared("reading it batch after batch, for at most a minute", "/s"),
+    "column_lineage_first_batch_ms": Declared(
+        "the first 10,000 rows of system.access.column_lineage there", "ms"
+    ),
+    "column_lineage_rows_per_s": Declared("reading it batch after batch, for at most a minute", "/s"),
     "rename_10k_edges_ms": Declared(
         "recording the rename of a table that 10,000 edges lead to, which writes no edge, SQLite",
         "ms",

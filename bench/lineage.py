@@ -68,7 +68,7 @@ def lineage_figures(size: Size = WORLD, effort: Effort | None = None) -> list[Fi
     with tempfile.TemporaryDirectory(prefix="lakewarden-bench-") as directory:
         with bench_server(None, size, directory=Path(directory)) as filled:
             pass
-        names = _fill(Path(directory), effort)
+        names = _roots(fill(Path(directory), effort), effort)
         with (
             served(Path(directory)) as server,
             Client(server.endpoint, token=filled.admin_token, workspace=filled.workspace) as admin,
@@ -132,30 +132,35 @@ def _refused(client: Client, name: str) -> float:
     raise AssertionError(f"{name} was answered")
 
 
-def _fill(directory: Path, effort: Effort) -> Names:
-    """Writes assets and edges past the recorder: a million events would take long; returns roots with ten steps before the end."""
+def fill(directory: Path, effort: Effort) -> list[str]:
+    """Writes assets and edges past the recorder: a million events would take long; returns the tables, each of which feeds some after it."""
     database = create_database(f"sqlite:///{directory / 'lakewarden.db'}")
     try:
         snapshot = Follower(database, load_policy()).at_head().snapshot
         tables = sorted(s.id for s in snapshot.securables.values() if s.kind == "TABLE")
         with database.transaction(deadline=monotonic() + FILL_SECONDS) as connection:
-            _put(connection, entities.LineageAsset, _assets(snapshot, tables))
+            put(connection, entities.LineageAsset, _assets(snapshot, tables))
             told = list(mappings())
-            _put(connection, entities.LineageMapping, iter(told))
+            put(connection, entities.LineageMapping, iter(told))
             hashes = [mapping["hash"] for mapping in told]
-            _put(connection, entities.LineageEdge, _edges(len(tables), effort, hashes))
+            put(connection, entities.LineageEdge, _edges(len(tables), effort, hashes))
             counters = {"sequence": 1, "asset_id": len(tables), "edge_id": effort.edges}
             connection.execute(update(table_of(entities.LineageHead)).values(**counters))
             connection.commit()
     finally:
         database.close()
+    return tables
+
+
+def _roots(tables: list[str], effort: Effort) -> Names:
+    """Those with ten steps before the end."""
     half = len(tables) // 2
     return Names(
         tables[: half - DEPTH * effort.near], tables[half : max(half + 1, len(tables) - DEPTH * effort.far)]
     )
 
 
-def _put(connection: Connection, entity: type[entities.Base], rows: Iterator[dict[str, Any]]) -> None:
+def put(connection: Connection, entity: type[entities.Base], rows: Iterator[dict[str, Any]]) -> None:
     while chunk := list(islice(rows, ROWS_PER_STATEMENT)):
         connection.execute(insert(table_of(entity)), chunk)
 

@@ -19,6 +19,7 @@ from bench.figures import Figure
 from bench.heads import head_figures
 from bench.lineage import Effort as LineageEffort
 from bench.lineage import lineage_figures
+from bench.lineage_large import LargeEffort, lineage_large_figures
 from bench.lineage_times import TimesEffort, lineage_times_figures
 from bench.options import CHANGES, Served, option_figures
 from bench.options import Effort as OptionEffort
@@ -230,13 +231,37 @@ def test_every_option_has_its_place_in_the_catalogue_and_changes_one_thing() -> 
 def test_questions_about_lineage_are_answered_and_refused() -> None:
     effort = LineageEffort(edges=1_600, near=1, far=2, small_calls=3, large_calls=2, refused_calls=2)
     found = by_key(lineage_figures(TINY, effort))
-    assert set(found) == {key for key in DECLARED if key.startswith("lineage_")}
+    assert set(found) == {
+        "lineage_first_question_s",
+        "lineage_depth10_1k_nodes_p99_ms",
+        "lineage_20k_nodes_ms",
+        "lineage_unknown_root_ms",
+    }
     small = found["lineage_depth10_1k_nodes_p99_ms"]
     assert 0 < small.raw["p50_ms"] <= small.value
     # Each table feeds the next one only: ten steps are ten tables besides the root.
     assert small.raw["nodes"] == 11
     assert small.raw["edges_told"] >= 10
     assert found["lineage_first_question_s"].value > 0
+
+
+def test_large_answers_about_lineage_are_told_level_by_level_and_table_by_table() -> None:
+    found = by_key(lineage_large_figures(TINY, LargeEffort(edges=1_600, reach=20, after=1_000, answers=3)))
+    assert set(found) == {
+        "lineage_200k_first_level_ms",
+        "lineage_200k_ms",
+        "lineage_leaks_ms",
+        *(
+            f"{table}_lineage_{what}"
+            for table in ("table", "column")
+            for what in ("first_batch_ms", "rows_per_s")
+        ),
+    }
+    assert found["lineage_200k_ms"].raw["nodes"] > 10
+    assert 0 < found["lineage_200k_first_level_ms"].value <= found["lineage_200k_ms"].value
+    tables, columns = (found[f"{table}_lineage_rows_per_s"].raw["rows"] for table in ("table", "column"))
+    # Of each run two columns of each of its sources.
+    assert columns == 2 * tables > 1_000
 
 
 def test_a_past_time_is_walked_and_a_rename_writes_no_edge() -> None:

@@ -125,7 +125,7 @@ def test_one_caller_leaves_threads_to_others(monkeypatch: pytest.MonkeyPatch) ->
         flood = [asked.tell(LONG) for _ in range(STREAM_CALLER_MAX)]
         until(lambda: asked.telling.open == STREAM_CALLER_MAX)
         assert code_of(asked.tell(LONG)) == "RESOURCE_EXHAUSTED"
-        assert len(list(asked.tell("3", asked.server.token_of("ada")))) == 3
+        assert len(list(asked.tell("3", asked.server.token_of("ada"), seconds=5))) == 3
         for stream in flood:
             stream.cancel()
         until(lambda: asked.telling.open == 0)
