@@ -43,12 +43,13 @@ class Audience:
         self._answers: dict[tuple[str, str], tuple[Alike, ...]] = {}
         holders = _holders(decider.snapshot, workspace_id, object_ids) | frozenset(groups)
         self.everybody = tuple(_alike(decider.snapshot, holders, apart=apart))
+        self._places = _places(self.everybody)
 
     def under(self, decider: Decider) -> Audience:
         """The same people by another decider, whose state has no row that this one's had not."""
         later = object.__new__(Audience)
         later._decider, later._workspace_id = decider, self._workspace_id
-        later._answers, later.everybody = {}, self.everybody
+        later._answers, later.everybody, later._places = {}, self.everybody, self._places
         return later
 
     def allowed(self, object_id: str, privilege: str) -> tuple[Alike, ...]:
@@ -75,10 +76,20 @@ class Audience:
             for holder, acts in snapshot.held.get(place, {}).items()
             if not sources.isdisjoint(acts)
         }
-        # Whoever holds nothing that could confer it is not decided about.
-        for alike in (each for each in self.everybody if not conferring.isdisjoint(each.holders)):
+        # Whoever holds nothing that could confer it is not decided about, nor looked at: objects and people may be many.
+        places = sorted({place for holder in conferring for place in self._places.get(holder, ())})
+        for alike in map(self.everybody.__getitem__, places):
             if decider.privilege(alike.example, workspace_id, object_id, privilege).allowed:
                 yield alike
+
+
+def _places(everybody: Iterable[Alike]) -> dict[str, list[int]]:
+    """Where among everybody those are who are or belong to a holder."""
+    found: dict[str, list[int]] = {}
+    for place, alike in enumerate(everybody):
+        for holder in alike.holders:
+            found.setdefault(holder, []).append(place)
+    return found
 
 
 def _holders(snapshot: Snapshot, workspace_id: str | None, object_ids: Iterable[str]) -> frozenset[str]:

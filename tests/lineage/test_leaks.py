@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from math import inf
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from lakewarden import Client, LakewardenError, PermissionDenied
 from lakewarden.cli import main
 from lakewarden.v1 import lineage_governance_pb2 as pb
-from lakewarden_server.lineage import column_uses
+from lakewarden_server.lineage import column_uses, leaks
 from lakewarden_server.services import lineage_leaks
+from lakewarden_server.services.lineage_graph import LINEAGE_SECONDS_MAX
 from lakewarden_server.testing import EmbeddedServer, serve
 from lineage.corpus import dataset, event
 from lineage.lake import OURS, Lake
@@ -164,6 +166,43 @@ def test_an_answer_that_is_not_whole_fails_too(lake: Lake, monkeypatch: pytest.M
     assert lake.admin.lineage_governance.leaks().truncated_by == "LEAKS"
     monkeypatch.setattr(lineage_leaks, "SOURCES_MAX", 0)
     assert lake.admin.lineage_governance.leaks().truncated_by == "SOURCES"
+
+
+@pytest.mark.parametrize(("looks", "told"), [(2, []), (4, [CONTACTS])])
+def test_time_that_runs_out_within_a_step_ends_it_and_what_was_found_is_told(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, looks: int, told: list[str]
+) -> None:
+    lake.admin.lineage.record_sql(CTAS, catalog="main")
+    asked = []
+
+    class Clock:
+        """Runs out for what follows, with the first edge of a step, and never for what decides."""
+
+        def __call__(self) -> float:
+            asked.append(None)
+            return 0.0 if len(asked) < looks else inf
+
+    monkeypatch.setattr(leaks, "monotonic", Clock())
+    lake.admin.lineage.record_sql(
+        "CREATE TABLE marts.more AS SELECT contact FROM marts.contacts", catalog="main"
+    )
+    answer = lake.admin.lineage_governance.leaks()
+    assert [leak.way[-1].name for leak in answer.leaks] == told
+    assert answer.truncated_by == "TIME"
+
+
+def test_half_of_the_time_is_for_deciding_about_what_was_found(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(
+        lineage_leaks, "Followed", lambda *given: asked.append(given[1]) or leaks.Followed(*given)
+    )
+    lake.admin.lineage.record_sql(CTAS, catalog="main")
+    began = time.monotonic()
+    lake.admin.lineage_governance.leaks()
+    assert all(0 < until - began < LINEAGE_SECONDS_MAX / 2 + 1 for until in asked)
+    assert asked
 
 
 def test_a_view_shows_what_the_table_it_reads_shows(lake: Lake) -> None:

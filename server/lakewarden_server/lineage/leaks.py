@@ -14,6 +14,7 @@ from lakewarden_server.lineage.columns import Use
 from lakewarden_server.lineage.graph import Direction, Graph, Ints, State
 from lakewarden_server.lineage.mapping import WHOLE
 from lakewarden_server.lineage.traversal import Sight, Truncation
+from lakewarden_server.storage.errors import deadline_passed
 
 ANY: Final = "*"
 """As a column: some, and nobody said which; or, of a protected table, its rows."""
@@ -43,7 +44,7 @@ class Followed(NamedTuple):
 
     depth_max: int
     deadline: float
-    """Monotonic seconds, looked at before each level."""
+    """Monotonic seconds."""
     indirect: bool = False
     """Whether to follow filters, joins and the like too."""
 
@@ -94,7 +95,7 @@ class Spread:
                 self.truncated_by = Truncation.TIME
                 return
             try:
-                met = self._met(frontier, guards, rows=origin.column == ANY, indirect=asked.indirect)
+                met = self._met(frontier, guards, asked, rows=origin.column == ANY)
             except DeadlineExceeded:
                 self.truncated_by = Truncation.TIME
                 return
@@ -111,9 +112,9 @@ class Spread:
                 return
 
     def _met(
-        self, frontier: list[Place], guards: Guards, *, rows: bool, indirect: bool
+        self, frontier: list[Place], guards: Guards, asked: Followed, *, rows: bool
     ) -> dict[Place, dict[Place, set[int]]]:
-        """What lies one step on: by place, the places it is met from and the edges that tell of it."""
+        """What lies one step on: by place, the places it is met from and the edges that tell of it. Raises DeadlineExceeded."""
         by_asset: dict[int, list[Place]] = {}
         for place in frontier:
             by_asset.setdefault(place.asset, []).append(place)
@@ -121,9 +122,17 @@ class Spread:
         hops = hops.where(np.isin(hops.states, FOLLOWED) & self._sight(hops.far))
         self._learn(hops.edges.tolist())
         found: dict[Place, dict[Place, set[int]]] = {}
+        columns: dict[tuple[int, str], set[str]] = {}
         for near, far, edge in zip(hops.near.tolist(), hops.far.tolist(), hops.edges.tolist(), strict=True):
+            if monotonic() > asked.deadline:
+                raise deadline_passed()
+            uses = self._known[edge]
             for place in by_asset[near]:
-                for column in _columns_on(place.column, self._known[edge], rows=rows, indirect=indirect):
+                # Many edges say the same, and share it.
+                key = (id(uses), place.column)
+                if key not in columns:
+                    columns[key] = _columns_on(place.column, uses, rows=rows, indirect=asked.indirect)
+                for column in columns[key]:
                     own = guards(far, column)
                     met = Place(far, column, place.guarded if own is None else own)
                     found.setdefault(met, {}).setdefault(place, set()).add(edge)

@@ -14,7 +14,7 @@ from lakewarden_policy import RELATIONS, Alike, Audience, Row, Securable, name_k
 from lakewarden_server.lineage.nodes import LineageState
 from lakewarden_server.lineage.roster import Described, Roster
 from lakewarden_server.lineage.visibility import Sight
-from lakewarden_server.services.call import Call
+from lakewarden_server.services.call import Call, SnapshotBehind
 from lakewarden_server.services.grants import sees_all
 from lakewarden_server.services.lineage_graph import DEPTH_MAX, limit_of
 from lakewarden_server.services.sources import source_message
@@ -36,6 +36,7 @@ class Assets:
         self.sight = Sight(call.decider, call.caller.id, call.workspace_id, call.metastore_id, state, roster)
         self._call, self._roster = call, roster
         self._grants_told: dict[str, bool] = {}
+        self._labels: dict[int, str] = {}
 
     def relation(self, asset_id: int) -> Securable | None:
         """The table or view an asset is, None where it is something else or gone."""
@@ -45,8 +46,12 @@ class Assets:
 
     def label(self, asset_id: int) -> str:
         """The full name, path or dataset name it has today; of what is gone the last it had."""
-        shown = self._shown(asset_id)
-        return f"{shown.namespace} {shown.name}" if shown.namespace else shown.name
+        known = self._labels.get(asset_id)
+        if known is None:
+            shown = self._shown(asset_id)
+            known = f"{shown.namespace} {shown.name}" if shown.namespace else shown.name
+            self._labels[asset_id] = known
+        return known
 
     def kind(self, asset_id: int) -> str:
         """TABLE, VIEW, …, PATH or DATASET."""
@@ -89,11 +94,13 @@ def _row_order(call: Call, row: Row) -> tuple[str, str, str]:
 
 
 def columns_of(call: Call, table_ids: Iterable[str]) -> dict[str, dict[str, str]]:
-    """The names of the columns of tables by their keys, by the ids of the tables."""
+    """The names of the columns of tables by their keys, by the ids of the tables. Raises SnapshotBehind for one that is newer than the decision."""
     found: dict[str, dict[str, str]] = {}
     for batch in batches(set(table_ids)):
-        for table_id, columns in column_rows.of_tables(call.uow.session, batch).items():
-            found[table_id] = {column.name_key: column.name for column in columns}
+        for table_id, key, name, revision in column_rows.names_of(call.uow.session, batch):
+            if revision > call.snapshot.head.revision:
+                raise SnapshotBehind
+            found.setdefault(table_id, {})[key] = name
     return found
 
 

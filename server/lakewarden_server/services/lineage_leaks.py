@@ -91,6 +91,8 @@ class _Search:
         self._request, self._call, self._assets, self._state = request, call, assets, assets.state
         self._depth_max = steps(request.max_depth)
         self._deadline = deadline_of(call)
+        # What is found has to be decided about as well, or an answer that takes long would tell nothing.
+        self._follow_until = (monotonic() + self._deadline) / 2
         connection = call.uow.connection
         self._evidence = LineageEvidenceReader(connection)
         uses = ColumnUses(LineageGraphReader(connection), LineageHistoryReader(connection), FOREVER)
@@ -174,7 +176,7 @@ class _Search:
         origin = Origin(asset_id, column, guarded=protected.function_id is not None)
         found: dict[tuple[int, str], _Copy] = {}
         for indirect in (False, True) if self._request.include_indirect else (False,):
-            asked = Followed(self._depth_max, self._deadline, indirect)
+            asked = Followed(self._depth_max, self._follow_until, indirect)
             for way in self._spread.ways(origin, asked, self._guards_rows if column == ANY else self._masks):
                 place, target = way[-1].place, self._assets.relation(way[-1].place.asset)
                 if target is None or place.guarded or not self._assets.tells_grants(target.id):

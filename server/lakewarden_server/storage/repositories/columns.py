@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from lakewarden_server.entities import Column
@@ -24,6 +24,12 @@ def of_tables(session: Session, table_ids: Sequence[str]) -> dict[str, list[Colu
     for column in session.scalars(statement):
         columns.setdefault(column.table_id, []).append(column)
     return columns
+
+
+def names_of(session: Session, table_ids: Sequence[str]) -> Sequence[Row[str, str, str, int]]:
+    """Table, name key, name and revision of each column of several tables: a fraction of the time that whole columns take."""
+    statement = select(Column.table_id, Column.name_key, Column.name, Column.revision)
+    return session.execute(statement.where(Column.table_id.in_(table_ids))).all()
 
 
 def names(session: Session, table_id: str, keys: Collection[str]) -> dict[str, str]:
