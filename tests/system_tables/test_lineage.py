@@ -13,7 +13,7 @@ import pytest
 from lakewarden import Client, PermissionDenied
 from lakewarden._system_tables import SystemTables
 from lakewarden_server.lineage.visibility import Sight
-from lakewarden_server.services.system_tables import service
+from lakewarden_server.services.system_tables import lineage, service
 from lakewarden_server.testing import serve
 from lineage.corpus import dataset, event, job_event, run_id
 from lineage.lake import OURS, Lake, may_use, of
@@ -55,6 +55,36 @@ def _filled(server: Any) -> Lake:
 def _run(number: int, source: str, target: str) -> bytes:
     """The end of a run that made one of the other."""
     return event(second=number, run=number, job=f"job {number}", inputs=[of(source)], outputs=[of(target)])
+
+
+def test_what_a_caller_sees_is_worked_out_anew_only_when_there_are_other_assets(
+    small: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs between assets that are known come all the time: a reader's next batch must not begin with all assets."""
+    made: list[int] = []
+    asset = lineage._asset
+    monkeypatch.setattr(lineage, "_asset", lambda node, roster: made.append(node.id) or asset(node, roster))
+    before = _pairs(small.admin)
+    assert len(made) == len(set(made)) == 7
+    small.record(_run(2_000, "raw.prices", "sales.dinner"))
+    assert _pairs(small.admin) - before == {("main.raw.prices", "main.sales.dinner"): 1}
+    assert len(made) == 7
+    small.record(_run(2_001, "kafka://broker:9092|new", "sales.dinner"))
+    assert _pairs(small.admin) - before == {
+        ("main.raw.prices", "main.sales.dinner"): 1,
+        ("kafka://broker/new", "main.sales.dinner"): 1,
+    }
+    assert len(made) == 7 + 8
+
+
+@pytest.mark.parametrize("chunk", [1, 2])
+def test_edges_are_looked_up_for_some_assets_at_a_time(
+    small: Lake, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    whole = _pairs(small.admin)
+    monkeypatch.setattr(lineage, "ASSETS_CHUNK", chunk)
+    assert _pairs(small.admin) == whole
+    assert sum(whole.values()) == len(FLOWS)
 
 
 def _end(row: dict[str, Any], end: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any, Final, NamedTuple
@@ -20,7 +20,7 @@ from lakewarden_policy.kinds import KINDS
 from lakewarden_server.core.clock import microseconds_of, time_at
 from lakewarden_server.lineage.folding import run_id_of
 from lakewarden_server.lineage.follower import LineageFollower
-from lakewarden_server.lineage.graph import Direction, State
+from lakewarden_server.lineage.graph import Direction, Ints, State
 from lakewarden_server.lineage.names import AssetName, storage_url
 from lakewarden_server.lineage.nodes import LineageState, Node
 from lakewarden_server.lineage.roster import Roster
@@ -31,6 +31,8 @@ from lakewarden_server.storage.repositories import lineage_rows
 
 SHOWN_KEPT: Final = 2
 """Of how many callers it is remembered what they see, so that the next batch need not work it out."""
+ASSETS_CHUNK: Final = 200
+"""Assets whose edges are looked up together."""
 PATH: Final = "PATH"
 JOB: Final = "JOB"
 
@@ -99,25 +101,38 @@ class LineageTables:
 
     def _read(self, reading: Reading, rows: Callable[[Said], list[Row]], *, masked: bool) -> Iterator[Part]:
         shown = self._shown(reading.call)
-        begin = bisect_left(shown.keys, reading.after[:3])
+        begin, end = bisect_left(shown.keys, reading.after[:3]), len(shown.keys)
         target = reading.equal_to.get("target_table_full_name")
-        for key, asset in zip(shown.keys[begin:], shown.assets[begin:], strict=True):
-            if target is not None and asset.full_name != target:
-                continue
-            after = reading.after[3:] if key == reading.after[:3] else ()
-            near = np.array([asset.id], dtype=np.int32)
-            if not after:
-                # Also where there is nothing to tell: between parts it is seen how long the batch takes already.
-                yield Part((*key, ""), list(_masked(shown, near, asset)) if masked else [])
-            sources = _sources(shown, near)
-            if sources:
-                yield from _events(reading, (key, after), asset, sources, rows)
+        if target is not None:
+            begin, end = (
+                max(begin, bisect_left(shown.keys, (target,))),
+                bisect_left(shown.keys, (f"{target}\0",)),
+            )
+        for first in range(begin, end, ASSETS_CHUNK):
+            places = range(first, min(first + ASSETS_CHUNK, end))
+            near = np.array([shown.assets[place].id for place in places], dtype=np.int32)
+            upstream, downstream = (
+                _met(shown, near, way) for way in (Direction.UPSTREAM, Direction.DOWNSTREAM)
+            )
+            for key, asset in ((shown.keys[place], shown.assets[place]) for place in places):
+                if target is not None and asset.full_name != target:
+                    continue
+                after = reading.after[3:] if key == reading.after[:3] else ()
+                into, out_of = upstream.get(asset.id, ()), downstream.get(asset.id, ())
+                if not after:
+                    # Also where there is nothing to tell: between parts it is seen how long the batch takes already.
+                    yield Part((*key, ""), list(_masked(shown, asset, into, out_of)) if masked else [])
+                sources = {edge: shown.by_id[far] for far, edge in into if far in shown.by_id}
+                if sources:
+                    yield from _events(reading, (key, after), asset, sources, rows)
 
     def _shown(self, call: Call) -> Shown:
         state, caller = self._follower.at_head(call.uow), (call.caller.id, call.workspace_id)
         for known in self._kept:
-            if known.decider is call.decider and known.state is state and known.caller == caller:
-                return known
+            same = known.state.nodes is state.nodes and known.state.end == state.end
+            if known.decider is call.decider and same and known.caller == caller:
+                # What changed is between the same assets, if anything did.
+                return known._replace(state=state)
         roster = self._follower.roster(state, call.snapshot)
         sight = Sight(call.decider, call.caller.id, call.workspace_id, call.metastore_id, state, roster)
         nodes = np.fromiter(state.nodes, dtype=np.int32, count=len(state.nodes))
@@ -140,26 +155,23 @@ class Said(NamedTuple):
     mapping_hash: str
 
 
-def _sources(shown: Shown, near: Any) -> dict[int, Asset]:
-    """Of the edges into an asset, those from what the caller sees, by edge."""
-    hops = shown.state.graph.hops(near, Direction.UPSTREAM)
-    return {
-        edge: shown.by_id[far]
-        for far, edge, state in zip(hops.far.tolist(), hops.edges.tolist(), hops.states.tolist(), strict=True)
-        if state != State.PROVISIONAL and far in shown.by_id
-    }
+def _met(shown: Shown, near: Ints, way: Direction) -> dict[int, list[tuple[int, int]]]:
+    """Of each asset what its edges that way lead to, as (asset, edge), but for those no run has completed."""
+    hops = shown.state.graph.hops(near, way)
+    found: dict[int, list[tuple[int, int]]] = {}
+    for asset, far, edge, _ in zip(
+        *(part.tolist() for part in hops.where(hops.states != State.PROVISIONAL)), strict=True
+    ):
+        found.setdefault(asset, []).append((far, edge))
+    return found
 
 
-def _masked(shown: Shown, near: Any, asset: Asset) -> Iterator[Row]:
+def _masked(
+    shown: Shown, asset: Asset, into: Collection[tuple[int, int]], out_of: Collection[tuple[int, int]]
+) -> Iterator[Row]:
     """A row for each hidden asset on either side."""
-    for direction, end in ((Direction.UPSTREAM, "target"), (Direction.DOWNSTREAM, "source")):
-        hops = shown.state.graph.hops(near, direction)
-        hidden = {
-            far
-            for far, state in zip(hops.far.tolist(), hops.states.tolist(), strict=True)
-            if state != State.PROVISIONAL and far not in shown.by_id
-        }
-        yield from (asset.columns(end) for _ in hidden)
+    for met, end in ((into, "target"), (out_of, "source")):
+        yield from (asset.columns(end) for _ in {far for far, _ in met if far not in shown.by_id})
 
 
 def _events(
