@@ -353,3 +353,18 @@ def test_names_become_those_of_lakewarden(sql: str, expected: str) -> None:
     places = {} if "WITH" in sql else {place: S for place, letter in enumerate(sql) if letter == "s"}
     written = in_full(Ran(sql, places, T, "", datetime.now()))
     assert written == expected
+
+
+def test_a_table_made_here_has_its_lineage_once_it_is_registered(
+    governed: GovernedConnection, server: EmbeddedServer
+) -> None:
+    governed.execute("CREATE TABLE lake.sales.made AS SELECT id, amount AS total FROM lake.raw.orders")
+    assert governed.lineage is not None
+    assert governed.lineage.flush()
+    admin = server.client()
+    columns = [{"name": name, "type_text": "INTEGER"} for name in ("id", "total")]
+    admin.tables.create("main.sales.made", columns=columns)
+    deadline = time.monotonic() + 20
+    while not (found := admin.lineage.columns("main.sales.made", "total", direction="upstream")).edges:
+        assert time.monotonic() < deadline
+    assert {node.label for node in found.nodes} == {"main.sales.made.total", "main.raw.orders.amount"}
