@@ -74,11 +74,21 @@ class Registrar:
             self._thread.join()
 
     def _run(self) -> None:
+        failing = False
         while not self._stopping.wait(LOOK_SECONDS):
             try:
                 self.catch_up()
-            except LakewardenError as error:
-                logger.warning("what was registered was not given its earlier lineage yet: %s", error.message)
+            except Exception as error:
+                if not failing:
+                    foreseen = isinstance(error, LakewardenError)
+                    logger.warning(
+                        "what was registered has not its earlier lineage yet: %s",
+                        error,
+                        exc_info=not foreseen,
+                    )
+                failing = True
+            else:
+                failing = False
 
     def catch_up(self) -> None:
         """Goes through all that was registered until now. Raises what a transaction can raise; what was done until then stays."""
