@@ -172,3 +172,18 @@ def test_a_server_does_it_by_itself() -> None:
         while not (found := upstream(lake.admin, "main.raw.later")):
             assert monotonic() < deadline
         assert found == {("raw.orders", "raw.later")}
+
+
+def test_of_a_database_of_another_history_nothing_is_taken_for_looked_at(lake: Lake) -> None:
+    """As after a restore: revisions are counted on from an earlier one, while the process goes on."""
+    registrar = Registrar(lake.server.app.database, lake.server.app.follower, frozenset())
+    registrar.catch_up()
+    lake.admin.catalogs.create("other")
+    registrar.catch_up()
+    epoch, bound, until = registrar._looked
+    registrar._looked = registrar._looked._replace(epoch="another", until=until + 100)
+    lake.made("raw.orders", "sales.report", second=5)
+    lake.admin.tables.create(REPORT, columns=bigint("total"))
+    registrar.catch_up()
+    assert (epoch, bound < until) == (lake.server.app.follower.at_head().head.epoch, True)
+    assert upstream(lake.admin, REPORT) == {("raw.orders", "sales.report")}

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from lakewarden_policy import Snapshot
 from lakewarden_policy.kinds import RELATIONS
 from lakewarden_policy.names import name_key
+from lakewarden_policy.records import Head
 from lakewarden_server.authz.follower import Follower
 from lakewarden_server.core.clock import microseconds_of, monotonic
 from lakewarden_server.core.errors import LakewardenError
@@ -52,14 +53,21 @@ class _Found(NamedTuple):
     registered: Registered
 
 
+class _Looked(NamedTuple):
+    """In the history of an epoch nothing was registered after one revision, up to another."""
+
+    epoch: str
+    bound: int
+    until: int
+
+
 class Registrar:
     """A thread that binds names to what is registered by them; every server has one, and each registration is gone through once."""
 
     def __init__(self, database: Database, follower: Follower, own_hosts: frozenset[str]) -> None:
         """`own_hosts` are those at which `unitycatalog://` names tables of this server; any for none."""
         self._database, self._follower, self._own_hosts = database, follower, own_hosts
-        self._bound = self._looked_until = -1
-        """Between these two revisions nothing was registered."""
+        self._looked = _Looked("", 0, 0)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lakewarden-registrar", daemon=True)
 
@@ -93,24 +101,24 @@ class Registrar:
     def catch_up(self) -> None:
         """Goes through all that was registered until now. Raises what a transaction can raise; what was done until then stays."""
         fresh = self._follower.at_head()
-        while not self._stopping.is_set() and self._step(fresh.snapshot, fresh.head.revision):
+        while not self._stopping.is_set() and self._step(fresh.snapshot, fresh.head):
             pass
 
-    def _step(self, snapshot: Snapshot, revision: int) -> bool:
+    def _step(self, snapshot: Snapshot, head: Head) -> bool:
         """Goes through some revisions; whether there are more."""
         with self._database.reading() as connection:
             reader = RegisteringReader(connection)
             bound = reader.bound_revision()
-            after = self._looked_until if bound == self._bound else bound
-            until = min(revision, after + CHANGES_MAX)
+            after = self._looked.until if self._looked[:2] == (head.epoch, bound) else bound
+            until = min(head.revision, after + CHANGES_MAX)
             if until <= after:
                 return False
             registered = reader.registered(after, until, RELATIONS)
         if registered or until - bound >= CHANGES_MAX:
             self._bind(snapshot, until)
         else:
-            self._bound, self._looked_until = bound, until
-        return until < revision
+            self._looked = _Looked(head.epoch, bound, until)
+        return until < head.revision
 
     def _bind(self, snapshot: Snapshot, until: int) -> None:
         """Binds what was registered until then, with recorders waiting: what they told before is seen, what they tell after sees it."""
@@ -118,10 +126,13 @@ class Registrar:
         with self._database.transaction(deadline=deadline) as connection:
             store, reader = LineageStore(connection, deadline=deadline), RegisteringReader(connection)
             store.take()
+            if store.bound_revision >= until:
+                # Another server was faster.
+                return
             registered = reader.registered(store.bound_revision, until, RELATIONS)
             for metastore_id, found in self._spoken_of(reader, snapshot, registered).items():
                 _bind(store, metastore_id, found)
-            store.bound_revision = max(store.bound_revision, until)
+            store.bound_revision = until
             store.keep_ids()
             connection.commit()
 
