@@ -46,7 +46,7 @@ def days(lake: Lake, count: int = 400) -> tuple[LineageEdgeDay, ...]:
 
 def test_runs_belong_to_the_day_they_were_last_heard_of_in_any_order_and_repetition(lake: Lake) -> None:
     bodies = [
-        told("START", moment(20, 23), 1), told("COMPLETE", moment(19, 1), 1),
+        told("START", moment(20, 23), 1), told("COMPLETE", moment(19, 1), 1), told("COMPLETE", moment(19, 0), 8),
         told("COMPLETE", moment(3, 8), 2), told("COMPLETE", moment(3, 9), 3), told("COMPLETE", moment(3, 7), 4),
         told("COMPLETE", moment(2, 5), 5), told("FAIL", moment(2, 6), 6), told("START", moment(2, 7), 7),
     ]  # fmt: skip
@@ -56,7 +56,7 @@ def test_runs_belong_to_the_day_they_were_last_heard_of_in_any_order_and_repetit
     for body in sent:
         lake.admin.lineage_events.record(body)
     expected = (
-        LineageEdgeDay(moment(19, 0).date().isoformat(), 1, moment(20, 23), moment(19, 1), run_id(1)),
+        LineageEdgeDay(moment(19, 0).date().isoformat(), 2, moment(20, 23), moment(19, 1), run_id(1)),
         LineageEdgeDay(moment(3, 0).date().isoformat(), 3, moment(3, 7), moment(3, 9), run_id(3)),
         LineageEdgeDay(moment(2, 0).date().isoformat(), 1, moment(2, 5), moment(2, 5), run_id(5)),
     )
@@ -71,16 +71,22 @@ def test_runs_belong_to_the_day_they_were_last_heard_of_in_any_order_and_repetit
 def test_more_than_can_be_read_is_left_out_and_said_to_be(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of what was heard of last no day is short, also where a run ended long before it was heard of again."""
     for run, day in ((1, 9), (2, 5), (3, 5), (4, 2)):
         lake.admin.lineage_events.record(told("COMPLETE", moment(day, run), run))
-    monkeypatch.setattr(lineage_past, "DAYS_READ_MAX", 2)
+    lake.admin.lineage_events.record(told("OTHER", moment(2, 1), 1))
     ends = {"source": asset(ENDS[0]), "target": asset(ENDS[1])}
-    answer = lake.admin.lineage._call("GetLineageHistory", **ends, days=400)
-    assert answer.truncated
-    assert [day.date for day in answer.edges[0].days] == [moment(2, 0).date().isoformat()]
+
+    def asked(limit: int) -> tuple[bool, list[tuple[str, int]]]:
+        monkeypatch.setattr(lineage_past, "DAYS_READ_MAX", limit)
+        answer = lake.admin.lineage._call("GetLineageHistory", **ends, days=400)
+        return answer.truncated, [(day.date, day.run_count) for day in answer.edges[0].days]
+
+    older, newer = ((moment(day, 0).date().isoformat(), 2) for day in (5, 2))
+    assert asked(4) == (False, [older, newer])
+    assert asked(3) == (True, [newer])
     monkeypatch.setattr(lineage_past, "monotonic", lambda: float("inf"))
-    answer = lake.admin.lineage._call("GetLineageHistory", **ends, days=400)
-    assert (answer.truncated, list(answer.edges[0].days)) == (True, [])
+    assert asked(4) == (True, [])
     assert not lake.admin.lineage._call("GetLineageHistory", **ends).truncated
 
 

@@ -102,8 +102,8 @@ def history_between(
             if first_day is not None and monotonic() > deadline:
                 truncated = True
             elif first_day is not None:
-                found = reader.days(row.id, first_day, DAYS_READ_MAX)
-                is_cut = bool(found) and found[0].read == DAYS_READ_MAX
+                found = reader.days(row.id, first_day, DAYS_READ_MAX + 1)
+                is_cut = bool(found) and found[0].read > DAYS_READ_MAX
                 edge.days.extend(map(_day, found[1:] if is_cut else found))
                 truncated = truncated or is_cut
         told.append(edge)

@@ -129,7 +129,7 @@ class LineageHistoryReader:
         read = (
             select(_contribution.run_id, _contribution.first_time, _contribution.last_time)
             .where(_contribution.edge_id == edge_id, _contribution.live, _contribution.last_time >= since)
-            .order_by(_contribution.since.desc())
+            .order_by(_contribution.last_time.desc(), _contribution.run_id.desc())
             .limit(limit)
             .cte("read")
         )
