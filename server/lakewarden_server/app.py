@@ -72,7 +72,7 @@ from lakewarden_server.pipeline.rates import Rates
 from lakewarden_server.pipeline.rules import collect_methods
 from lakewarden_server.pipeline.token_uses import TokenUses
 from lakewarden_server.purging import purge
-from lakewarden_server.rpc.lanes import APART, URGENT_THREADS, WRITE_THREADS
+from lakewarden_server.rpc.lanes import APART, STREAMED, URGENT_THREADS, WRITE_THREADS
 from lakewarden_server.rpc.server import RpcServer
 from lakewarden_server.services.audit import AuditService
 from lakewarden_server.services.authorization import AuthorizationService
@@ -120,7 +120,7 @@ if TYPE_CHECKING:
 READINESS_SECONDS = 0.5
 START_SECONDS = 10.0
 SPARE_READERS = 4
-"""Connections for the rebuild of the snapshot and the watch of readiness, whatever the calls hold."""
+"""Connections for the rebuild of the snapshot, the watch of readiness and the registrar, whatever the calls hold."""
 HTTP_THREADS = 4
 """Answer HTTP requests, where it is served."""
 PURGE_SECONDS = 3_600.0
@@ -359,7 +359,7 @@ def _database(settings: Settings) -> Database:
         pool_size=settings.read_threads
         + WRITE_THREADS
         + URGENT_THREADS
-        + sum(threads for threads, _waiting in APART.values())
+        + sum(threads for threads, _waiting in (*APART.values(), *STREAMED.values()))
         + SPARE_READERS
         + (HTTP_THREADS if settings.http else 0),
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lakewarden_server.lineage.column_book import ColumnBook, Pairs, together
+import numpy as np
+
+from lakewarden_server.lineage.column_book import ColumnBook, Numbers, Pairs, together
 from lakewarden_server.lineage.columns import Use
 from lakewarden_server.lineage.graph import Ints
 
@@ -16,6 +18,14 @@ class Said:
         self.book = ColumnBook()
         self._mappings = {edge: self.book.numbered(said) for edge, said in uses.items() if said}
 
+    def sizes(self, edges: Ints) -> Numbers:
+        """How much these edges say."""
+        sizes = [pairs.shape[1] if pairs is not None else 0 for pairs in self._said(edges)]
+        return np.array(sizes, dtype=np.int64)
+
     def pairs(self, edges: Ints) -> Pairs:
         """What these edges say."""
-        return together([self._mappings.get(edge) for edge in edges.tolist()])
+        return together(self._said(edges))
+
+    def _said(self, edges: Ints) -> list[Ints | None]:
+        return [self._mappings.get(edge) for edge in edges.tolist()]

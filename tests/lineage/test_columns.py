@@ -176,3 +176,25 @@ def test_what_is_said_of_more_columns_than_anybody_reads_is_cut_and_says_so() ->
         edges, ending = told(pairs, asked, set())[2:]
     assert (len(edges), ending.truncated_by) == (50, Truncation.NODES)
     assert told(pairs, asked, set())[3] == Ending(None, 100, 10_000)
+
+
+def test_what_many_edges_say_alike_is_not_held_for_all_of_them_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    uses = [Use(f"c{number}", "a", Subtype.IDENTITY) for number in range(5)]
+    pairs: list[Any] = [(0, number, uses) for number in range(1, 21)]
+    expected = told(pairs, asking(way=Direction.DOWNSTREAM, depth=2), set())
+    held: list[int] = []
+    whole = Said.pairs
+
+    def counted(said: Said, edges: Ints) -> Any:
+        found = whole(said, edges)
+        held.append(len(found.at))
+        return found
+
+    monkeypatch.setattr(Said, "pairs", counted)
+    monkeypatch.setattr(columns_module, "PAIRS_TOGETHER", 12)
+    assert told(pairs, asking(way=Direction.DOWNSTREAM, depth=2), set()) == expected
+    assert max(held) == 10
+    columns_of(graph_of(pairs), 0, asking(way=Direction.DOWNSTREAM, depth=2), says(pairs))
+    assert max(held) == 10

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from lakewarden import Client
-from lakewarden_server.lineage import registering
+from lakewarden_server.lineage import placing, registering
+from lakewarden_server.lineage.names import catalog_digest, dataset_name, job_name
 from lakewarden_server.lineage.registering import Registrar
-from lakewarden_server.testing import EmbeddedServer, serve
+from lakewarden_server.storage.errors import deadline_passed
+from lakewarden_server.testing import METASTORE, EmbeddedServer, serve
 from lineage.corpus import dataset, event
-from lineage.lake import Lake, of, shown
+from lineage.lake import OURS, Lake, of, shown
 
 ORDERS, REPORT = "main.raw.orders", "main.sales.report"
 
@@ -113,6 +115,60 @@ def test_names_at_other_hosts_are_other_tables(lake: Lake) -> None:
     lake.admin.tables.create(REPORT, columns=bigint("total"))
     registered(lake.server, frozenset({"lake.example.com"}))
     assert upstream(lake.admin, REPORT) == set()
+
+
+def test_names_at_hosts_of_ones_own_and_at_the_metastores_id_are_ones_own(lake: Lake) -> None:
+    metastore = lake.server.app.follower.at_head().snapshot.locate("METASTORE", METASTORE, None).securable
+    assert metastore
+    for run, host in enumerate(("lake.example.com", metastore.id), 90):
+        named = dataset(f"main.sales.t{run}", f"unitycatalog://{host}")
+        lake.record(event(second=5, run=run, inputs=[of("raw.orders")], outputs=[named]))
+        lake.admin.tables.create(f"main.sales.t{run}", columns=bigint("total"))
+    registered(lake.server, frozenset({"lake.example.com"}))
+    for run in (90, 91):
+        assert upstream(lake.admin, f"main.sales.t{run}") == {("raw.orders", f"sales.t{run}")}
+
+
+def test_what_was_told_after_a_table_was_dropped_is_not_its_own(lake: Lake) -> None:
+    lake.admin.tables.create(REPORT, columns=bigint("total"))
+    lake.admin.tables.delete(REPORT)
+    lake.made("raw.orders", "sales.report", second=5)
+    registered(lake.server)
+    (edge,) = list(lake.admin.lineage.traverse(ORDERS, direction="downstream").edges)
+    nodes = {node.id: node for node in lake.admin.lineage.traverse(ORDERS, direction="downstream").nodes}
+    assert [node.kind for node in nodes.values() if node.distance] == ["DATASET"]
+    assert edge.state == "LIVE"
+
+
+def test_a_job_that_is_called_like_a_table_is_none() -> None:
+    assert placing._catalog_digest(dataset_name(OURS, "main.sales.report")) == catalog_digest(
+        "main.sales.report"
+    )
+    assert placing._catalog_digest(job_name(OURS, "main.sales.report")) is None
+
+
+@pytest.mark.parametrize("passed_over", [False, True])
+def test_it_goes_in_steps_and_what_is_too_much_holds_up_nothing(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, passed_over: bool
+) -> None:
+    names = [f"t{number}" for number in range(5)]
+    for name in names:
+        lake.made("raw.orders", f"sales.{name}")
+        lake.admin.tables.create(f"main.sales.{name}", columns=bigint("x"))
+    monkeypatch.setattr(registering, "CHANGES_MAX", 2)
+    bind = registering._bind
+
+    def heavy(store: Any, metastore_id: str, found: Any) -> None:
+        if any(each.name.name == "main.sales.t2" for each in found):
+            raise deadline_passed()
+        bind(store, metastore_id, found)
+
+    if passed_over:
+        monkeypatch.setattr(registering, "HEAVY_SECONDS", 0.0)
+        monkeypatch.setattr(registering, "_bind", heavy)
+    registered(lake.server)
+    told = {name for name in names if upstream(lake.admin, f"main.sales.{name}")}
+    assert told == set(names) - ({"t2"} if passed_over else set())
 
 
 def test_nobody_sees_more_than_the_table_by_registering_it(lake: Lake) -> None:

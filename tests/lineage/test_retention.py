@@ -13,6 +13,7 @@ from lakewarden_server.lineage import retention
 from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.lineage.graph import Direction
 from lakewarden_server.lineage.retention import age
+from lakewarden_server.purging import purge
 from lakewarden_server.storage.repositories.lineage_graph import LineageGraphReader
 from lakewarden_server.testing import serve
 from lineage.corpus import NOW, event, job_event
@@ -166,6 +167,6 @@ def test_hourly_work_of_the_server_retires_edges() -> None:
                 for number in range(1, 5)
             )
         )
-        server.app._purge()
+        purge(server.app.database, server.app.follower)
         found = lake.admin.lineage.traverse("a", namespace="postgres://db")
         assert {node.name for node in found.nodes} == {"postgres://db a", "postgres://db c"}

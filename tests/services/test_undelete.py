@@ -14,6 +14,7 @@ from lakewarden import Client
 from lakewarden.v1 import tables_pb2, tables_pb2_grpc
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.entities import Column, Grant, ModelVersion, Table
+from lakewarden_server.purging import purge
 from lakewarden_server.storage import retention
 from lakewarden_server.testing import EmbeddedServer
 from services.errors import fails
@@ -376,7 +377,7 @@ def test_hourly_work_of_the_server_includes_the_purge(both: EmbeddedServer, tabl
     deleted = admin.tables.get(table).id
     admin.tables.delete(table)
     _backdate(both, deleted, PAST)
-    both.app._purge()
+    purge(both.app.database, both.app.follower)
     assert _rows(both, Column, "table_id", deleted) == 0
     with both.app.database.read() as uow:
         assert uow.session.get_one(Table, deleted).name == "orders"

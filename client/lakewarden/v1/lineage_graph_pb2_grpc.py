@@ -75,7 +75,7 @@ class LineageGraphServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StreamLineage(self, request, context):
-        """Returns what TraverseLineage returns, level by level while it is found, and of ten times as many nodes. The last message says how it ended: without it the answer is not whole.
+        """Returns what TraverseLineage returns, level by level while it is found, of up to 250,000 nodes. The last message says how it ended: without it the answer is not whole.
         Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

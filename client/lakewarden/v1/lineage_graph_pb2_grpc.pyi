@@ -38,7 +38,7 @@ class LineageGraphServiceStub:
     Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
     """
     StreamLineage: grpc.UnaryStreamMultiCallable[lineage_graph_pb2.StreamLineageRequest, lineage_graph_pb2.StreamLineageResponse]
-    """Returns what TraverseLineage returns, level by level while it is found, and of ten times as many nodes. The last message says how it ended: without it the answer is not whole.
+    """Returns what TraverseLineage returns, level by level while it is found, of up to 250,000 nodes. The last message says how it ended: without it the answer is not whole.
     Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
     """
     AnalyzeImpact: grpc.UnaryUnaryMultiCallable[lineage_graph_pb2.AnalyzeImpactRequest, lineage_graph_pb2.AnalyzeImpactResponse]
@@ -64,7 +64,7 @@ class LineageGraphServiceAsyncStub(LineageGraphServiceStub):
     Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
     """
     StreamLineage: aio.UnaryStreamMultiCallable[lineage_graph_pb2.StreamLineageRequest, lineage_graph_pb2.StreamLineageResponse]  # type: ignore[assignment]
-    """Returns what TraverseLineage returns, level by level while it is found, and of ten times as many nodes. The last message says how it ended: without it the answer is not whole.
+    """Returns what TraverseLineage returns, level by level while it is found, of up to 250,000 nodes. The last message says how it ended: without it the answer is not whole.
     Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
     """
     AnalyzeImpact: aio.UnaryUnaryMultiCallable[lineage_graph_pb2.AnalyzeImpactRequest, lineage_graph_pb2.AnalyzeImpactResponse]  # type: ignore[assignment]
@@ -99,7 +99,7 @@ class LineageGraphServiceServicer(metaclass=abc_1.ABCMeta):
         request: lineage_graph_pb2.StreamLineageRequest,
         context: _ServicerContext,
     ) -> typing.Union[abc.Iterator[lineage_graph_pb2.StreamLineageResponse], abc.AsyncIterator[lineage_graph_pb2.StreamLineageResponse]]:
-        """Returns what TraverseLineage returns, level by level while it is found, and of ten times as many nodes. The last message says how it ended: without it the answer is not whole.
+        """Returns what TraverseLineage returns, level by level while it is found, of up to 250,000 nodes. The last message says how it ended: without it the answer is not whole.
         Fails with PERMISSION_DENIED for an asset that is missing or hidden, INVALID_ARGUMENT (FIELD_INVALID).
         """
 

@@ -53,6 +53,9 @@ class Says(Protocol):
     def book(self) -> ColumnBook:
         """Whose numbers `pairs` speaks in."""
 
+    def sizes(self, edges: Ints) -> Numbers:
+        """How many pairs each of these edges says. Raises DeadlineExceeded where it is too much."""
+
     def pairs(self, edges: Ints) -> Pairs:
         """What these edges say; one that says nothing has no pair. Raises DeadlineExceeded where it is too much."""
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from lakewarden_server.lineage.column_book import ColumnBook, Pairs, how, together
+import numpy as np
+
+from lakewarden_server.lineage.column_book import ColumnBook, Numbers, Pairs, how, together
 from lakewarden_server.lineage.columns import Use
 from lakewarden_server.lineage.graph import Ints
 from lakewarden_server.lineage.identities import FOREVER
@@ -36,11 +38,20 @@ class ColumnUses:
         self._mappings: dict[str, Ints] = {}
         self._uses: dict[str, Sequence[Use]] = {}
 
+    def sizes(self, edges: Ints) -> Numbers:
+        """How many pairs of columns each of the edges says. Raises DeadlineExceeded where it is too much."""
+        self._learn(edges)
+        said = (0 if pairs is None else pairs.shape[1] for pairs in self._said(edges))
+        return np.fromiter(said, dtype=np.int64, count=len(edges))
+
     def pairs(self, edges: Ints) -> Pairs:
         """What edges say of columns, as numbers. Raises DeadlineExceeded where it is too much."""
         self._learn(edges)
+        return together(self._said(edges))
+
+    def _said(self, edges: Ints) -> list[Ints | None]:
         hashes = map(self._hashes.get, edges.tolist())
-        return together([None if hashed is None else self._mappings.get(hashed) for hashed in hashes])
+        return [None if hashed is None else self._mappings.get(hashed) for hashed in hashes]
 
     def __call__(self, edges: Ints) -> Mapping[int, Sequence[Use]]:
         """What edges say of columns; those that say nothing are left out. Raises DeadlineExceeded where it is too much."""
@@ -60,8 +71,9 @@ class ColumnUses:
         return self._uses[hashed]
 
     def _learn(self, edges: Ints) -> None:
-        self._hashes |= self._read(set(edges.tolist()) - self._hashes.keys())
-        unknown = set(self._hashes.values()) - self._mappings.keys()
+        found = self._read(set(edges.tolist()) - self._hashes.keys())
+        self._hashes |= found
+        unknown = set(found.values()) - self._mappings.keys()
         for hashed in unknown:
             if (known := self.book.mapping(hashed)) is not None:
                 self._take(hashed, known)

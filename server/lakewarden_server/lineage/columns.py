@@ -21,7 +21,7 @@ from lakewarden_server.lineage.traversal import Edges, Ending, Sight, Truncation
 EDGES_MAX: Final = 100_000
 """Of one step: a few wide runs can say many times as much of columns as there are nodes."""
 PAIRS_TOGETHER: Final = 100_000
-"""Looked at before the clock is."""
+"""Held and looked at before the clock is."""
 
 Keys = NDArray[np.int64]
 """Columns as numbers: the asset, and in the lowest bits the number of the name. Those of one asset follow each other, the whole first."""
@@ -92,11 +92,12 @@ def columns_of(graph: Edges, asset: int, asked: ColumnWalk, says: Says) -> tuple
     names: set[str] = set()
     for way in asked.within.directions:
         hops = asked.within.wanted(graph.hops(np.array([asset], dtype=np.int32), way))
-        pairs = says.pairs(hops.edges)
-        numbers = pairs.sources if way is Direction.DOWNSTREAM else pairs.targets
-        if not asked.indirect:
-            numbers = numbers[DIRECT_KINDS[pairs.kinds]]
-        names.update(map(says.book.name, distinct(numbers).tolist()))
+        for some in _in_parts(hops, says):
+            pairs = says.pairs(some.edges)
+            numbers = pairs.sources if way is Direction.DOWNSTREAM else pairs.targets
+            if not asked.indirect:
+                numbers = numbers[DIRECT_KINDS[pairs.kinds]]
+            names.update(map(says.book.name, distinct(numbers).tolist()))
     return Column(asset, WHOLE), *(Column(asset, name) for name in sorted(names - {WHOLE}))
 
 
@@ -193,32 +194,31 @@ class _Walker:
     def _next(self, way: Direction) -> _Pairs:
         """What lies ahead that way; of hidden assets WHOLE, and nothing of how."""
         frontier = self._frontiers[way]
-        assets = distinct(_assets(frontier))
-        hops = self._asked.within.wanted(self._graph.hops(assets, way))
-        leads = self._leads(frontier, hops, downstream=way is Direction.DOWNSTREAM)
+        hops = self._asked.within.wanted(self._graph.hops(distinct(_assets(frontier)), way))
+        found = _Pairs(*[np.zeros(0, dtype=np.int64)] * 4)
+        for some in _in_parts(hops, self._says):
+            leads = self._leads(frontier, some, downstream=way is Direction.DOWNSTREAM)
+            for met in self._met(frontier, some, leads):
+                found = _Pairs(*_joined(found, met)).distinct()
+                if len(found.near) >= EDGES_MAX:
+                    self._stopped = Truncation.NODES
+                    return _Pairs(*(each[:EDGES_MAX] for each in found))
+                if monotonic() > self._asked.within.deadline:
+                    self._stopped = Truncation.TIME
+                    return found
+        return found
+
+    def _met(self, frontier: Keys, hops: Hops, leads: _Leads) -> Iterator[_Pairs]:
+        """Where hops lead from columns, so many pairs at a time."""
         hidden = ~self._sight(hops.far)
         far_assets, standings = hops.far.astype(np.int64), hops.standings.astype(np.int64)
-        found = _Pairs(*[np.zeros(0, dtype=np.int64)] * 4)
-        ends = np.cumsum(leads.counts)
-        start = 0
-        while start < len(ends):
-            before = ends[start - 1] if start else 0
-            end = max(start + 1, int(np.searchsorted(ends, before + PAIRS_TOGETHER, side="right")))
-            part = _Leads(*(each[start:end] for each in leads))
-            near = frontier[np.repeat(part.starts, part.counts) + _counted(part.counts)]
-            hop, far, kinds = (np.repeat(each, part.counts) for each in (part.hops, part.far, part.kinds))
+        for part in _sliced(leads.counts):
+            some = _Leads(*(each[part] for each in leads))
+            near = frontier[np.repeat(some.starts, some.counts) + _counted(some.counts)]
+            hop, far, kinds = (np.repeat(each, some.counts) for each in (some.hops, some.far, some.kinds))
             masked = hidden[hop]
             far[masked], kinds[masked] = WHOLE_NUMBER, NOT_TOLD
-            new = _Pairs(near, far_assets[hop] << NAME_BITS | far, standings[hop], kinds)
-            found = _Pairs(*_joined(found, new)).distinct()
-            if len(found.near) >= EDGES_MAX:
-                self._stopped = Truncation.NODES
-                return _Pairs(*(each[:EDGES_MAX] for each in found))
-            if monotonic() > self._asked.within.deadline:
-                self._stopped = Truncation.TIME
-                break
-            start = end
-        return found
+            yield _Pairs(near, far_assets[hop] << NAME_BITS | far, standings[hop], kinds)
 
     def _leads(self, frontier: Keys, hops: Hops, *, downstream: bool) -> _Leads:
         """How hops lead on from columns. What one says of the whole of the near asset it says of each, and of each where it says nothing."""
@@ -297,3 +297,20 @@ def _counted(counts: Keys) -> Keys:
     """0, 1 and so on for each count, one after the other."""
     ends = np.cumsum(counts)
     return np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
+
+
+def _sliced(counts: Keys) -> Iterator[slice]:
+    """Slices of what has these counts, of so many together, or of one that has more."""
+    ends = np.cumsum(counts)
+    start = 0
+    while start < len(ends):
+        before = ends[start - 1] if start else 0
+        end = max(start + 1, int(np.searchsorted(ends, before + PAIRS_TOGETHER, side="right")))
+        yield slice(start, end)
+        start = end
+
+
+def _in_parts(hops: Hops, says: Says) -> Iterator[Hops]:
+    """The hops, as many at a time as say so much together: many may say the same, and much."""
+    for part in _sliced(says.sizes(hops.edges) + 1):
+        yield Hops(*(each[part] for each in hops))

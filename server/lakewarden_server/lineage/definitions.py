@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lakewarden_server.entities import LineageEdge
-from lakewarden_server.lineage.identities import BEGINNING, FOREVER
+from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.storage.repositories.lineage import LineageStore
 from lakewarden_server.storage.repositories.lineage_definitions import defined_since, last_said
 
@@ -77,15 +77,18 @@ def cuts(store: LineageStore, wanted: Mapping[int, Span]) -> dict[int, Cuts]:
 
 
 def left_out(store: LineageStore, wanted: Mapping[int, Span]) -> dict[int, int]:
-    """Since when definitions leave out the edges that nothing but definitions say; of those that one still states nothing.
+    """Since when definitions leave out the edges that nothing but definitions say; FOREVER for those that one still states.
 
     The wanted time is after all that was said of the edge.
     """
     cut = cuts(store, wanted).keys()
     last = _last_said(store, cut)
-    whole = cuts(store, {edge_id: wanted[edge_id]._replace(since=BEGINNING) for edge_id in cut})
+    spans = {edge_id: wanted[edge_id]._replace(since=min(told.values())) for edge_id, told in last.items()}
+    whole = cuts(store, spans)
     return {
-        edge_id: max(first_after(whole[edge_id].get(teller, ()), since) for teller, since in of_edge.items())
+        edge_id: max(
+            first_after(whole.get(edge_id, {}).get(teller, ()), since) for teller, since in of_edge.items()
+        )
         for edge_id, of_edge in last.items()
     }
 

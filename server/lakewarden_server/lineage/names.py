@@ -151,6 +151,11 @@ def is_own(name: AssetName, own_hosts: Collection[str]) -> bool:
     return scheme == UNITY_CATALOG and (not own_hosts or rest.strip("/") in own_hosts)
 
 
+def hosts_of(own_hosts: frozenset[str], metastore_id: str) -> frozenset[str]:
+    """The hosts at which names are a metastore's: what this server writes itself, from SQL, has the metastore's id for a host."""
+    return own_hosts and own_hosts | {metastore_id}
+
+
 def catalog_digest(full_name: str) -> str:
     """What names in Unity Catalogs are found by, at whichever host: of `catalog.schema.table` in its canonical spelling."""
     return hashlib.sha256(full_name.encode()).hexdigest()

@@ -84,7 +84,7 @@ class Places:
                     "namespace": name.namespace,
                     "name": name.name,
                     "principal_id": self._principal_id,
-                    "catalog_digest": catalog_digest(own) if (own := own_full_name(name)) else None,
+                    "catalog_digest": _catalog_digest(name),
                 }
             )
         self._store.put(LineageName, new)
@@ -363,6 +363,11 @@ class Places:
             [{"name_id": name_id, **span._asdict()} for (name_id, _after), span in self._new.items()],
         )
         self._gone, self._new = set(), {}
+
+
+def _catalog_digest(name: AssetName) -> str | None:
+    own = own_full_name(name) if name.kind is AssetKind.DATASET else ""
+    return catalog_digest(own) if own else None
 
 
 def name_digest(name: AssetName) -> str:

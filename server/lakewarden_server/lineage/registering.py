@@ -2,7 +2,8 @@
 
 An event binds the names it speaks of itself. What it cannot bind is a name that nothing has yet: when something gets it, what
 was told of the name until then becomes that of the table. It follows the change log from where it was left, under lineage's head
-and beside the decisions' own: no registration waits for lineage, and after a restart, or on whichever server, it goes on.
+and beside the decisions' own, in bounded steps: no registration waits for it, but as writers wait for each other on SQLite. After a
+restart, or on whichever server, it goes on.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from lakewarden_policy import Snapshot
@@ -26,6 +28,7 @@ from lakewarden_server.lineage.names import (
     AssetName,
     NameInvalid,
     catalog_digest,
+    hosts_of,
     is_own,
     path_name,
     securable_name,
@@ -44,6 +47,10 @@ LOOK_SECONDS: Final = 0.5
 CHANGES_MAX: Final = 1_000
 """Revisions gone through at a time, while recorders wait if anything was registered by one."""
 STEP_SECONDS_MAX: Final = 10.0
+"""Of one step, until it has the head among it."""
+HEAVY_SECONDS: Final = 2.0
+"""A step that did not end in time and had the head for so long is tried in smaller ones; a revision that does by itself is passed over, and
+the next event that speaks of its names binds them."""
 
 
 class _Found(NamedTuple):
@@ -51,6 +58,22 @@ class _Found(NamedTuple):
 
     name: AssetName
     registered: Registered
+
+
+class _Heavy(Exception):
+    """A step is too much for its time."""
+
+
+@contextmanager
+def _told_if_heavy() -> Iterator[None]:
+    began = monotonic()
+    try:
+        yield
+    except Exception as error:
+        # Whatever a database says of a statement that it ended in time.
+        if monotonic() - began < HEAVY_SECONDS:
+            raise
+        raise _Heavy from error
 
 
 class _Looked(NamedTuple):
@@ -68,6 +91,7 @@ class Registrar:
         """`own_hosts` are those at which `unitycatalog://` names tables of this server; any for none."""
         self._database, self._follower, self._own_hosts = database, follower, own_hosts
         self._looked = _Looked("", 0, 0)
+        self._changes_max = CHANGES_MAX
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lakewarden-registrar", daemon=True)
 
@@ -110,17 +134,26 @@ class Registrar:
             reader = RegisteringReader(connection)
             bound = reader.bound_revision()
             after = self._looked.until if self._looked[:2] == (head.epoch, bound) else bound
-            until = min(head.revision, after + CHANGES_MAX)
+            until = min(head.revision, after + max(1, self._changes_max))
             if until <= after:
                 return False
             registered = reader.registered(after, until, RELATIONS)
         if registered or until - bound >= CHANGES_MAX:
-            self._bind(snapshot, until)
+            self._bind_in_time(snapshot, after, until)
         else:
             self._looked = _Looked(head.epoch, bound, until)
         return until < head.revision
 
-    def _bind(self, snapshot: Snapshot, until: int) -> None:
+    def _bind_in_time(self, snapshot: Snapshot, after: int, until: int) -> None:
+        try:
+            self._bind(snapshot, until, passing_over=self._changes_max < 1)
+        except _Heavy:
+            self._changes_max = (until - after) // 2
+            logger.warning("binding the names of revisions up to %d takes long: in smaller steps", until)
+        else:
+            self._changes_max = CHANGES_MAX
+
+    def _bind(self, snapshot: Snapshot, until: int, *, passing_over: bool) -> None:
         """Binds what was registered until then, with recorders waiting: what they told before is seen, what they tell after sees it."""
         deadline = monotonic() + STEP_SECONDS_MAX
         with self._database.transaction(deadline=deadline) as connection:
@@ -130,8 +163,12 @@ class Registrar:
                 # Another server was faster.
                 return
             registered = reader.registered(store.bound_revision, until, RELATIONS)
-            for metastore_id, found in self._spoken_of(reader, snapshot, registered).items():
-                _bind(store, metastore_id, found)
+            if passing_over:
+                logger.warning("names of revision %d are left to the events that speak of them", until)
+            else:
+                with _told_if_heavy():
+                    for metastore_id, found in self._spoken_of(reader, snapshot, registered).items():
+                        _bind(store, metastore_id, found)
             store.bound_revision = until
             store.keep_ids()
             connection.commit()
@@ -145,7 +182,8 @@ class Registrar:
         paths = reader.paths({each.id for each in registered})
         for each in registered:
             securable = snapshot.securables.get(each.id)
-            metastore_id = snapshot.ancestor(each.id, "METASTORE") if securable is not None else None
+            is_there = securable is not None and securable.kind in RELATIONS
+            metastore_id = snapshot.ancestor(each.id, "METASTORE") if is_there else None
             if metastore_id is None:
                 continue
             by_name[metastore_id, catalog_digest(name_key(snapshot.full_name(each.id)))] = each
@@ -154,7 +192,8 @@ class Registrar:
                     by_path[metastore_id, digest] = each
         found: dict[str, list[_Found]] = defaultdict(list)
         for column, wanted in (("catalog_digest", by_name), ("digest", by_path)):
-            for row in reader.unbound(column, {digest for _, digest in wanted}, FOREVER):
+            metastore_ids, digests = {metastore for metastore, _ in wanted}, {digest for _, digest in wanted}
+            for row in reader.unbound(column, digests, metastore_ids, FOREVER):
                 name = AssetName(AssetKind(row.kind), row.namespace, row.name)
                 made = wanted.get((row.metastore_id, row.key))
                 if made is not None and (wanted is by_path or self._is_ours(name, row.metastore_id)):
@@ -162,7 +201,7 @@ class Registrar:
         return found
 
     def _is_ours(self, name: AssetName, metastore_id: str) -> bool:
-        return is_own(name, self._own_hosts and self._own_hosts | {metastore_id})
+        return name.kind is AssetKind.DATASET and is_own(name, hosts_of(self._own_hosts, metastore_id))
 
 
 def _path_digest(url: str) -> str | None:

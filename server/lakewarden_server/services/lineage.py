@@ -8,6 +8,7 @@ from lakewarden.v1 import lineage_pb2 as pb
 from lakewarden_server.core.errors import Internal, InvalidArgument, Reason
 from lakewarden_server.lineage.events import EventInvalid, read_event
 from lakewarden_server.lineage.facets import understand
+from lakewarden_server.lineage.names import hosts_of
 from lakewarden_server.lineage.recorder import Recorder
 from lakewarden_server.lineage.recording import Origin, Received
 from lakewarden_server.lineage.sql.tracer import Tracer
@@ -123,6 +124,5 @@ def origin_of(call: Call, own_hosts: frozenset[str] = frozenset()) -> Origin:
             Reason.WORKSPACE_REQUIRED,
             "Lineage belongs to the metastore of a workspace: name one that has one.",
         )
-    # What this server writes itself, from SQL, has the metastore's id for a host.
-    own_hosts = own_hosts and own_hosts | {call.metastore_id}
-    return Origin(call.metastore_id, call.workspace_id, call.caller.id, call.snapshot, own_hosts)
+    hosts = hosts_of(own_hosts, call.metastore_id)
+    return Origin(call.metastore_id, call.workspace_id, call.caller.id, call.snapshot, hosts)

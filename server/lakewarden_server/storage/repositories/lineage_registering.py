@@ -65,8 +65,10 @@ class RegisteringReader:
                 found[row.securable_id].append(row.url)
         return found
 
-    def unbound(self, column: str, digests: Collection[str], forever: int) -> Iterator[Any]:
-        """The names with these digests that mean an asset now, that is `forever`, and no securable."""
+    def unbound(
+        self, column: str, digests: Collection[str], metastore_ids: Collection[str], forever: int
+    ) -> Iterator[Any]:
+        """The names of metastores with these digests that mean an asset now, that is `forever`, and no securable."""
         for batch in batches(digests):
             statement = (
                 select(
@@ -74,6 +76,7 @@ class RegisteringReader:
                 )
                 .join_from(LineageName, LineageAlias, _alias.name_id == _name.id)
                 .join(LineageAsset, _asset.id == _alias.asset_id)
-                .where(_name[column].in_(batch), _alias.until == forever, _asset.securable_id.is_(None))
+                .where(_name.metastore_id.in_(sorted(metastore_ids)), _name[column].in_(batch))
+                .where(_alias.until == forever, _asset.securable_id.is_(None))
             )
             yield from self._connection.execute(statement)

@@ -23,7 +23,9 @@ def upgrade() -> None:
     op.add_column("lineage_names", sa.Column("catalog_digest", sa.Text(), nullable=True))
     connection = op.get_bind()
     names = connection.execute(
-        sa.text("SELECT id, name FROM lineage_names WHERE namespace LIKE 'unitycatalog:%'")
+        sa.text(
+            "SELECT id, name FROM lineage_names WHERE kind = 'DATASET' AND namespace LIKE 'unitycatalog:%'"
+        )
     ).all()
     for start in range(0, len(names), ROWS):
         connection.execute(
