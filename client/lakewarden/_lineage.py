@@ -12,7 +12,7 @@ from lakewarden._lineage_rows import EVIDENCE, STATES, edges_of, nodes_of
 from lakewarden._lineage_streams import LineageStream
 from lakewarden._resources import Resource
 from lakewarden._times import to_timestamp
-from lakewarden.lineage.history import LineageEdgeDay, LineageEdgeHistory, LineageEdgeVersion
+from lakewarden.lineage.history import LineageEdgeDay, LineageEdgeHistory, LineageEdgeVersion, LineageHistory
 from lakewarden.lineage.model import Impact, ImpactedAsset, Lineage, LineageNode
 from lakewarden.v1 import lineage_graph_pb2, lineage_graph_pb2_grpc, lineage_pb2
 
@@ -174,10 +174,10 @@ class LineageQuestions(Resource[Any]):
 
     def history(
         self, source: str, target: str, *, as_of: datetime | None = None, days: int = 0
-    ) -> tuple[LineageEdgeHistory, ...]:
+    ) -> LineageHistory:
         """Return what the edges from one asset to another were when, one for each job; `as_of` is when they had these names.
 
-        With `days` also how many runs made them on each of the last so many days, at most 400.
+        With `days` also how many runs made them on each of the last so many days, at most 400. `truncated` says that this is not all.
         """
         reply: lineage_graph_pb2.GetLineageHistoryResponse = self._call(
             "GetLineageHistory",
@@ -186,7 +186,9 @@ class LineageQuestions(Resource[Any]):
             as_of_time=to_timestamp(as_of) if as_of else None,
             days=days,
         )
-        return tuple(map(_history, reply.edges))
+        found = LineageHistory(map(_history, reply.edges))
+        found.truncated = reply.truncated
+        return found
 
 
 def asset(name: str, *, asset_type: str = "", namespace: str = "") -> lineage_graph_pb2.LineageAsset:

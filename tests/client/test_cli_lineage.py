@@ -9,8 +9,10 @@ import pytest
 from client.wire import WireServer
 from lakewarden import InvalidArgument
 from lakewarden._lineage_events import BATCH_BYTES, BATCH_EVENTS, batches, read_events
+from lakewarden.cli import lineage as cli_lineage
 from lakewarden.cli import main
 from lakewarden.v1 import lineage_pb2 as pb
+from lakewarden_server.services import lineage_graph, lineage_past
 
 BATCH = "LineageService/RecordOpenLineageBatch"
 
@@ -88,3 +90,15 @@ def test_events_are_sent_as_they_were_written():
     assert list(read_events("")) == list(read_events(" []")) == []
     with pytest.raises(InvalidArgument):
         list(read_events("{} nothing"))
+
+
+def test_the_command_line_asks_for_no_more_than_the_server_gives():
+    assert (cli_lineage.NODES_MAX, cli_lineage.STREAM_NODES_MAX) == (
+        lineage_graph.NODES_MAX,
+        lineage_graph.STREAM_NODES_MAX,
+    )
+    assert (cli_lineage.DEPTH_DEFAULT, cli_lineage.NODES_DEFAULT, cli_lineage.DAYS_MAX) == (
+        lineage_graph.DEPTH_DEFAULT,
+        lineage_graph.NODES_DEFAULT,
+        lineage_past.DAYS_MAX,
+    )

@@ -198,3 +198,11 @@ def test_what_many_edges_say_alike_is_not_held_for_all_of_them_at_once(
     assert max(held) == 10
     columns_of(graph_of(pairs), 0, asking(way=Direction.DOWNSTREAM, depth=2), says(pairs))
     assert max(held) == 10
+
+
+def test_what_is_told_of_all_steps_is_bounded_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = [Use("a", "a", Subtype.IDENTITY)]
+    chain: list[Any] = [(number, number + 1, step) for number in range(6)]
+    monkeypatch.setattr(columns_module, "EDGES_TOLD_MAX", 3)
+    _seen, _hidden, edges, ending = told(chain, asking(way=Direction.DOWNSTREAM, depth=9), set())
+    assert (len(edges), ending.truncated_by) == (3, Truncation.NODES)

@@ -82,6 +82,11 @@ def test_more_than_can_be_read_is_left_out_and_said_to_be(
         answer = lake.admin.lineage._call("GetLineageHistory", **ends, days=400)
         return answer.truncated, [(day.date, day.run_count) for day in answer.edges[0].days]
 
+    def told_by_the_client(limit: int) -> bool:
+        monkeypatch.setattr(lineage_past, "DAYS_READ_MAX", limit)
+        return lake.admin.lineage.history(*ENDS, days=400).truncated
+
+    assert (told_by_the_client(4), told_by_the_client(3)) == (False, True)
     older, newer = ((moment(day, 0).date().isoformat(), 2) for day in (5, 2))
     assert asked(4) == (False, [older, newer])
     assert asked(3) == (True, [newer])
@@ -139,3 +144,7 @@ def test_the_command_line_shows_days(
     assert moment(3, 0).date().isoformat() in shown
     assert moment(50, 0).date().isoformat() not in shown
     assert main(["lineage", "history", *ENDS, "--days", "401"]) == 2
+    monkeypatch.setattr(lineage_past, "DAYS_READ_MAX", 1)
+    capsys.readouterr()
+    assert main(["lineage", "history", *ENDS, "--days", "30"]) == 0
+    assert "This is not all" in capsys.readouterr().err

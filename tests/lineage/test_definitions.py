@@ -12,23 +12,10 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from lakewarden_server.lineage import weaving
-from lakewarden_server.storage import create_database
 from lakewarden_server.storage.migrations import downgrade, migrate
 from lineage.corpus import dataset, event, lifecycle, symlinks
 from lineage.stored import Lineage
 from lineage.test_permutations import DB, NUMBERS
-
-
-@pytest.fixture
-def lineage(database):
-    return Lineage(database)
-
-
-@pytest.fixture
-def sqlite_database(make_database_url):
-    opened = create_database(make_database_url("sqlite"))
-    yield opened
-    opened.close()
 
 
 def defined(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lakewarden_server.lineage import folding, recording, statements
 from lakewarden_server.lineage.events import EventType
-from lakewarden_server.storage import Database, create_database
+from lakewarden_server.storage import Database
 from lineage.corpus import RECORDED, dataset, dataset_event, event, lifecycle, recorded, symlinks
 from lineage.stored import Lineage
 from lineage.test_folding import corpus
@@ -47,13 +47,6 @@ def permuted(database: Database, number: int, bodies: Sequence[bytes]) -> bytes:
     shuffled = order.sample([*bodies] * 3, len(bodies) * 3)
     lineage.record_in_batches(shuffled, [order.choice([1, 5, 20, 60]) for _ in range(10)])
     return lineage.export()
-
-
-@pytest.fixture
-def sqlite_database(make_database_url):
-    opened = create_database(make_database_url("sqlite"))
-    yield opened
-    opened.close()
 
 
 def test_random_orders_with_repetitions_give_the_same_bytes(database):

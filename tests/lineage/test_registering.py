@@ -8,15 +8,19 @@ from time import monotonic
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from lakewarden import Client
 from lakewarden_server.lineage import placing, registering
 from lakewarden_server.lineage.names import catalog_digest, dataset_name, job_name
 from lakewarden_server.lineage.registering import Registrar
+from lakewarden_server.storage import Database
 from lakewarden_server.storage.errors import deadline_passed
+from lakewarden_server.storage.migrations import downgrade, migrate
 from lakewarden_server.testing import METASTORE, EmbeddedServer, serve
 from lineage.corpus import dataset, event
 from lineage.lake import OURS, Lake, of, shown
+from lineage.stored import Lineage
 
 ORDERS, REPORT = "main.raw.orders", "main.sales.report"
 
@@ -243,3 +247,23 @@ def test_of_a_database_of_another_history_nothing_is_taken_for_looked_at(lake: L
     registrar.catch_up()
     assert (epoch, bound < until) == (lake.server.app.follower.at_head().head.epoch, True)
     assert upstream(lake.admin, REPORT) == {("raw.orders", "sales.report")}
+
+
+def test_names_told_to_a_server_of_before_are_found_too(database: Database) -> None:
+    def digests() -> set[str | None]:
+        with database.reading() as connection:
+            return set(connection.execute(text("SELECT catalog_digest FROM lineage_names")).scalars())
+
+    stored, told = Lineage(database), {catalog_digest("main.raw.orders"), None}
+    bodies = [event(run=run, inputs=[of("raw.orders")], outputs=["elsewhere"]) for run in (1, 2)]
+    stored.record(bodies[0])
+    assert digests() == told
+    downgrade(database, "0022")
+    migrate(database)
+    assert digests() == told
+    # By a server of before, beside one of today.
+    with database.transaction(deadline=monotonic() + 60) as connection:
+        connection.execute(text("UPDATE lineage_names SET catalog_digest = NULL"))
+        connection.commit()
+    stored.record(bodies[1])
+    assert digests() == told

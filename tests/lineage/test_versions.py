@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import random
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.versions import Change, Observation, Version, versions
-from lakewarden_server.storage import create_database
 from lakewarden_server.storage.migrations import downgrade, migrate
 from lakewarden_server.storage.repositories.lineage import LineageStore
 from lineage.corpus import columns, dataset, event, job_event, lifecycle, ours, recorded, symlinks
 from lineage.stored import Lineage
 from lineage.test_permutations import DB, NUMBERS, events
-
-
-@pytest.fixture
-def lineage(database):
-    return Lineage(database)
-
-
-@pytest.fixture
-def sqlite_database(make_database_url):
-    opened = create_database(make_database_url("sqlite"))
-    yield opened
-    opened.close()
 
 
 def made(second: float, run: int, column: str = "", type_: str = "COMPLETE", job: str = "job") -> bytes:

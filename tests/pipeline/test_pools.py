@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from time import monotonic
 
 import grpc
 
+from lakewarden_server import app as app_module
 from lakewarden_server.config import READ_THREADS_DEFAULT
 from lakewarden_server.rpc.lanes import URGENT_CALLER_MAX, WATCH_THREADS
 from pipeline.probe import ProbedServer
@@ -78,3 +81,18 @@ def test_one_principal_leaves_room_for_the_revokes_of_others(probe: ProbedServer
     assert answers.count(grpc.StatusCode.RESOURCE_EXHAUSTED) == URGENT_CALLER_MAX
     assert [call.result().value for call in others] == [f"of ada {number}" for number in range(5)]
     assert probe.call("Revoke", "again").result().value == "again"
+
+
+def test_every_thread_that_may_read_has_a_connection(probe: ProbedServer, tmp_path: Path) -> None:
+    """One that waited for another's would be held up by whoever reads slowly."""
+    settings = replace(probe.server.app.settings, database_url=f"sqlite:///{tmp_path / 'other.db'}", http="")
+    database = app_module._database(settings)
+    lanes = probe.server.app.rpc._lanes
+    threads = sum(
+        lane._max_workers
+        for lane in (lanes.reads, lanes.writes, lanes.urgent, *lanes.apart.values(), *lanes.streamed.values())
+    )
+    try:
+        assert database.engines.reader.pool.size() == threads + app_module.SPARE_READERS  # type: ignore[attr-defined]
+    finally:
+        database.close()

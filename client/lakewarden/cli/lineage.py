@@ -163,6 +163,8 @@ def history(
     else:
         columns = ("job", "state", "runs", "last_run", "reason", "from_time", "until_time")
         invocation.show_all(rows, columns, name="reason")
+    if edges.truncated:
+        click.echo("This is not all: more than 100 jobs, or more runs than are counted by day.", err=True)
 
 
 def _versions(edge: LineageEdgeHistory) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """An answer about lineage, and how it is shown: a tree in the terminal, DOT, Mermaid, JSON, a drawing in SVG, OpenLineage."""
 
 from lakewarden.lineage.dot import to_dot
-from lakewarden.lineage.history import LineageEdgeDay, LineageEdgeHistory, LineageEdgeVersion
+from lakewarden.lineage.history import LineageEdgeDay, LineageEdgeHistory, LineageEdgeVersion, LineageHistory
 from lakewarden.lineage.lines import to_tree
 from lakewarden.lineage.mermaid import to_mermaid
 from lakewarden.lineage.model import (
@@ -25,6 +25,7 @@ __all__ = [
     "LineageEdgeHistory",
     "LineageEdgeVersion",
     "LineageEnding",
+    "LineageHistory",
     "LineageLevel",
     "LineageNode",
     "to_dot",

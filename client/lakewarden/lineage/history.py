@@ -41,3 +41,10 @@ class LineageEdgeHistory(NamedTuple):
     versions: tuple[LineageEdgeVersion, ...]
     days: tuple[LineageEdgeDay, ...] = ()
     """Of the days asked for those on which runs made it, in order."""
+
+
+class LineageHistory(tuple[LineageEdgeHistory, ...]):
+    """What the edges between two assets were when, one for each job that made the one of the other."""
+
+    truncated: bool = False
+    """Whether there are more jobs than these 100, or more runs than could be counted by day."""

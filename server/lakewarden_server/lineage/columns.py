@@ -20,6 +20,8 @@ from lakewarden_server.lineage.traversal import Edges, Ending, Sight, Truncation
 
 EDGES_MAX: Final = 100_000
 """Of one step: a few wide runs can say many times as much of columns as there are nodes."""
+EDGES_TOLD_MAX: Final = 1_000_000
+"""Of all steps together."""
 PAIRS_TOGETHER: Final = 100_000
 """Held and looked at before the clock is."""
 
@@ -184,6 +186,8 @@ class _Walker:
         told = pairs.where(_among(pairs.near, self._told) & _among(pairs.far, self._told))
         edges = [row for row in told.rows(way) if row not in self._edges]
         self._edges.update(edges)
+        if len(self._edges) >= EDGES_TOLD_MAX:
+            self._stopped = Truncation.NODES
         ahead = far[(far & NAME_MASK != WHOLE_NUMBER) & ~_among(far, self._reached[way])]
         self._frontiers[way] = ahead
         self._reached[way] = np.sort(np.concatenate([self._reached[way], ahead]))

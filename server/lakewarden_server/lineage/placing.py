@@ -33,7 +33,7 @@ from lakewarden_server.lineage.names import (
 )
 from lakewarden_server.lineage.spans import Moved, Span, moved
 from lakewarden_server.lineage.statements import Ending, Link
-from lakewarden_server.storage.repositories.lineage import LineageStore
+from lakewarden_server.storage.repositories.lineage import LineageStore, values_of
 
 
 class Places:
@@ -69,7 +69,11 @@ class Places:
         """Gives every name an id; call it before any other method speaks of the names."""
         digests = {name_digest(name): name for name in names if name not in self._ids}
         for row in self._store.find(LineageName, "digest", digests, metastore_id=self._metastore_id):
-            self._know(row.id, digests.pop(row.digest), row.principal_id)
+            name = digests.pop(row.digest)
+            self._know(row.id, name, row.principal_id)
+            if row.catalog_digest is None and (own := _catalog_digest(name)):
+                # Told to a server of before migration 0023.
+                self._store.put(LineageName, [values_of(row) | {"catalog_digest": own}])
         new = []
         for digest, name in sorted(digests.items()):
             name_id = self._store.new_id("name_id")
