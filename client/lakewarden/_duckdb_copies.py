@@ -176,7 +176,10 @@ def _option(param: exp.Expr) -> tuple[str, str]:
         return name, "false" if value is not None and not value.this else "true"
     if name in _TEXT_OPTIONS and text is not None:
         return _TEXT_OPTIONS[name], literal(text)
-    raise StatementRefused(f"COPY with {name} as it is written here is not run on a governed connection")
+    raise StatementRefused(
+        f"COPY with {name} as it is written here is not run on a governed connection: of options FORMAT, HEADER, COMPRESSION,"
+        " DELIMITER, QUOTE, ESCAPE and NULLSTR are, with plain values"
+    )
 
 
 def _statement(sql: str, words: Sequence[Token], *, into_file: bool) -> tuple[str, tuple[str, ...]]:

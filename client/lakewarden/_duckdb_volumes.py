@@ -102,7 +102,8 @@ def check_file(place: Place, *, written: bool) -> None:
     if written and os.path.lexists(_while_written(place.path)):
         raise StatementRefused(f"{_while_written(place.path)} is in the way: DuckDB writes there first")
     if not (os.path.isfile(place.path) or (written and not os.path.lexists(place.path))):
-        raise StatementRefused(f"{place.path} is no ordinary file")
+        missing = "" if os.path.lexists(place.path) else "does not exist; there "
+        raise StatementRefused(f"{place.path} {missing}must be an ordinary file")
 
 
 @contextmanager
@@ -126,7 +127,9 @@ def _while_written(path: str) -> str:
 def _directory(given: str | Path) -> str:
     real = os.path.realpath(given)
     if not os.path.isdir(real) or _PATH.fullmatch(real) is None:
-        raise ValueError(f"{os.fspath(given)} is no directory with a plain name")
+        raise ValueError(
+            f"volume_map: {os.fspath(given)} must be a directory that exists, with a path of letters, digits and _ . = + @ , -"
+        )
     return real
 
 
