@@ -21,11 +21,12 @@ from bench.worlds import Size
 STOP_SECONDS = 20.0
 EXECUTABLE = Path(sys.executable).with_name("lakewarden-server")
 LISTENS = re.compile(r"listens on (\S+)")
+LISTENS_HTTP = re.compile(r"over HTTP on (\S+)")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A running server of `bench.server`: where it is, its data directory, tokens of an engine and of the admin, where it serves HTTP."""
+    """A running server on a database that `bench.server` filled: where it is, its data directory, tokens of an engine and of the admin."""
 
     endpoint: str
     directory: Path
@@ -35,6 +36,8 @@ class Target:
     size: Size
     process_id: int
     http_url: str = ""
+    pinned: bool = True
+    """The server is on the first core, and callers keep to the others."""
 
 
 class Callers:
@@ -55,10 +58,11 @@ class Callers:
 
 @dataclass(frozen=True)
 class Served:
-    """A `lakewarden-server serve`: its endpoint and process id."""
+    """A `lakewarden-server serve`: its endpoint, its process id, and where it serves HTTP."""
 
     endpoint: str
     process_id: int
+    http_url: str = ""
 
 
 @contextmanager
@@ -67,12 +71,11 @@ def bench_server(
     size: Size,
     *,
     plan: bool = False,
-    http: bool = False,
     directory: Path | None = None,
 ) -> Iterator[Target]:
     """A filled server on the first core, which ends with the block.
 
-    SQLite unless a URL is given, in a temporary directory unless one is given, which then outlives the server. With `http` it serves that too.
+    SQLite unless a URL is given, in a temporary directory unless one is given, which then outlives the server.
     """
     with ExitStack() as stack:
         home = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lakewarden-bench-")))
@@ -82,7 +85,6 @@ def bench_server(
             "directory": str(home),
             "cores": _cores()[:1],
             "plan": plan,
-            "http": http,
         }
         server = stack.enter_context(_process("bench.server", wanted))
         ready = _line(server)
@@ -115,7 +117,7 @@ def watchers_of(target: Target, count: int) -> Iterator[Callers]:
 
 @contextmanager
 def producers_of(target: Target, jobs: int) -> Iterator[Callers]:
-    """A process of producers of lineage on the other cores, for a target that serves HTTP; they `prepare` and `send` as they are told."""
+    """A process of producers of lineage, for a target that serves HTTP; they `prepare` and `send` as they are told."""
     wanted = {"http_url": target.http_url, "size": target.size._asdict(), "jobs": jobs}
     with _beside(target, "bench.producers", wanted) as producers:
         yield producers
@@ -127,7 +129,7 @@ def _beside(target: Target, module: str, wanted: dict[str, Any]) -> Iterator[Cal
         "endpoint": target.endpoint,
         "workspace": target.workspace,
         "token": target.token,
-        "cores": _cores()[1:],
+        "cores": _cores()[1:] if target.pinned else [],
     }
     with _process(module, {**common, **wanted}) as process:
         yield Callers(process, target.process_id)
@@ -141,15 +143,21 @@ def load_test(database_url: str | None, size: Size, *, plan: bool = False) -> It
 
 
 @contextmanager
-def served(directory: Path, database_url: str | None = None) -> Iterator[Served]:
-    """What an operator starts, on a data directory; yields as soon as it says where it listens."""
+def served(
+    directory: Path, database_url: str | None = None, *, http_workers: int | None = None
+) -> Iterator[Served]:
+    """What an operator starts, on a data directory; yields as soon as it says where it listens. Without a count of workers for it no HTTP."""
     command = [str(EXECUTABLE), "serve", "--data-dir", str(directory), "--listen", "127.0.0.1:0"]
     # All callers are one principal at one address.
     command += ["--calls-per-second-per-principal", "0", "--calls-per-second-per-peer", "0"]
     options = ["--database-url", database_url] if database_url else []
+    if http_workers is not None:
+        options += ["--http", "127.0.0.1:0", "--http-workers", str(http_workers)]
     with _running([*command, *options], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         try:
-            yield Served(_endpoint(process), process.pid)
+            endpoint = _said(process, LISTENS)
+            url = f"http://{_said(process, LISTENS_HTTP)}" if http_workers is not None else ""
+            yield Served(endpoint, process.pid, url)
         finally:
             process.terminate()
 
@@ -209,10 +217,10 @@ def _cores() -> list[int]:
     return cores if len(cores) >= 2 else []
 
 
-def _endpoint(process: subprocess.Popen[str]) -> str:
+def _said(process: subprocess.Popen[str], address: re.Pattern[str]) -> str:
     said = []
     for line in process.stderr or ():
-        if found := LISTENS.search(line):
+        if found := address.search(line):
             return found[1]
         said.append(line)
     raise RuntimeError(f"{process.args!r} ended with {process.wait()}: {''.join(said)}")
@@ -235,10 +243,13 @@ def _line(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def cpu_seconds(process_id: int) -> float | None:
-    """CPU time of a process so far; None off Linux."""
+    """CPU time of a process and of the workers it started, so far; None off Linux."""
+    directory = Path(f"/proc/{process_id}")
     try:
-        text = Path(f"/proc/{process_id}/stat").read_text()
+        text = (directory / "stat").read_text()
+        workers = (directory / f"task/{process_id}/children").read_text().split()
     except OSError:
         return None
     fields = text.rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(cpu_seconds(int(worker)) or 0.0 for worker in workers)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
 
 from bench.figures import Figure, median_of, percentile
-from bench.processes import Callers, Target, bench_server, callers_of, producers_of
+from bench.processes import Callers, Target, bench_server, callers_of, producers_of, served
 from bench.server import table_of
 from bench.worlds import Size
 from bench.writers import asked, asked_while
@@ -23,6 +28,8 @@ MICROSECONDS = 1e6
 class Effort(NamedTuple):
     """How much is sent and asked; a round is as many events as fast as they are answered, or some seconds of load."""
 
+    http_workers: int = 1
+    """Processes that take the events, beside the one that answers Check."""
     jobs: int = 300
     clients: int = 8
     batch: int = 100
@@ -40,7 +47,7 @@ def recording_figures(size: Size = WORLD, effort: Effort | None = None) -> list[
     """All of one server. Every job has run once before anything counts. Raises AssertionError where an acknowledged event is not there."""
     effort = effort or Effort()
     with (
-        bench_server(None, size, http=True) as target,
+        recording_server(size, effort.http_workers) as target,
         producers_of(target, effort.jobs) as producers,
     ):
         first = 2 * effort.jobs
@@ -51,6 +58,23 @@ def recording_figures(size: Size = WORLD, effort: Effort | None = None) -> list[
         loads = effort.rounds * (effort.events + _load(effort))
         require_recorded(target, first + loads + effort.singles)
     return figures
+
+
+@contextmanager
+def recording_server(size: Size, http_workers: int) -> Iterator[Target]:
+    """A filled server as an operator starts it where lineage is sent over HTTP."""
+    with tempfile.TemporaryDirectory(prefix="lakewarden-bench-") as name:
+        directory = Path(name)
+        with bench_server(None, size, directory=directory) as filled:
+            pass
+        with served(directory, http_workers=http_workers) as server:
+            yield replace(
+                filled,
+                endpoint=server.endpoint,
+                process_id=server.process_id,
+                http_url=server.http_url,
+                pinned=False,
+            )
 
 
 def require_recorded(target: Target, count: int) -> None:
@@ -73,6 +97,7 @@ def _sent(producers: Callers, effort: Effort, count: int, per_second: float = 0.
 def _rate(producers: Callers, effort: Effort) -> Figure:
     rounds = [_sent(producers, effort, effort.events) for _ in range(effort.rounds)]
     raw: dict[str, Any] = {
+        "http_workers": effort.http_workers,
         "clients": effort.clients,
         "batch": effort.batch,
         "jobs": effort.jobs,

@@ -38,21 +38,19 @@ def main(argument: str) -> None:
         os.sched_setaffinity(0, wanted["cores"])
     # Threads take turns as they do where an operator serves.
     sys.setswitchinterval(SWITCH_SECONDS)
-    with serve(
-        database_url=wanted["database_url"], directory=Path(wanted["directory"]), http=wanted["http"]
-    ) as server:
+    with serve(database_url=wanted["database_url"], directory=Path(wanted["directory"])) as server:
         fill(server, Size(**wanted["size"]))
         if wanted["plan"]:
             plans.set_up(server.client())
         # The server object is nobody's business in production, so there is no public way to it.
         pool = EchoPool(server.app.settings.read_threads)
+        assert server.app.rpc is not None
         add_echo(server.app.rpc._server, _revision(server), pool)
         ready = {
             "endpoint": server.endpoint,
             "workspace": WORKSPACE,
             "token": engine_token(server),
             "admin_token": server.admin_token,
-            "http_url": server.http_url if wanted["http"] else "",
         }
         # The first look at the filled database builds the snapshot: that is set-up, not load.
         server.app.follower.at_head()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from importlib.metadata import version
-from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 from google.protobuf.descriptor import ServiceDescriptor
 
@@ -57,23 +55,23 @@ from lakewarden_server.authn.provider_keys import JwksHosts, ProviderKeys, is_ur
 from lakewarden_server.authz.bounded import Bounded
 from lakewarden_server.authz.follower import Follower
 from lakewarden_server.bootstrap import note_policy
-from lakewarden_server.config import Settings, SettingsError
+from lakewarden_server.config import Settings
 from lakewarden_server.core.certificates import CertificateFiles, Certificates
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import LakewardenError
+from lakewarden_server.edges import HTTP_THREADS, http_edge, rpc_server
 from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.lineage.recorder import Recorder
 from lakewarden_server.lineage.registering import Registrar
 from lakewarden_server.lineage.sql.tracer import Tracer
 from lakewarden_server.observability.assembly import Observability
 from lakewarden_server.pipeline.decisions import DecisionLog
-from lakewarden_server.pipeline.pipeline import Handler, Pipeline
+from lakewarden_server.pipeline.pipeline import Pipeline
 from lakewarden_server.pipeline.rates import Rates
 from lakewarden_server.pipeline.rules import collect_methods
 from lakewarden_server.pipeline.token_uses import TokenUses
 from lakewarden_server.purging import purge
 from lakewarden_server.rpc.lanes import APART, STREAMED, URGENT_THREADS, WRITE_THREADS
-from lakewarden_server.rpc.server import RpcServer
 from lakewarden_server.services.audit import AuditService
 from lakewarden_server.services.authorization import AuthorizationService
 from lakewarden_server.services.catalogs import CatalogService
@@ -114,15 +112,10 @@ from lakewarden_server.services.workspace_objects import WorkspaceObjectService
 from lakewarden_server.services.workspaces import WorkspaceService
 from lakewarden_server.storage import Database, create_database, history
 
-if TYPE_CHECKING:
-    from lakewarden_server.http.edge import HttpEdge
-
 READINESS_SECONDS = 0.5
 START_SECONDS = 10.0
 SPARE_READERS = 4
 """Connections for the rebuild of the snapshot, the watch of readiness and the registrar, whatever the calls hold."""
-HTTP_THREADS = 4
-"""Answer HTTP requests, where it is served."""
 PURGE_SECONDS = 3_600.0
 logger = logging.getLogger("lakewarden")
 
@@ -228,20 +221,12 @@ class App:
             follower=self.follower,
             decisions=self._decisions,
             database=self.database,
-            queued=lambda: self.rpc.queued(),
+            queued=lambda: self.rpc.queued() if self.rpc else {},
             certificates=self._certificates,
         )
         watched = self.observability.watched(self.pipeline)
-        self._http = _http_edge(settings, watched, self._certificates, shared_port=shared_port)
-        self.rpc = RpcServer(
-            watched,
-            list(offered),
-            address=settings.listen,
-            shared_port=shared_port,
-            certificates=self._certificates,
-            allow_plaintext=settings.allow_plaintext,
-            read_threads=settings.read_threads,
-        )
+        self._http = http_edge(settings, watched, self._certificates, shared_port=shared_port)
+        self.rpc = rpc_server(settings, watched, list(offered), self._certificates, shared_port=shared_port)
         self._stopping = threading.Event()
         self.warming = threading.Thread(
             target=lineage.warm, args=(self.database,), name="lakewarden-lineage", daemon=True
@@ -253,8 +238,8 @@ class App:
 
     @property
     def port(self) -> int:
-        """The port that was bound; 0 before the start."""
-        return self.rpc.port
+        """The port that was bound for gRPC; 0 before the start, and where none is served."""
+        return self.rpc.port if self.rpc else 0
 
     @property
     def http_address(self) -> str:
@@ -279,11 +264,13 @@ class App:
         self.observability.start()
         if self._http:
             self._http.start()
-        self.rpc.start()
         self._decisions.start()
-        self.rpc.set_serving(True)
+        if self.rpc:
+            self.rpc.start()
+            self.rpc.set_serving(True)
+            # Nothing that is asked over HTTP alone needs the graph.
+            self.warming.start()
         self._readiness.start()
-        self.warming.start()
         self._registrar.start()
 
     def stop(self) -> None:
@@ -291,7 +278,8 @@ class App:
         self._stopping.set()
         if self._http:
             self._http.stop(self.settings.grace_seconds)
-        self.rpc.stop(self.settings.grace_seconds)
+        if self.rpc:
+            self.rpc.stop(self.settings.grace_seconds)
         self._tracer.close()
         self._provider_keys.stop()
         self._bounded.stop()
@@ -338,7 +326,7 @@ class App:
                 ready = False
             else:
                 ready = True
-            if not self._stopping.is_set():
+            if self.rpc and not self._stopping.is_set():
                 self.rpc.set_serving(ready)
 
     def _want_keys(self) -> None:
@@ -370,23 +358,3 @@ def _certificates(settings: Settings) -> Certificates | None:
     if key is None or certificate is None:
         return None
     return Certificates(CertificateFiles(certificate, key, settings.tls_client_ca_file))
-
-
-def _http_edge(
-    settings: Settings, pipeline: Handler, certificates: Certificates | None, *, shared_port: bool
-) -> HttpEdge | None:
-    """What serves HTTP where that is asked for; its packages are loaded only then. Raises `SettingsError`, `InsecureAddress`."""
-    if not settings.http:
-        return None
-    if find_spec("scim2_server") is None or find_spec("uvicorn") is None:
-        raise SettingsError("HTTP needs more packages: pip install 'lakewarden[server,scim]'")
-    from lakewarden_server.http.edge import HttpEdge
-
-    return HttpEdge(
-        pipeline,
-        threads=HTTP_THREADS,
-        address=settings.http,
-        shared_port=shared_port,
-        certificates=certificates,
-        allow_plaintext=settings.allow_plaintext,
-    )

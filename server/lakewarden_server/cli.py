@@ -237,6 +237,12 @@ def migrate_command(**options: object) -> None:
     "--workers", type=int, help="Processes that share the address, 1 by default.  [LAKEWARDEN_WORKERS]"
 )
 @click.option(
+    "--http-workers",
+    type=int,
+    help="Processes of their own for HTTP, so that lineage that is sent takes nothing of the others; none by default."
+    "  [LAKEWARDEN_HTTP_WORKERS]",
+)
+@click.option(
     "--grace-seconds",
     type=float,
     help="How long running calls may take to end, 10 by default.  [LAKEWARDEN_GRACE_SECONDS]",
@@ -260,12 +266,13 @@ def serve(verbose: bool, **options: object) -> None:
     Example:
       lakewarden-server serve
       lakewarden-server serve --workers 4
+      lakewarden-server serve --http 127.0.0.1:8080 --http-workers 1
       lakewarden-server serve --listen 0.0.0.0:50051 --tls-cert cert.pem --tls-key key.pem
     """
     settings = read_settings(options)
     configure_logging(json_lines=settings.log_format == "json", verbose=verbose)
     _check_schema(settings)
-    if settings.workers > 1:
+    if settings.workers + settings.http_workers > 1:
         sys.exit(Supervisor(settings, options, verbose=verbose, tell=_tell).run())
     stop = threading.Event()
 

@@ -45,6 +45,7 @@ class Settings:
     key_file: Path
     data_directory: Path
     listen: str = LISTEN_DEFAULT
+    """Address gRPC is served on; none if empty, as in a worker that answers HTTP."""
     tls_certificate_file: Path | None = None
     tls_key_file: Path | None = None
     tls_client_ca_file: Path | None = None
@@ -56,7 +57,9 @@ class Settings:
     metrics: str = ""
     """Address Prometheus metrics are served on; none if empty."""
     http: str = ""
-    """Address HTTP (SCIM) is served on; none if empty."""
+    """Address HTTP is served on; none if empty."""
+    http_workers: int = 0
+    """Processes that answer HTTP and nothing else; if 0, those that answer gRPC do."""
     failed_logins_per_minute: int = FAILED_LOGINS_DEFAULT
     """Of one peer with one credential's name, before it is held up; 0 if nobody is."""
     calls_per_second_per_principal: int = CALLS_PER_PRINCIPAL_DEFAULT
@@ -83,7 +86,7 @@ def read_settings(
     """Settings from LAKEWARDEN_* variables; `overrides` that are not None win. Raises `SettingsError`.
 
     Variables: DATA_DIR, DATABASE_URL, KEY_FILE, LISTEN, TLS_CERT_FILE, TLS_KEY_FILE, TLS_CLIENT_CA_FILE, ALLOW_PLAINTEXT, GRACE_SECONDS,
-    READ_THREADS, WORKERS, HTTP, METRICS, FAILED_LOGINS_PER_MINUTE, CALLS_PER_SECOND_PER_PRINCIPAL, CALLS_PER_SECOND_PER_PEER, LOG_FORMAT,
+    READ_THREADS, WORKERS, HTTP, HTTP_WORKERS, METRICS, FAILED_LOGINS_PER_MINUTE, CALLS_PER_SECOND_PER_PRINCIPAL, CALLS_PER_SECOND_PER_PEER, LOG_FORMAT,
     JWKS_HOSTS, JWKS_PRIVATE_HOSTS, LINEAGE_HOSTS; and OpenTelemetry's own for traces.
     """
     variables = os.environ if environment is None else environment
@@ -106,6 +109,10 @@ def read_settings(
     if bool(certificate) != bool(key):
         raise SettingsError("TLS needs both LAKEWARDEN_TLS_CERT_FILE and LAKEWARDEN_TLS_KEY_FILE")
     client_ca = text("TLS_CLIENT_CA_FILE", "tls_client_ca_file")
+    http = _http_address(text("HTTP", "http"))
+    http_workers = count("HTTP_WORKERS", 0, WORKERS_MAX, low=0)
+    if http_workers and not http:
+        raise SettingsError("workers for HTTP need an address: give LAKEWARDEN_HTTP or --http")
     if client_ca and not certificate:
         raise SettingsError("clients are asked for certificates over TLS only: give LAKEWARDEN_TLS_CERT_FILE")
     return Settings(
@@ -129,7 +136,8 @@ def read_settings(
         workers=count("WORKERS", 1, WORKERS_MAX),
         metrics=_metrics_address(said("METRICS", "metrics"), text("METRICS", "metrics")),
         log_format=_log_format(said("LOG_FORMAT", "log_format"), text("LOG_FORMAT", "log_format", "text")),
-        http=_http_address(text("HTTP", "http")),
+        http=http,
+        http_workers=http_workers,
         failed_logins_per_minute=count(
             "FAILED_LOGINS_PER_MINUTE", FAILED_LOGINS_DEFAULT, FAILED_LOGINS_MAX, low=0
         ),

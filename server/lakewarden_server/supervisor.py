@@ -20,7 +20,7 @@ from types import FrameType
 
 from lakewarden_server.config import Settings, SettingsError
 from lakewarden_server.core.addresses import AddressUnavailable
-from lakewarden_server.worker import EXIT_FAILED, READY, Task, cores
+from lakewarden_server.worker import EXIT_FAILED, READY, Serves, Task, cores
 
 BACKOFF_SECONDS = 0.2
 BACKOFF_SECONDS_MAX = 30.0
@@ -75,6 +75,7 @@ class Slot:
     """A place for one worker, and for the one that replaces it in a rolling restart."""
 
     number: int
+    serves: Serves = Serves.ALL
     worker: Worker | None = None
     successor: Worker | None = None
     failures: int = 0
@@ -128,7 +129,7 @@ class Supervisor:
         self._listen = settings.listen
         self._http = settings.http
         self._patience = settings.grace_seconds + STOP_SECONDS_MARGIN
-        self._slots = [Slot(number) for number in range(settings.workers)]
+        self._slots = [Slot(number, serves) for number, serves in enumerate(_places(settings))]
         self._leaving: dict[Worker, float] = {}
         self._to_replace: deque[Slot] = deque()
         self._allowed = cores()
@@ -256,7 +257,7 @@ class Supervisor:
         # The next group of workers on this machine begins at another core.
         core = self._allowed[(os.getpid() + slot.number) % len(self._allowed)] if self._allowed else None
         addresses = {"listen": self._listen, **({"http": self._http} if self._http else {})}
-        task = Task({**self._options, **addresses}, self._verbose, core)
+        task = Task({**self._options, **addresses}, self._verbose, core, slot.serves)
         assert process.stdin is not None
         try:
             process.stdin.write(task.line())
@@ -291,3 +292,10 @@ class Supervisor:
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, wake)
+
+
+def _places(settings: Settings) -> list[Serves]:
+    """What each of the workers answers."""
+    if not settings.http_workers:
+        return [Serves.ALL] * settings.workers
+    return [Serves.GRPC] * settings.workers + [Serves.HTTP] * settings.http_workers

@@ -14,7 +14,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from types import FrameType
 
 from lakewarden_server.app import App
@@ -46,6 +47,20 @@ START_ERRORS = (
 """What an operator can mend: told in a line, without a traceback."""
 
 
+class Serves(StrEnum):
+    """What a worker answers."""
+
+    ALL = "ALL"
+    GRPC = "GRPC"
+    HTTP = "HTTP"
+
+    def of(self, settings: Settings) -> Settings:
+        """The settings without the address of what it does not answer."""
+        if self is Serves.ALL:
+            return settings
+        return replace(settings, listen="") if self is Serves.HTTP else replace(settings, http="")
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """What a supervisor tells a worker; `core` is the one to run on, None where processes cannot be pinned."""
@@ -53,6 +68,7 @@ class Task:
     options: dict[str, str]
     verbose: bool
     core: int | None
+    serves: Serves = Serves.ALL
 
     def line(self) -> bytes:
         """The task as a line of JSON. It may hold a password, which is why it is no command line argument."""
@@ -128,7 +144,7 @@ def main() -> None:
         task = Task(**json.loads(stdin.readline()))
     threading.Thread(target=_stop_with_supervisor, args=(stop,), daemon=True).start()
     try:
-        settings = read_settings(task.options)
+        settings = Serves(task.serves).of(read_settings(task.options))
         configure_logging(json_lines=settings.log_format == "json", verbose=task.verbose)
         with pinned(task.core):
             serve(settings, stop, shared_port=True, on_ready=_tell_ready)

@@ -27,7 +27,7 @@ from bench.plans import plan_figures
 from bench.processes import Callers, Target, bench_server, callers_of, producers_of
 from bench.profiles import PATHS, profiles
 from bench.recording import Effort as RecordingEffort
-from bench.recording import recording_figures, require_recorded
+from bench.recording import recording_figures, recording_server, require_recorded
 from bench.replicas import Effort as ReplicaEffort
 from bench.replicas import replica_figures
 from bench.revokes import revoke_figures
@@ -297,7 +297,7 @@ def test_recording_is_timed_and_check_beside_it() -> None:
 
 
 def test_events_that_are_known_or_not_recorded_are_found_out() -> None:
-    with bench_server(None, TINY, http=True) as target, producers_of(target, 3) as producers:
+    with recording_server(TINY, 0) as target, producers_of(target, 3) as producers:
         producers.measure("prepare", count=6, batch=2)
         for _ in range(2):
             producers.measure("send", clients=2)

@@ -1,0 +1,120 @@
+"""`serve --http-workers`: processes that answer HTTP alone, beside those that answer gRPC."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from durability.groups import connections, is_running, until, workers_of
+from durability.processes import EXECUTABLE, WORKSPACE, Installation, ServerProcess, install
+
+pytestmark = pytest.mark.timeout(240)
+SERVE = (str(EXECUTABLE), "serve", "--workers", "1", "--http", "127.0.0.1:0", "--http-workers", "1")
+HTTP = re.compile(r"over HTTP on (127\.0\.0\.1:\d+)")
+GRPC_WORKER, HTTP_WORKER = 0, 1
+
+
+@pytest.fixture
+def installed(database_url: str, tmp_path: Path) -> Installation:
+    """A set-up database of each kind."""
+    return install(database_url, tmp_path / "data")
+
+
+@pytest.fixture
+def installed_once(make_database_url: Callable[[str], str], tmp_path: Path) -> Installation:
+    """A set-up SQLite database, for what does not depend on the database."""
+    return install(make_database_url("sqlite"), tmp_path / "data")
+
+
+def test_each_kind_of_worker_answers_its_own(installed: Installation) -> None:
+    with (
+        _served(installed) as server,
+        installed.client(server) as client,
+        _sender(server) as sender,
+    ):
+        workers = workers_of(server)
+        assert sorted(workers) == [GRPC_WORKER, HTTP_WORKER]
+        assert _sent(sender, installed, "told") == 201
+        # What one worker acknowledged the other has.
+        found = client.lineage.traverse("/told", namespace="file", direction="upstream")
+        assert [node.name for node in found.nodes] == ["file /told", "file /raw"]
+        ports = {
+            "grpc": int(server.endpoint.rpartition(":")[2]),
+            "http": int(_address(server).rpartition(":")[2]),
+        }
+        accepted = {
+            kind: [connections(workers[worker], port) for worker in (GRPC_WORKER, HTTP_WORKER)]
+            for kind, port in ports.items()
+        }
+    assert accepted == {"grpc": [1, 0], "http": [0, 1]}
+
+
+def test_a_killed_worker_of_http_leaves_grpc_alone_and_comes_back(installed_once: Installation) -> None:
+    with _served(installed_once) as server, installed_once.client(server) as client:
+        before = workers_of(server)
+        os.kill(before[HTTP_WORKER], signal.SIGKILL)
+        assert client.health() == "SERVING"
+        until(lambda: workers_of(server)[HTTP_WORKER] != before[HTTP_WORKER], server.output)
+        assert workers_of(server)[GRPC_WORKER] == before[GRPC_WORKER]
+        with _sender(server) as sender:
+            assert _sent(sender, installed_once, "again") == 201
+
+
+def test_all_are_replaced_and_stopped(installed_once: Installation) -> None:
+    with _served(installed_once) as server:
+        before = set(workers_of(server).values())
+        server.signal(signal.SIGHUP)
+        until(lambda: not before & set(workers_of(server).values()), server.output)
+        until(lambda: not any(map(is_running, before)), server.output)
+        assert server.stop() == 0
+        assert not any(map(is_running, workers_of(server).values()))
+
+
+@contextmanager
+def _served(installation: Installation) -> Iterator[ServerProcess]:
+    """A server of one worker of each kind."""
+    with installation.serve(command=SERVE) as server:
+        until(lambda: HTTP.search(server.output) is not None, server.output)
+        yield server
+
+
+def _sender(server: ServerProcess) -> closing[HTTPConnection]:
+    return closing(HTTPConnection(_address(server), timeout=30))
+
+
+def _address(server: ServerProcess) -> str:
+    found = HTTP.search(server.output)
+    assert found
+    return found[1]
+
+
+def _sent(sender: HTTPConnection, installation: Installation, output: str) -> int:
+    """The answer to an event that something made `output` of `raw`."""
+    event = {
+        "eventType": "COMPLETE",
+        "eventTime": "2026-11-27T10:00:00Z",
+        "producer": "https://example.com/etl",
+        "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",
+        "run": {"runId": str(uuid.uuid4())},
+        "job": {"namespace": "etl", "name": output},
+        "inputs": [{"namespace": "file", "name": "/raw"}],
+        "outputs": [{"namespace": "file", "name": f"/{output}"}],
+    }
+    headers = {
+        "Authorization": f"Bearer {installation.token}",
+        "Lakewarden-Workspace": WORKSPACE,
+        "Content-Type": "application/json",
+    }
+    sender.request("POST", "/api/v1/lineage", json.dumps(event), headers)
+    answer = sender.getresponse()
+    answer.read()
+    return answer.status
