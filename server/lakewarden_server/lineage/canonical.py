@@ -8,9 +8,12 @@ deep nesting), is for `json` to read and write, so that a key does not hang on w
 from __future__ import annotations
 
 import json
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
+
+from lakewarden_server.lineage.remembering import Remembered
 
 
 class _Fraction(Exception):
@@ -23,8 +26,53 @@ def _refuse_fraction(text: str) -> NoReturn:
 
 _decode: Final = msgspec.json.Decoder().decode
 _decode_whole: Final = msgspec.json.Decoder(float_hook=_refuse_fraction).decode
-_encode: Final = msgspec.json.Encoder(order="sorted").encode
+_encode: Final = msgspec.json.Encoder(order="sorted", enc_hook=attrgetter("raw")).encode
 _REFUSED: Final = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
+
+
+class _Dataset(msgspec.Struct, forbid_unknown_fields=True):
+    """A dataset whose facets are not read yet."""
+
+    namespace: Any = msgspec.UNSET
+    name: Any = msgspec.UNSET
+    facets: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+    inputFacets: Any = msgspec.UNSET
+    outputFacets: Any = msgspec.UNSET
+
+
+class _Event(msgspec.Struct, forbid_unknown_fields=True):
+    """An event with such datasets."""
+
+    eventTime: Any = msgspec.UNSET
+    eventType: Any = msgspec.UNSET
+    producer: Any = msgspec.UNSET
+    schemaURL: Any = msgspec.UNSET
+    run: Any = msgspec.UNSET
+    job: Any = msgspec.UNSET
+    dataset: Any = msgspec.UNSET
+    inputs: list[_Dataset] | msgspec.UnsetType = msgspec.UNSET
+    outputs: list[_Dataset] | msgspec.UnsetType = msgspec.UNSET
+
+
+_decode_event: Final = msgspec.json.Decoder(_Event, float_hook=_refuse_fraction).decode
+
+
+class Spelt:
+    """JSON without fractions that is kept as text, in the one spelling. Each is itself alone: what was found out about one is not compared by its text."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, text: bytes) -> None:
+        self.raw = msgspec.Raw(text)
+
+    @property
+    def value(self) -> Any:
+        """What it says."""
+        return read_spelt(self.raw)
+
+    def __len__(self) -> int:
+        """How long it is, in bytes."""
+        return len(self.raw)
 
 
 class Parsed(NamedTuple):
@@ -32,37 +80,32 @@ class Parsed(NamedTuple):
 
     value: Any
     plain: bool = False
-    """Whether msgspec spells it as `json` does."""
+    """Whether msgspec spells it as `json` does. Facets of `inputs` and `outputs` are `Spelt` then, where nothing else stands there than the specification has."""
 
 
-class Canonical(NamedTuple):
-    """An event in its one spelling, and in theirs the facets of each of its `inputs` and `outputs`, where that cost nothing."""
-
-    text: bytes
-    facets: dict[str, list[dict[str, bytes]]]
+_SPELT: Final = Remembered[Spelt]()
+"""Facets by their text as it came: producers send the same ones with every run."""
 
 
 def parsed(body: bytes) -> Parsed:
     """The JSON in `body`. Raises ValueError or RecursionError for what is none."""
     try:
-        return Parsed(_decode_whole(body), plain=True)
+        return Parsed(_plain(body), plain=True)
     except (_Fraction, *_REFUSED):
         return Parsed(json.loads(body, parse_constant=_refuse_constant))
 
 
-def canonical(event: Parsed) -> Canonical:
+def canonical(event: Parsed) -> bytes:
     """A JSON object, spelt. Raises ValueError or RecursionError where it is nested too deep."""
     if event.plain:
         try:
-            facets = {field: _facets(event.value.get(field)) for field in ("inputs", "outputs")}
-            whole = {
-                field: _with_spelt(event.value[field], spelt) for field, spelt in facets.items() if spelt
-            }
-            return Canonical(_encode({**event.value, **whole}), facets)
+            return _encode(event.value)
         except _REFUSED:
             pass
-    text = json.dumps(event.value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return Canonical(text.encode("utf-8", "surrogatepass"), {})
+    text = json.dumps(
+        event.value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=attrgetter("value")
+    )
+    return text.encode("utf-8", "surrogatepass")
 
 
 def spelt(value: Any) -> bytes:
@@ -74,32 +117,51 @@ def spelt(value: Any) -> bytes:
         return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
-def read_spelt(text: bytes) -> Any:
+def read_spelt(text: bytes | msgspec.Raw) -> Any:
     """What `spelt` wrote."""
     try:
         return _decode(text)
     except _REFUSED:
-        return json.loads(text)
+        return json.loads(bytes(text))
 
 
-def _facets(datasets: Any) -> list[dict[str, bytes]]:
-    """Of each dataset its facets, spelt; of what is none, nothing."""
-    return [_of_dataset(each) for each in datasets] if isinstance(datasets, list) else []
+def _plain(body: bytes) -> Any:
+    """JSON without fractions. Raises what `parsed` takes for a reason to read it in another way."""
+    try:
+        event = _decode_event(body)
+    except msgspec.ValidationError:
+        # It has members that no event has, or others than an event's: it is read as whatever it is.
+        return _decode_whole(body)
+    value = _members(event)
+    for side in ("inputs", "outputs"):
+        if side in value:
+            value[side] = [_dataset(each) for each in value[side]]
+    return value
 
 
-def _of_dataset(dataset: Any) -> dict[str, bytes]:
-    facets = dataset.get("facets") if isinstance(dataset, dict) else None
-    return {name: _encode(facet) for name, facet in facets.items()} if isinstance(facets, dict) else {}
+def _dataset(dataset: _Dataset) -> dict[str, Any]:
+    value = _members(dataset)
+    if "facets" in value:
+        value["facets"] = {name: _spelt(bytes(said)) for name, said in value["facets"].items()}
+    return value
 
 
-def _with_spelt(datasets: list[Any], spelt: list[dict[str, bytes]]) -> list[Any]:
-    """The datasets with their facets as they were spelt, so that nothing is spelt twice."""
-    return [
-        {**dataset, "facets": {name: msgspec.Raw(text) for name, text in facets.items()}}
-        if facets
-        else dataset
-        for dataset, facets in zip(datasets, spelt, strict=True)
-    ]
+def _members(read: msgspec.Struct) -> dict[str, Any]:
+    """What it was said to have."""
+    return {
+        name: member
+        for name in read.__struct_fields__
+        if (member := getattr(read, name)) is not msgspec.UNSET
+    }
+
+
+def _spelt(text: bytes) -> Spelt:
+    """A facet in the one spelling, which is known of a text that was read before."""
+    known = _SPELT.get(text)
+    if known is None:
+        known = Spelt(_encode(_decode_whole(text)))
+        _SPELT.keep(text, known, len(text))
+    return known
 
 
 def _refuse_constant(text: str) -> NoReturn:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, NoReturn
 
 from lakewarden_server.core.clock import EPOCH, time_at
-from lakewarden_server.lineage.canonical import Canonical, Parsed, canonical, parsed
+from lakewarden_server.lineage.canonical import Parsed, canonical, parsed
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.names import AssetName, NameInvalid, dataset_name, job_name
 
@@ -85,12 +84,10 @@ class EventInvalid(Exception):
 
 
 class Dataset(NamedTuple):
-    """A dataset as one event speaks of it; `facets` as they came, none of them looked into."""
+    """A dataset as one event speaks of it; `facets` as they came or as canonical JSON (`Spelt`), none of them looked into."""
 
     name: AssetName
     facets: dict[str, Any]
-    spelt: Mapping[str, bytes] = {}
-    """Facets as canonical JSON, where they were spelt."""
 
 
 class Event(NamedTuple):
@@ -175,8 +172,8 @@ class _Reading:
         self.flags.add(code)
 
 
-def _event(parsed: dict[str, Any], reading: _Reading, body: bytes, canonical: Canonical) -> Event:
-    if len(canonical.text) > EVENT_BYTES_MAX:
+def _event(parsed: dict[str, Any], reading: _Reading, body: bytes, canonical: bytes) -> Event:
+    if len(canonical) > EVENT_BYTES_MAX:
         raise EventInvalid(Code.EVENT_TOO_LARGE, f"an event has at most {EVENT_BYTES_MAX} bytes")
     for name, code in (("schemaURL", Code.SCHEMA_URL_MISSING), ("producer", Code.PRODUCER_MISSING)):
         if not isinstance(parsed.get(name), str) or not parsed[name]:
@@ -190,23 +187,20 @@ def _event(parsed: dict[str, Any], reading: _Reading, body: bytes, canonical: Ca
     job, job_facets = None, _NONE
     if kind is not EventKind.DATASET:
         job, job_facets = _job(parsed.get("job"), reading)
-        inputs, outputs = (
-            _datasets(parsed.get(side), canonical.facets.get(side, ()), reading)
-            for side in ("inputs", "outputs")
-        )
+        inputs, outputs = (_datasets(parsed.get(side), reading) for side in ("inputs", "outputs"))
     else:
-        inputs, outputs = (), _datasets([parsed["dataset"]], (), reading)
+        inputs, outputs = (), _datasets([parsed["dataset"]], reading)
     if len(inputs) + len(outputs) > DATASETS_MAX:
         raise EventInvalid(Code.DATASETS_TOO_MANY, f"an event has at most {DATASETS_MAX} datasets")
     if len(inputs) * len(outputs) > PAIRS_MAX:
         reading.flags.add(Code.PAIRS_TOO_MANY)
     return Event(
-        event_key(canonical.text), kind, time, type_, run_id, run_facets, job, job_facets, inputs, outputs,
-        frozenset(reading.flags), body or canonical.text,
+        event_key(canonical), kind, time, type_, run_id, run_facets, job, job_facets, inputs, outputs,
+        frozenset(reading.flags), body or canonical,
     )  # fmt: skip
 
 
-def _canonical(told: Parsed) -> Canonical:
+def _canonical(told: Parsed) -> bytes:
     try:
         return canonical(told)
     except (ValueError, RecursionError) as error:
@@ -280,18 +274,17 @@ def _job(job: Any, reading: _Reading) -> tuple[AssetName, dict[str, Any]]:
     return job_name(_text(job, "namespace"), _text(job, "name")), _facets(job, "facets", reading)
 
 
-def _datasets(listed: Any, spelt: Sequence[Mapping[str, bytes]], reading: _Reading) -> tuple[Dataset, ...]:
+def _datasets(listed: Any, reading: _Reading) -> tuple[Dataset, ...]:
     if listed is None:
         return ()
     if not isinstance(listed, list):
         raise EventInvalid(Code.DATASET_INVALID, "inputs and outputs are lists")
     found = []
-    for index, dataset in enumerate(listed):
+    for dataset in listed:
         if not isinstance(dataset, dict):
             raise EventInvalid(Code.DATASET_INVALID, "a dataset is a JSON object")
         name = dataset_name(_text(dataset, "namespace"), _text(dataset, "name"))
-        of_dataset = spelt[index] if spelt else {}
-        found.append(Dataset(name, _facets(dataset, "facets", reading), of_dataset))
+        found.append(Dataset(name, _facets(dataset, "facets", reading)))
     return tuple(found)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from lakewarden_server.lineage.canonical import Spelt
 from lakewarden_server.lineage.column_facets import column_lineage, dataset_lineage, job_lineage
 from lakewarden_server.lineage.events import Dataset, Event
 from lakewarden_server.lineage.facet_values import FacetInvalid, Said, listed, named, need, text
@@ -50,7 +51,6 @@ class _Understood(NamedTuple):
 
 
 _REMEMBERED: Final = Remembered[_Understood]()
-_NOT_SPELT: Final[Mapping[str, bytes]] = {}
 
 Reader = Callable[[dict[str, Any], "AssetName | None"], Said]
 """Reads one facet; the second argument is the event's own job. Raises `FacetInvalid`."""
@@ -80,7 +80,7 @@ def _limit_links(datasets: Iterable[tuple[AssetName, dict[str, Said]]], dropped:
 def _dataset(
     dataset: Dataset, job: AssetName | None, dropped: list[Dropped]
 ) -> tuple[AssetName, dict[str, Said]]:
-    return dataset.name, _read(dataset.name.name, dataset.facets, DATASET, job, dropped, dataset.spelt)
+    return dataset.name, _read(dataset.name.name, dataset.facets, DATASET, job, dropped)
 
 
 def _read(
@@ -89,14 +89,13 @@ def _read(
     readers: Mapping[str, Reader],
     job: AssetName | None,
     dropped: list[Dropped],
-    spelt: Mapping[str, bytes] = _NOT_SPELT,
 ) -> dict[str, Said]:
     found: dict[str, Said] = {}
     for name, facet in facets.items():
         reader = readers.get(name)
         if reader is None:
             continue
-        understood = _understood(name, facet, reader, job, spelt.get(name))
+        understood = _understood(name, facet, reader, job)
         if understood.reason is None:
             found[name] = understood.said
         else:
@@ -104,18 +103,16 @@ def _read(
     return found
 
 
-def _understood(
-    name: str, facet: Any, reader: Reader, job: AssetName | None, spelt: bytes | None
-) -> _Understood:
-    """What one facet of a dataset says, which is remembered by its text: nobody changes what was said."""
-    if spelt is None:
+def _understood(name: str, facet: Any, reader: Reader, job: AssetName | None) -> _Understood:
+    """What one facet says; that of a dataset is remembered with its text: nobody changes what was said."""
+    if not isinstance(facet, Spelt):
         return _read_one(facet, reader, job)
     # Of a `lineage` facet it depends on the event's own job.
-    key = (name, spelt, job if name == "lineage" else None)
+    key = (name, facet, job if name == "lineage" else None)
     known = _REMEMBERED.get(key)
     if known is None:
-        known = _read_one(facet, reader, job)
-        _REMEMBERED.keep(key, known, len(spelt))
+        known = _read_one(facet.value, reader, job)
+        _REMEMBERED.keep(key, known, len(facet))
     return known
 
 
