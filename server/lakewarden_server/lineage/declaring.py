@@ -18,7 +18,7 @@ from lakewarden_server.entities import LineageDeclaration
 from lakewarden_server.lineage.column_facets import written
 from lakewarden_server.lineage.events import event_of, time_text
 from lakewarden_server.lineage.evidence import Evidence
-from lakewarden_server.lineage.facets import Facets
+from lakewarden_server.lineage.facets import Facets, Told
 from lakewarden_server.lineage.mapping import ColumnUse, Subtype
 from lakewarden_server.lineage.names import AssetName, path_name, securable_name
 from lakewarden_server.lineage.recorder import Recorder
@@ -228,7 +228,8 @@ def _record(
     )
     # Ends that are securables have no name that an event could say.
     event = event._replace(evidence=Evidence.DECLARED)
-    record(store, origin, [Received(event, Facets({}, {}, tuple(inputs), tuple(outputs), ()))], time)
+    sides = [tuple((name, Told.of(said)) for name, said in side) for side in (inputs, outputs)]
+    record(store, origin, [Received(event, Facets(Told(), Told(), *sides, dropped=()))], time)
 
 
 def _after(microseconds: int, time: datetime) -> int:

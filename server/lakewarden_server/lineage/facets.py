@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from lakewarden_server.lineage.canonical import Spelt
+from lakewarden_server.lineage.canonical import Spelt, spelt
 from lakewarden_server.lineage.column_facets import column_lineage, dataset_lineage, job_lineage
 from lakewarden_server.lineage.events import Dataset, Event
 from lakewarden_server.lineage.facet_values import FacetInvalid, Said, listed, named, need, text
@@ -33,13 +33,34 @@ class Dropped(NamedTuple):
     reason: str
 
 
-class Facets(NamedTuple):
-    """What the facets of one event say. Of each name either what it says, or None where the event deletes it."""
+class Told(dict[str, Said]):
+    """What the facets of one owner say. Of each name either what it says, or None where the event deletes it."""
 
-    run: Mapping[str, Said]
-    job: Mapping[str, Said]
-    inputs: tuple[tuple[AssetName, Mapping[str, Said]], ...]
-    outputs: tuple[tuple[AssetName, Mapping[str, Said]], ...]
+    def __init__(self) -> None:
+        super().__init__()
+        self.characters: dict[str, int] = {}
+        """How long each is as JSON."""
+
+    def say(self, name: str, said: Said, characters: int) -> None:
+        """Adds what one facet says."""
+        self[name], self.characters[name] = said, characters
+
+    @classmethod
+    def of(cls, facets: Mapping[str, Said]) -> Told:
+        """What facets say that no event came with."""
+        told = cls()
+        for name, said in facets.items():
+            told.say(name, said, len(spelt(said)))
+        return told
+
+
+class Facets(NamedTuple):
+    """What the facets of one event say."""
+
+    run: Told
+    job: Told
+    inputs: tuple[tuple[AssetName, Told], ...]
+    outputs: tuple[tuple[AssetName, Told], ...]
     dropped: tuple[Dropped, ...]
 
 
@@ -48,6 +69,7 @@ class _Understood(NamedTuple):
 
     said: Said
     reason: str | None
+    characters: int = 0
 
 
 _REMEMBERED: Final = Remembered[_Understood]()
@@ -67,7 +89,7 @@ def understand(event: Event) -> Facets:
     return Facets(run, job, inputs, outputs, tuple(dropped))
 
 
-def _limit_links(datasets: Iterable[tuple[AssetName, dict[str, Said]]], dropped: list[Dropped]) -> None:
+def _limit_links(datasets: Iterable[tuple[AssetName, Told]], dropped: list[Dropped]) -> None:
     """Drops the symlinks that come after too many."""
     count = 0
     for name, said in datasets:
@@ -77,9 +99,7 @@ def _limit_links(datasets: Iterable[tuple[AssetName, dict[str, Said]]], dropped:
             dropped.append(Dropped(name.name, "symlinks", "TOO_MANY"))
 
 
-def _dataset(
-    dataset: Dataset, job: AssetName | None, dropped: list[Dropped]
-) -> tuple[AssetName, dict[str, Said]]:
+def _dataset(dataset: Dataset, job: AssetName | None, dropped: list[Dropped]) -> tuple[AssetName, Told]:
     return dataset.name, _read(dataset.name.name, dataset.facets, DATASET, job, dropped)
 
 
@@ -89,15 +109,15 @@ def _read(
     readers: Mapping[str, Reader],
     job: AssetName | None,
     dropped: list[Dropped],
-) -> dict[str, Said]:
-    found: dict[str, Said] = {}
+) -> Told:
+    found = Told()
     for name, facet in facets.items():
         reader = readers.get(name)
         if reader is None:
             continue
         understood = _understood(name, facet, reader, job)
         if understood.reason is None:
-            found[name] = understood.said
+            found.say(name, understood.said, understood.characters)
         else:
             dropped.append(Dropped(owner, name, understood.reason))
     return found
@@ -120,7 +140,8 @@ def _read_one(facet: Any, reader: Reader, job: AssetName | None) -> _Understood:
     try:
         if not isinstance(facet, dict):
             raise FacetInvalid("FACET_NOT_OBJECT")
-        return _Understood(None if facet.get("_deleted") is True else reader(facet, job), None)
+        said = None if facet.get("_deleted") is True else reader(facet, job)
+        return _Understood(said, None, len(spelt(said)))
     except (FacetInvalid, NameInvalid) as error:
         return _Understood(None, str(error))
 

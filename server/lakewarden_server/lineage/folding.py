@@ -18,7 +18,7 @@ from lakewarden_server.lineage.canonical import read_spelt, spelt
 from lakewarden_server.lineage.events import DATASETS_MAX, Event, EventKind, EventType
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.facet_values import Said
-from lakewarden_server.lineage.facets import Facets
+from lakewarden_server.lineage.facets import Facets, Told
 from lakewarden_server.lineage.names import AssetKind, AssetName
 
 KEY_CHARACTERS_MAX: Final = 1_000
@@ -233,15 +233,15 @@ def said(facets: Mapping[str, Stamped], name: str) -> Said:
     return found.value if found else None
 
 
-def _join(known: FacetsSaid, told: Mapping[str, Said], stamp: Stamp) -> None:
+def _join(known: FacetsSaid, told: Told, stamp: Stamp) -> None:
     for name, value in told.items():
-        before, text = known.get(name), spelt(value)
+        before, characters = known.get(name), told.characters[name]
         if before is None:
-            known[name] = Stamped(*stamp, value, len(text))
+            known[name] = Stamped(*stamp, value, characters)
             continue
-        characters = max(before.characters, len(text))
+        characters = max(before.characters, characters)
         # What one event says twice of one dataset has an order too.
-        if stamp > before[:2] or (stamp == before[:2] and text > spelt(before.value)):
+        if stamp > before[:2] or (stamp == before[:2] and spelt(value) > spelt(before.value)):
             known[name] = Stamped(*stamp, value, characters)
         elif characters > before.characters:
             known[name] = before._replace(characters=characters)
