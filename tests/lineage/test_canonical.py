@@ -44,7 +44,8 @@ def in_dataset(value: str) -> bytes:
 def in_facet(value: str) -> bytes:
     """An event with nothing but what the specification has, some JSON in its facets and where any may stand."""
     facets = f'{{"z": {value}, "a": {{"a": {value}}}}}'
-    return f'{{"run": {value}, "outputs": [{{"name": {value}, "facets": {facets}}}, {{}}], "inputs":[]}}'.encode()
+    named = f'{{"name": {value}, "facets": {facets}}}'
+    return f'{{"eventTime": {value}, "run": {named}, "outputs": [{named}, {{}}], "inputs":[]}}'.encode()
 
 
 ODD = [
@@ -107,13 +108,15 @@ VALUES = st.recursive(
 DATASETS = st.lists(
     st.fixed_dictionaries({}, optional={"facets": VALUES, "name": TEXTS}) | VALUES, max_size=3
 )
+FACETS = st.dictionaries(TEXTS, VALUES, max_size=3)
 SIDES = {"inputs": DATASETS | VALUES, "outputs": DATASETS}
 EVENTS = st.fixed_dictionaries({"a": VALUES}, optional=SIDES) | st.fixed_dictionaries(
-    {"run": VALUES},
+    {"eventType": VALUES},
     optional={
-        "outputs": st.lists(
-            st.fixed_dictionaries({"facets": st.dictionaries(TEXTS, VALUES, max_size=3)}), max_size=2
-        ),
+        "run": VALUES | st.fixed_dictionaries({"runId": VALUES, "facets": FACETS}),
+        "job": VALUES | st.fixed_dictionaries({"name": TEXTS, "facets": FACETS}),
+        "dataset": VALUES | st.fixed_dictionaries({"facets": FACETS}),
+        "outputs": st.lists(st.fixed_dictionaries({"facets": FACETS}), max_size=2),
         "eventTime": VALUES,
         **SIDES,
     },

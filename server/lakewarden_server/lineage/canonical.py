@@ -30,9 +30,10 @@ _encode: Final = msgspec.json.Encoder(order="sorted", enc_hook=attrgetter("raw")
 _REFUSED: Final = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
 
 
-class _Dataset(msgspec.Struct, forbid_unknown_fields=True):
-    """A dataset whose facets are not read yet."""
+class _Owner(msgspec.Struct, forbid_unknown_fields=True):
+    """A run, a job or a dataset whose facets are not read yet."""
 
+    runId: Any = msgspec.UNSET
     namespace: Any = msgspec.UNSET
     name: Any = msgspec.UNSET
     facets: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
@@ -41,17 +42,17 @@ class _Dataset(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Event(msgspec.Struct, forbid_unknown_fields=True):
-    """An event with such datasets."""
+    """An event of such."""
 
     eventTime: Any = msgspec.UNSET
     eventType: Any = msgspec.UNSET
     producer: Any = msgspec.UNSET
     schemaURL: Any = msgspec.UNSET
-    run: Any = msgspec.UNSET
-    job: Any = msgspec.UNSET
-    dataset: Any = msgspec.UNSET
-    inputs: list[_Dataset] | msgspec.UnsetType = msgspec.UNSET
-    outputs: list[_Dataset] | msgspec.UnsetType = msgspec.UNSET
+    run: _Owner | msgspec.UnsetType = msgspec.UNSET
+    job: _Owner | msgspec.UnsetType = msgspec.UNSET
+    dataset: _Owner | msgspec.UnsetType = msgspec.UNSET
+    inputs: list[_Owner] | msgspec.UnsetType = msgspec.UNSET
+    outputs: list[_Owner] | msgspec.UnsetType = msgspec.UNSET
 
 
 _decode_event: Final = msgspec.json.Decoder(_Event, float_hook=_refuse_fraction).decode
@@ -80,7 +81,7 @@ class Parsed(NamedTuple):
 
     value: Any
     plain: bool = False
-    """Whether msgspec spells it as `json` does. Facets of `inputs` and `outputs` are `Spelt` then, where nothing else stands there than the specification has."""
+    """Whether msgspec spells it as `json` does. Facets are `Spelt` then, where nothing else stands in an event than the specification has."""
 
 
 _SPELT: Final = Remembered[Spelt]()
@@ -133,14 +134,16 @@ def _plain(body: bytes) -> Any:
         # It has members that no event has, or others than an event's: it is read as whatever it is.
         return _decode_whole(body)
     value = _members(event)
-    for side in ("inputs", "outputs"):
-        if side in value:
-            value[side] = [_dataset(each) for each in value[side]]
+    for name, member in value.items():
+        if isinstance(member, _Owner):
+            value[name] = _owner(member)
+        elif isinstance(member, list):
+            value[name] = [_owner(each) if isinstance(each, _Owner) else each for each in member]
     return value
 
 
-def _dataset(dataset: _Dataset) -> dict[str, Any]:
-    value = _members(dataset)
+def _owner(owner: _Owner) -> dict[str, Any]:
+    value = _members(owner)
     if "facets" in value:
         value["facets"] = {name: _spelt(bytes(said)) for name, said in value["facets"].items()}
     return value

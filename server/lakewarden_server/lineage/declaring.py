@@ -228,8 +228,8 @@ def _record(
     )
     # Ends that are securables have no name that an event could say.
     event = event._replace(evidence=Evidence.DECLARED)
-    sides = [tuple((name, Told.of(said)) for name, said in side) for side in (inputs, outputs)]
-    record(store, origin, [Received(event, Facets(Told(), Told(), *sides, dropped=()))], time)
+    read, written = (tuple((name, Told.of(said)) for name, said in side) for side in (inputs, outputs))
+    record(store, origin, [Received(event, Facets(Told(), Told(), read, written, ()))], time)
 
 
 def _after(microseconds: int, time: datetime) -> int:

@@ -124,7 +124,7 @@ def _read(
 
 
 def _understood(name: str, facet: Any, reader: Reader, job: AssetName | None) -> _Understood:
-    """What one facet says; that of a dataset is remembered with its text: nobody changes what was said."""
+    """What one facet says, which is remembered with its text: nobody changes what was said."""
     if not isinstance(facet, Spelt):
         return _read_one(facet, reader, job)
     # Of a `lineage` facet it depends on the event's own job.
