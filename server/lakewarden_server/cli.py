@@ -171,7 +171,7 @@ def migrate_command(**options: object) -> None:
 @click.option(
     "--http",
     metavar="HOST:PORT",
-    help="Serve SCIM and the Databricks SDK's identity calls over HTTP there, over HTTPS where there is a certificate.  [LAKEWARDEN_HTTP]",
+    help="Serve SCIM, the Databricks SDK's identity calls and what OpenLineage clients send over HTTP there, over HTTPS where there is a certificate.  [LAKEWARDEN_HTTP]",
 )
 @click.option(
     "--tls-cert",
@@ -334,7 +334,7 @@ def _tell(text: str) -> None:
 def _tell_address(settings: Settings, app: App) -> None:
     _tell(f"lakewarden-server listens on {settings.listen.rpartition(':')[0]}:{app.port}")
     if app.http_address:
-        _tell(f"SCIM and the Databricks API over HTTP on {app.http_address}")
+        _tell(f"SCIM, the Databricks API and OpenLineage over HTTP on {app.http_address}")
 
 
 def _check_schema(settings: Settings) -> None:

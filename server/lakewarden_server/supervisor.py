@@ -153,7 +153,7 @@ class Supervisor:
                 return EXIT_FAILED
             self._tell(f"lakewarden-server listens on {self._listen}")
             if self._http:
-                self._tell(f"SCIM and the Databricks API over HTTP on {self._http}")
+                self._tell(f"SCIM, the Databricks API and OpenLineage over HTTP on {self._http}")
             while True:
                 signals = self._wait()
                 if signals & {signal.SIGTERM, signal.SIGINT}:

@@ -46,6 +46,21 @@ def http(server):
         yield client
 
 
+def test_who_names_no_workspace_is_told_to(server):
+    with client_of(server, server.token_of("airflow")) as http:
+        del http.headers["Lakewarden-Workspace"]
+        for path, body in ((ONE, event()), (MANY, array(event()))):
+            answer = http.post(path, content=body)
+            assert (answer.status_code, answer.json()["reason"]) == (400, "WORKSPACE_REQUIRED")
+            assert "lakewarden-workspace" in answer.json()["message"]
+
+
+def test_a_workspace_that_does_not_exist_is_denied_like_one_that_may_not_be_seen(server):
+    with client_of(server, server.token_of("airflow"), **{"Lakewarden-Workspace": "nowhere"}) as http:
+        answer = http.post(ONE, content=event())
+    assert (answer.status_code, answer.json()["reason"]) == (403, "ACCESS_DENIED")
+
+
 def array(*events: bytes) -> bytes:
     return b"[" + b",".join(events) + b"]"
 
@@ -167,7 +182,7 @@ def test_nobody_and_who_may_not_record_nothing(server):
         # Who may not record learns nothing of what an event should look like.
         assert bob.post(ONE, content=b"{").status_code == 403
     with client_of(server, server.token_of("airflow"), **{"Lakewarden-Workspace": ""}) as lost:
-        assert lost.post(ONE, content=event(run=60)).status_code == 403
+        assert lost.post(ONE, content=event(run=60)).status_code == 400
     with client_of(server, server.token_of("airflow")) as http:
         assert http.post(ONE, content=event(run=60)).status_code == 201
 

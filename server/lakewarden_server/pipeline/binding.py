@@ -211,7 +211,7 @@ def _beside(method: Method, request: Message, decider: Decider, place: Place) ->
 
 def _covering(binding: Binding, text: str, decider: Decider, place: Place) -> Beside:
     """The external location a URL lies in. Raises FIELD_INVALID for a URL that could lie in none, whoever asks."""
-    _require_workspace(place)
+    require_workspace(place)
     field = binding.field.rpartition(".")[2]
     try:
         url = canonical_url(text)
@@ -232,7 +232,7 @@ def _references(method: Method, prepared: object, decider: Decider, place: Place
 def _locate(decider: Decider, kind: str, named: str, place: Place) -> Located:
     """The object of that name. Raises NAME_INVALID for what is the name of nothing anywhere, which tells nobody anything."""
     if kind not in _ACCOUNT_LEVEL:
-        _require_workspace(place)
+        require_workspace(place)
     try:
         return decider.snapshot.locate(kind, named, place.metastore_id, place.workspace_id)
     except InvalidName as error:
@@ -242,12 +242,13 @@ def _locate(decider: Decider, kind: str, named: str, place: Place) -> Located:
 def _implied(decider: Decider, kind: str, place: Place) -> Located:
     """The container that goes without saying: the one account, or the metastore of the calling workspace."""
     if kind == "METASTORE":
-        _require_workspace(place)
+        require_workspace(place)
         return Located(decider.snapshot.securables.get(place.metastore_id or ""), None, None)
     return Located(decider.snapshot.securables[ACCOUNT_ID], None, None)
 
 
-def _require_workspace(place: Place) -> None:
+def require_workspace(place: Place) -> None:
+    """Raises WORKSPACE_REQUIRED where the call names no workspace, nor the token one it is limited to."""
     if place.workspace_id is None:
         raise InvalidArgument(
             Reason.WORKSPACE_REQUIRED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lakewarden_policy import ACCOUNT_ID, KINDS, Decider, explain_operation
 from lakewarden_server.authn.authenticator import Caller
 from lakewarden_server.core.errors import InvalidArgument, LakewardenError, NotFound, PermissionDenied, Reason
-from lakewarden_server.pipeline.binding import Bound, Place
+from lakewarden_server.pipeline.binding import Bound, Place, require_workspace
 from lakewarden_server.services.denials import is_told_absent, privilege_missing, unseen
 
 
@@ -52,6 +52,8 @@ def _denied(
         )
     if target == ACCOUNT_ID and _asks_workspace(operation, selector, decider):
         workspace_id = bound.objects.get("workspace")
+        if workspace_id is None and _asks_nothing_else(operation, selector, decider):
+            require_workspace(place)
         if not _is_seen(workspace_id, decider, caller, place):
             return PermissionDenied(
                 Reason.ACCESS_DENIED,
@@ -73,6 +75,12 @@ def _asks_workspace(operation: str, selector: str | None, decider: Decider) -> b
     """Whether a right on the calling workspace would allow the operation."""
     alternatives = decider.policy.operation(operation, selector).alternatives
     return any(atom.name == "workspace" for alternative in alternatives for atom in alternative)
+
+
+def _asks_nothing_else(operation: str, selector: str | None, decider: Decider) -> bool:
+    """Whether nobody at all may do the operation without a calling workspace, so that naming one is what is missing."""
+    alternatives = decider.policy.operation(operation, selector).alternatives
+    return all(any(atom.name == "workspace" for atom in alternative) for alternative in alternatives)
 
 
 def _hidden(
