@@ -30,6 +30,22 @@ def lineage(*, named: str = "main.raw.orders", truncated_by: str = "") -> Lineag
     return Lineage(nodes, edges, truncated_by)
 
 
+@pytest.mark.parametrize(
+    ("edge", "note"),
+    [
+        (LineageEdge("1", "0"), ""),
+        (LineageEdge("1", "0", subtype="FILTER"), "dashed: only chose or ordered rows"),
+        (LineageEdge("1", "0", "PROVISIONAL"), "dashed: not made, or not yet, or not any more"),
+        (LineageEdge("1", "0", subtype="FILTER", evidence="DECLARED"), "dotted: declared, not observed"),
+    ],
+)
+def test_a_drawing_says_what_its_strokes_mean(edge: LineageEdge, note: str) -> None:
+    nodes = tuple(LineageNode(id, f"a.b.{id}", "TABLE", -int(id)) for id in "01")
+    root = ElementTree.fromstring(to_svg(Lineage(nodes, (edge,), "")))
+    notes = [text.text for text in root.iter(f"{SVG}text") if text.get("class") == "note"]
+    assert notes == ([note] if note else [])
+
+
 def test_a_tree_of_lines() -> None:
     assert list(to_tree(lineage(truncated_by="DEPTH"))) == [
         "main.sales.orders",

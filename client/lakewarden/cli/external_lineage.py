@@ -18,8 +18,17 @@ COLUMNS = ("source", "target", "columns", "created_by")
 
 def _type_option(flag: str, name: str, whose: str) -> Callable[[Decorated], Decorated]:
     return click.option(
-        flag, name, default="", type=click.Choice(["", *TYPES]), help=f"What {whose} is the name of."
+        flag,
+        name,
+        callback=or_nothing,
+        type=click.Choice(TYPES),
+        help=f"What {whose} is the name of, where it is no table, view or URL.",
     )
+
+
+def or_nothing(_context: click.Context, _parameter: click.Parameter, given: str | None) -> str:
+    """What was given for an option, or the empty text that stands for nothing: as a choice of its own, help would show it."""
+    return given or ""
 
 
 def _ends(*, required: bool = True) -> Callable[[Decorated], Decorated]:

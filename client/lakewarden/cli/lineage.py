@@ -16,11 +16,11 @@ from lakewarden.cli._commands import Group
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._parameters import time_of
 from lakewarden.cli._terminal import printable
-from lakewarden.cli.external_lineage import declare, declared, undeclare
+from lakewarden.cli.external_lineage import declare, declared, or_nothing, undeclare
 from lakewarden.cli.lineage_events import from_sql, ingest
 from lakewarden.cli.lineage_export import directions, export
 from lakewarden.cli.lineage_governance import leaks
-from lakewarden.cli.lineage_impact import impact, unknown_columns
+from lakewarden.cli.lineage_impact import impact, unknown_columns, with_last
 
 if TYPE_CHECKING:
     from lakewarden.lineage import Lineage, LineageEdgeHistory
@@ -35,6 +35,7 @@ STREAM_NODES_MAX = 250_000
 """Of an answer that is told as it comes, level by level."""
 DAYS_MAX = 400
 EXIT_NO_PATH = 1
+NO_HISTORY = "No run that you may know of made one directly of the other. Ways over other assets:"
 
 
 @click.group("lineage", cls=Group, example="lakewarden lineage upstream main.sales.orders")
@@ -48,7 +49,7 @@ for _command in (ingest, from_sql, export, leaks, impact, declare, declared, und
 
 _OPTIONS = (
     click.argument("name"),
-    click.option("--type", "asset_type", default="", type=click.Choice(["", "table", "path", "external_metadata", "registered_model"]), help="What NAME is the name of. A URL is a path, else it is a table or view."),
+    click.option("--type", "asset_type", callback=or_nothing, type=click.Choice(["table", "path", "external_metadata", "registered_model"]), help="What NAME is the name of, where it is no table, view or URL."),
     click.option("--namespace", default="", metavar="TEXT", help="NAME is that of a dataset of this OpenLineage namespace."),
     click.option("--depth", "max_depth", type=click.IntRange(1, 100), default=DEPTH_DEFAULT, show_default=True, metavar="N", help="At most so many steps."),
     click.option("--nodes", "max_nodes", type=click.IntRange(1, STREAM_NODES_MAX), default=NODES_DEFAULT, show_default=True, metavar="N", help=f"At most so many assets: up to {NODES_MAX:,}, as jsonl up to {STREAM_NODES_MAX:,}."),
@@ -100,8 +101,12 @@ def show(invocation: Invocation, /, **asked: Any) -> None:
 @click.option("--indirect", "include_indirect", is_flag=True, help="Also what filters, joins and orders by them.")  # fmt: skip
 @pass_invocation
 def column(invocation: Invocation, /, name: str, columns: tuple[str, ...], **asked: Any) -> None:
-    """Show what columns of an asset were made of and what was made of them; without COLUMNS, of all that anything is known of."""
+    """Show what columns of an asset were made of and what was made of them; without COLUMNS, of all that anything is known of.
+
+    A column may be the fourth part of NAME too.
+    """
     form, target = asked.pop("form"), asked.pop("target")
+    name, columns = with_last(name, columns)
     if form == "jsonl":
         _stream(invocation, target, name=name, columns=columns, **asked)
         return
@@ -157,6 +162,8 @@ def history(
 ) -> None:
     """Show since when, how often and until when runs made one asset of another, and what changed. You must see both."""
     edges = invocation.open_client().lineage.history(source, target, as_of=as_of, days=days or 0)
+    if not edges:
+        invocation.note(f"{NO_HISTORY} lakewarden lineage paths {source} {target}")
     rows = [row for edge in edges for row in (_days(edge) if days else _versions(edge))]
     if days:
         invocation.show_all(rows, ("date", "job", "runs", "first_time", "last_time", "last_run"), name="date")
@@ -216,6 +223,9 @@ def _show(
 
 
 def _tell(invocation: Invocation, found: Lineage, form: str, target: Path | None) -> None:
+    if form == "tree" and target is None and invocation.output == "name":
+        invocation.show_all([{"name": node.label} for node in found.nodes], ("name",), name="name")
+        return
     if form == "tree" and target is None and invocation.output != "table":
         invocation.show(found.to_dict(), name="nodes")
         return

@@ -102,6 +102,9 @@ def from_sql(
     ]
     invocation.show_all(rows, SQL_COLUMNS, name="statement")
     reasons = {each.reason for each in reply.statements}
+    if any(each.left_out for each in reply.statements):
+        # Of a statement one reason is told, and that of an unknown table may not be it.
+        reasons.add("TABLE_UNKNOWN")
     for reason in sorted(reasons & HINTS.keys()):
         click.echo(f"{reason}: {HINTS[reason]}", err=True)
     if "SYNTAX" in reasons:

@@ -98,6 +98,8 @@ def show_revoke(
         click.echo()
         columns = ("steps", "downstream", "because", "of", "jobs", "read_by")
         invocation.show_all(map(_effect_row, found.effects), columns)
+        if not found.losses and not found.effects:
+            invocation.note("Nobody that you may know of would lose anything.")
     else:
         invocation.show(found, name="revision")
     _note_truncation(invocation, found.truncated_by)

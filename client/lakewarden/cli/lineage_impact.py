@@ -63,24 +63,32 @@ def unknown_columns(name: str, columns: Sequence[str]) -> str:
     )
 
 
+def with_last(name: str, columns: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """A name and columns, with the fourth part of the name, where it has one, as a column beside them."""
+    if "://" in name or name.count(".") != DOTS_OF_A_COLUMN:
+        return name, columns
+    name, _, last = name.rpartition(".")
+    return name, (*columns, last)
+
+
 def _show(
     invocation: Invocation, name: str, columns: tuple[str, ...], max_depth: int, max_nodes: int
 ) -> None:
-    if "://" not in name and name.count(".") == DOTS_OF_A_COLUMN:
-        name, _, last = name.rpartition(".")
-        columns = (*columns, last)
+    name, columns = with_last(name, columns)
     found = invocation.open_client().lineage.impact(name, *columns, max_depth=max_depth, max_nodes=max_nodes)
     if columns and not found.assets:
         invocation.note(unknown_columns(name, columns))
     told = found.to_dict()
-    if invocation.output != "table":
-        invocation.show(told, name="assets")
+    if invocation.output not in ("table", "name"):
+        invocation.show(told)
         return
     invocation.show_all(
         [asset for asset in told["assets"] if not asset["hidden"]],
         ("distance", "name", "kind", "owner", "observed_time"),
         name="name",
     )
+    if invocation.output == "name":
+        return
     hidden = sum(asset.hidden for asset in found.assets)
     for said in (
         f"{hidden} more that you may not see" if hidden else "",

@@ -111,8 +111,13 @@ def _role_option(default: tuple[str, ...], text: str) -> click.Option:
 
 @member.command(
     "add",
-    example="lakewarden workspace member add analytics spark --role QUERY_ENGINE",
-    params=[_role_option(("USER",), "What it may do there (USER); repeat for more.")],
+    example="lakewarden workspace member add analytics bob@example.com\n"
+    "lakewarden workspace member add analytics APPLICATION-ID --role user --role lineage_producer",
+    params=[
+        _role_option(
+            ("USER",), "What it may do there (USER); repeat for more. LINEAGE_PRODUCER is of use beside USER."
+        )
+    ],
 )
 @name_argument
 @click.argument("principal")

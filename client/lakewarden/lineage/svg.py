@@ -47,10 +47,7 @@ def to_svg(lineage: Lineage) -> str:
     back = [edge for edge in lineage.edges if not _leads_on(boxes[edge.source_id], boxes[edge.target_id])]
     lanes = {edge: floor + (lane + 1) * LANE for lane, edge in enumerate(back)}
     height += len(back) * LANE
-    notes = ["dotted: declared, not observed"] if any(edge.is_declared for edge in lineage.edges) else []
-    if lineage.truncated_by:
-        notes.append(f"cut by {lineage.truncated_by.lower()}: there is more than this")
-    note = " · ".join(notes)
+    note = " · ".join(_notes(lineage))
     height += 24 if note else 0
     width = max(width, 2 * MARGIN + CHARACTER_WIDTH * len(note))
     lines = [
@@ -71,6 +68,18 @@ def to_svg(lineage: Lineage) -> str:
     if note:
         lines.append(f'<text class="note" x="{MARGIN}" y="{height - 14:.0f}">{note}</text>')
     return "\n".join([*lines, "</svg>"]) + "\n"
+
+
+def _notes(lineage: Lineage) -> list[str]:
+    """What the strokes in a drawing mean, those that are in it, and that it is not all."""
+    solid = [edge for edge in lineage.edges if not edge.is_declared]
+    told = {
+        "dashed: only chose or ordered rows": any(edge.subtype in INDIRECT for edge in solid),
+        "dashed: not made, or not yet, or not any more": any(edge.is_dashed for edge in solid),
+        "dotted: declared, not observed": len(solid) < len(lineage.edges),
+        f"cut by {lineage.truncated_by.lower()}: there is more than this": bool(lineage.truncated_by),
+    }
+    return [note for note, is_so in told.items() if is_so]
 
 
 def _boxes(lineage: Lineage) -> tuple[dict[str, _Box], float, float]:

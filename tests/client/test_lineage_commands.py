@@ -1,0 +1,113 @@
+"""`lakewarden lineage …` against the real server: what a person reads, and what scripts do."""
+
+from __future__ import annotations
+
+import io
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lakewarden.cli import main
+from lakewarden_server.testing import EmbeddedServer, serve
+
+Run = Callable[..., tuple[str, str]]
+STATEMENTS = """
+INSERT INTO main.s.orders SELECT id, amount FROM main.s.raw WHERE mail IS NOT NULL;
+INSERT INTO main.s.report SELECT id, amount FROM main.s.orders;
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedServer]:
+    """A server where `main.s.orders` was made of `main.s.raw`, and `main.s.report` of that."""
+    with serve() as running:
+        admin = running.client()
+        running.client_as("bob")
+        admin.catalogs.create("main")
+        admin.schemas.create("main.s")
+        for table in ("raw", "orders", "report"):
+            columns = [{"name": name, "type_text": "BIGINT"} for name in ("id", "amount", "mail")]
+            admin.tables.create(f"main.s.{table}", columns=columns)
+        admin.grants.grant("QUERY ENGINE", "workspace", str(running.workspace), "admin@example.com")
+        admin.lineage.record_sql(STATEMENTS)
+        yield running
+
+
+@pytest.fixture
+def run(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command line as the admin and returns what it wrote to stdout and stderr."""
+    monkeypatch.setenv("LAKEWARDEN_ENDPOINT", server.endpoint)
+    monkeypatch.setenv("LAKEWARDEN_TOKEN", server.admin_token)
+    monkeypatch.setenv("LAKEWARDEN_WORKSPACE", str(server.workspace))
+
+    def run(line: str, *, exits: int = 0) -> tuple[str, str]:
+        code = main(shlex.split(line))
+        captured = capsys.readouterr()
+        assert code == exits, captured.err
+        return captured.out, captured.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("lineage show main.s.orders", ["main.s.orders", "main.s.raw", "main.s.report"]),
+        ("lineage column main.s.orders amount --upstream", ["main.s.orders.amount", "main.s.raw.amount"]),
+        ("lineage impact main.s.raw", ["main.s.orders", "main.s.report"]),
+    ],
+)
+def test_names_are_a_line_each(run: Run, line: str, names: list[str]) -> None:
+    assert sorted(run(f"{line} -o name")[0].splitlines()) == names
+
+
+def test_a_column_may_be_the_fourth_part_of_the_name(run: Run) -> None:
+    told, _ = run("lineage column main.s.orders.amount --upstream")
+    assert told == run("lineage column main.s.orders amount --upstream")[0]
+    assert "main.s.raw.amount" in told
+
+
+def test_two_assets_without_a_run_between_them_have_no_history_and_perhaps_ways(run: Run) -> None:
+    assert (
+        "lakewarden lineage paths main.s.raw main.s.report"
+        in run("lineage history main.s.raw main.s.report")[1]
+    )
+    assert run("lineage history main.s.raw main.s.orders")[1] == ""
+
+
+def test_a_revoke_that_takes_nothing_is_said_to(run: Run) -> None:
+    line = "lineage impact --revoke SELECT --on table main.s.orders --from bob@example.com"
+    assert "Nobody that you may know of would lose anything." in run(line)[1]
+
+
+def test_names_that_are_not_in_full_are_told_how_to_be(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "job.sql"
+    file.write_text("CREATE TABLE a AS SELECT * FROM b")
+    assert "say --catalog and --schema" in run(f"lineage from-sql {file} --dry-run")[1]
+
+
+def test_types_are_listed_without_an_empty_one(run: Run) -> None:
+    for command in ("show", "declare", "undeclare", "declared"):
+        assert "[table|path|" in run(f"lineage {command} --help")[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "lineage upstream main.s.orders",
+        "lineage upstream main.s.orders --format jsonl",
+        "lineage paths main.s.raw main.s.orders",
+        "lineage history main.s.raw main.s.orders",
+        "lineage impact main.s.orders",
+        "lineage leaks",
+        "lineage declared main.s.orders",
+        "lineage declare main.s.raw main.s.report",
+        "lineage from-sql -",
+        "system-table list",
+    ],
+)
+def test_who_named_no_workspace_is_told_how_to(run: Run, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert "WORKSPACE_REQUIRED" in run(f"{line} --workspace ''", exits=2)[1]
