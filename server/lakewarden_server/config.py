@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,10 +105,7 @@ def read_settings(
         return _count(said(name, setting), text(name, setting, str(default)), high, low=low)
 
     directory = Path(text("DATA_DIR", "data_directory", "lakewarden-data")).absolute()
-    certificate, key = text("TLS_CERT_FILE", "tls_certificate_file"), text("TLS_KEY_FILE", "tls_key_file")
-    if bool(certificate) != bool(key):
-        raise SettingsError("TLS needs both LAKEWARDEN_TLS_CERT_FILE and LAKEWARDEN_TLS_KEY_FILE")
-    client_ca = text("TLS_CLIENT_CA_FILE", "tls_client_ca_file")
+    certificate, key, client_ca = _tls_files(text)
     http = _http_address(text("HTTP", "http"))
     http_workers = count("HTTP_WORKERS", 0, WORKERS_MAX, low=0)
     if http_workers and not http:
@@ -120,9 +117,9 @@ def read_settings(
         key_file=Path(text("KEY_FILE", "key_file") or directory / KEY_FILE),
         data_directory=directory,
         listen=_listen_address(text("LISTEN", "listen", LISTEN_DEFAULT)),
-        tls_certificate_file=Path(certificate) if certificate else None,
-        tls_key_file=Path(key) if key else None,
-        tls_client_ca_file=Path(client_ca) if client_ca else None,
+        tls_certificate_file=certificate,
+        tls_key_file=key,
+        tls_client_ca_file=client_ca,
         allow_plaintext=_boolean(
             said("ALLOW_PLAINTEXT", "allow_plaintext"), text("ALLOW_PLAINTEXT", "allow_plaintext")
         ),
@@ -166,6 +163,21 @@ def is_missing(database_url: str) -> bool:
     """Whether a SQLite URL names a file that is not there; always false for a server's URL."""
     scheme, _, path = database_url.partition(":///")
     return scheme.startswith("sqlite") and not Path(path).exists()
+
+
+def _tls_files(text: Callable[[str, str], str]) -> tuple[Path | None, Path | None, Path | None]:
+    """Certificate, key, and the CAs of clients, as far as they are given."""
+    certificate, key = text("TLS_CERT_FILE", "tls_certificate_file"), text("TLS_KEY_FILE", "tls_key_file")
+    if bool(certificate) != bool(key):
+        raise SettingsError("TLS needs both LAKEWARDEN_TLS_CERT_FILE and LAKEWARDEN_TLS_KEY_FILE")
+    client_ca = text("TLS_CLIENT_CA_FILE", "tls_client_ca_file")
+    if client_ca and not certificate:
+        raise SettingsError("clients are asked for certificates over TLS only: give LAKEWARDEN_TLS_CERT_FILE")
+    return _path(certificate), _path(key), _path(client_ca)
+
+
+def _path(name: str) -> Path | None:
+    return Path(name) if name else None
 
 
 def _listen_address(text: str) -> str:
