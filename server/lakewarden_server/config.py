@@ -74,6 +74,10 @@ class Settings:
     log_format: str = "text"
     traces: bool = False
 
+    def __post_init__(self) -> None:
+        if self.http_workers and not self.http:
+            raise SettingsError("workers for HTTP need an address: give LAKEWARDEN_HTTP or --http")
+
     @property
     def bootstrap_token_file(self) -> Path:
         """Where `init` leaves the one-time token."""
@@ -106,12 +110,6 @@ def read_settings(
 
     directory = Path(text("DATA_DIR", "data_directory", "lakewarden-data")).absolute()
     certificate, key, client_ca = _tls_files(text)
-    http = _http_address(text("HTTP", "http"))
-    http_workers = count("HTTP_WORKERS", 0, WORKERS_MAX, low=0)
-    if http_workers and not http:
-        raise SettingsError("workers for HTTP need an address: give LAKEWARDEN_HTTP or --http")
-    if client_ca and not certificate:
-        raise SettingsError("clients are asked for certificates over TLS only: give LAKEWARDEN_TLS_CERT_FILE")
     return Settings(
         database_url=text("DATABASE_URL", "database_url") or f"sqlite:///{directory / DATABASE_FILE}",
         key_file=Path(text("KEY_FILE", "key_file") or directory / KEY_FILE),
@@ -133,8 +131,8 @@ def read_settings(
         workers=count("WORKERS", 1, WORKERS_MAX),
         metrics=_metrics_address(said("METRICS", "metrics"), text("METRICS", "metrics")),
         log_format=_log_format(said("LOG_FORMAT", "log_format"), text("LOG_FORMAT", "log_format", "text")),
-        http=http,
-        http_workers=http_workers,
+        http=_http_address(text("HTTP", "http")),
+        http_workers=count("HTTP_WORKERS", 0, WORKERS_MAX, low=0),
         failed_logins_per_minute=count(
             "FAILED_LOGINS_PER_MINUTE", FAILED_LOGINS_DEFAULT, FAILED_LOGINS_MAX, low=0
         ),

@@ -56,9 +56,9 @@ class Serves(StrEnum):
 
     def of(self, settings: Settings) -> Settings:
         """The settings without the address of what it does not answer."""
-        if self is Serves.ALL:
-            return settings
-        return replace(settings, listen="") if self is Serves.HTTP else replace(settings, http="")
+        if self is Serves.HTTP:
+            return replace(settings, listen="")
+        return settings if self is Serves.ALL else replace(settings, http="", http_workers=0)
 
 
 @dataclass(frozen=True, slots=True)
