@@ -189,15 +189,15 @@ class SqlLineage:
         return f"COPY {table}{columns} FROM {url} (FORMAT {copied.file_format})"
 
     def _url(self, place: Place) -> str:
-        """The file where its volume is stored; on this machine, where who tells may not see the volume or it says no place."""
-        storage = ""
+        """The file where its volume is stored, or in the volume where that says no place; on this machine, where who tells may not see the volume."""
+        storage = f"file://{place.directory}"
         if self._storage_of is not None and place.volume not in self._unseen_volumes:
             try:
-                storage = self._storage_of(place.volume)
+                storage = self._storage_of(place.volume) or f"/Volumes/{place.volume.replace('.', '/')}"
             except (NotFound, PermissionDenied):
                 # Asked again it would say the same, as below.
                 self._unseen_volumes.add(place.volume)
-        return f"{storage.rstrip('/') or f'file://{place.directory}'}/{place.below}"
+        return f"{storage.rstrip('/')}/{place.below}"
 
     def _fail(self, error: Exception) -> None:
         self.failed += 1

@@ -13,7 +13,7 @@ from lakewarden._lineage_streams import LineageStream
 from lakewarden._resources import Resource
 from lakewarden._times import to_timestamp
 from lakewarden.lineage.history import LineageEdgeDay, LineageEdgeHistory, LineageEdgeVersion, LineageHistory
-from lakewarden.lineage.model import Impact, ImpactedAsset, Lineage, LineageNode
+from lakewarden.lineage.model import Impact, ImpactedAsset, Lineage, LineageNode, is_path
 from lakewarden.v1 import lineage_graph_pb2, lineage_graph_pb2_grpc, lineage_pb2
 
 DIRECTIONS: dict[str, Any] = {"both": 0, "upstream": 1, "downstream": 2}
@@ -49,7 +49,7 @@ class LineageQuestions(Resource[Any]):
     ) -> Lineage:
         """Return the lineage around an asset, at most `max_depth` steps (5) and `max_nodes` nodes (2,000) of it.
 
-        `direction` is upstream, downstream or both. Without `asset_type` a URL is a path and any other name a table's (or a
+        `direction` is upstream, downstream or both. Without `asset_type` a URL or `/Volumes/…` is a path and any other name a table's (or a
         view's); with `namespace` the name is that of a dataset as OpenLineage has it. `evidence` leaves edges out that stand on none of
         OBSERVED, PARSED and DECLARED given. `as_of` is a time: the edges that were there then, from
         what had the name then; who sees what is decided as of now.
@@ -197,7 +197,7 @@ def asset(name: str, *, asset_type: str = "", namespace: str = "") -> lineage_gr
     if namespace:
         named.dataset.namespace, named.dataset.name = namespace, name
     else:
-        setattr(named, asset_type or ("path" if "://" in name else "table"), name)
+        setattr(named, asset_type or ("path" if is_path(name) else "table"), name)
     return named
 
 

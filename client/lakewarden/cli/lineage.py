@@ -49,7 +49,7 @@ for _command in (ingest, from_sql, export, leaks, impact, declare, declared, und
 
 _OPTIONS = (
     click.argument("name"),
-    click.option("--type", "asset_type", callback=or_nothing, type=click.Choice(["table", "path", "external_metadata", "registered_model"]), help="What NAME is the name of, where it is no table, view or URL."),
+    click.option("--type", "asset_type", callback=or_nothing, type=click.Choice(["table", "path", "external_metadata", "registered_model"]), help="What NAME is the name of. A URL or /Volumes/… is a path, else it is a table or view."),
     click.option("--namespace", default="", metavar="TEXT", help="NAME is that of a dataset of this OpenLineage namespace."),
     click.option("--depth", "max_depth", type=click.IntRange(1, 100), default=DEPTH_DEFAULT, show_default=True, metavar="N", help="At most so many steps."),
     click.option("--nodes", "max_nodes", type=click.IntRange(1, STREAM_NODES_MAX), default=NODES_DEFAULT, show_default=True, metavar="N", help=f"At most so many assets: up to {NODES_MAX:,}, as jsonl up to {STREAM_NODES_MAX:,}."),

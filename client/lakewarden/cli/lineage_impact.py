@@ -10,6 +10,7 @@ from lakewarden.cli._commands import Command
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._parameters import SECURABLE_TYPES
 from lakewarden.cli.lineage_governance import DEPTH_DEFAULT, format_option, show_revoke
+from lakewarden.lineage.model import is_path
 
 DOTS_OF_A_COLUMN = 3
 """Catalog, schema, table, column."""
@@ -65,7 +66,7 @@ def unknown_columns(name: str, columns: Sequence[str]) -> str:
 
 def with_last(name: str, columns: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """A name and columns, with the fourth part of the name, where it has one, as a column beside them."""
-    if "://" in name or name.count(".") != DOTS_OF_A_COLUMN:
+    if is_path(name) or name.count(".") != DOTS_OF_A_COLUMN:
         return name, columns
     name, _, last = name.rpartition(".")
     return name, (*columns, last)

@@ -206,3 +206,8 @@ class Impact:
             "hidden_consumers": self.hidden_consumers or None,
             "truncated_by": self.truncated_by or None,
         }
+
+
+def is_path(name: str) -> bool:
+    """Whether a name is a path by itself: a URL, or one of a volume."""
+    return "://" in name or name.removeprefix("dbfs:").startswith("/Volumes/")

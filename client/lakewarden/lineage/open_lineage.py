@@ -12,6 +12,9 @@ from lakewarden.lineage.model import Lineage, LineageEdge, LineageNode
 PRODUCER = "urn:lakewarden:export"
 JOB_NAMESPACE = "lakewarden"
 DIRECT = frozenset({"IDENTITY", "TRANSFORMATION", "AGGREGATION"})
+VOLUMES_NAMESPACE = "dbfs"
+"""In which producers name what is in a volume."""
+_OF_VOLUMES = frozenset({"PATH", "VOLUME"})
 _SPEC = "https://openlineage.io/spec"
 
 
@@ -31,7 +34,7 @@ def to_open_lineage(
 ) -> Iterator[dict[str, Any]]:
     """Yield a job event for each asset that was made of others: which those are and, from `columns`, which columns of them.
 
-    Tables are called `unitycatalog://HOST`. Hidden and dropped assets are left out, and what is neither a table nor a dataset of
+    Tables are called `unitycatalog://HOST`, files of volumes `dbfs` `/Volumes/…`. Hidden and dropped assets are left out, and what is neither a table nor a file nor a dataset of
     another system (a model, external metadata): `left_out` counts them.
     """
     named = {node.id: _dataset(node, host) for node in assets.nodes}
@@ -65,6 +68,8 @@ def _dataset(node: LineageNode, host: str) -> Dataset | None:
         return None
     if node.namespace:
         return Dataset(node.namespace, node.name.removeprefix(f"{node.namespace} "))
+    if node.kind in _OF_VOLUMES:
+        return Dataset(VOLUMES_NAMESPACE, node.name)
     return Dataset(f"unitycatalog://{host}", node.name) if node.name.count(".") == 2 else None
 
 

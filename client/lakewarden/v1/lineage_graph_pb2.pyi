@@ -216,7 +216,7 @@ class LineageAsset(message.Message):
     table: builtins.str
     """A table, view, materialized view or streaming table by its full name, e.g. `main.sales.orders`."""
     path: builtins.str
-    """A path in cloud storage, e.g. `s3://bucket/raw/orders`."""
+    """A path in cloud storage, e.g. `s3://bucket/raw/orders`, or of a file in a volume, `/Volumes/main/raw/landing/orders.csv`."""
     external_metadata: builtins.str
     """External metadata by its name."""
     registered_model: builtins.str

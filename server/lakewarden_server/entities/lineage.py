@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from lakewarden_server.entities.base import Base, JsonObject
+from lakewarden_server.entities.base import Base, JsonObject, KeyText
 
 _NOT_OBSERVED = "evidence <> 'OBSERVED'"
 
@@ -121,6 +121,12 @@ class LineageName(Base):
             sqlite_where=text("catalog_digest IS NOT NULL"),
             postgresql_where=text("catalog_digest IS NOT NULL"),
         ),
+        Index(
+            "ix_lineage_names_location",
+            "location",
+            sqlite_where=text("location IS NOT NULL"),
+            postgresql_where=text("location IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = _id()
@@ -133,6 +139,8 @@ class LineageName(Base):
     """Who told of it first."""
     catalog_digest: Mapped[str | None]
     """Of the name alone, for one in a Unity Catalog; see `lineage.names.catalog_digest`."""
+    location: Mapped[str | None] = mapped_column(KeyText)
+    """Where a path lies; see `lineage.names.location`."""
 
 
 class LineageMention(Base):
@@ -198,6 +206,8 @@ class LineageAsset(Base):
     name: Mapped[str]
     principal_id: Mapped[str | None]
     """Who told first of each of its names; nobody where that was not always the same."""
+    file_path: Mapped[str] = mapped_column(server_default="")
+    """Which file of the securable it is, where that is a volume and it is not the volume itself."""
 
 
 class LineageAlias(Base):

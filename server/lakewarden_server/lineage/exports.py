@@ -57,6 +57,7 @@ def _assets(store: LineageStore, names: dict[int, list[str]], metastore_id: str)
             "state": row.state,
             "end": _until(row.end_time),
             "securable": row.securable_id,
+            "file": row.file_path,
             "name": [row.namespace, row.name],
             "aliases": sorted(aliases[row.id], key=lambda alias: (alias[0], alias[1])),
         }

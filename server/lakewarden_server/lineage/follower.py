@@ -125,9 +125,11 @@ def _with_nodes(state: LineageState, rows: Iterable[Any]) -> LineageState:
             row.securable_id,
             row.parent_id,
             row.recorder_id,
+            row.file_path,
+            bool(row.of_volume),
         )
         nodes[node.id] = node
-        if node.securable_id is not None and row.state != "MERGED":
+        if node.securable_id is not None and not node.file_path and row.state != "MERGED":
             by_securable[node.securable_id] = node.id
         end = max(end, node.id + 1)
     return state._replace(nodes=nodes.finish(), by_securable=by_securable.finish(), end=end)

@@ -41,7 +41,13 @@ class Asset(NamedTuple):
 
     aliases: tuple[Alias, ...]
     end_time: int
-    securable_id: str | None
+    securable: AssetName | None
+    """What stands for the securable, or the file of a volume, that it is."""
+
+    @property
+    def securable_id(self) -> str | None:
+        """The id of the securable that it is or is a file of."""
+        return self.securable.name if self.securable else None
 
 
 def assets(names: Iterable[AssetName], links: Iterable[LinkSpan], endings: Iterable[Ending]) -> list[Asset]:
@@ -67,7 +73,7 @@ class _Sweep:
         self._merged: list[int] = []
         self._closed: list[tuple[int, Alias]] = []
         self._since = dict.fromkeys(names, BEGINNING)
-        self._securables: dict[int, str] = {}
+        self._securables: dict[int, AssetName] = {}
         self._loose: set[int] = set()
         """What a link united that does not bind."""
         self._rebound = self._rebindings()
@@ -76,7 +82,7 @@ class _Sweep:
         for name in self._names:
             self._held[name] = self._token()
             if name.kind is AssetKind.SECURABLE:
-                self._securables[self._held[name]] = name.name
+                self._securables[self._held[name]] = name
         cuts = sorted({ending.time for ending in self._endings} | {time for _name, time in self._rebound})
         before = BEGINNING
         for time in cuts:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from lakewarden_policy.names import name_key
+from lakewarden_server.core.urls import InvalidUrl, canonical_url
 
 NAME_CHARACTERS_MAX: Final = 4_000
 """Of a namespace, a name and a column, each."""
@@ -19,6 +20,8 @@ NAMES_KEPT_MAX: Final = 10_000
 KEPT_CHARACTERS_MAX: Final = 512
 """Of a name that is kept: ten thousand of the longest would be hundreds of megabytes, for anybody who asks to fill."""
 ROUNDS_MAX: Final = 5
+LOCATION_BYTES_MAX: Final = 2_048
+"""Of where a path lies, which stands in an index: as long as a storage URL may be."""
 
 UNITY_CATALOG: Final = "unitycatalog"
 """The scheme of our own tables, and of everybody's who keeps a Unity Catalog."""
@@ -80,6 +83,9 @@ _LOWER: Final = frozenset({"hive", "trino", "presto", "redshift", "awsathena", "
 """Systems that fold what is not quoted to lower case and keep nothing else."""
 _UPPER: Final = frozenset({"snowflake"})
 _SCHEME: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?P<slashes>/{0,3})(?P<rest>.*)", re.DOTALL)
+_MOUNTS: Final = "dbfs"
+"""The namespace in which producers name what is in a volume; some of them say `file`."""
+_VOLUMES: Final = "/Volumes/"
 _PARTITION: Final = re.compile(r"[^/=]+=[^/]*")
 _FILE: Final = re.compile(r"[^/=]+\.[A-Za-z0-9.]+")
 
@@ -123,8 +129,20 @@ def _dataset_name(namespace: str, name: str) -> AssetName:
 _kept_dataset_name: Final = lru_cache(NAMES_KEPT_MAX)(_dataset_name)
 
 
+class VolumeFile(NamedTuple):
+    """A file in a volume, or the volume itself, by the name that the volume had for whoever said it."""
+
+    volume: str
+    """In full, `catalog.schema.volume`."""
+    file_path: str
+    """Below the volume; empty for the volume itself."""
+
+
 def path_name(url: str) -> AssetName:
-    """The canonical name of a path, by its URL. Raises `NameInvalid`."""
+    """The canonical name of a path, by its URL or as `/Volumes/catalog/schema/volume/…`. Raises `NameInvalid`."""
+    mounted = _in_volumes(url)
+    if mounted:
+        return dataset_name(_MOUNTS, mounted)
     scheme, separator, rest = url.partition("://")
     bucket, _, key = rest.partition("/")
     return dataset_name(f"{scheme}{separator}{bucket}", key or "/")
@@ -135,9 +153,63 @@ def job_name(namespace: str, name: str) -> AssetName:
     return AssetName(AssetKind.JOB, check_name(namespace), check_name(name))
 
 
-def securable_name(securable_id: str) -> AssetName:
-    """What stands for a securable among the names of its asset."""
-    return AssetName(AssetKind.SECURABLE, "", securable_id)
+def is_path(text: str) -> bool:
+    """Whether a text says where something is by itself: a URL, or a path of a volume."""
+    return "://" in text or bool(_in_volumes(text))
+
+
+def _in_volumes(text: str) -> str:
+    mounted = text.removeprefix(f"{_MOUNTS}:")
+    return mounted if mounted.startswith(_VOLUMES) else ""
+
+
+def securable_name(securable_id: str, file_path: str = "") -> AssetName:
+    """What stands for a securable among the names of its asset; for a file in it where it is a volume and the path in it is said."""
+    return AssetName(AssetKind.SECURABLE, file_path, securable_id)
+
+
+def volume_file(name: AssetName) -> VolumeFile | None:
+    """What a name of the form `/Volumes/catalog/schema/volume/…` says; None for any other, and where its text could be read as two places."""
+    if name.namespace not in (_MOUNTS, "file") or not name.name.startswith(_VOLUMES):
+        return None
+    try:
+        canonical_url(f"file://{name.name}")
+    except InvalidUrl:
+        return None
+    catalog, slash, rest = name.name.removeprefix(_VOLUMES).partition("/")
+    schema, other, rest = rest.partition("/")
+    volume, _, file_path = rest.partition("/")
+    # A dot would end a part of the full name before the slash does.
+    is_full = slash and other and volume and "." not in f"{catalog}{schema}{volume}"
+    return VolumeFile(f"{catalog}.{schema}.{volume}", file_path) if is_full else None
+
+
+def volume_path(full_name: str, file_path: str) -> str:
+    """`/Volumes/catalog/schema/volume/…` of a file in a volume, or of the volume itself."""
+    return "/".join((_VOLUMES.rstrip("/"), *full_name.split("."), *([file_path] if file_path else [])))
+
+
+def location(name: AssetName) -> str | None:
+    """Where a path lies, so that all in a directory follow each other: its canonical URL, or `volumes://` and a volume's name in its key.
+
+    None for what is no path, and for a path that could be read as two.
+    """
+    if name.kind is not AssetKind.DATASET:
+        return None
+    said = volume_file(name)
+    if said is not None:
+        found = "/".join((volume_location(said.volume), *([said.file_path] if said.file_path else [])))
+        return found if len(found.encode()) <= LOCATION_BYTES_MAX else None
+    url = storage_url(name)
+    try:
+        return canonical_url(url) if url else None
+    except InvalidUrl:
+        return None
+
+
+def volume_location(full_name: str) -> str:
+    """Where the paths that name a volume lie."""
+    return f"volumes://{name_key(full_name).replace('.', '/')}"
 
 
 def own_full_name(name: AssetName, own_hosts: Collection[str] = ()) -> str:
@@ -165,7 +237,7 @@ def storage_url(name: AssetName) -> str:
     """The URL of a dataset that is a path in storage; empty for any other."""
     scheme, _, authority = name.namespace.partition("://")
     if scheme in _OBJECT_STORES:
-        return f"{name.namespace}/{name.name}" if authority else ""
+        return f"{name.namespace}/{name.name.lstrip('/')}" if authority else ""
     return f"file://{name.name}" if name.namespace == "file" else ""
 
 
@@ -181,7 +253,7 @@ def _namespace(namespace: str) -> tuple[str, str]:
         # `file:/warehouse` and `file:///warehouse` are one directory, and the root of all is said in no path.
         rest = rest.strip("/")
         return scheme, f"file:/{rest}" if rest else "file"
-    if not found["slashes"] and not rest:
+    if not rest and (not found["slashes"] or scheme == _MOUNTS):
         return scheme, scheme
     if scheme in _FILE_DATABASES and len(found["slashes"]) > 1 and rest:
         return scheme, f"{scheme}:{found['slashes']}{rest}"

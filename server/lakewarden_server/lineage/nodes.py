@@ -25,6 +25,10 @@ class Node(NamedTuple):
     """The container of the securable, also when that is gone: who browses it sees what was dropped from it."""
     recorder_id: str | None
     """Who told first of each of its names; nobody where that was not always the same principal."""
+    file_path: str = ""
+    """Which file of the securable, a volume then; empty for the securable itself."""
+    of_volume: bool = False
+    """Whether the securable is or was a volume."""
 
 
 class LineageState(NamedTuple):

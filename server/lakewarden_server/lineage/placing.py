@@ -29,6 +29,7 @@ from lakewarden_server.lineage.names import (
     AssetKind,
     AssetName,
     catalog_digest,
+    location,
     own_full_name,
 )
 from lakewarden_server.lineage.spans import Moved, Span, moved
@@ -71,9 +72,10 @@ class Places:
         for row in self._store.find(LineageName, "digest", digests, metastore_id=self._metastore_id):
             name = digests.pop(row.digest)
             self._know(row.id, name, row.principal_id)
-            if row.catalog_digest is None and (own := _catalog_digest(name)):
-                # Told to a server of before migration 0023.
-                self._store.put(LineageName, [values_of(row) | {"catalog_digest": own}])
+            found_by = _found_by(name)
+            if (row.catalog_digest, row.location) != tuple(found_by.values()):
+                # Told to a server of before migration 0023 or 0024.
+                self._store.put(LineageName, [values_of(row) | found_by])
         new = []
         for digest, name in sorted(digests.items()):
             name_id = self._store.new_id("name_id")
@@ -88,7 +90,7 @@ class Places:
                     "namespace": name.namespace,
                     "name": name.name,
                     "principal_id": self._principal_id,
-                    "catalog_digest": _catalog_digest(name),
+                    **_found_by(name),
                 }
             )
         self._store.put(LineageName, new)
@@ -332,6 +334,7 @@ class Places:
             "metastore_id": self._metastore_id,
             "kind": name.kind.value,
             "securable_id": asset.securable_id,
+            "file_path": asset.securable.namespace if asset.securable else "",
             "state": "LIVE" if asset.end_time == FOREVER else "DROPPED",
             "end_time": asset.end_time,
             "merged_into_id": None,
@@ -367,6 +370,11 @@ class Places:
             [{"name_id": name_id, **span._asdict()} for (name_id, _after), span in self._new.items()],
         )
         self._gone, self._new = set(), {}
+
+
+def _found_by(name: AssetName) -> dict[str, str | None]:
+    """What a name is found by when something is registered by it, or where it lies."""
+    return {"catalog_digest": _catalog_digest(name), "location": location(name)}
 
 
 def _catalog_digest(name: AssetName) -> str | None:

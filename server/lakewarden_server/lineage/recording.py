@@ -11,16 +11,15 @@ from datetime import datetime
 from math import inf
 from typing import Any, Final, NamedTuple
 
-from lakewarden_policy import Reference, Snapshot
-from lakewarden_policy.names import InvalidName
+from lakewarden_policy import Snapshot
 from lakewarden_server.core.errors import InvalidArgument, Reason
-from lakewarden_server.core.urls import InvalidUrl, ancestors, canonical_url
 from lakewarden_server.entities import LineageEvent, LineageJob, LineageRun
+from lakewarden_server.lineage.bindings import Bindings
 from lakewarden_server.lineage.events import PAIRS_MAX, Code, Event
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.facets import Facets
 from lakewarden_server.lineage.folding import Run, fold, run_key
-from lakewarden_server.lineage.names import AssetKind, AssetName, own_full_name, securable_name, storage_url
+from lakewarden_server.lineage.names import AssetName
 from lakewarden_server.lineage.placing import Places
 from lakewarden_server.lineage.statements import (
     Ending,
@@ -209,35 +208,15 @@ class _Recording:
             for link in found:
                 times[link.one].add(event.time)
                 times[link.other].add(event.time)
-        for name, securable_id in self._bound(times).items():
-            other = securable_name(securable_id)
+        meant = Bindings(
+            self._store, self._origin.snapshot, self._origin.metastore_id, self._origin.own_hosts
+        )
+        for name, other in meant.of(times).items():
             told |= {
                 Link(min(name, other), max(name, other), time)
                 for time in (min(times[name]), max(times[name]))
             }
         return told
-
-    def _bound(self, told: Collection[AssetName]) -> dict[AssetName, str]:
-        """The names that stand for a securable of the metastore, by full name or as the path of its table."""
-        found = {name: securable_id for name in told if (securable_id := self._named(name))}
-        above = {name: _ancestors(name) for name in told}
-        tables = self._store.tables_at({url for urls in above.values() for url in urls})
-        for name, urls in above.items():
-            at = next((tables[url] for url in urls if url in tables), "")
-            if at and self._origin.snapshot.ancestor(at, "METASTORE") == self._origin.metastore_id:
-                found[name] = at
-        return found
-
-    def _named(self, name: AssetName) -> str | None:
-        full_name = own_full_name(name, self._origin.own_hosts)
-        if not full_name or name.kind is not AssetKind.DATASET:
-            return None
-        try:
-            wanted = Reference("", "SELECT", full_name)
-            found = self._origin.snapshot.referenced(wanted, self._origin.metastore_id)
-        except InvalidName:
-            return None
-        return found.id if found else None
 
     def _write_runs(self, runs: Mapping[int, Run], stated: Mapping[int, Statement]) -> dict[int, int]:
         """Writes the folds; the ids of the runs' jobs."""
@@ -343,12 +322,3 @@ def _all_names(
     for link in told:
         found |= {link.one, link.other}
     return found
-
-
-def _ancestors(name: AssetName) -> tuple[str, ...]:
-    """The URL of a path and all above it, the longest first; none of what is no path of a storage we know."""
-    url = storage_url(name)
-    try:
-        return ancestors(canonical_url(url)) if url else ()
-    except InvalidUrl:
-        return ()

@@ -1,4 +1,4 @@
-"""Gives tables and views the lineage that was told of their names before they were registered (reference/lineage.md 5).
+"""Gives tables, views and volumes the lineage that was told of their names and paths before they were registered (reference/lineage.md 5).
 
 An event binds the names it speaks of itself. What it cannot bind is a name that nothing has yet: when something gets it, what
 was told of the name until then becomes that of the table. It follows the change log from where it was left, under lineage's head
@@ -13,7 +13,8 @@ import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
 from lakewarden_policy import Snapshot
 from lakewarden_policy.kinds import RELATIONS
@@ -26,26 +27,35 @@ from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.names import (
     AssetKind,
     AssetName,
-    NameInvalid,
     catalog_digest,
     hosts_of,
     is_own,
-    path_name,
     securable_name,
+    volume_location,
 )
-from lakewarden_server.lineage.placing import Places, name_digest
+from lakewarden_server.lineage.placing import Places
 from lakewarden_server.lineage.statements import Link
 from lakewarden_server.lineage.weaving import Weaver
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.repositories.lineage import LineageStore
-from lakewarden_server.storage.repositories.lineage_registering import Registered, RegisteringReader
+from lakewarden_server.storage.repositories.lineage_registering import (
+    Registered,
+    RegisteringReader,
+    Spot,
+    Stretch,
+)
 
 logger = logging.getLogger("lakewarden.lineage")
 
+VOLUME: Final = "VOLUME"
+KINDS: Final = RELATIONS | {VOLUME}
+"""What takes the lineage of its names along."""
 LOOK_SECONDS: Final = 0.5
 """Between two looks at whether anything was registered."""
 CHANGES_MAX: Final = 1_000
 """Revisions gone through at a time, while recorders wait if anything was registered by one."""
+NAMES_MAX: Final = 1_000
+"""Names of paths bound at a time, of which there may be any number below what was registered."""
 STEP_SECONDS_MAX: Final = 10.0
 """Of one step, until it has the head among it."""
 HEAVY_SECONDS: Final = 2.0
@@ -54,10 +64,29 @@ the next event that speaks of its names binds them."""
 
 
 class _Found(NamedTuple):
-    """A name that was spoken of, and what has it now."""
+    """A name that was spoken of, what it stands for now, and since when."""
 
     name: AssetName
+    meant: AssetName
+    time: datetime
+
+
+class _Place(NamedTuple):
+    """Where paths lie that are something registered."""
+
+    at: Stretch
+    location: str
     registered: Registered
+    is_volume: bool
+
+
+class _Rest(NamedTuple):
+    """Names of paths that are still to be bound in the history of an epoch, of what was registered after one revision, up to another."""
+
+    epoch: str
+    bound: int
+    until: int
+    after: Spot
 
 
 class _Heavy(Exception):
@@ -91,6 +120,7 @@ class Registrar:
         """`own_hosts` are those at which `unitycatalog://` names tables of this server; any for none."""
         self._database, self._follower, self._own_hosts = database, follower, own_hosts
         self._looked = _Looked("", 0, 0)
+        self._rest: _Rest | None = None
         self._changes_max = CHANGES_MAX
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lakewarden-registrar", daemon=True)
@@ -129,95 +159,155 @@ class Registrar:
             pass
 
     def _step(self, snapshot: Snapshot, head: Head) -> bool:
-        """Goes through some revisions; whether there are more."""
+        """Goes through some revisions, or some names of theirs; whether there are more."""
         with self._database.reading() as connection:
             reader = RegisteringReader(connection)
             bound = reader.bound_revision()
+            if self._rest is not None and self._rest[:2] != (head.epoch, bound):
+                self._rest = None
             after = self._looked.until if self._looked[:2] == (head.epoch, bound) else bound
             until = min(head.revision, after + max(1, self._changes_max))
+            if self._rest is not None:
+                until = self._rest.until
             if until <= after:
                 return False
-            registered = reader.registered(after, until, RELATIONS)
+            registered = reader.registered(after, until, KINDS)
         if registered or until - bound >= CHANGES_MAX:
-            self._bind_in_time(snapshot, after, until)
+            self._bind_in_time(snapshot, head.epoch, after, until)
         else:
             self._looked = _Looked(head.epoch, bound, until)
-        return until < head.revision
+        return self._rest is not None or until < head.revision
 
-    def _bind_in_time(self, snapshot: Snapshot, after: int, until: int) -> None:
+    def _bind_in_time(self, snapshot: Snapshot, epoch: str, after: int, until: int) -> None:
         try:
-            self._bind(snapshot, until, passing_over=self._changes_max < 1)
+            self._bind(snapshot, epoch, until, passing_over=self._changes_max < 1)
         except _Heavy:
+            self._rest = None
             self._changes_max = (until - after) // 2
             logger.warning("binding the names of revisions up to %d takes long: in smaller steps", until)
         else:
             self._changes_max = CHANGES_MAX
 
-    def _bind(self, snapshot: Snapshot, until: int, *, passing_over: bool) -> None:
+    def _bind(self, snapshot: Snapshot, epoch: str, until: int, *, passing_over: bool) -> None:
         """Binds what was registered until then, with recorders waiting: what they told before is seen, what they tell after sees it."""
         deadline = monotonic() + STEP_SECONDS_MAX
         with self._database.transaction(deadline=deadline) as connection:
             store, reader = LineageStore(connection, deadline=deadline), RegisteringReader(connection)
             store.take()
-            if store.bound_revision >= until:
+            bound, rest = store.bound_revision, None
+            if bound >= until:
                 # Another server was faster.
+                self._rest = None
                 return
-            registered = reader.registered(store.bound_revision, until, RELATIONS)
+            registered = reader.registered(bound, until, KINDS)
             if passing_over:
                 logger.warning("names of revision %d are left to the events that speak of them", until)
             else:
+                after = self._rest.after if self._rest is not None and self._rest.bound == bound else None
                 with _told_if_heavy():
-                    for metastore_id, found in self._spoken_of(reader, snapshot, registered).items():
-                        _bind(store, metastore_id, found)
-            store.bound_revision = until
+                    rest = self._bind_registered(store, reader, snapshot, registered, after)
+            if rest is None:
+                store.bound_revision = until
             store.keep_ids()
             connection.commit()
+        self._rest = _Rest(epoch, bound, until, rest) if rest is not None else None
 
-    def _spoken_of(
+    def _bind_registered(
+        self,
+        store: LineageStore,
+        reader: RegisteringReader,
+        snapshot: Snapshot,
+        registered: Sequence[Registered],
+        after: Spot | None,
+    ) -> Spot | None:
+        """Binds the names of what was registered that lineage speaks of and that are nothing's yet, or some of them; behind which there may be more."""
+        there = [each for each in registered if _is_there(snapshot, each)]
+        found = self._named(reader, snapshot, there) if after is None else defaultdict(list)
+        rest = _lain(reader, _places(reader, snapshot, there), after or Spot("", "", 0), found)
+        for metastore_id, names in found.items():
+            _bind(store, metastore_id, names)
+        return rest
+
+    def _named(
         self, reader: RegisteringReader, snapshot: Snapshot, registered: Sequence[Registered]
     ) -> dict[str, list[_Found]]:
-        """The names of what was registered that lineage speaks of and that are nothing's yet, by metastore."""
-        by_name: dict[tuple[str, str], Registered] = {}
-        by_path: dict[tuple[str, str], Registered] = {}
-        paths = reader.paths({each.id for each in registered})
+        """By metastore, the full names of tables and views."""
+        wanted: dict[tuple[str, str], Registered] = {}
         for each in registered:
-            securable = snapshot.securables.get(each.id)
-            is_there = securable is not None and securable.kind in RELATIONS
-            metastore_id = snapshot.ancestor(each.id, "METASTORE") if is_there else None
-            if metastore_id is None:
-                continue
-            by_name[metastore_id, catalog_digest(name_key(snapshot.full_name(each.id)))] = each
-            for url in paths.get(each.id, ()):
-                if (digest := _path_digest(url)) is not None:
-                    by_path[metastore_id, digest] = each
+            if snapshot.securables[each.id].kind in RELATIONS:
+                digest = catalog_digest(name_key(snapshot.full_name(each.id)))
+                wanted[_metastore_of(snapshot, each), digest] = each
         found: dict[str, list[_Found]] = defaultdict(list)
-        for column, wanted in (("catalog_digest", by_name), ("digest", by_path)):
-            metastore_ids, digests = {metastore for metastore, _ in wanted}, {digest for _, digest in wanted}
-            for row in reader.unbound(column, digests, metastore_ids, FOREVER):
-                name = AssetName(AssetKind(row.kind), row.namespace, row.name)
-                made = wanted.get((row.metastore_id, row.key))
-                if made is not None and (wanted is by_path or self._is_ours(name, row.metastore_id)):
-                    found[row.metastore_id].append(_Found(name, made))
+        metastore_ids, digests = {metastore for metastore, _ in wanted}, {digest for _, digest in wanted}
+        for row in reader.unbound(digests, metastore_ids, FOREVER):
+            name = _name_of(row)
+            made = wanted.get((row.metastore_id, row.catalog_digest))
+            if made is not None and self._is_ours(name, row.metastore_id):
+                found[row.metastore_id].append(_Found(name, securable_name(made.id), made.time))
         return found
 
     def _is_ours(self, name: AssetName, metastore_id: str) -> bool:
         return name.kind is AssetKind.DATASET and is_own(name, hosts_of(self._own_hosts, metastore_id))
 
 
-def _path_digest(url: str) -> str | None:
-    try:
-        return name_digest(path_name(url))
-    except NameInvalid:
-        return None
+def _is_there(snapshot: Snapshot, registered: Registered) -> bool:
+    securable = snapshot.securables.get(registered.id)
+    return securable is not None and securable.kind in KINDS and bool(_metastore_of(snapshot, registered))
+
+
+def _metastore_of(snapshot: Snapshot, registered: Registered) -> str:
+    return snapshot.ancestor(registered.id, "METASTORE") or ""
+
+
+def _name_of(row: Any) -> AssetName:
+    return AssetName(AssetKind(row.kind), row.namespace, row.name)
+
+
+def _places(reader: RegisteringReader, snapshot: Snapshot, registered: Sequence[Registered]) -> list[_Place]:
+    """Where the paths lie that are these: in order, and none in another."""
+    urls = reader.paths({each.id for each in registered})
+    found = []
+    for each in registered:
+        metastore_id, is_volume = (
+            _metastore_of(snapshot, each),
+            snapshot.securables[each.id].kind == VOLUME,
+        )
+        called = [volume_location(snapshot.full_name(each.id))] if is_volume else []
+        for place in (*urls.get(each.id, ()), *called):
+            # Itself, for which no longer text comes before a letter; and what is below, as `0` follows `/`.
+            for start, end in ((place, f"{place}\x01"), (f"{place}/", f"{place}0")):
+                found.append(_Place(Stretch(metastore_id, start, end), place, each, is_volume))
+    return sorted(found)
+
+
+def _lain(
+    reader: RegisteringReader, places: Sequence[_Place], after: Spot, found: dict[str, list[_Found]]
+) -> Spot | None:
+    """Adds the names of paths behind a spot, as many as a step takes; the last of them where there may be more."""
+    left = NAMES_MAX
+    for place in places:
+        metastore_id = place.at.metastore_id
+        if (metastore_id, place.at.end) <= after[:2]:
+            continue
+        spot = after if metastore_id == after.metastore_id else Spot(metastore_id, "", 0)
+        rows = reader.unbound_at(place.at, spot, FOREVER, limit=left)
+        for row in rows:
+            file_path = row.location[len(place.location) + 1 :] if place.is_volume else ""
+            meant = securable_name(place.registered.id, file_path)
+            found[metastore_id].append(_Found(_name_of(row), meant, place.registered.time))
+        left -= len(rows)
+        if not left:
+            return Spot(metastore_id, rows[-1].location, rows[-1].id)
+    return None
 
 
 def _bind(store: LineageStore, metastore_id: str, found: Collection[_Found]) -> None:
     """Says of names what they are from when it was registered on, which is what they were before where they were nothing else's."""
     places = Places(store, metastore_id, "")
-    told = set()
-    for name, registered in found:
-        other = securable_name(registered.id)
-        told.add(Link(min(name, other), max(name, other), microseconds_of(registered.time)))
+    told = {
+        Link(min(each.name, each.meant), max(each.name, each.meant), microseconds_of(each.time))
+        for each in found
+    }
     places.learn({name for link in told for name in (link.one, link.other)})
     places.link(told)
     places.settle()

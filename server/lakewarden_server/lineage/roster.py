@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 from lakewarden_policy import KINDS, Snapshot
 from lakewarden_policy.records import Securable
 from lakewarden_server.lineage.graph import Flags, Ints
+from lakewarden_server.lineage.names import AssetName, storage_url, volume_path
 from lakewarden_server.lineage.nodes import LineageState, Node
 
 ALONE: Final = 1
 """The group of assets about each of which is decided by itself."""
 _UNKNOWN: Final = 0
+VOLUME: Final = "VOLUME"
+PATH: Final = "PATH"
+"""The kind of what is a file of a volume."""
 
 Texts = NDArray[Any]
 """Strings, as objects."""
@@ -72,8 +76,8 @@ class Roster:
         found: Ints = self._group_of[assets]
         return found
 
-    def describe(self, securable: Securable, snapshot: Snapshot) -> Described:
-        """How a securable is shown."""
+    def describe(self, securable: Securable, snapshot: Snapshot, file_path: str = "") -> Described:
+        """How a securable is shown, or a file in it where it is a volume and the path in it is said."""
         name = securable.name
         if KINDS[securable.kind].name_parts > 1:
             parent_id = securable.parent_id or ""
@@ -81,6 +85,8 @@ class Roster:
             if prefix is None:
                 prefix = self._prefixes[parent_id] = f"{snapshot.full_name(parent_id)}."
             name = prefix + name
+        if securable.kind == VOLUME:
+            return Described(volume_path(name, file_path), PATH if file_path else VOLUME, "", dropped=False)
         return Described(name, securable.kind, "", securable.kind == "DELETED_TABLE")
 
     def _fill(self, asset: int, snapshot: Snapshot) -> None:
@@ -88,7 +94,9 @@ class Roster:
         group = ALONE
         if node is not None:
             securable = self._securables.get(node.securable_id or "")
-            shown = _last_known(node) if securable is None else self.describe(securable, snapshot)
+            shown = (
+                _last_known(node) if securable is None else self.describe(securable, snapshot, node.file_path)
+            )
             self.names[asset], self.kinds[asset], self.namespaces[asset], self.dropped[asset] = shown
             if securable is not None:
                 group = self._number(node.metastore_id, securable)
@@ -108,6 +116,9 @@ class Roster:
 
 
 def _last_known(node: Node) -> Described:
+    if node.of_volume:
+        said = storage_url(AssetName(node.kind, node.namespace, node.name)) or node.name
+        return Described(said, PATH if node.file_path else VOLUME, "", dropped=True)
     if node.securable_id is not None:
         return Described(node.name, "TABLE", "", dropped=True)
     return Described(node.name, node.kind.value, node.namespace, node.dropped)

@@ -12,7 +12,7 @@ from lakewarden_server.lineage.events import Code, Event, EventInvalid, event_of
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.facets import understand
 from lakewarden_server.lineage.mapping import WHOLE, ColumnUse
-from lakewarden_server.lineage.names import UNITY_CATALOG, NameInvalid, dataset_name, path_name
+from lakewarden_server.lineage.names import UNITY_CATALOG, NameInvalid, dataset_name, is_path, path_name
 from lakewarden_server.lineage.recording import Received
 from lakewarden_server.lineage.sql.traced import Path, Reason, Source, Traced
 
@@ -157,10 +157,10 @@ _ALL_READS_KNOWN: Final = frozenset(
 
 
 def _dataset(source: Source, metastore_id: str) -> dict[str, str] | None:
-    """Namespace and name of a dataset; None of a name that is not in full, or a path that is no URL."""
+    """Namespace and name of a dataset; None of a name that is not in full, or a path that is neither a URL nor one of a volume."""
     try:
         if isinstance(source, Path):
-            name = path_name(source.url) if "://" in source.url else None
+            name = path_name(source.url) if is_path(source.url) else None
         else:
             namespace = f"{UNITY_CATALOG}://{metastore_id}"
             name = dataset_name(namespace, ".".join(source)) if all(source) else None

@@ -14,6 +14,7 @@ from lakewarden_policy import InvalidName
 from lakewarden_policy.kinds import RELATIONS
 from lakewarden_policy.records import Securable
 from lakewarden_server.core.errors import InvalidArgument, PermissionDenied, Reason
+from lakewarden_server.lineage.bindings import Bindings
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.graph import (
     EVIDENCE_BITS,
@@ -36,6 +37,7 @@ from lakewarden_server.services.call import Call
 from lakewarden_server.services.denials import unseen
 from lakewarden_server.services.lineage_past import securable_then
 from lakewarden_server.services.packed_fields import packed_bytes, packed_fixed
+from lakewarden_server.storage.repositories.lineage import LineageStore
 from lakewarden_server.storage.repositories.lineage_graph import LineageGraphReader
 
 STATES: Final = {
@@ -70,6 +72,8 @@ class Root(NamedTuple):
     """As the request says it."""
     time: int = FOREVER
     """When it was called so, in microseconds since 1970; whether the caller sees what was is still to be decided."""
+    told: AssetName | None = None
+    """The name as it was told of before it was one of the volume that it lies in."""
 
 
 class NodeRows(NamedTuple):
@@ -137,8 +141,9 @@ class Telling:
             if asset_id == self.state.end:
                 self._unrecorded = meant
             return asset_id
-        reader = LineageGraphReader(self._call.uow.connection)
-        found = reader.asset_named(self._call.metastore_id or "", name_digest(meant), named.time)
+        found = self._asset_named(meant, named.time)
+        if found is None and named.told is not None:
+            found = self._asset_named(named.told, named.time)
         if found is None or not self.sight.sees(found):
             raise PermissionDenied(
                 Reason.ACCESS_DENIED,
@@ -146,6 +151,10 @@ class Telling:
             )
         self.handle(found, 0)
         return found
+
+    def _asset_named(self, name: AssetName, time: int) -> int | None:
+        reader = LineageGraphReader(self._call.uow.connection)
+        return reader.asset_named(self._call.metastore_id or "", name_digest(name), time)
 
     def add_level(self, level: Level) -> None:
         """Tells a level: its nodes get handles, its edges are told."""
@@ -249,9 +258,23 @@ def root_named(named: pb.LineageAsset, field: str, call: Call, time: int = FOREV
         raise validation.invalid(field, "it names no asset")
     if which in _KINDS:
         return _securable(_KINDS[which], getattr(named, which), call, time)
-    if which == "path":
-        return Root(_path(named.path), named.path, time)
-    return Root(_dataset(named.dataset), f"{named.dataset.namespace} {named.dataset.name}", time)
+    name = _path(named.path) if which == "path" else _dataset(named.dataset)
+    shown = named.path if which == "path" else f"{named.dataset.namespace} {named.dataset.name}"
+    return _meant(name, shown, call, time)
+
+
+def _meant(name: AssetName, shown: str, call: Call, time: int) -> Root:
+    """What a path or dataset name begins at: the file of a volume that it is today where the caller sees the volume, else what the name was told of.
+
+    A volume that is hidden is as one that is not there, so that which of both it is makes no difference.
+    """
+    store = LineageStore(call.uow.connection, deadline=call.deadline)
+    meant = Bindings(store, call.snapshot, call.metastore_id or "").files((name,)).get(name)
+    if meant is None or not call.decider.visible(call.caller.id, call.workspace_id, meant.name):
+        return Root(name, shown, time)
+    if not meant.namespace:
+        return Root(call.snapshot.securables[meant.name], shown)
+    return Root(meant, shown, time, name)
 
 
 def _securable(kinds: Sequence[str], full_name: str, call: Call, time: int) -> Root:

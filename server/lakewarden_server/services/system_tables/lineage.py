@@ -23,7 +23,7 @@ from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.lineage.graph import Direction, Ints, State
 from lakewarden_server.lineage.names import AssetName, storage_url
 from lakewarden_server.lineage.nodes import LineageState, Node
-from lakewarden_server.lineage.roster import Roster
+from lakewarden_server.lineage.roster import PATH, Roster
 from lakewarden_server.lineage.visibility import Sight
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.system_tables.reading import Key, Part, Reading, Row, Source
@@ -33,7 +33,6 @@ SHOWN_KEPT: Final = 2
 """Of how many callers it is remembered what they see, so that the next batch need not work it out."""
 ASSETS_CHUNK: Final = 200
 """Assets whose edges are looked up together."""
-PATH: Final = "PATH"
 JOB: Final = "JOB"
 
 
@@ -248,6 +247,8 @@ def _asset(node: Node, roster: Roster) -> Asset:
     """An asset by the name it has today; one that is gone by the last it had."""
     if node.securable_id is not None:
         name = str(roster.names[node.id])
+        if node.of_volume:
+            return Asset(node.id, None, name, PATH, f"{node.securable_id}/{node.file_path}")
         kind = "TABLE" if roster.dropped[node.id] else str(roster.kinds[node.id])
         is_table = KINDS[kind].name_parts == 3
         return Asset(node.id, name if is_table else None, None if is_table else name, kind, node.securable_id)

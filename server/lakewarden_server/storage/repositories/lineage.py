@@ -89,6 +89,13 @@ class Summary(NamedTuple):
     """Whether each of them is a definition of the target."""
 
 
+class Lain(NamedTuple):
+    """What has its data at a URL."""
+
+    securable_id: str
+    kind: str
+
+
 class LineageStore:
     """Rows of lineage within one transaction. `take` comes before anything that writes."""
 
@@ -309,13 +316,13 @@ class LineageStore:
         self._check_deadline()
         return list(self._connection.execute(statement).all())
 
-    def tables_at(self, urls: Collection[str]) -> dict[str, str]:
-        """Of storage URLs, those that a live table is registered at, with its id."""
+    def data_at(self, urls: Collection[str]) -> dict[str, Lain]:
+        """Of storage URLs, those at which a live table or volume is registered."""
         dialect = self._connection.dialect.name
-        found: dict[str, str] = {}
+        found: dict[str, Lain] = {}
         for batch in batches(urls, ARRAY):
-            rows = self._connection.execute(_tables_at(dialect), {AMONG: array(dialect, batch)})
-            found |= {row.url: row.securable_id for row in rows}
+            rows = self._connection.execute(_data_at(dialect), {AMONG: array(dialect, batch)})
+            found |= {row.url: Lain(row.securable_id, row.kind) for row in rows}
         return found
 
 
@@ -325,12 +332,12 @@ def values_of(row: Any) -> dict[str, Any]:
 
 
 @cache
-def _tables_at(dialect: str) -> Select[Any]:
+def _data_at(dialect: str) -> Select[Any]:
     path, securable = StoragePath.__table__.c, Securable.__table__.c
     return (
-        select(path.url, path.securable_id)
+        select(path.url, path.securable_id, securable.kind)
         .join_from(StoragePath, Securable, securable.id == path.securable_id)
-        .where(among(path.url, dialect), path.use == "DATA", securable.kind == "TABLE")
+        .where(among(path.url, dialect), path.use == "DATA", securable.kind.in_(("TABLE", "VOLUME")))
     )
 
 

@@ -151,6 +151,8 @@ def _nodes(asset_ids: Sequence[int] | None = None) -> Select[Any]:
             _asset.securable_id,
             securable.parent_id,
             _asset.principal_id.label("recorder_id"),
+            _asset.file_path,
+            (securable.kind == "VOLUME").label("of_volume"),
         )
         .select_from(LineageAsset)
         .outerjoin(Securable, securable.id == _asset.securable_id)

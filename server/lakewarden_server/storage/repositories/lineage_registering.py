@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, and_, or_, select
 
 from lakewarden_server.entities import (
     ChangeLog,
@@ -32,6 +32,22 @@ class Registered(NamedTuple):
 
     id: str
     time: datetime
+
+
+class Stretch(NamedTuple):
+    """Locations of paths of a metastore from one on, up to another, as code points order them."""
+
+    metastore_id: str
+    start: str
+    end: str
+
+
+class Spot(NamedTuple):
+    """A name among those of a metastore, in the order of their locations."""
+
+    metastore_id: str
+    location: str
+    name_id: int
 
 
 class RegisteringReader:
@@ -66,17 +82,42 @@ class RegisteringReader:
         return found
 
     def unbound(
-        self, column: str, digests: Collection[str], metastore_ids: Collection[str], forever: int
+        self, digests: Collection[str], metastore_ids: Collection[str], forever: int
     ) -> Iterator[Any]:
-        """The names of metastores with these digests that mean an asset now, that is `forever`, and no securable."""
+        """The names in Unity Catalogs of metastores with these digests that mean an asset now, that is `forever`, and no securable."""
         for batch in batches(digests):
-            statement = (
-                select(
-                    _name[column].label("key"), _name.metastore_id, _name.kind, _name.namespace, _name.name
-                )
-                .join_from(LineageName, LineageAlias, _alias.name_id == _name.id)
-                .join(LineageAsset, _asset.id == _alias.asset_id)
-                .where(_name.metastore_id.in_(sorted(metastore_ids)), _name[column].in_(batch))
-                .where(_alias.until == forever, _asset.securable_id.is_(None))
+            statement = _unbound(forever).where(
+                _name.metastore_id.in_(sorted(metastore_ids)), _name.catalog_digest.in_(batch)
             )
             yield from self._connection.execute(statement)
+
+    def unbound_at(self, at: Stretch, after: Spot, forever: int, *, limit: int) -> Sequence[Any]:
+        """The names of a metastore's paths in a stretch, behind a spot and in order, that mean an asset now and no securable."""
+        behind = or_(
+            _name.location > after.location, and_(_name.location == after.location, _name.id > after.name_id)
+        )
+        statement = (
+            _unbound(forever)
+            .where(_name.metastore_id == at.metastore_id, behind)
+            .where(_name.location >= max(at.start, after.location), _name.location < at.end)
+            .order_by(_name.location, _name.id)
+            .limit(limit)
+        )
+        return self._connection.execute(statement).all()
+
+
+def _unbound(forever: int) -> Select[Any]:
+    return (
+        select(
+            _name.id,
+            _name.catalog_digest,
+            _name.location,
+            _name.metastore_id,
+            _name.kind,
+            _name.namespace,
+            _name.name,
+        )
+        .join_from(LineageName, LineageAlias, _alias.name_id == _name.id)
+        .join(LineageAsset, _asset.id == _alias.asset_id)
+        .where(_alias.until == forever, _asset.securable_id.is_(None))
+    )
