@@ -134,8 +134,8 @@ def test_copies_are_lineage_between_tables_and_files(
         assert told(governed) == (3, 0, 0), "what reads nothing is no lineage"
     made = admin.lineage.traverse("main.raw.orders", direction="downstream", max_depth=1)
     files = {node.label for node in made.nodes if node.distance}
-    assert {"s3://lake exports/o.csv", f"file {tmp_path}/local/o.csv"} <= files
-    assert "s3://lake exports/o.csv" in sources(admin, "main.sales.customers")
+    assert {f"/Volumes/main/sales/{volume}/o.csv" for volume in ("exports", "local")} <= files
+    assert "/Volumes/main/sales/exports/o.csv" in sources(admin, "main.sales.customers")
     with server.app.database.reading() as connection:
         stored = connection.execute(select(LineageMapping.columns)).scalars().all()
     assert ["number", "id", "IDENTITY", False] in [use for mapping in stored for use in mapping]

@@ -1,64 +1,20 @@
-"""Files of volumes and what lies in external locations: one asset by all its names, under the volume's name of today, seen by who may see that."""
+"""Files of volumes: one asset by all their names, under the volume's name of today, seen by who may see that; and paths in external locations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import random
+import threading
 
 import pytest
 
-from lakewarden import Client, PermissionDenied
-from lakewarden_server.lineage import registering
-from lakewarden_server.lineage.registering import Registrar
-from lakewarden_server.testing import serve
+from lakewarden import PermissionDenied
 from lineage.corpus import dataset, event
-from lineage.lake import Lake, may_use, of, shown
-
-FILE = "/Volumes/main/raw/landing/day/orders.csv"
-STORED = "s3://lake/landing/day/orders.csv"
-NAMES = [
-    ("dbfs", FILE),
-    ("file", FILE),
-    ("dbfs:/", FILE),
-    ("dbfs", "/Volumes/MAIN/Raw/landing/day/orders.csv/dt=2026-01-01/part-0.parquet"),
-    ("s3a://lake", "landing/day/orders.csv"),
-    ("s3://lake", "/landing/day/orders.csv/dt=2026-01-01/"),
-]
-ROLE = {"role_arn": "arn:aws:iam::123456789012:role/lake"}
+from lineage.lake import Lake, may_use, shown
+from lineage.volume_files import FILE, NAMES, STORED, kinds, landing, read_into, registered, upstream
 
 
-@pytest.fixture
-def lake(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
-    """Tables, and `s3://lake` as an external location; registrations are looked for when a test says so."""
-    monkeypatch.setattr(registering, "LOOK_SECONDS", 3_600.0)
-    with serve(database_url=database_url) as server:
-        lake = Lake(server, ("raw.orders", "sales.report"))
-        lake.admin.storage_credentials.create("key", "aws_iam_role", ROLE)
-        lake.admin.external_locations.create("lake", "s3://lake", "key")
-        yield lake
-
-
-def landing(lake: Lake) -> None:
-    lake.admin.volumes.create("main.raw.landing", storage_location="s3://lake/landing")
-
-
-def read_into(lake: Lake, namespace: str, name: str, table: str = "raw.orders", run: int = 1) -> None:
-    lake.record(event(second=run, run=run, inputs=[dataset(name, namespace)], outputs=[of(table)]))
-
-
-def upstream(client: Client, name: str = "main.raw.orders", **asked: Any) -> set[tuple[str, str]]:
-    return shown(client.lineage.traverse(name, direction="upstream", **asked))[1]
-
-
-def registered(lake: Lake) -> None:
-    Registrar(lake.server.app.database, lake.server.app.follower, frozenset()).catch_up()
-
-
-def kinds(client: Client, name: str) -> dict[str, str]:
-    return {node.label: node.kind for node in client.lineage.traverse(name).nodes}
-
-
-def test_a_file_of_a_volume_is_one_asset_by_all_its_names(lake: Lake) -> None:
+def test_a_file_of_a_volume_is_one_asset_by_all_its_names(stored_lake: Lake) -> None:
+    lake = stored_lake
     landing(lake)
     for run, (namespace, name) in enumerate(NAMES, 1):
         read_into(lake, namespace, name, run=run)
@@ -69,7 +25,8 @@ def test_a_file_of_a_volume_is_one_asset_by_all_its_names(lake: Lake) -> None:
         assert shown(lake.admin.lineage.traverse(name, namespace=namespace))[1] == {(FILE, "raw.orders")}
 
 
-def test_every_question_takes_a_file_by_its_name(lake: Lake) -> None:
+def test_every_question_takes_a_file_by_its_name(stored_lake: Lake) -> None:
+    lake = stored_lake
     landing(lake)
     read_into(lake, "dbfs", FILE, run=90)
     lake.made("raw.orders", "sales.report", second=2)
@@ -82,7 +39,8 @@ def test_every_question_takes_a_file_by_its_name(lake: Lake) -> None:
     assert lake.admin.lineage.columns(FILE, direction="downstream").nodes
 
 
-def test_a_renamed_volume_schema_or_catalog_keeps_the_files_with_no_write(lake: Lake) -> None:
+def test_a_renamed_volume_schema_or_catalog_keeps_the_files_with_no_write(stored_lake: Lake) -> None:
+    lake = stored_lake
     landing(lake)
     read_into(lake, "dbfs", FILE)
     before = lake.sequence()
@@ -104,7 +62,8 @@ def test_a_renamed_volume_schema_or_catalog_keeps_the_files_with_no_write(lake: 
     assert len(lake.admin.lineage.traverse(file).nodes) == 3
 
 
-def test_files_of_one_volume_are_not_one_another_and_the_volume_is_an_asset_too(lake: Lake) -> None:
+def test_files_of_one_volume_are_not_one_another_and_the_volume_is_an_asset_too(stored_lake: Lake) -> None:
+    lake = stored_lake
     landing(lake)
     root = "/Volumes/main/raw/landing"
     for run, name in enumerate((FILE, f"{root}/other.csv", root), 1):
@@ -114,14 +73,16 @@ def test_files_of_one_volume_are_not_one_another_and_the_volume_is_an_asset_too(
     assert kinds(lake.admin, root) == {root: "VOLUME", "main.raw.orders": "TABLE"}
 
 
-def test_a_volume_without_lineage_is_there_and_a_file_nobody_told_of_is_not(lake: Lake) -> None:
+def test_a_volume_without_lineage_is_there_and_a_file_nobody_told_of_is_not(stored_lake: Lake) -> None:
+    lake = stored_lake
     landing(lake)
     assert kinds(lake.admin, "/Volumes/main/raw/landing") == {"/Volumes/main/raw/landing": "VOLUME"}
     with pytest.raises(PermissionDenied):
         lake.admin.lineage.traverse(FILE)
 
 
-def test_paths_that_could_be_read_as_two_are_no_files_of_a_volume(lake: Lake) -> None:
+def test_paths_that_could_be_read_as_two_are_no_files_of_a_volume(stored_lake: Lake) -> None:
+    lake = stored_lake
     landing(lake)
     read_into(lake, "dbfs", "/Volumes/main/raw/other/../landing/x", run=1)
     read_into(lake, "dbfs", "/Volumes/main/raw/landing/../other/x", run=2)
@@ -133,7 +94,8 @@ def test_paths_that_could_be_read_as_two_are_no_files_of_a_volume(lake: Lake) ->
     }
 
 
-def test_a_file_is_seen_by_who_may_see_the_volume_and_nothing_of_it_by_others(lake: Lake) -> None:
+def test_a_file_is_seen_by_who_may_see_the_volume_and_nothing_of_it_by_others(stored_lake: Lake) -> None:
+    lake = stored_lake
     landing(lake)
     read_into(lake, "dbfs", FILE)
     ben, eve = may_use(lake, "ben", "raw.orders"), may_use(lake, "eve", "raw.orders")
@@ -163,7 +125,8 @@ def test_a_file_is_seen_by_who_may_see_the_volume_and_nothing_of_it_by_others(la
         eve.lineage.traverse(STORED)
 
 
-def test_a_dropped_volumes_files_are_seen_as_a_dropped_tables_lineage(lake: Lake) -> None:
+def test_a_dropped_volumes_files_are_seen_as_a_dropped_tables_lineage(stored_lake: Lake) -> None:
+    lake = stored_lake
     landing(lake)
     read_into(lake, "dbfs", FILE)
     ben, eve = may_use(lake, "ben", "raw.orders"), may_use(lake, "eve", "raw.orders")
@@ -181,7 +144,8 @@ def test_a_dropped_volumes_files_are_seen_as_a_dropped_tables_lineage(lake: Lake
     assert upstream(lake.admin) == {(f"{FILE} (dropped)", "raw.orders"), (FILE, "raw.orders")}
 
 
-def test_a_path_in_an_external_location_is_seen_by_who_may_see_that(lake: Lake) -> None:
+def test_a_path_in_an_external_location_is_seen_by_who_may_see_that(stored_lake: Lake) -> None:
+    lake = stored_lake
     lake.admin.external_locations.create("inner", "s3://else/inner", "key")
     read_into(lake, "s3://lake", "files/a.csv", run=1)
     read_into(lake, "s3://else", "inner/b.csv", run=2)
@@ -199,22 +163,65 @@ def test_a_path_in_an_external_location_is_seen_by_who_may_see_that(lake: Lake) 
     assert kinds(lake.admin, "s3://lake/files/a.csv")
 
 
-def test_what_was_told_before_is_taken_along_also_below_the_place(lake: Lake) -> None:
-    for run, (namespace, name) in enumerate(
-        (*NAMES, ("s3://lake", "landing-2/x"), ("s3://lake", "tables/t/a/b.parquet")), 1
-    ):
-        read_into(lake, namespace, name, run=run)
-    assert len(upstream(lake.admin)) > 4
+def test_a_name_that_went_to_another_volume_is_that_ones(stored_lake: Lake) -> None:
+    lake = stored_lake
     landing(lake)
-    lake.admin.tables.create(
-        "main.sales.t", [{"name": "id", "type_text": "BIGINT"}], storage_location="s3://lake/tables/t"
-    )
-    registered(lake)
-    assert upstream(lake.admin) == {
-        (FILE, "raw.orders"),
-        ("s3://lake landing-2/x", "raw.orders"),
-        ("sales.t", "raw.orders"),
-    }
-    before = lake.sequence()
-    registered(lake)
-    assert lake.sequence() == before
+    read_into(lake, "dbfs", FILE)
+    lake.admin.volumes.rename("main.raw.landing", "arrivals")
+    assert set(kinds(lake.admin, FILE)) == {FILE.replace("landing", "arrivals"), "main.raw.orders"}
+    lake.admin.volumes.create("main.raw.landing")
+    with pytest.raises(PermissionDenied):
+        lake.admin.lineage.traverse(FILE)
+    read_into(lake, "dbfs", FILE, "sales.report", run=2)
+    assert set(kinds(lake.admin, FILE)) == {FILE, "main.sales.report"}
+    assert set(kinds(lake.admin, STORED)) == {FILE.replace("landing", "arrivals"), "main.raw.orders"}
+
+
+SEED = 20261127
+FILES, RENAMES, READERS = 8, 30, 2
+WAIT_SECONDS = 120
+
+
+def test_no_answer_misses_a_file_or_tells_it_twice_while_the_volume_is_renamed(stored_lake: Lake) -> None:
+    """Renamed in turn: the volume, its schema and its catalog."""
+    lake, chance = stored_lake, random.Random(SEED)
+    landing(lake)
+    names = ["main", "raw", "landing"]
+    for number in range(FILES):
+        file = f"/{number}.csv"
+        name = ("s3://lake", f"landing{file}") if number % 2 else ("dbfs", f"/Volumes/main/raw/landing{file}")
+        read_into(lake, *name, "sales.report", run=number + 1)
+        lake.record(
+            event(run=50 + number, second=50 + number, inputs=[dataset(name[1], name[0])], outputs=["kafka"])
+        )
+    lake.admin.catalogs.create("still")
+    written, over, wrong, asked = lake.sequence(), threading.Event(), [], []
+
+    def ask() -> None:
+        with lake.server.client() as client:
+            while not over.is_set():
+                answer = client.lineage.traverse("kafka", namespace="postgres://db", direction="upstream")
+                asked.append(1)
+                labels = sorted(node.label.rpartition("/")[2] for node in answer.nodes if node.distance)
+                if labels != [f"{number}.csv" for number in range(FILES)]:
+                    wrong.append(answer)
+
+    readers = [threading.Thread(target=ask) for _ in range(READERS)]
+    for reader in readers:
+        reader.start()
+    try:
+        for turn in range(RENAMES):
+            level = chance.randrange(3)
+            resource = (lake.admin.catalogs, lake.admin.schemas, lake.admin.volumes)[level]
+            resource.rename(".".join(names[: level + 1]), f"n{turn}")
+            names[level] = f"n{turn}"
+    finally:
+        over.set()
+        for reader in readers:
+            reader.join(WAIT_SECONDS)
+    assert wrong == []
+    assert len(asked) > RENAMES / 10
+    assert lake.sequence() == written
+    found = lake.admin.lineage.traverse("kafka", namespace="postgres://db", direction="upstream")
+    today = f"/Volumes/{'/'.join(names)}"
+    assert {node.label for node in found.nodes if node.distance} == {f"{today}/{n}.csv" for n in range(FILES)}

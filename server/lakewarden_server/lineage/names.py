@@ -170,7 +170,9 @@ def securable_name(securable_id: str, file_path: str = "") -> AssetName:
 
 def volume_file(name: AssetName) -> VolumeFile | None:
     """What a name of the form `/Volumes/catalog/schema/volume/…` says; None for any other, and where its text could be read as two places."""
-    if name.namespace not in (_MOUNTS, "file") or not name.name.startswith(_VOLUMES):
+    scheme = name.namespace.partition("://")[0]
+    # Where Databricks' files are named with a workspace, volumes are those of its metastore all the same.
+    if scheme not in (_MOUNTS, "file") or not name.name.startswith(_VOLUMES):
         return None
     try:
         canonical_url(f"file://{name.name}")
@@ -196,6 +198,11 @@ def location(name: AssetName) -> str | None:
     """
     if name.kind is not AssetKind.DATASET:
         return None
+    is_long = len(name.namespace) + len(name.name) > KEPT_CHARACTERS_MAX
+    return _location(name) if is_long else _kept_location(name)
+
+
+def _location(name: AssetName) -> str | None:
     said = volume_file(name)
     if said is not None:
         found = "/".join((volume_location(said.volume), *([said.file_path] if said.file_path else [])))
@@ -205,6 +212,9 @@ def location(name: AssetName) -> str | None:
         return canonical_url(url) if url else None
     except InvalidUrl:
         return None
+
+
+_kept_location: Final = lru_cache(NAMES_KEPT_MAX)(_location)
 
 
 def volume_location(full_name: str) -> str:

@@ -143,7 +143,7 @@ class Telling:
             return asset_id
         found = self._asset_named(meant, named.time)
         if found is None and named.told is not None:
-            found = self._asset_named(named.told, named.time)
+            found = self._asset_told(named.told, named.time)
         if found is None or not self.sight.sees(found):
             raise PermissionDenied(
                 Reason.ACCESS_DENIED,
@@ -151,6 +151,12 @@ class Telling:
             )
         self.handle(found, 0)
         return found
+
+    def _asset_told(self, name: AssetName, time: int) -> int | None:
+        """What a name was told of, though it is another file's today; today only what is no other securable's."""
+        found = self._asset_named(name, time)
+        node = self.state.nodes.get(found or 0)
+        return found if time != FOREVER or (node is not None and node.securable_id is None) else None
 
     def _asset_named(self, name: AssetName, time: int) -> int | None:
         reader = LineageGraphReader(self._call.uow.connection)

@@ -21,7 +21,7 @@ KeyText = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
-    """Adds the columns; names of paths get theirs."""
+    """Adds the columns; names of paths get theirs, and those below what was registered before are bound by the server that starts next."""
     op.add_column("lineage_assets", sa.Column("file_path", sa.Text(), nullable=False, server_default=""))
     op.add_column("lineage_names", sa.Column("location", KeyText, nullable=True))
     connection = op.get_bind()
@@ -35,6 +35,8 @@ def upgrade() -> None:
         found = [row for row in found if row["location"]]
         if found:
             connection.execute(sa.text("UPDATE lineage_names SET location = :location WHERE id = :id"), found)
+    # What was registered before is looked for once more, among the paths now.
+    connection.execute(sa.text("UPDATE lineage_head SET bound_revision = 0"))
     op.create_index(
         op.f("ix_lineage_names_location"),
         "lineage_names",
@@ -53,7 +55,7 @@ def downgrade() -> None:
 
 def _location(namespace: str, name: str) -> str | None:
     """As `lineage.names.location` said it when this was written."""
-    is_file = namespace in FILES
+    is_file = namespace.partition("://")[0] in FILES
     try:
         url = canonical_url(f"file://{name}" if is_file else f"{namespace}/{name.lstrip('/')}")
     except InvalidUrl:
