@@ -35,7 +35,7 @@ Told = tuple[list[tuple[int, frozenset[int], int, int]], Ending]
 
 
 def worlds(count: int) -> Iterator[tuple[random.Random, Decider, dict[int, Node]]]:
-    """Random worlds; the nodes are all that is in schemas, and as many paths and datasets."""
+    """Random worlds; the nodes are all that is in schemas, files of the volumes, paths in external locations and elsewhere, and datasets."""
     for seed in range(count):
         chance = random.Random(seed)
         decider = Decider(POLICY, snapshot_of(make_world(chance), now=5))
@@ -60,7 +60,27 @@ def worlds(count: int) -> Iterator[tuple[random.Random, Decider, dict[int, Node]
             nodes.append(
                 Node(len(nodes), "m0", AssetKind.DATASET, *where, False, None, None, chance.choice(recorders))
             )
+        volumes = [node for node in nodes if node.securable_id and kind_of(decider, node) == "VOLUME"]
+        files = [volume for volume in volumes for _ in range(2)]
+        for number, volume in enumerate(files):
+            nodes.append(volume._replace(id=len(nodes), file_path=f"f{number}.csv", of_volume=True))
+        for place in decider.snapshot.places.values():
+            metastore_id = decider.snapshot.securables[place.securable_id].metastore_id or ""
+            where = place.url, chance.choice(("a.csv", "b/c.csv"))
+            recorder = chance.choice(recorders)
+            nodes.append(
+                Node(len(nodes), metastore_id, AssetKind.DATASET, *where, False, None, None, recorder)
+            )
         yield chance, decider, {node.id: node for node in nodes}
+
+
+def kind_of(decider: Decider, node: Node) -> str:
+    return decider.snapshot.securables[node.securable_id or ""].kind
+
+
+def location_over(decider: Decider, node: Node) -> str | None:
+    """The external location that a path lies in, by comparing texts."""
+    return next((p.securable_id for p in decider.snapshot.places.values() if p.url == node.namespace), None)
 
 
 def state_of(nodes: dict[int, Node], edges: list[Edge]) -> LineageState:
@@ -107,12 +127,38 @@ def test_what_is_no_securable_is_seen_by_who_recorded_it_and_by_admins_of_the_me
         for subject, workspace, metastore in callers(chance, decider, 20):
             sight = sight_of(decider, subject, workspace, metastore, state_of(nodes, []))
             for node in nodes.values():
-                if node.securable_id is None:
+                if node.securable_id is None and location_over(decider, node) is None:
                     admin = decider.atom(subject, workspace, "m0", "METASTORE:MANAGE") is not None
                     right = metastore == "m0" and (admin or node.recorder_id == subject)
                     assert sight.sees(node.id) == right
                     seen += right
     assert seen > 20
+
+
+def paths_seen_wrongly() -> int:
+    """How many paths in external locations and files of volumes are seen by who may not see that, or the other way round."""
+    wrong, seen = 0, Counter[bool]()
+    for chance, decider, nodes in worlds(40):
+        for subject, workspace, metastore in callers(chance, decider, 20):
+            sight = sight_of(decider, subject, workspace, metastore, state_of(nodes, []))
+            for node in nodes.values():
+                over = node.securable_id if node.file_path else location_over(decider, node)
+                if over is None:
+                    continue
+                right = node.metastore_id == metastore and decider.visible(subject, workspace, over)
+                wrong += sight.sees(node.id) != right
+                seen[right] += 1
+    assert min(seen.values()) > 200
+    return wrong
+
+
+def test_a_path_is_seen_by_whoever_may_see_what_is_over_it_and_by_nobody_else() -> None:
+    assert paths_seen_wrongly() == 0
+
+
+def test_control_a_path_that_whoever_told_of_it_sees_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sight, "_location_over", lambda _self, _node: None)
+    assert paths_seen_wrongly() > 0
 
 
 def leaks(count: int, tell: Tell | None = None) -> int:

@@ -56,7 +56,7 @@ def snapshot_of(world: World, kind: type[Snapshot] = Snapshot, *, now: float = 0
             for workspace, binding in o.get("bindings", {}).items()
         ],
         locations=[
-            Location(identity, f"s3://{identity}", o.get("credential"), o.get("read_only", False))
+            Location(identity, f"gs://{identity}", o.get("credential"), o.get("read_only", False))
             for identity, o in objects.items()
             if o["kind"] == "EXTERNAL_LOCATION"
         ],

@@ -150,7 +150,7 @@ def _details(world: World) -> Rows:
             {
                 "id": obj,
                 **values,
-                **{column: {"id": f"s3://{obj}", **thing}[name] for column, name in named.items()},
+                **{column: {"id": f"gs://{obj}", **thing}[name] for column, name in named.items()},
             }
             for obj, thing in world["objects"].items()
             if thing["kind"] == kind
