@@ -76,7 +76,9 @@ def test_files_of_one_volume_are_not_one_another_and_the_volume_is_an_asset_too(
 def test_a_volume_without_lineage_is_there_and_a_file_nobody_told_of_is_not(stored_lake: Lake) -> None:
     lake = stored_lake
     landing(lake)
-    assert kinds(lake.admin, "/Volumes/main/raw/landing") == {"/Volumes/main/raw/landing": "VOLUME"}
+    read_into(lake, "dbfs", FILE.replace("orders", "others"))
+    for asked in ("/Volumes/main/raw/landing", "s3://lake/landing"):
+        assert kinds(lake.admin, asked) == {"/Volumes/main/raw/landing": "VOLUME"}
     with pytest.raises(PermissionDenied):
         lake.admin.lineage.traverse(FILE)
 
@@ -105,7 +107,10 @@ def test_a_file_is_seen_by_who_may_see_the_volume_and_nothing_of_it_by_others(st
     told = eve.lineage.traverse("main.raw.orders").to_dict()
     assert "landing" not in str(told)
     # A root that is hidden answers as one that is not there.
+    root = FILE.partition("/day")[0]
     for asked, not_there in (
+        (root, root.replace("landing", "missing")),
+        ("s3://lake/landing", "s3://other/landing"),
         (FILE, FILE.replace("landing", "missing")),
         (STORED, STORED.replace("lake", "other")),
     ):
@@ -115,7 +120,8 @@ def test_a_file_is_seen_by_who_may_see_the_volume_and_nothing_of_it_by_others(st
                 eve.lineage.traverse(name)
             answers.append(str(refused.value).replace(name, "NAME").split("request")[0])
         assert answers[0] == answers[1]
-        assert kinds(ben, asked) == {FILE: "PATH", "main.raw.orders": "TABLE"}
+        seen = {FILE: "PATH", "main.raw.orders": "TABLE"} if "day" in asked else {root: "VOLUME"}
+        assert kinds(ben, asked) == seen
     lake.admin.grants.revoke("READ VOLUME", "volume", "main.raw.landing", "ben@example.com")
     with pytest.raises(PermissionDenied):
         ben.lineage.traverse(FILE)
