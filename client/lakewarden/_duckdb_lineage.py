@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
@@ -24,7 +24,7 @@ from lakewarden._duckdb_binder import Table
 from lakewarden._duckdb_parse import ascii_fold
 from lakewarden._duckdb_rewrite import literal, quoted
 from lakewarden._duckdb_volumes import Place
-from lakewarden._errors import LakewardenError, NotFound, PermissionDenied
+from lakewarden._errors import LakewardenError, PermissionDenied
 
 QUEUE_STATEMENTS_MAX = 1_000
 QUEUE_CHARACTERS_MAX = 10_000_000
@@ -75,13 +75,10 @@ class SqlLineage:
         recorder: SqlRecorder,
         *,
         job_name: str = "",
-        storage_of: Callable[[str], str] | None = None,
         queue_statements_max: int = QUEUE_STATEMENTS_MAX,
     ) -> None:
         self._recorder = recorder
         self._job_name = job_name
-        self._storage_of = storage_of
-        self._unseen_volumes: set[str] = set()
         self._queue_statements_max = queue_statements_max
         self._changed = threading.Condition()
         self._queue: deque[Ran] = deque()
@@ -181,23 +178,12 @@ class SqlLineage:
             self.recorded += 1
 
     def _copy_in_full(self, ran: Ran, copied: Copied) -> str:
-        url = literal(self._url(copied.place))
+        url = literal(_path(copied.place))
         if ran.target is None:
             return f"COPY ({in_full(ran)}) TO {url}"
         columns = f" ({', '.join(map(quoted, copied.columns))})" if copied.columns else ""
         table = ".".join(map(quoted, ran.target[1].split(".")))
         return f"COPY {table}{columns} FROM {url} (FORMAT {copied.file_format})"
-
-    def _url(self, place: Place) -> str:
-        """The file where its volume is stored, or in the volume where that says no place; on this machine, where who tells may not see the volume."""
-        storage = f"file://{place.directory}"
-        if self._storage_of is not None and place.volume not in self._unseen_volumes:
-            try:
-                storage = self._storage_of(place.volume) or f"/Volumes/{place.volume.replace('.', '/')}"
-            except (NotFound, PermissionDenied):
-                # Asked again it would say the same, as below.
-                self._unseen_volumes.add(place.volume)
-        return f"{storage.rstrip('/')}/{place.below}"
 
     def _fail(self, error: Exception) -> None:
         self.failed += 1
@@ -244,3 +230,8 @@ def _means(qualifier: list[Any], table: Table) -> bool:
     parts = tuple(map(ascii_fold, qualifier))
     database, schema, name = table.key
     return parts in ((database, schema, name), (schema, name), (database, name))
+
+
+def _path(place: Place) -> str:
+    """The file by its volume, which the server knows also where who tells does not see it."""
+    return f"/Volumes/{place.volume.replace('.', '/')}/{place.below}"

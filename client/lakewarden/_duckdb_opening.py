@@ -16,11 +16,7 @@ from lakewarden._duckdb_volumes import VolumeMap, Volumes
 def lineage_of(client: PlanAuthorizer, lineage: SqlRecorder | bool, job_name: str) -> SqlLineage | None:
     """Who is told what statements made of what; None where nobody is."""
     recorder = getattr(client, "lineage_events", None) if lineage is True else lineage
-    if not recorder:
-        return None
-    volumes = getattr(client, "volumes", None)
-    storage_of = None if volumes is None else lambda name: str(volumes.get(name).storage_location)
-    return SqlLineage(recorder, job_name=job_name, storage_of=storage_of)
+    return SqlLineage(recorder, job_name=job_name) if recorder else None
 
 
 def locked_world(
