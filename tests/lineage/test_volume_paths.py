@@ -7,13 +7,17 @@ from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import event as event_of_sqlalchemy
 from sqlalchemy import text
 
 from lakewarden import Client
 from lakewarden.lineage.open_lineage import to_open_lineage
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.lineage import recording, registering
+from lakewarden_server.lineage.identities import FOREVER
+from lakewarden_server.storage import Database
 from lakewarden_server.storage.migrations import downgrade, migrate
+from lakewarden_server.storage.repositories.lineage_registering import RegisteringReader, Spot, Stretch
 from lakewarden_server.testing import WORKSPACE, serve
 from lineage.corpus import NOW, columns, dataset, event
 from lineage.lake import OURS, Lake, may_use
@@ -184,3 +188,18 @@ def test_an_export_is_recorded_again_as_the_same(stored_lake: Lake) -> None:
     before = kinds(lake.admin, FILE)
     lake.record(json.dumps(told).encode())
     assert kinds(lake.admin, FILE) == before
+
+
+def test_paths_below_a_place_are_found_by_an_index(sqlite_database: Database) -> None:
+    """Where lineage knows many names, what is registered reads those below its place alone."""
+    with sqlite_database.reading() as connection:
+        compiled: list[str] = []
+        listened = event_of_sqlalchemy.listens_for(connection, "before_cursor_execute")
+        listened(lambda _connection, _cursor, statement, *_more: compiled.append(statement))
+        reader = RegisteringReader(connection)
+        stretch = Stretch("metastore", "s3://lake/landing/", "s3://lake/landing0")
+        reader.unbound_at(stretch, Spot("metastore", "", 0), FOREVER, limit=10)
+        plan = connection.exec_driver_sql(
+            f"EXPLAIN QUERY PLAN {compiled[-1]}", tuple("x" for _ in range(compiled[-1].count("?")))
+        ).all()
+    assert "metastore_id=? AND location>? AND location<?" in str(plan)

@@ -122,7 +122,8 @@ class LineageName(Base):
             postgresql_where=text("catalog_digest IS NOT NULL"),
         ),
         Index(
-            "ix_lineage_names_location",
+            "ix_lineage_names_metastore_id_location",
+            "metastore_id",
             "location",
             sqlite_where=text("location IS NOT NULL"),
             postgresql_where=text("location IS NOT NULL"),

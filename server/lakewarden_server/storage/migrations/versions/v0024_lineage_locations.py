@@ -38,9 +38,9 @@ def upgrade() -> None:
     # What was registered before is looked for once more, among the paths now.
     connection.execute(sa.text("UPDATE lineage_head SET bound_revision = 0"))
     op.create_index(
-        op.f("ix_lineage_names_location"),
+        op.f("ix_lineage_names_metastore_id_location"),
         "lineage_names",
-        ["location"],
+        ["metastore_id", "location"],
         sqlite_where=sa.text("location IS NOT NULL"),
         postgresql_where=sa.text("location IS NOT NULL"),
     )
@@ -48,7 +48,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Forgets them."""
-    op.drop_index(op.f("ix_lineage_names_location"), "lineage_names")
+    op.drop_index(op.f("ix_lineage_names_metastore_id_location"), "lineage_names")
     op.drop_column("lineage_names", "location")
     op.drop_column("lineage_assets", "file_path")
 
