@@ -88,6 +88,7 @@ class LineageRun(Base):
     __table_args__ = (
         UniqueConstraint("workspace_id", "principal_id", "key"),
         Index("ix_lineage_runs_job_id_last_time", "job_id", "last_time"),
+        Index("ix_lineage_runs_rollup_heard_time", "rollup", "heard_time"),
         CheckConstraint("state IN ('PROVISIONAL', 'LIVE', 'DROPPED')", name="state"),
     )
 
@@ -107,6 +108,13 @@ class LineageRun(Base):
     weight: Mapped[int] = _number()
     """What one more event of it costs: names, edges, and the length of the fold."""
     fold: Mapped[bytes]
+    """Empty once it was purged."""
+    heard_time: Mapped[int] = _number(default=0, server_default=text("0"))
+    """When the newest of its events came, or happened if that is later."""
+    rollup: Mapped[str] = mapped_column(default="RUN", server_default=text("'RUN'"))
+    """RUN for a run, WHOLE for one that is kept for ever; DAY and VERSION for what purged ones said that say the same, see `lineage/rollups.py`."""
+    run_count: Mapped[int] = mapped_column(default=1, server_default=text("1"))
+    """How many runs these are; the newest of them gives the key and the times at which names are meant."""
 
 
 class LineageName(Base):
@@ -316,12 +324,14 @@ class LineageContribution(Base):
     edge_id: Mapped[int] = _number()
     live: Mapped[bool]
     since: Mapped[int] = _number()
-    """When what it says became so."""
+    """When what it says became so; of several runs that were purged, with the last."""
     first_time: Mapped[int] = _number()
     last_time: Mapped[int] = _number()
     mapping_hash: Mapped[str]
     defines: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Whether it is what the target is made of from then on, until a later run defines it otherwise."""
+    first_since: Mapped[int | None] = _number()
+    """When the first of several runs that were purged said so; nothing where there is one."""
 
 
 class LineageMapping(Base):

@@ -36,13 +36,13 @@ class Changed:
     """Of which targets the definitions are not what they were, and when."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[int, int]] = []
+        self._rows: set[tuple[int, int]] = set()
 
     def note(self, before: Row | None, now: Row | None) -> None:
         """What a run says of two names instead of what it said before."""
-        was, is_now = _definition(before), _definition(now)
+        was, is_now = _definitions(before), _definitions(now)
         if was != is_now:
-            self._rows += [found for found in (was, is_now) if found is not None]
+            self._rows |= was | is_now
 
     @property
     def edge_ids(self) -> set[int]:
@@ -93,6 +93,13 @@ def left_out(store: LineageStore, wanted: Mapping[int, Span]) -> dict[int, int]:
     }
 
 
+def began(said: Mapping[str, Any]) -> int:
+    """When the first of the runs in a row of what they say said it."""
+    first: int | None = said["first_since"]
+    since: int = said["since"]
+    return since if first is None else first
+
+
 def first_after(times: Sequence[int], since: int) -> int:
     """The first of the times that is later; FOREVER where there is none."""
     place = bisect_left(times, since + 1)
@@ -127,8 +134,10 @@ def _last_said(store: LineageStore, edge_ids: Collection[int]) -> dict[int, dict
     return found
 
 
-def _definition(row: Row | None) -> tuple[int, int] | None:
-    return (row["edge_id"], row["since"]) if row and row["live"] and row["defines"] else None
+def _definitions(row: Row | None) -> set[tuple[int, int]]:
+    """The edge and the times at which it was defined, first and last where these are several runs."""
+    times = {row["since"], began(row)} if row and row["live"] and row["defines"] else ()
+    return {(row["edge_id"], time) for time in times} if row else set()
 
 
 def _is_unmoved(edge: Row, stated: Iterable[Collection[int] | None], time: int) -> bool:
@@ -154,5 +163,6 @@ def _sources(
     found: dict[int, dict[Teller, dict[int, set[int]]]] = defaultdict(lambda: defaultdict(dict))
     for row in defined_since(store, since):
         of_teller = found[row.target_id][row.workspace_id, row.principal_id]
-        of_teller.setdefault(row.since, set()).add(row.source_id)
+        for time in {row.since, began(row._mapping)}:
+            of_teller.setdefault(time, set()).add(row.source_id)
     return found

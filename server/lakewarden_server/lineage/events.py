@@ -57,6 +57,8 @@ class Code(StrEnum):
     """It has neither run, nor job, nor dataset."""
     EVENT_TIME_INVALID = "EVENT_TIME_INVALID"
     EVENT_TIME_AHEAD = "EVENT_TIME_AHEAD"
+    EVENT_TOO_OLD = "EVENT_TOO_OLD"
+    """Its run was purged, or what its job did until then is kept as what several runs said."""
     EVENT_TYPE_INVALID = "EVENT_TYPE_INVALID"
     RUN_ID_INVALID = "RUN_ID_INVALID"
     RUN_ID_NOT_UUID = "RUN_ID_NOT_UUID"

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import DeadlineExceeded, Overloaded, Reason, ResourceExhausted, Unavailable
-from lakewarden_server.lineage.recording import Budget, Origin, Received, packed, record
+from lakewarden_server.lineage.recording import Budget, Fresh, Origin, Received, packed, record
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.errors import deadline_passed
 from lakewarden_server.storage.repositories.lineage import LineageStore
@@ -41,7 +41,7 @@ class _Submission:
     received: Sequence[Received]
     """Those that are still to be recorded."""
     time: datetime
-    fresh: list[bool] = field(default_factory=list)
+    fresh: list[Fresh] = field(default_factory=list)
     error: Exception | None = None
     done: bool = False
     alone: bool = False
@@ -66,13 +66,13 @@ class Recorder:
 
     def record(
         self, origin: Origin, received: Sequence[Received], *, time: datetime, deadline: float
-    ) -> list[bool]:
-        """Records events; of each, whether it was new. `deadline` is in monotonic seconds.
+    ) -> list[Fresh]:
+        """Records events; of each, whether it was new, None for one of a run that was purged. `deadline` is in monotonic seconds.
 
         Raises Overloaded at once when too many wait, DeadlineExceeded, and what a transaction can raise; some of the events may be
         recorded then, and sending them all again does no harm.
         """
-        fresh: list[bool] = []
+        fresh: list[Fresh] = []
         for start in range(0, len(received), COMMIT_EVENTS_MAX):
             part = received[start : start + COMMIT_EVENTS_MAX]
             self._refuse_too_many(len(part))
@@ -80,7 +80,7 @@ class Recorder:
             fresh += self._submit(_Submission(origin, part, time), deadline)
         return fresh
 
-    def _submit(self, submission: _Submission, deadline: float) -> list[bool]:
+    def _submit(self, submission: _Submission, deadline: float) -> list[Fresh]:
         with self._turn:
             self._refuse_too_many(len(submission.received))
             self._append(submission)

@@ -12,15 +12,17 @@ from math import inf
 from typing import Any, Final, NamedTuple
 
 from lakewarden_policy import Snapshot
+from lakewarden_server.core.clock import microseconds_of
 from lakewarden_server.core.errors import InvalidArgument, Reason
 from lakewarden_server.entities import LineageEvent, LineageJob, LineageRun
 from lakewarden_server.lineage.bindings import Bindings
-from lakewarden_server.lineage.events import PAIRS_MAX, Code, Event
+from lakewarden_server.lineage.events import PAIRS_MAX, Code, Event, EventKind
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.facets import Facets
 from lakewarden_server.lineage.folding import Run, fold, run_key
 from lakewarden_server.lineage.names import AssetName
 from lakewarden_server.lineage.placing import Places
+from lakewarden_server.lineage.rollups import PURGED, RUNS_KEPT, Rollup
 from lakewarden_server.lineage.statements import (
     Ending,
     Link,
@@ -33,11 +35,16 @@ from lakewarden_server.lineage.statements import (
 )
 from lakewarden_server.lineage.weaving import Weaver
 from lakewarden_server.storage.repositories.lineage import LineageStore
+from lakewarden_server.storage.repositories.lineage_rollups import rolled_up_until
 
 BODY_ZLIB_LEVEL: Final = 3
 """A third of the time of the default, for a tenth more bytes."""
 CHARACTERS_OF_WEIGHT: Final = 2_000
 """Of JSON, that are read and written in the time of a name or an edge."""
+
+
+Fresh = bool | None
+"""Whether an event was new; None where its run was purged, and it is not recorded."""
 
 
 class Origin(NamedTuple):
@@ -71,8 +78,8 @@ def record(
     received: Sequence[Received],
     received_time: datetime,
     budget: Budget | None = None,
-) -> list[bool]:
-    """Records events of one origin; of each, whether it was new. The store's head must be held.
+) -> list[Fresh]:
+    """Records events of one origin; of each, whether it was new, None for one that came too late. The store's head must be held.
 
     Of more than there is a budget for the first are recorded, and the answer is as short. Raises EVENT_INVALID for what is told in the run
     of declared lineage.
@@ -122,18 +129,21 @@ class _Recording:
         self._run_ids: dict[str, int] = {}
         self._stored: dict[str, Any] = {}
         self._stored_keys: set[str] = set()
+        self._purged_keys: set[str] = set()
         self._own = {"workspace_id": origin.workspace_id, "principal_id": origin.principal_id}
         """Whose events and runs these are among."""
 
-    def run(self, received: Sequence[Received], budget: Budget) -> list[bool]:
+    def run(self, received: Sequence[Received], budget: Budget) -> list[Fresh]:
         known = self._known(received)
         received = self._affordable(received, known, budget)
+        late = self._late(each for each in received if each.event.key not in known)
         new: dict[str, Received] = {}
-        fresh = []
+        fresh: list[Fresh] = []
         for each in received:
-            fresh.append(each.event.key not in known and each.event.key not in new)
-            new.setdefault(each.event.key, each)
-        new = {key: each for key, each in new.items() if key not in known}
+            key = each.event.key
+            fresh.append(None if key in late else key not in known and key not in new)
+            new.setdefault(key, each)
+        new = {key: each for key, each in new.items() if key not in known and key not in late}
         if new:
             self._record(list(new.values()))
         return fresh
@@ -147,9 +157,10 @@ class _Recording:
     ) -> Sequence[Received]:
         """The first events that there is a budget for: each weighs what it says, and with the first of a run what that said before."""
         keys = {run_key(each.event, each.facets) for each in received if each.event.key not in known}
-        found = self._store.find(LineageRun, "key", keys, only=("key", "weight"), **self._own)
+        found = self._store.find(LineageRun, "key", keys, only=("key", "weight", "rollup"), **self._own)
         weights = {row.key: row.weight for row in found}
         self._stored_keys = set(weights)
+        self._purged_keys = {row.key for row in found if row.rollup in PURGED}
         for place, each in enumerate(received):
             weight = (
                 1
@@ -159,6 +170,25 @@ class _Recording:
             if not budget.spend(weight):
                 return received[:place]
         return received
+
+    def _late(self, received: Iterable[Received]) -> set[str]:
+        """The keys of events of runs that were purged: known as such, or not known and from a time up to which runs of its job were.
+
+        Such a run would be counted twice, or change what several that are one row by now said.
+        """
+        kept_from = microseconds_of(self._time - RUNS_KEPT)
+        late: set[str] = set()
+        old: dict[str, list[Event]] = defaultdict(list)
+        for event, facets, _body in received:
+            key = run_key(event, facets)
+            if key in self._purged_keys:
+                late.add(event.key)
+            elif key not in self._stored_keys and event.kind is EventKind.RUN and event.time < kept_from:
+                old[_Job(*(event.job or ("", "", ""))[1:], event.evidence).digest].append(event)
+        if old:
+            until = rolled_up_until(self._store, self._origin.workspace_id, old)
+            late |= {each.key for job, events in old.items() for each in events if each.time <= until[job]}
+        return late
 
     def _record(self, new: list[Received]) -> None:
         runs = self._fold(new)
@@ -223,7 +253,7 @@ class _Recording:
         said = {run_id: _Job(*run.job[1:], run.evidence) for run_id, run in runs.items() if run.job}
         job_ids = self._job_ids(set(said.values()))
         jobs = {run_id: job_ids[said[run_id]] if run_id in said else 0 for run_id in runs}
-        rows = []
+        rows, heard = [], microseconds_of(self._time)
         for run_id, run in runs.items():
             told, text = stated[run_id], run.to_json()
             rows.append(
@@ -240,6 +270,9 @@ class _Recording:
                     "flags": told.flags,
                     "weight": len(told.names) + len(told.edges) + len(text) // CHARACTERS_OF_WEIGHT,
                     "fold": zlib.compress(text, BODY_ZLIB_LEVEL),
+                    "heard_time": max(run.last_time, heard),
+                    "rollup": Rollup.RUN.value,
+                    "run_count": 1,
                 }
             )
         self._store.put(LineageRun, rows)

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from lakewarden_server.core.clock import microseconds_of, monotonic
 from lakewarden_server.entities import LineageEdge
+from lakewarden_server.lineage.rollups import Rollup, roll_up
 from lakewarden_server.lineage.versions import History
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.repositories.lineage import LineageStore
@@ -32,11 +33,13 @@ STEP_SECONDS_MAX: Final = 10.0
 
 
 class Aged(NamedTuple):
-    """What one run did: edges retired, events and changes deleted."""
+    """What one run did: edges retired, events and changes deleted, runs purged, and days of them made versions."""
 
     edges: int
     events: int
     changes: int
+    runs: int
+    days: int
 
 
 def age(database: Database, now: datetime) -> Aged:
@@ -44,7 +47,10 @@ def age(database: Database, now: datetime) -> Aged:
     edges = _in_steps(lambda: _retire(database, now), EDGES_RETIRED_MAX)
     changes = _in_steps(lambda: _delete_changes(database, now), 1)
     events = _in_steps(lambda: _delete_events(database, now), EVENTS_DELETED_MAX)
-    return Aged(edges, events, changes)
+    # What is retired by what runs said is retired before they are purged.
+    runs = _in_steps(lambda: roll_up(database, now, Rollup.DAY), 1)
+    days = _in_steps(lambda: roll_up(database, now, Rollup.VERSION), 1)
+    return Aged(edges, events, changes, runs, days)
 
 
 def _in_steps(step: Callable[[], int], least: int) -> int:

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from lakewarden_server.entities import LineageEdgeVersion
-from lakewarden_server.lineage.definitions import Cuts, Span, cuts, first_after
+from lakewarden_server.lineage.definitions import Cuts, Span, began, cuts, first_after
 from lakewarden_server.lineage.identities import BEGINNING, FOREVER
 from lakewarden_server.storage.repositories.lineage import LineageStore
 
@@ -107,12 +107,12 @@ class History:
         elif said is not None and was is not None:
             if _observed(said) == _observed(was):
                 return
-            self.change(said["edge_id"], said["since"])
+            self.change(said["edge_id"], began(said))
         if was is None:
             return
         moved = said is not None and said["edge_id"] != was["edge_id"]
         if replaced_time is None or replaced_time <= was["since"] or moved:
-            self.change(was["edge_id"], was["since"])
+            self.change(was["edge_id"], began(was))
             return
         self._kept_until[was["edge_id"]] = replaced_time + (said is None)
         self.change(was["edge_id"], replaced_time)
@@ -191,8 +191,12 @@ class History:
             defines = all(row.defines for row in said)
             teller = (said[0].workspace_id, said[0].principal_id)
             times_out = left_out.get(edge_id, {}).get(teller, ())
-            until = first_after(times_out, since) if defines else FOREVER
-            found.setdefault(edge_id, []).append(Observation(since, hashed, until))
+            first = min(began(row._mapping) for row in said)
+            for time in sorted({time for time in (first, since) if time >= times[edge_id]}):
+                until = first_after(times_out, time) if defines else FOREVER
+                found.setdefault(edge_id, []).append(Observation(time, hashed, until))
+        for of_edge in found.values():
+            of_edge.sort(key=lambda observation: observation.since)
         return found
 
 

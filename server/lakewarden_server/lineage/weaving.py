@@ -131,6 +131,7 @@ class Weaver:
                 "last_time": run.last_time,
                 "mapping_hash": edge.mapping_hash,
                 "defines": edge.target in definitions,
+                "first_since": None,
             }
 
     def _write_mappings(self) -> None:

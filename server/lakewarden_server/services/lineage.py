@@ -6,17 +6,22 @@ from collections.abc import Sequence
 
 from lakewarden.v1 import lineage_pb2 as pb
 from lakewarden_server.core.errors import Internal, InvalidArgument, Reason
-from lakewarden_server.lineage.events import EventInvalid, read_event
+from lakewarden_server.lineage.events import Code, EventInvalid, read_event
 from lakewarden_server.lineage.facets import understand
 from lakewarden_server.lineage.names import hosts_of
 from lakewarden_server.lineage.recorder import Recorder
-from lakewarden_server.lineage.recording import Origin, Received
+from lakewarden_server.lineage.recording import Fresh, Origin, Received
+from lakewarden_server.lineage.rollups import RUNS_KEPT
 from lakewarden_server.lineage.sql.tracer import Tracer
 from lakewarden_server.lineage.sql_events import Stated
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.sql_lineage import read_sql
 
 BATCH_EVENTS_MAX = 1_000
+TOO_OLD = (
+    f"{Code.EVENT_TOO_OLD}: the run was last heard of more than {RUNS_KEPT.days} days ago and is purged, or others of its job from then are;"
+    " what it said before still counts"
+)
 
 
 class LineageService:
@@ -68,7 +73,11 @@ class LineageService:
             accepted.append(outcome)
             received.append(Received(event, facets))
         for outcome, is_new in zip(accepted, self._commit(origin, received, call), strict=True):
-            outcome.is_new = is_new
+            if is_new is None:
+                outcome.Clear()
+                outcome.code, outcome.message = Code.EVENT_TOO_OLD, TOO_OLD
+            else:
+                outcome.is_new = is_new
         return outcomes
 
     def record_sql(self, request: pb.RecordSqlRequest, call: Call) -> pb.RecordSqlResponse:
@@ -88,10 +97,12 @@ class LineageService:
         ]
         fresh = self._commit(origin, [received for _message, received in recorded], call)
         for (message, _received), is_new in zip(recorded, fresh, strict=True):
+            if is_new is None:
+                raise _refused(Code.EVENT_TOO_OLD, TOO_OLD, retriable=False)
             message.recorded, message.is_new = True, is_new
         return response
 
-    def _commit(self, origin: Origin, received: Sequence[Received], call: Call) -> list[bool]:
+    def _commit(self, origin: Origin, received: Sequence[Received], call: Call) -> list[Fresh]:
         if self._recorder is None:
             raise unable()
         return self._recorder.record(origin, received, time=call.now, deadline=call.deadline)

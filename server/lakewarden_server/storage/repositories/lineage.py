@@ -258,23 +258,9 @@ class LineageStore:
 
     def summaries(self, edge_ids: Collection[int]) -> dict[int, Summary]:
         """Of each edge that has any contribution, those of its runs that count: the live ones, or where there are none, the others."""
-        table = LineageContribution.__table__.c
         found: dict[int, Summary] = {}
         for batch in batches(edge_ids, BATCH):
-            statement = (
-                select(
-                    table.edge_id,
-                    table.live,
-                    func.min(table.first_time),
-                    func.max(table.last_time),
-                    func.max(table.since),
-                    func.count(table.run_id.distinct()),
-                    func.min(case((table.defines, 1), else_=0)),
-                )
-                .where(table.edge_id.in_(batch))
-                .group_by(table.edge_id, table.live)
-            )
-            for edge_id, *said in self._connection.execute(statement):
+            for edge_id, *said in self._connection.execute(_summed(batch)):
                 if edge_id not in found or said[0]:
                     found[edge_id] = Summary(*said)._replace(defines=bool(said[-1]))
         return found
@@ -288,7 +274,7 @@ class LineageStore:
         return {edge_id: sorted(set(hashes)) for edge_id, hashes in found.items()}
 
     def said_since(self, times: Mapping[int, int]) -> list[Any]:
-        """What live runs have said of edges since a time of each, in order: edge, run, since, mapping, whether it defines, whose the run is."""
+        """What live runs have said of edges since a time of each, in order: edge, run, since when, mapping, whether it defines, whose the run is."""
         contribution, run = LineageContribution.__table__.c, LineageRun.__table__.c
         found: list[Any] = []
         for batch in batches(times, BATCH):
@@ -298,6 +284,7 @@ class LineageStore:
                     contribution.edge_id,
                     contribution.run_id,
                     contribution.since,
+                    contribution.first_since,
                     contribution.mapping_hash,
                     contribution.defines,
                     run.workspace_id,
@@ -362,6 +349,29 @@ def _connected(dialect: str) -> Select[Any]:
         ahead = union_all(*(step.correlate(reached) for step in steps)).lateral("ahead")
         steps = [select(ahead.c.id).select_from(reached.join(ahead, true()))]
     return select(reached.union(*steps).c.id)
+
+
+def _summed(edge_ids: Sequence[int]) -> Select[Any]:
+    """The columns of `Summary` of each edge; a run that says it of several names is counted once."""
+    said, run = LineageContribution.__table__.c, LineageRun.__table__.c
+    key = (said.edge_id, said.live, said.run_id)
+    least = [func.min(said.first_time), func.max(said.last_time), func.max(said.since)]
+    defines = func.min(case((said.defines, 1), else_=0)).label("defines")
+    named = [column.label(name) for column, name in zip(least, ("first", "last", "since"), strict=True)]
+    by_run = select(*key, *named, defines).where(said.edge_id.in_(edge_ids)).group_by(*key).subquery().c
+    of_edge = (by_run.edge_id, by_run.live)
+    return (
+        select(
+            *of_edge,
+            func.min(by_run.first),
+            func.max(by_run.last),
+            func.max(by_run.since),
+            func.sum(run.run_count),
+            func.min(by_run.defines),
+        )
+        .join(LineageRun, run.id == by_run.run_id)
+        .group_by(*of_edge)
+    )
 
 
 def _newest(edge_ids: Sequence[int]) -> Select[Any]:

@@ -16,10 +16,17 @@ _run: Final = LineageRun.__table__.c
 
 
 def defined_since(store: LineageStore, since: Mapping[int, int]) -> Iterator[Any]:
-    """The sources that live definitions of targets state, some from a time of each on and some before: target, source, since, whose the run is."""
+    """The sources that live definitions of targets state, some from a time of each on and some before: target, source, since when, whose the run is."""
     for batch in batches(sorted(since), BATCH):
         yield from store.rows(
-            select(_edge.target_id, _edge.source_id, _said.since, _run.workspace_id, _run.principal_id)
+            select(
+                _edge.target_id,
+                _edge.source_id,
+                _said.since,
+                _said.first_since,
+                _run.workspace_id,
+                _run.principal_id,
+            )
             .join_from(LineageEdge, LineageContribution, _said.edge_id == _edge.id)
             .join(LineageRun, _run.id == _said.run_id)
             .where(_edge.target_id.in_(batch), _said.live, _said.defines)

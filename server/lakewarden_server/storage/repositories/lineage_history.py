@@ -123,7 +123,7 @@ class LineageHistoryReader:
     def days(self, edge_id: int, first: date, limit: int) -> Sequence[Row[Any]]:
         """Of each day from one on, in UTC, the runs that made an edge and were last heard of on it: how many, from when to when, and the key of the last.
 
-        A run that told of it under several names is one. `read` is how much was read of what runs said, at most `limit`, the newest first.
+        A run that told of it under several names is one, runs that were purged as many as they were. `read` is how much was read of what runs said, at most `limit`, the newest first.
         """
         since = (first - EPOCH).days * DAY
         read = (
@@ -147,7 +147,7 @@ class LineageHistoryReader:
         ordered = (
             select(
                 runs.day,
-                func.count().over(partition_by=runs.day).label("run_count"),
+                func.sum(_run.run_count).over(partition_by=runs.day).label("run_count"),
                 func.min(runs.first_time).over(partition_by=runs.day).label("first_time"),
                 runs.last_time,
                 _run.key,

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, delete, func, select, tuple_, update
+from sqlalchemy import Connection, and_, case, delete, func, select, tuple_, update
 
 from lakewarden_server.entities import (
     LineageChange,
@@ -43,15 +43,15 @@ class LineageRetention:
         self, seen_before: int, runs: int, limit: int, among: Collection[int] | None = None
     ) -> list[Unmade]:
         """Live edges last seen before a time, after which so many runs of their jobs have completed. What is declared is no such edge."""
-        later = (
-            select(_run.last_time)
-            .where(_run.job_id == _edge.job_id, _run.last_time > _edge.last_time)
-            .where(_run.state == "LIVE", _run.key.like(_RUNS))
-            .order_by(_run.last_time)
-            .limit(1)
-            .offset(runs - 1)
-            .correlate(LineageEdge.__table__)
-            .scalar_subquery()
+        is_later = and_(
+            *(_run.job_id == _edge.job_id, _run.last_time > _edge.last_time),
+            *(_run.state == "LIVE", _run.key.like(_RUNS)),
+        )
+        last = select(_run.last_time).where(is_later).order_by(_run.last_time).limit(1).offset(runs - 1)
+        # Of fewer rows one may stand for several runs that were purged.
+        few = select(case((func.sum(_run.run_count) >= runs, func.max(_run.last_time)))).where(is_later)
+        later = func.coalesce(
+            *(each.correlate(LineageEdge.__table__).scalar_subquery() for each in (last, few))
         )
         declared = (
             select(_contribution.run_id)
