@@ -53,13 +53,13 @@ class Past(Lineage):
             names = {row.id: f"{row.name}@{row.end_time}" for row in store.all(LineageAsset)}
             jobs = {row.id: row.name for row in store.all(LineageJob)}
             first = (now - timedelta(days=days - 1)).date()
-            return {
-                (names[edge.source_id], names[edge.target_id], jobs.get(edge.job_id, "")): [
-                    (row.day, row.run_count, row.first_time, row.last_time, row.key)
-                    for row in reader.days(edge.id, first, 100_000)
-                ]
-                for edge in store.all(LineageEdge, metastore_id=self.origin.metastore_id)
-            }
+            found: dict[tuple[str, str, str], list[tuple[Any, ...]]] = {}
+            for edge in store.all(LineageEdge, metastore_id=self.origin.metastore_id):
+                ends = names[edge.source_id], names[edge.target_id], jobs.get(edge.job_id, "")
+                for row in reader.days(edge.id, first, 100_000):
+                    told = (row.day, row.run_count, row.first_time, row.last_time, row.key)
+                    found.setdefault(ends, []).append(told)
+            return {ends: sorted(days) for ends, days in found.items()}
 
 
 class Job(NamedTuple):

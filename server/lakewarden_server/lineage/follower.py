@@ -107,8 +107,19 @@ def _brought(held: LineageState, reader: LineageGraphReader, sequence: int) -> L
     gone = [edge_id for edge_id, _source, _target, state, _evidence in edges if state == RETRACTED]
     graph = held.graph.changed(sequence, live, gone)
     later = held._replace(sequence=sequence, graph=graph)
-    # Without other assets the maps stay the same ones, and what was worked out of them good.
-    return _with_nodes(later, reader.nodes(asset_ids)) if asset_ids else later
+    if not asset_ids:
+        # The maps stay the same ones, and what was worked out of them good.
+        return later
+    rows = list(reader.nodes(asset_ids))
+    return _with_nodes(_without(later, asset_ids - {row.id for row in rows}), rows)
+
+
+def _without(state: LineageState, asset_ids: Iterable[int]) -> LineageState:
+    """A state that has forgotten assets that are no more."""
+    nodes = state.nodes.mutate()
+    for asset_id in asset_ids:
+        nodes.pop(asset_id, None)
+    return state._replace(nodes=nodes.finish())
 
 
 def _with_nodes(state: LineageState, rows: Iterable[Any]) -> LineageState:

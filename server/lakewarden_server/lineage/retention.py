@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from lakewarden_server.core.clock import microseconds_of, monotonic
 from lakewarden_server.entities import LineageEdge
+from lakewarden_server.lineage.forgetting import forget_unresolved
 from lakewarden_server.lineage.rollups import Rollup, roll_up
 from lakewarden_server.lineage.versions import History
 from lakewarden_server.storage.engine import Database
@@ -33,13 +34,14 @@ STEP_SECONDS_MAX: Final = 10.0
 
 
 class Aged(NamedTuple):
-    """What one run did: edges retired, events and changes deleted, runs purged, and days of them made versions."""
+    """What one run did: edges retired, events and changes deleted, runs purged, days of them made versions, and assets forgotten."""
 
     edges: int
     events: int
     changes: int
     runs: int
     days: int
+    assets: int
 
 
 def age(database: Database, now: datetime) -> Aged:
@@ -50,7 +52,19 @@ def age(database: Database, now: datetime) -> Aged:
     # What is retired by what runs said is retired before they are purged.
     runs = _in_steps(lambda: roll_up(database, now, Rollup.DAY), 1)
     days = _in_steps(lambda: roll_up(database, now, Rollup.VERSION), 1)
-    return Aged(edges, events, changes, runs, days)
+    return Aged(edges, events, changes, runs, days, _forget(database, now))
+
+
+def _forget(database: Database, now: datetime) -> int:
+    """Forgets assets in no catalog; how many."""
+    done, steps, after = 0, 0, 0
+    while steps < STEPS_MAX:
+        step = forget_unresolved(database, now, after)
+        if step.after is None:
+            break
+        # What is only looked at nobody waits for.
+        done, steps, after = done + step.assets, steps + bool(step.assets), step.after
+    return done
 
 
 def _in_steps(step: Callable[[], int], least: int) -> int:

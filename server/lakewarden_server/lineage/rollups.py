@@ -19,8 +19,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection
-
 from lakewarden_server.core.clock import microseconds_of, monotonic
 from lakewarden_server.entities import (
     LineageAlias,
@@ -68,6 +66,8 @@ class Rollup(StrEnum):
     """Purged: one run, or several that say the same."""
 
 
+DUE: Final = {Rollup.DAY: Rollup.RUN, Rollup.VERSION: Rollup.DAY}
+"""Of what each is made."""
 PURGED: Final = frozenset({Rollup.DAY.value, Rollup.VERSION.value})
 
 
@@ -132,16 +132,15 @@ class _Told:
 
 def roll_up(database: Database, now: datetime, rollup: Rollup) -> int:
     """Takes a step in making runs that are due the DAYs, or DAYs the VERSIONs, of what they say; how many runs it settled, 0 at the end."""
-    kept, due = (RUNS_KEPT, Rollup.RUN) if rollup is Rollup.DAY else (DAYS_KEPT, Rollup.DAY)
-    before = microseconds_of(now - kept)
+    before = microseconds_of(now - (RUNS_KEPT if rollup is Rollup.DAY else DAYS_KEPT))
     with database.reading() as connection:
-        if not LineageRollups(connection).due(due, before, 1):
+        if not LineageRollups(connection).due(DUE[rollup], before, 1):
             return 0
     deadline = monotonic() + STEP_SECONDS_MAX
     with database.transaction(deadline=deadline) as connection:
         store = LineageStore(connection, deadline=deadline)
         store.take()
-        settled = _Step(connection, store, before, due, rollup).run()
+        settled = _Step(LineageRollups(connection), store, before, rollup).run()
         connection.commit()
     return settled
 
@@ -149,12 +148,8 @@ def roll_up(database: Database, now: datetime, rollup: Rollup) -> int:
 class _Step:
     """One transaction's rolling up."""
 
-    def __init__(
-        self, connection: Connection, store: LineageStore, before: int, due: Rollup, rollup: Rollup
-    ) -> None:
-        self._rollups = LineageRollups(connection)
-        self._store = store
-        self._before, self._due, self._rollup = before, due, rollup
+    def __init__(self, rollups: LineageRollups, store: LineageStore, before: int, rollup: Rollup) -> None:
+        self._rollups, self._store, self._before, self._rollup = rollups, store, before, rollup
 
     def run(self) -> int:
         told = self._read()
@@ -173,18 +168,15 @@ class _Step:
         return len(whole) + sum(1 + len(each.absorbed) for each in changed)
 
     def _is_due(self, row: Row) -> bool:
-        return (
-            row["rollup"] == self._due
-            and row["heard_time"] < self._before
-            and row["last_time"] < self._before
-        )
+        silent_since = max(row["heard_time"], row["last_time"])
+        return bool(row["rollup"] == DUE[self._rollup] and silent_since < self._before)
 
     def _read(self) -> list[_Told]:
         """Runs that are due, with those of their jobs around them."""
         rows: dict[int, Row] = {}
         seen: set[tuple[int, int]] = set()
         weight = 0
-        for run in self._rollups.due(self._due, self._before, RUNS_DUE_MAX):
+        for run in self._rollups.due(DUE[self._rollup], self._before, RUNS_DUE_MAX):
             day = run.last_time // DAY if self._rollup is Rollup.DAY else 0
             if (run.job_id, day) in seen:
                 continue
