@@ -79,6 +79,8 @@ class LineageJob(Base):
     name: Mapped[str]
     evidence: Mapped[str] = mapped_column(default="OBSERVED")
     """What its runs are known by."""
+    purged_until: Mapped[int] = _number(server_default=text("-1"))
+    """The last time of any run of it that was purged."""
 
 
 class LineageRun(Base):

@@ -35,7 +35,6 @@ from lakewarden_server.lineage.statements import (
 )
 from lakewarden_server.lineage.weaving import Weaver
 from lakewarden_server.storage.repositories.lineage import LineageStore
-from lakewarden_server.storage.repositories.lineage_rollups import rolled_up_until
 
 BODY_ZLIB_LEVEL: Final = 3
 """A third of the time of the default, for a tenth more bytes."""
@@ -186,8 +185,8 @@ class _Recording:
             elif key not in self._stored_keys and event.kind is EventKind.RUN and event.time < kept_from:
                 old[_Job(*(event.job or ("", "", ""))[1:], event.evidence).digest].append(event)
         if old:
-            until = rolled_up_until(self._store, self._origin.workspace_id, old)
-            late |= {each.key for job, events in old.items() for each in events if each.time <= until[job]}
+            jobs = self._store.find(LineageJob, "digest", old, workspace_id=self._origin.workspace_id)
+            late |= {each.key for job in jobs for each in old[job.digest] if each.time <= job.purged_until}
         return late
 
     def _record(self, new: list[Received]) -> None:

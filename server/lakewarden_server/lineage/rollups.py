@@ -296,6 +296,10 @@ class _Step:
         self._store.put(
             LineageContribution, [said for each in changed if each.absorbed for said in each.says]
         )
+        until: dict[int, int] = defaultdict(int)
+        for each in changed:
+            until[each.row["job_id"]] = max(until[each.row["job_id"]], each.row["last_time"])
+        self._rollups.purged(until)
         self._rollups.update(
             {
                 each.id: {

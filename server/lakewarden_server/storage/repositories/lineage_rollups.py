@@ -14,33 +14,13 @@ from lakewarden_server.entities import (
     LineageMention,
     LineageRun,
 )
-from lakewarden_server.storage.repositories.lineage import BATCH, LineageStore, batches
+from lakewarden_server.storage.repositories.lineage import BATCH, batches
 
 _run: Final = LineageRun.__table__.c
 _said: Final = LineageContribution.__table__.c
 _edge: Final = LineageEdge.__table__.c
 _job: Final = LineageJob.__table__.c
-_PURGED: Final = ("DAY", "VERSION")
 _COLUMNS: Final = [column for column in _run if column.name != "fold"]
-
-
-def rolled_up_until(store: LineageStore, workspace_id: str, jobs: Collection[str]) -> dict[str, int]:
-    """Of jobs of a workspace, by their digests, the last time of a run that was purged; -1 where none was."""
-    found = dict.fromkeys(jobs, -1)
-    for batch in batches(jobs, BATCH):
-        last = (
-            select(_run.last_time)
-            .where(_run.job_id == _job.id, _run.rollup.in_(_PURGED))
-            .order_by(_run.last_time.desc())
-            .limit(1)
-            .correlate(LineageJob.__table__)
-            .scalar_subquery()
-        )
-        wanted = select(_job.digest, last.label("last")).where(
-            _job.workspace_id == workspace_id, _job.digest.in_(batch)
-        )
-        found |= {row.digest: row.last for row in store.rows(wanted) if row.last is not None}
-    return found
 
 
 class LineageRollups:
@@ -98,6 +78,12 @@ class LineageRollups:
         """Writes columns of runs."""
         for run_id, values in runs.items():
             self._connection.execute(update(LineageRun).where(_run.id == run_id).values(**values))
+
+    def purged(self, jobs: Mapping[int, int]) -> None:
+        """Writes of jobs that runs up to a time were purged."""
+        for job_id, time in jobs.items():
+            of_job = update(LineageJob).where(_job.id == job_id, _job.purged_until < time)
+            self._connection.execute(of_job.values(purged_until=time))
 
     def delete(self, run_ids: Collection[int]) -> None:
         """Deletes runs with what they say and speak of."""

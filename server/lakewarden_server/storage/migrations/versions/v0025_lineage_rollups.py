@@ -23,6 +23,10 @@ def upgrade() -> None:
         "lineage_runs", sa.Column("run_count", sa.Integer(), nullable=False, server_default=sa.text("1"))
     )
     op.add_column("lineage_contributions", sa.Column("first_since", sa.BigInteger(), nullable=True))
+    op.add_column(
+        "lineage_jobs",
+        sa.Column("purged_until", sa.BigInteger(), nullable=False, server_default=sa.text("-1")),
+    )
     op.execute("UPDATE lineage_runs SET heard_time = last_time")
     op.create_index(
         op.f("ix_lineage_runs_rollup_heard_time"), "lineage_runs", ["rollup", "heard_time"], unique=False
@@ -32,6 +36,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Forgets them; a purged run is one run again."""
     op.drop_index(op.f("ix_lineage_runs_rollup_heard_time"), "lineage_runs")
+    op.drop_column("lineage_jobs", "purged_until")
     op.drop_column("lineage_contributions", "first_since")
     op.drop_column("lineage_runs", "run_count")
     op.drop_column("lineage_runs", "rollup")
