@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, delete, func, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from lakewarden_server.entities import (
     LineageContribution,
@@ -21,6 +21,25 @@ _said: Final = LineageContribution.__table__.c
 _edge: Final = LineageEdge.__table__.c
 _job: Final = LineageJob.__table__.c
 _COLUMNS: Final = [column for column in _run if column.name != "fold"]
+
+# Made once: they are asked for each job and day.
+_OF_JOB: Final = select(*_COLUMNS).where(_run.job_id == bindparam("job")).limit(bindparam("limit"))
+_IS_AT: Final = _run.last_time == bindparam("time")
+_EARLIER: Final = _OF_JOB.where(
+    _run.last_time >= bindparam("first"),
+    _run.last_time <= bindparam("time"),
+    ~(_IS_AT & (_run.id > bindparam("id"))),
+).order_by(_run.last_time.desc(), _run.id.desc())
+_LATER: Final = _OF_JOB.where(
+    _run.last_time >= bindparam("time"),
+    _run.last_time < bindparam("until"),
+    ~(_IS_AT & (_run.id <= bindparam("id"))),
+).order_by(_run.last_time, _run.id)
+_PURGED_UNTIL: Final = (
+    update(LineageJob.__table__)
+    .where(_job.id == bindparam("of"), _job.purged_until < bindparam("until"))
+    .values(purged_until=bindparam("until"))
+)
 
 
 class LineageRollups:
@@ -38,15 +57,10 @@ class LineageRollups:
 
     def around(self, run: Row[Any], first: int, until: int, limit: int) -> list[Row[Any]]:
         """A run and those of its job right before and after it, from a time until another, without their folds; at most so many on each side."""
-        of_job = select(*_COLUMNS).where(_run.job_id == run.job_id)
-        earlier = of_job.where(_run.last_time >= first, _at(run, earlier=True))
-        later = of_job.where(_run.last_time < until, _at(run, earlier=False))
-        order = (_run.last_time, _run.id)
+        near = {"job": run.job_id, "time": run.last_time, "id": run.id, "first": first, "until": until}
         return [
-            *self._connection.execute(
-                earlier.order_by(*(column.desc() for column in order)).limit(limit + 1)
-            ),
-            *self._connection.execute(later.order_by(*order).limit(limit)),
+            *self._connection.execute(_EARLIER, near | {"limit": limit + 1}),
+            *self._connection.execute(_LATER, near | {"limit": limit}),
         ]
 
     def definitions(
@@ -75,15 +89,24 @@ class LineageRollups:
             self._connection.execute(update(LineageRun).where(_run.id.in_(batch)).values(rollup=rollup))
 
     def update(self, runs: Mapping[int, Mapping[str, Any]]) -> None:
-        """Writes columns of runs."""
-        for run_id, values in runs.items():
-            self._connection.execute(update(LineageRun).where(_run.id == run_id).values(**values))
+        """Writes the same columns of runs."""
+        if runs:
+            names = next(iter(runs.values()))
+            statement = update(LineageRun.__table__).where(_run.id == bindparam("of"))
+            statement = statement.values({name: bindparam(f"to_{name}") for name in names})
+            self._connection.execute(
+                statement,
+                [
+                    {"of": run_id, **{f"to_{name}": value for name, value in values.items()}}
+                    for run_id, values in runs.items()
+                ],
+            )
 
     def purged(self, jobs: Mapping[int, int]) -> None:
         """Writes of jobs that runs up to a time were purged."""
-        for job_id, time in jobs.items():
-            of_job = update(LineageJob).where(_job.id == job_id, _job.purged_until < time)
-            self._connection.execute(of_job.values(purged_until=time))
+        if jobs:
+            told = [{"of": job_id, "until": time} for job_id, time in jobs.items()]
+            self._connection.execute(_PURGED_UNTIL, told)
 
     def delete(self, run_ids: Collection[int]) -> None:
         """Deletes runs with what they say and speak of."""
@@ -94,10 +117,3 @@ class LineageRollups:
         ):
             for batch in batches(run_ids, BATCH):
                 self._connection.execute(delete(entity).where(column.in_(batch)))
-
-
-def _at(run: Row[Any], *, earlier: bool) -> Any:
-    """Where a run of the same job lies from one: not later, or later."""
-    if earlier:
-        return or_(_run.last_time < run.last_time, and_(_run.last_time == run.last_time, _run.id <= run.id))
-    return or_(_run.last_time > run.last_time, and_(_run.last_time == run.last_time, _run.id > run.id))
