@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
+from lakewarden import InvalidArgument
 from lakewarden_server.entities import (
     LineageAlias,
     LineageAsset,
@@ -23,11 +24,10 @@ from lakewarden_server.lineage import rollups
 from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.lineage.retention import age
 from lakewarden_server.lineage.rollups import DAYS_KEPT, RUNS_KEPT
+from lakewarden_server.testing import serve
 from lineage.corpus import columns, dataset, dataset_event, event, job_event, lifecycle, symlinks
 from lineage.histories import DAY, DB, YEAR, Delivery, Past
 
-END = 400
-"""The day of the year, from the beginning of 2026, that is today; histories begin before it."""
 LATER = YEAR + timedelta(days=91)
 
 
@@ -220,3 +220,21 @@ def test_what_is_still_told_of_or_one_with_it_stays(forgotten, more):
     age(forgotten.database, YEAR + timedelta(days=92))
     names = {json.dumps(line["aliases"]) for line in forgotten.lines("asset")}
     assert any('"b"' in each for each in names)
+
+
+def test_a_client_is_told_which_events_of_a_batch_came_too_late() -> None:
+    with serve() as server:
+        told = server.client().lineage_events
+        long_ago = [each for day in (1, 2) for each in run(day, -day - 900).bodies]
+        assert [outcome.accepted for outcome in told.record_batch(long_ago)] == [True, True]
+        # As if it had been told of long ago.
+        age(server.app.database, datetime.now(UTC) + timedelta(days=91))
+        batch = [*long_ago[:1], *run(3, -901.5).bodies, *run(4, 0).bodies]
+        found = told.record_batch(batch)
+        assert [(outcome.accepted, outcome.code, outcome.retriable) for outcome in found] == [
+            (False, "EVENT_TOO_OLD", False),
+            (False, "EVENT_TOO_OLD", False),
+            (True, "", False),
+        ]
+        with pytest.raises(InvalidArgument, match="EVENT_TOO_OLD"):
+            told.record(batch[1])

@@ -16,6 +16,8 @@ from lakewarden_server.entities import (
 )
 from lakewarden_server.storage.repositories.lineage import BATCH, batches
 
+_RUNS: Final[Any] = LineageRun.__table__
+_JOBS: Final[Any] = LineageJob.__table__
 _run: Final = LineageRun.__table__.c
 _said: Final = LineageContribution.__table__.c
 _edge: Final = LineageEdge.__table__.c
@@ -36,7 +38,7 @@ _LATER: Final = _OF_JOB.where(
     ~(_IS_AT & (_run.id <= bindparam("id"))),
 ).order_by(_run.last_time, _run.id)
 _PURGED_UNTIL: Final = (
-    update(LineageJob.__table__)
+    update(_JOBS)
     .where(_job.id == bindparam("of"), _job.purged_until < bindparam("until"))
     .values(purged_until=bindparam("until"))
 )
@@ -92,7 +94,7 @@ class LineageRollups:
         """Writes the same columns of runs."""
         if runs:
             names = next(iter(runs.values()))
-            statement = update(LineageRun.__table__).where(_run.id == bindparam("of"))
+            statement = update(_RUNS).where(_run.id == bindparam("of"))
             statement = statement.values({name: bindparam(f"to_{name}") for name in names})
             self._connection.execute(
                 statement,
