@@ -16,7 +16,8 @@ from lakewarden_server.lineage.names import (
     storage_url,
     volume_file,
 )
-from lakewarden_server.storage.repositories.lineage import Lain, LineageStore
+from lakewarden_server.storage.repositories.lineage import LineageStore
+from lakewarden_server.storage.repositories.lineage_locations import Lain, data_at
 
 VOLUME: Final = "VOLUME"
 
@@ -45,7 +46,7 @@ class Bindings:
         """Of URLs where something of these kinds has its data, what stands for that."""
         found: dict[AssetName, AssetName] = {}
         above = {name: _ancestors(name) for name in names}
-        data = self._store.data_at({url for urls in above.values() for url in urls})
+        data = data_at(self._store, {url for urls in above.values() for url in urls})
         for name, urls in above.items():
             at = next((url for url in urls if url in data and data[url].kind in kinds), None)
             if at is None:

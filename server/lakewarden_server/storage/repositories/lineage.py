@@ -6,7 +6,7 @@ The authorization head, the change log and the audit chain are never touched: no
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from math import inf
 from typing import Any, Final, NamedTuple
@@ -39,13 +39,10 @@ from lakewarden_server.entities import (
     LineageMention,
     LineageName,
     LineageRun,
-    Securable,
-    StoragePath,
 )
 from lakewarden_server.storage.errors import deadline_passed
 from lakewarden_server.storage.repositories.prepared import (
     AMONG,
-    among,
     array,
     select_among,
     select_tuples,
@@ -87,13 +84,6 @@ class Summary(NamedTuple):
     run_count: int
     defines: bool
     """Whether each of them is a definition of the target."""
-
-
-class Lain(NamedTuple):
-    """What has its data at a URL."""
-
-    securable_id: str
-    kind: str
 
 
 class LineageStore:
@@ -303,29 +293,19 @@ class LineageStore:
         self._check_deadline()
         return list(self._connection.execute(statement).all())
 
-    def data_at(self, urls: Collection[str]) -> dict[str, Lain]:
-        """Of storage URLs, those at which a live table or volume is registered."""
+    def rows_among(self, prepared: Callable[[str], Select[Any]], values: Collection[Any]) -> list[Any]:
+        """What a statement, prepared by dialect, finds of any number of values."""
         dialect = self._connection.dialect.name
-        found: dict[str, Lain] = {}
-        for batch in batches(urls, ARRAY):
-            rows = self._connection.execute(_data_at(dialect), {AMONG: array(dialect, batch)})
-            found |= {row.url: Lain(row.securable_id, row.kind) for row in rows}
+        found: list[Any] = []
+        for batch in batches(values, ARRAY):
+            self._check_deadline()
+            found += self._connection.execute(prepared(dialect), {AMONG: array(dialect, batch)}).all()
         return found
 
 
 def values_of(row: Any) -> dict[str, Any]:
     """A row's values by column: a quarter of the time of `dict(row._mapping)`."""
     return dict(zip(row._fields, row, strict=True))
-
-
-@cache
-def _data_at(dialect: str) -> Select[Any]:
-    path, securable = StoragePath.__table__.c, Securable.__table__.c
-    return (
-        select(path.url, path.securable_id, securable.kind)
-        .join_from(StoragePath, Securable, securable.id == path.securable_id)
-        .where(among(path.url, dialect), path.use == "DATA", securable.kind.in_(("TABLE", "VOLUME")))
-    )
 
 
 @cache
