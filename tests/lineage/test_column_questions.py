@@ -10,14 +10,26 @@ import pytest
 from lakewarden import Client, DeadlineExceeded, LakewardenError
 from lakewarden.cli import main
 from lakewarden.lineage import Lineage, to_dot, to_mermaid, to_svg, to_tree
-from lakewarden_server.lineage import column_uses
+from lakewarden_server.lineage import column_uses, mapping_numbers
 from lakewarden_server.lineage.column_book import ColumnBook
-from lakewarden_server.lineage.column_uses import ColumnUses
+from lakewarden_server.lineage.follower import LineageFollower
+from lakewarden_server.lineage.mapping_numbers import MappingNumbers
+from lakewarden_server.lineage.nodes import LineageState
+from lakewarden_server.storage.unit_of_work import UnitOfWork
 from lakewarden_server.testing import serve
 from lineage.corpus import microseconds
 from lineage.lake import Lake, may_use
 
-TABLES = ("raw.orders", "raw.prices", "raw.later", "sales.menu", "sales.report", "sales.copy")
+TABLES = (
+    "raw.orders",
+    "raw.prices",
+    "raw.later",
+    "raw.anew",
+    "raw.newer",
+    "sales.menu",
+    "sales.report",
+    "sales.copy",
+)
 
 
 def record(lake: Lake) -> None:
@@ -140,14 +152,18 @@ def test_of_more_than_can_be_read_there_is_no_answer(lake: Lake, monkeypatch: py
 def test_what_is_remembered_of_columns_is_bounded_and_changes_no_answer(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def asked() -> tuple[list[str], ColumnBook]:
+    books: list[ColumnBook] = []
+    begun = MappingNumbers.book
+    monkeypatch.setattr(MappingNumbers, "book", lambda numbers: books.append(begun(numbers)) or books[-1])
+
+    def asked() -> tuple[list[tuple[str, str, str]], ColumnBook]:
         found = lake.admin.lineage.columns("main.sales.menu", include_indirect=True)
-        return sorted(shown(found)), ColumnUses._shared
+        return sorted(shown(found)), books[-1]
 
     before, book = asked()
     assert asked() == (before, book)
     assert book.bytes > 0
-    monkeypatch.setattr(column_uses, "BOOK_BYTES_MAX", book.bytes - 1)
+    monkeypatch.setattr(mapping_numbers, "BOOK_BYTES_MAX", book.bytes - 1)
     after, another = asked()
     assert after == before
     assert another is not book
@@ -171,6 +187,37 @@ def test_columns_of_an_earlier_time_are_those_of_then(lake: Lake) -> None:
         assert shown(found) == {(f"raw.orders.{column}", "raw.later.x", "identity")}
     now = lake.admin.lineage.columns("main.raw.later", direction="upstream")
     assert shown(now) == {("raw.orders.second", "raw.later.x", "identity")}
+
+
+def test_what_runs_say_anew_of_columns_is_told_from_then_on(lake: Lake) -> None:
+    for column in ("first", "second", "first"):
+        lake.made_of_columns("raw.anew", job="anew", x=[("raw.orders", column, "IDENTITY")])
+        found = lake.admin.lineage.columns("main.raw.anew", "x", direction="upstream")
+        assert shown(found) == {(f"raw.orders.{column}", "raw.anew.x", "identity")}
+
+
+@pytest.mark.parametrize(("ahead", "answered"), [(1, True), (100, False)])
+def test_a_lineage_that_is_newer_than_the_transaction_is_asked_about_in_another_one(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, ahead: int, answered: bool
+) -> None:
+    """What the newest edges say could not be read in it."""
+    lake.made_of_columns("raw.newer", x=[("raw.orders", f"at_{ahead}", "IDENTITY")])
+    left = iter(range(ahead))
+    at_head = LineageFollower.at_head
+
+    def newer(follower: LineageFollower, uow: UnitOfWork) -> LineageState:
+        state = at_head(follower, uow)
+        return state if next(left, None) is None else state._replace(sequence=state.sequence + 1)
+
+    monkeypatch.setattr(LineageFollower, "at_head", newer)
+    if answered:
+        found = lake.admin.lineage.columns("main.raw.newer", "x", direction="upstream")
+        assert shown(found) == {(f"raw.orders.at_{ahead}", "raw.newer.x", "identity")}
+        assert next(left, None) is None
+        return
+    with pytest.raises(LakewardenError) as refused:
+        lake.admin.lineage.columns("main.raw.newer", "x", direction="upstream")
+    assert refused.value.reason == "CONCURRENT_CHANGE"
 
 
 def test_every_form_shows_columns(lake: Lake) -> None:

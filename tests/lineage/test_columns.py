@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakewarden_server.lineage import columns as columns_module
+from lakewarden_server.lineage.column_book import ColumnBook
 from lakewarden_server.lineage.columns import (
     Column,
-    ColumnEdge,
     ColumnWalk,
     Use,
     columns_of,
@@ -22,7 +22,7 @@ from lakewarden_server.lineage.columns import (
 from lakewarden_server.lineage.graph import Direction, Edge, Flags, Graph, Ints
 from lakewarden_server.lineage.mapping import WHOLE, Subtype
 from lakewarden_server.lineage.traversal import Ending, Truncation, Walk
-from lineage.said import Said
+from lineage.said import ColumnEdge, Said
 
 NODES = 6
 columns = st.sampled_from("ab")
@@ -61,7 +61,8 @@ def told(
     def sight(nodes: Ints) -> Flags:
         return ~np.isin(nodes, np.array(sorted(hidden), dtype=np.int32))
 
-    walking = walk_columns(graph_of(pairs), asked, sight, says(pairs))
+    said = says(pairs)
+    walking = walk_columns(graph_of(pairs), asked, sight, said)
     seen: set[Column] = set()
     masked: set[int] = set()
     edges: set[ColumnEdge] = set()
@@ -70,12 +71,16 @@ def told(
             level = next(walking)
         except StopIteration as end:
             return seen, masked, edges, end.value
-        assert not seen & set(level.visible)
-        assert not masked & set(level.hidden)
-        assert not edges & set(level.edges)
-        seen |= set(level.visible)
-        masked |= set(level.hidden)
-        edges |= set(level.edges)
+        visible, behind, found = said.visible(level), level.hidden.tolist(), said.edges(level)
+        assert visible == sorted(set(visible))
+        assert len(behind) == len(set(behind))
+        assert len(found) == len(set(found))
+        assert not seen & set(visible)
+        assert not masked & set(behind)
+        assert not edges & set(found)
+        seen |= set(visible)
+        masked |= set(behind)
+        edges |= set(found)
 
 
 def ahead(
@@ -123,6 +128,19 @@ def test_a_walk_tells_the_columns_and_edges_that_a_walk_by_hand_finds(
     if way is Direction.UPSTREAM:
         ends = [(target, source) for source, target in ends]
     assert {(*pair, edge.subtype) for pair, edge in zip(ends, edges, strict=True)} == expected
+    assert ending == Ending(None, len(seen) + len(masked), len(edges))
+
+
+@settings(max_examples=300)
+@given(pairs_of, st.sets(st.integers(1, NODES - 1)), st.booleans())
+def test_a_walk_both_ways_tells_what_the_two_ways_tell_each_once(
+    pairs: list[Any], hidden: set[int], indirect: bool
+) -> None:
+    asked = asking(way=Direction.UPSTREAM, depth=50, indirect=indirect)
+    up, down = (told(pairs, asking(way=way, depth=50, indirect=indirect), hidden) for way in Direction)
+    both = asked._replace(within=asked.within._replace(directions=tuple(Direction)))
+    seen, masked, edges, ending = told(pairs, both, hidden)
+    assert (seen, masked, edges) == (up[0] | down[0], up[1] | down[1], up[2] | down[2])
     assert ending == Ending(None, len(seen) + len(masked), len(edges))
 
 
@@ -185,14 +203,14 @@ def test_what_many_edges_say_alike_is_not_held_for_all_of_them_at_once(
     pairs: list[Any] = [(0, number, uses) for number in range(1, 21)]
     expected = told(pairs, asking(way=Direction.DOWNSTREAM, depth=2), set())
     held: list[int] = []
-    whole = Said.pairs
+    whole = ColumnBook.pairs
 
-    def counted(said: Said, edges: Ints) -> Any:
-        found = whole(said, edges)
+    def counted(book: ColumnBook, mappings: Ints) -> Any:
+        found = whole(book, mappings)
         held.append(len(found.at))
         return found
 
-    monkeypatch.setattr(Said, "pairs", counted)
+    monkeypatch.setattr(ColumnBook, "pairs", counted)
     monkeypatch.setattr(columns_module, "PAIRS_TOGETHER", 12)
     assert told(pairs, asking(way=Direction.DOWNSTREAM, depth=2), set()) == expected
     assert max(held) == 10

@@ -25,6 +25,7 @@ edges_of = st.lists(
         st.integers(0, NODES - 1),
         st.sampled_from([State.LIVE] * 4 + list(State)),
         st.sampled_from(Evidence),
+        st.integers(0, 3),
     ),
     max_size=30,
 ).map(lambda found: [Edge(number, *parts) for number, parts in enumerate(found)])
@@ -147,6 +148,9 @@ def test_a_graph_brought_forward_is_the_one_made_anew(
         patched.setattr(graph_module, "LATER_MAX", later_max)
         brought = Graph.of(1, edges).changed(2, moved, [found for found in removed if found not in left])
     anew = Graph.of(2, left.values())
+    ids = np.array(sorted(left), dtype=np.int32)
+    for graph in (brought, brought.compact(), anew):
+        assert graph.mappings(ids).tolist() == [left[edge].mapping for edge in ids.tolist()]
     for root in range(NODES):
         asked = asking(roots=(root,), states=frozenset(State), self_edges=True)
         assert told(brought, asked) == told(anew, asked)

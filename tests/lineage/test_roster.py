@@ -10,6 +10,7 @@ from immutables import Map
 
 from lakewarden.lineage import LineageEdge
 from lakewarden_server.lineage.graph import Graph
+from lakewarden_server.lineage.mapping_numbers import MappingNumbers
 from lakewarden_server.lineage.nodes import LineageState
 from lakewarden_server.lineage.roster import Roster
 from lakewarden_server.testing import serve
@@ -25,7 +26,7 @@ def lake() -> Iterator[Lake]:
 
 
 def test_a_grant_leaves_it_good_and_what_changes_a_securable_does_not(lake: Lake) -> None:
-    state = LineageState("epoch", 1, Graph.of(1, []), Map(), Map(), 0)
+    state = LineageState("epoch", 1, Graph.of(1, []), Map(), Map(), 0, MappingNumbers())
     roster = Roster(state, lake.server.app.follower.at_head().snapshot)
 
     def is_good() -> bool:
@@ -59,7 +60,7 @@ def test_answers_follow_every_change_of_a_name(lake: Lake) -> None:
 
 
 def test_an_asset_nobody_knows_is_decided_by_itself(lake: Lake) -> None:
-    state = LineageState("epoch", 1, Graph.of(1, []), Map(), Map(), 3)
+    state = LineageState("epoch", 1, Graph.of(1, []), Map(), Map(), 3, MappingNumbers())
     snapshot = lake.server.app.follower.at_head().snapshot
     roster = Roster(state, snapshot)
     groups = roster.groups_of(np.arange(4, dtype=np.int32), snapshot)

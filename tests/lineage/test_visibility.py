@@ -17,6 +17,7 @@ from lakewarden_server.lineage import columns, traversal
 from lakewarden_server.lineage.columns import ColumnWalk, Use
 from lakewarden_server.lineage.graph import Direction, Edge, Flags, Graph, Ints
 from lakewarden_server.lineage.mapping import WHOLE, Subtype
+from lakewarden_server.lineage.mapping_numbers import MappingNumbers
 from lakewarden_server.lineage.names import AssetKind
 from lakewarden_server.lineage.nodes import LineageState, Node
 from lakewarden_server.lineage.roster import Roster
@@ -84,7 +85,7 @@ def location_over(decider: Decider, node: Node) -> str | None:
 
 
 def state_of(nodes: dict[int, Node], edges: list[Edge]) -> LineageState:
-    return LineageState("epoch", 1, Graph.of(1, edges), Map(nodes), Map(), len(nodes))
+    return LineageState("epoch", 1, Graph.of(1, edges), Map(nodes), Map(), len(nodes), MappingNumbers())
 
 
 def sight_of(
@@ -232,15 +233,15 @@ def _columns_told(graph: Graph, asked: Walk, sight: Sight, uses: Uses) -> Any:
             level = next(walking)
         except StopIteration as end:
             return levels, end.value
-        hidden |= set(level.hidden)
+        hidden |= set(level.hidden.tolist())
         edges = Counter(
             edge._replace(
                 source=edge.source if edge.source.asset not in hidden else None,
                 target=edge.target if edge.target.asset not in hidden else None,
             )
-            for edge in level.edges
+            for edge in said.edges(level)
         )
-        levels.append((level.depth, frozenset(level.visible), len(level.hidden), edges))
+        levels.append((level.depth, frozenset(said.visible(level)), len(level.hidden), edges))
 
 
 def test_an_answer_is_the_same_whether_what_is_hidden_exists_or_not() -> None:
@@ -293,7 +294,7 @@ class _CountsBehindColumns(columns._Walker):
     """Says of an answer that there is more when something hidden lies behind what is hidden."""
 
     def _ending(self, truncated_by: Truncation | None) -> Ending:
-        met = columns.distinct(columns._assets(self._told))
+        met = columns.distinct(columns.assets_of(self._told.keys))
         masked = met[~self._sight(met)]
         behind = [self._graph.hops(masked, way).far for way in self._frontiers]
         more = any((~self._sight(far)).any() for far in behind)

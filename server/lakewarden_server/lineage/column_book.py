@@ -1,4 +1,4 @@
-"""What edges say of columns, as numbers: names by number, and each mapping as one array, so that a walk need make no object of a pair."""
+"""What edges say of columns, as numbers: names by number, and all mappings in a few arrays, so that a walk makes no object of a pair."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lakewarden_server.lineage.graph import Flags, Ints
+from lakewarden_server.lineage.graph import Flags, Ints, distinct
 from lakewarden_server.lineage.mapping import WHOLE, Subtype
 
 SUBTYPES: Final = tuple(Subtype)
@@ -22,27 +22,25 @@ DIRECT_KINDS: Final[Flags] = np.array(
     [subtype.is_direct for subtype in SUBTYPES for _masking in (False, True)]
 )
 """By kind, whether values are made of values."""
-PAIR_BYTES: Final = 12
-MAPPING_BYTES: Final = 400
-"""What a mapping takes beside its pairs: its hash, its array and the entry that finds it."""
 NAME_BYTES: Final = 200
 """What a name takes beside its characters, in the list and in the dictionary."""
 
 _NUMBERS: Final[dict[str, int]] = {subtype: number for number, subtype in enumerate(SUBTYPES)}
-
+_UNKNOWN: Final = -1
 
 Numbers = NDArray[np.int64]
+Integers = NDArray[np.signedinteger[Any]]
 
 
 class Pairs(NamedTuple):
     """What several edges say of columns, as arrays of one length."""
 
-    at: Numbers
+    at: Integers
     """The place of the edge among those asked about."""
-    targets: Numbers
+    targets: Integers
     """Of names, as are `sources`."""
-    sources: Numbers
-    kinds: Numbers
+    sources: Integers
+    kinds: Integers
     """Subtype and masking as one number; see `how`."""
 
 
@@ -51,29 +49,43 @@ class Says(Protocol):
 
     @property
     def book(self) -> ColumnBook:
-        """Whose numbers `pairs` speaks in."""
+        """Where it stands."""
 
-    def sizes(self, edges: Ints) -> Numbers:
-        """How many pairs each of these edges says. Raises DeadlineExceeded where it is too much."""
-
-    def pairs(self, edges: Ints) -> Pairs:
-        """What these edges say; one that says nothing has no pair. Raises DeadlineExceeded where it is too much."""
+    def mappings(self, edges: Ints) -> Ints:
+        """Of each edge the number of its mapping in the book, which has it. Raises DeadlineExceeded where they say too much."""
 
 
 class ColumnBook:
-    """Names and mappings as they are met; nothing in it ever changes. Threads share it."""
+    """Names and mappings as they are met; nothing in it ever changes. Threads share it.
+
+    Arrays are written behind what anybody was told of, and replaced by longer ones: who holds one finds in it what it was told of.
+    """
 
     def __init__(self) -> None:
         self._names: list[str] = [WHOLE]
         self._numbers: dict[str, int] = {WHOLE: WHOLE_NUMBER}
-        self._mappings: dict[str, Ints] = {}
+        self._names_bytes = 0
         self._writing = threading.Lock()
-        self.bytes = 0
+        self._starts: Numbers = np.zeros(1, dtype=np.int64)
+        self._sizes: Ints = np.full(1, _UNKNOWN, dtype=np.int32)
+        self._end = 0
+        self._targets: Ints = np.zeros(0, dtype=np.int32)
+        self._sources: Ints = np.zeros(0, dtype=np.int32)
+        self._kinds: NDArray[np.int8] = np.zeros(0, dtype=np.int8)
+
+    @property
+    def bytes(self) -> int:
         """What it takes, roughly."""
+        arrays = (self._starts, self._sizes, self._targets, self._sources, self._kinds)
+        return self._names_bytes + sum(array.nbytes for array in arrays)
 
     def name(self, number: int) -> str:
         """The name of a number."""
         return self._names[number]
+
+    def names(self, numbers: Iterable[int]) -> list[str]:
+        """The names of numbers."""
+        return list(map(self._names.__getitem__, numbers))
 
     def number(self, name: str) -> int:
         """The number of a name, the next where it had none."""
@@ -81,30 +93,54 @@ class ColumnBook:
         if found is not None:
             return found
         with self._writing:
-            if name not in self._numbers:
-                self._names.append(name)
-                self._numbers[name] = len(self._names) - 1
-                self.bytes += NAME_BYTES + 4 * len(name)
-            return self._numbers[name]
+            return self._number(name)
 
-    def mapping(self, mapping_hash: str) -> Ints | None:
-        """What a hash stands for, as `numbered` gave it."""
-        return self._mappings.get(mapping_hash)
+    def unknown(self, mappings: Ints) -> list[int]:
+        """Those of the mappings that are not kept here, each once."""
+        known = np.zeros(len(mappings), dtype=bool)
+        within = mappings < len(self._sizes)
+        known[within] = self._sizes[mappings[within]] != _UNKNOWN
+        return [] if known.all() else distinct(mappings[~known]).tolist()
 
-    def keep(self, mapping_hash: str, pairs: Ints) -> None:
-        """Keeps what a hash stands for."""
+    def keep(self, mapping: int, columns: Sequence[Sequence[Any]]) -> None:
+        """Keeps what the number of a mapping stands for: [target, source, subtype, masking] each."""
         with self._writing:
-            if mapping_hash not in self._mappings:
-                self._mappings[mapping_hash] = pairs
-                self.bytes += MAPPING_BYTES + PAIR_BYTES * pairs.shape[1]
+            self._sizes = _longer(self._sizes, mapping + 1, _UNKNOWN)
+            self._starts = _longer(self._starts, mapping + 1)
+            if self._sizes[mapping] != _UNKNOWN:
+                return
+            start, self._end = self._end, self._end + len(columns)
+            rows = [(self._number(row[0]), self._number(row[1]), kind_of(row[2], row[3])) for row in columns]
+            self._targets = _longer(self._targets, self._end)
+            self._sources = _longer(self._sources, self._end)
+            self._kinds = _longer(self._kinds, self._end)
+            if rows:
+                here = slice(start, self._end)
+                self._targets[here], self._sources[here], self._kinds[here] = zip(*rows, strict=True)
+            self._starts[mapping] = start
+            # Last: who finds a size finds the pairs.
+            self._sizes[mapping] = len(columns)
 
-    def numbered(self, columns: Iterable[Sequence[Any]]) -> Ints:
-        """Three rows, targets, sources and kinds, of [target, source, subtype, masking] each."""
-        rows = [
-            (self.number(target), self.number(source), kind_of(subtype, masking))
-            for target, source, subtype, masking in columns
-        ]
-        return np.array(rows, dtype=np.int32).reshape(-1, 3).T.copy()
+    def sizes(self, mappings: Ints) -> Numbers:
+        """How many pairs each of the mappings has, which are all kept here."""
+        return self._sizes[mappings].astype(np.int64)
+
+    def pairs(self, mappings: Ints) -> Pairs:
+        """The pairs of edges with these mappings, one after the other; one that says nothing has none."""
+        sizes = self.sizes(mappings)
+        ends = np.cumsum(sizes)
+        count = int(ends[-1]) if len(ends) else 0
+        at = np.repeat(np.arange(len(mappings)), sizes)
+        places = np.arange(count) + (self._starts[mappings] - ends + sizes)[at]
+        return Pairs(at, self._targets[places], self._sources[places], self._kinds[places])
+
+    def _number(self, name: str) -> int:
+        found = self._numbers.get(name)
+        if found is None:
+            self._names.append(name)
+            found = self._numbers[name] = len(self._names) - 1
+            self._names_bytes += NAME_BYTES + 4 * len(name)
+        return found
 
 
 def kind_of(subtype: str, masking: bool) -> int:
@@ -117,11 +153,11 @@ def how(kind: int) -> tuple[Subtype, bool]:
     return SUBTYPES[kind >> 1], bool(kind & 1)
 
 
-def together(mappings: Sequence[Ints | None]) -> Pairs:
-    """What edges say one after the other; None and nothing, of those that say nothing."""
-    said = [(place, pairs) for place, pairs in enumerate(mappings) if pairs is not None]
-    if not said:
-        return Pairs(*[np.zeros(0, dtype=np.int64)] * 4)
-    places = np.array([place for place, _pairs in said], dtype=np.int64)
-    at = np.repeat(places, [pairs.shape[1] for _place, pairs in said])
-    return Pairs(at, *np.concatenate([pairs for _place, pairs in said], axis=1).astype(np.int64))
+def _longer(array: NDArray[Any], length: int, value: int = 0) -> NDArray[Any]:
+    """An array of that length at least, with what is in this one, and the value behind."""
+    if length <= len(array):
+        return array
+    # Half as long again, so that what is put behind it piece by piece is not copied each time.
+    longer = np.full(length + length // 2, value, dtype=array.dtype)
+    longer[: len(array)] = array
+    return longer

@@ -7,14 +7,22 @@ are told.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.lineage.column_book import DIRECT_KINDS, NOT_TOLD, WHOLE_NUMBER, Pairs, Says, how
-from lakewarden_server.lineage.graph import Direction, Flags, Hops, Ints, distinct, firsts
+from lakewarden_server.lineage.column_book import (
+    DIRECT_KINDS,
+    NOT_TOLD,
+    WHOLE_NUMBER,
+    ColumnBook,
+    Integers,
+    Pairs,
+    Says,
+)
+from lakewarden_server.lineage.graph import STANDING_BITS, Direction, Flags, Hops, Ints, distinct, firsts
 from lakewarden_server.lineage.mapping import WHOLE, Subtype
 from lakewarden_server.lineage.traversal import Edges, Ending, Sight, Truncation, Walk
 
@@ -29,6 +37,11 @@ Keys = NDArray[np.int64]
 """Columns as numbers: the asset, and in the lowest bits the number of the name. Those of one asset follow each other, the whole first."""
 NAME_BITS: Final = 32
 NAME_MASK: Final = (1 << NAME_BITS) - 1
+KIND_BITS: Final = 5
+KIND_MASK: Final = (1 << KIND_BITS) - 1
+_HOW_BITS: Final = STANDING_BITS + KIND_BITS
+_PLACE_BITS: Final = 24
+"""For the place of a column among those told of."""
 
 
 class Column(NamedTuple):
@@ -49,15 +62,23 @@ class Use(NamedTuple):
     masking: bool = False
 
 
-class ColumnEdge(NamedTuple):
-    """A column in a column. Without a subtype: nothing is said, or may be told, of how."""
+class ColumnEdges(NamedTuple):
+    """Columns in columns, as arrays of one length."""
 
-    source: Column
-    target: Column
-    standing: int
-    """That of the edge it is part of."""
-    subtype: Subtype | None = None
-    masking: bool = False
+    sources: Keys
+    targets: Keys
+    hows: Keys
+    """The standing of the edge each is part of and, in the lowest bits, its kind; see `standings` and `kinds`."""
+
+    @property
+    def standings(self) -> Keys:
+        """Those of the edges they are part of."""
+        return self.hows >> KIND_BITS
+
+    @property
+    def kinds(self) -> Keys:
+        """Subtype and masking as one number, or NOT_TOLD."""
+        return self.hows & KIND_MASK
 
 
 class ColumnLevel(NamedTuple):
@@ -65,11 +86,11 @@ class ColumnLevel(NamedTuple):
 
     depth: int
     direction: Direction
-    visible: tuple[Column, ...]
-    """Columns met here for the first time."""
-    hidden: tuple[int, ...]
+    visible: Keys
+    """Columns met here for the first time, by assets and names."""
+    hidden: Ints
     """Assets met here for the first time that may not be seen; in edges they are WHOLE."""
-    edges: tuple[ColumnEdge, ...]
+    edges: ColumnEdges
     """Those told for the first time."""
 
 
@@ -94,17 +115,22 @@ def columns_of(graph: Edges, asset: int, asked: ColumnWalk, says: Says) -> tuple
     names: set[str] = set()
     for way in asked.within.directions:
         hops = asked.within.wanted(graph.hops(np.array([asset], dtype=np.int32), way))
-        for some in _in_parts(hops, says):
-            pairs = says.pairs(some.edges)
+        for _some, pairs in _in_parts(hops, says):
             numbers = pairs.sources if way is Direction.DOWNSTREAM else pairs.targets
             if not asked.indirect:
                 numbers = numbers[DIRECT_KINDS[pairs.kinds]]
-            names.update(map(says.book.name, distinct(numbers).tolist()))
+            names.update(says.book.names(distinct(numbers).tolist()))
     return Column(asset, WHOLE), *(Column(asset, name) for name in sorted(names - {WHOLE}))
 
 
-_Row = tuple[int, int, int, int]
-"""Source, target, standing, kind."""
+def key_of(column: Column, book: ColumnBook) -> int:
+    """A column as a number."""
+    return column.asset << NAME_BITS | book.number(column.name)
+
+
+def assets_of(keys: Keys) -> Ints:
+    """The assets of columns."""
+    return (keys >> NAME_BITS).astype(np.int32)
 
 
 class _Pairs(NamedTuple):
@@ -112,52 +138,82 @@ class _Pairs(NamedTuple):
 
     near: Keys
     far: Keys
-    standings: Keys
-    kinds: Keys
+    hows: Keys
 
     def distinct(self) -> _Pairs:
         """Each once, in order."""
         order = np.lexsort(self[::-1])
         ordered = _Pairs(*(part[order] for part in self))
-        first = np.zeros(len(order), dtype=bool)
-        for part in ordered:
-            first |= firsts(part)
-        return _Pairs(*(part[first] for part in ordered))
+        near, far, hows = map(firsts, ordered)
+        return ordered.where(near | far | hows)
 
     def where(self, wanted: Flags) -> _Pairs:
-        """Those the flags are set for."""
-        return _Pairs(*(part[wanted] for part in self))
+        """Those the flags are set for: most often all."""
+        return self if wanted.all() else _Pairs(*(part[wanted] for part in self))
 
-    def rows(self, way: Direction) -> list[_Row]:
-        """Pair by pair."""
-        near, far, standings, kinds = (part.tolist() for part in self)
-        ends = (near, far) if way is Direction.DOWNSTREAM else (far, near)
-        return list(zip(*ends, standings, kinds, strict=True))
+    def edges(self, way: Direction) -> ColumnEdges:
+        """As they are told."""
+        ends = (self.near, self.far) if way is Direction.DOWNSTREAM else (self.far, self.near)
+        return ColumnEdges(*ends, self.hows)
 
 
 class _Leads(NamedTuple):
     """What hops say: how each leads from some columns of the frontier, which follow each other, into one; arrays of one length."""
 
-    hops: Keys
+    hops: Integers
     """Places of hops."""
-    starts: Keys
+    starts: Integers
     """The place of the first column it leads from, of `counts` in the frontier."""
-    counts: Keys
-    far: Keys
+    far: Integers
     """The number of the name it leads to."""
-    kinds: Keys
+    kinds: Integers
+    counts: Integers
+
+    def each(self) -> _Leads:
+        """As many times as there are columns it leads from, in turn."""
+        if (self.counts == 1).all():
+            return self
+        hops, starts, far, kinds = (np.repeat(part, self.counts) for part in self[:-1])
+        return _Leads(hops, starts + _counted(self.counts), far, kinds, np.ones_like(hops))
+
+
+class _Told:
+    """The columns told of, each with its place among them."""
+
+    def __init__(self, keys: Keys) -> None:
+        self.keys, self._places = keys, np.arange(len(keys))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def has(self, keys: Keys) -> Flags:
+        """Which of these are told of."""
+        return _among(keys, self.keys)
+
+    def places(self, keys: Keys) -> Keys:
+        """Those of columns told of, which never change."""
+        found: Keys = self._places[np.searchsorted(self.keys, keys)]
+        return found
+
+    def add(self, keys: Keys) -> None:
+        """Tells of more."""
+        places = np.arange(len(self), len(self) + len(keys))
+        together = np.concatenate([self.keys, keys])
+        order = np.argsort(together, kind="stable")
+        self.keys, self._places = together[order], np.concatenate([self._places, places])[order]
 
 
 class _Walker:
     def __init__(self, graph: Edges, asked: ColumnWalk, sight: Sight, says: Says) -> None:
         self._graph, self._asked, self._sight, self._says = graph, asked, sight, says
-        keys = [root.asset << NAME_BITS | says.book.number(root.name) for root in asked.roots]
-        self._roots = self._told = distinct(_keys(keys))
-        self._edges: set[_Row] = set()
-        self._columns: dict[int, Column] = {}
+        roots = distinct(np.array([key_of(root, says.book) for root in asked.roots], dtype=np.int64))
+        self._roots = len(roots)
+        self._told = _Told(roots)
+        self._edges = 0
+        self._edges_told: Keys = np.zeros(0, dtype=np.int64)
         self._stopped: Truncation | None = None
-        self._frontiers = dict.fromkeys(asked.within.directions, self._roots)
-        self._reached = dict.fromkeys(asked.within.directions, self._roots)
+        self._frontiers = dict.fromkeys(asked.within.directions, roots)
+        self._reached = dict.fromkeys(asked.within.directions, roots)
 
     def levels(self) -> Generator[ColumnLevel, None, Ending]:
         within = self._asked.within
@@ -166,7 +222,7 @@ class _Walker:
                 return self._ending(Truncation.TIME)
             for way in within.directions:
                 level, cut = self._level(depth, way)
-                if level.edges:
+                if len(level.edges.hows):
                     yield level
                 if cut or self._stopped:
                     return self._ending(self._stopped or Truncation.NODES)
@@ -177,33 +233,36 @@ class _Walker:
     def _level(self, depth: int, way: Direction) -> tuple[ColumnLevel, bool]:
         pairs = self._next(way)
         far = distinct(pairs.far)
-        met = far[~_among(far, self._told)]
+        met = far[~self._told.has(far)]
         left = max(self._asked.within.nodes_max - self._nodes, 0)
-        seen = self._sight(_assets(met))
-        visible = sorted((self._column(key), key) for key in met[seen].tolist())[:left]
+        cut = len(met) > left
+        seen = self._sight(assets_of(met))
+        visible = self._in_order(met[seen])[:left]
         hidden = met[~seen][: left - len(visible)]
-        self._told = np.sort(np.concatenate([self._told, _keys([key for _, key in visible]), hidden]))
-        told = pairs.where(_among(pairs.near, self._told) & _among(pairs.far, self._told))
-        edges = [row for row in told.rows(way) if row not in self._edges]
-        self._edges.update(edges)
-        if len(self._edges) >= EDGES_TOLD_MAX:
+        self._told.add(np.concatenate([visible, hidden]))
+        if cut:
+            pairs = pairs.where(self._told.has(pairs.far))
+        pairs = pairs.where(self._untold(pairs, way))
+        self._edges += len(pairs.near)
+        if len(self._asked.within.directions) > 1:
+            self._edges_told = np.sort(np.concatenate([self._edges_told, self._rows(pairs, way)]))
+        if self._edges >= EDGES_TOLD_MAX:
             self._stopped = Truncation.NODES
         ahead = far[(far & NAME_MASK != WHOLE_NUMBER) & ~_among(far, self._reached[way])]
         self._frontiers[way] = ahead
         self._reached[way] = np.sort(np.concatenate([self._reached[way], ahead]))
-        columns = tuple(column for column, _key in visible)
-        masked = tuple(_assets(hidden).tolist())
-        return ColumnLevel(depth, way, columns, masked, tuple(map(self._edge, edges))), len(met) > left
+        return ColumnLevel(depth, way, visible, assets_of(hidden), pairs.edges(way)), cut
 
     def _next(self, way: Direction) -> _Pairs:
         """What lies ahead that way; of hidden assets WHOLE, and nothing of how."""
         frontier = self._frontiers[way]
-        hops = self._asked.within.wanted(self._graph.hops(distinct(_assets(frontier)), way))
-        found = _Pairs(*[np.zeros(0, dtype=np.int64)] * 4)
-        for some in _in_parts(hops, self._says):
-            leads = self._leads(frontier, some, downstream=way is Direction.DOWNSTREAM)
+        near = assets_of(frontier)
+        hops = self._asked.within.wanted(self._graph.hops(near[firsts(near)], way))
+        found = _NO_PAIRS
+        for some, said in _in_parts(hops, self._says):
+            leads = self._leads(frontier, some, said, downstream=way is Direction.DOWNSTREAM)
             for met in self._met(frontier, some, leads):
-                found = _Pairs(*_joined(found, met)).distinct()
+                found = (_Pairs(*_joined(found, met)) if len(found.near) else met).distinct()
                 if len(found.near) >= EDGES_MAX:
                     self._stopped = Truncation.NODES
                     return _Pairs(*(each[:EDGES_MAX] for each in found))
@@ -215,75 +274,80 @@ class _Walker:
     def _met(self, frontier: Keys, hops: Hops, leads: _Leads) -> Iterator[_Pairs]:
         """Where hops lead from columns, so many pairs at a time."""
         hidden = ~self._sight(hops.far)
-        far_assets, standings = hops.far.astype(np.int64), hops.standings.astype(np.int64)
+        far_assets = hops.far.astype(np.int64) << NAME_BITS
+        standings = hops.standings.astype(np.int64) << KIND_BITS
         for part in _sliced(leads.counts):
-            some = _Leads(*(each[part] for each in leads))
-            near = frontier[np.repeat(some.starts, some.counts) + _counted(some.counts)]
-            hop, far, kinds = (np.repeat(each, some.counts) for each in (some.hops, some.far, some.kinds))
+            hop, starts, far, kinds, _ = _Leads(*(each[part] for each in leads)).each()
             masked = hidden[hop]
-            far[masked], kinds[masked] = WHOLE_NUMBER, NOT_TOLD
-            yield _Pairs(near, far_assets[hop] << NAME_BITS | far, standings[hop], kinds)
+            if masked.any():
+                far, kinds = np.where(masked, WHOLE_NUMBER, far), np.where(masked, NOT_TOLD, kinds)
+            yield _Pairs(frontier[starts], far_assets[hop] | far, standings[hop] | kinds)
 
-    def _leads(self, frontier: Keys, hops: Hops, *, downstream: bool) -> _Leads:
+    def _leads(self, frontier: Keys, hops: Hops, said: Pairs, *, downstream: bool) -> _Leads:
         """How hops lead on from columns. What one says of the whole of the near asset it says of each, and of each where it says nothing."""
-        said = self._says.pairs(hops.edges)
         silent = np.ones(len(hops.edges), dtype=bool)
         silent[said.at] = False
         if not self._asked.indirect:
             direct = DIRECT_KINDS[said.kinds]
-            said = Pairs(*(part[direct] for part in said))
+            said = said if direct.all() else Pairs(*(part[direct] for part in said))
         near_names, far_names = (said.sources, said.targets) if downstream else (said.targets, said.sources)
-        # Where the columns of each near asset are in the frontier; if the whole is among them, it is each.
         wholes = hops.near.astype(np.int64) << NAME_BITS
+        keys = wholes[said.at] | near_names
+        places = np.searchsorted(frontier, keys)
+        is_named = frontier[np.minimum(places, len(frontier) - 1)] == keys
+        named = np.flatnonzero(is_named)
+        ones = np.ones(len(named), dtype=np.int64)
+        of_one = _Leads(said.at[named], places[named], far_names[named], said.kinds[named], ones)
+        spread, quiet = np.flatnonzero(~is_named & (near_names == WHOLE_NUMBER)), np.flatnonzero(silent)
+        if not len(spread) and not len(quiet):
+            return of_one
+        # Where the columns of each near asset are in the frontier; if the whole is among them, it is each.
         starts = np.searchsorted(frontier, wholes)
         counts = np.searchsorted(frontier, wholes | NAME_MASK, side="right") - starts
         counts[frontier[starts] == wholes] = 1
-        keys = wholes[said.at] | near_names
-        named = _among(keys, frontier)
-        spread = ~named & (near_names == WHOLE_NUMBER)
-        quiet = np.flatnonzero(silent)
-        of_one = _Leads(
-            said.at[named],
-            np.searchsorted(frontier, keys[named]),
-            np.ones(int(named.sum()), dtype=np.int64),
-            far_names[named],
-            said.kinds[named],
-        )
         at = said.at[spread]
-        of_each = _Leads(at, starts[at], counts[at], far_names[spread], said.kinds[spread])
+        of_each = _Leads(at, starts[at], far_names[spread], said.kinds[spread], counts[at])
         whole, not_told = (np.full(len(quiet), number) for number in (WHOLE_NUMBER, NOT_TOLD))
-        of_all = _Leads(quiet, starts[quiet], counts[quiet], whole, not_told)
+        of_all = _Leads(quiet, starts[quiet], whole, not_told, counts[quiet])
         return _Leads(*_joined(of_one, of_each, of_all))
 
+    def _in_order(self, keys: Keys) -> Keys:
+        """Columns by assets and names, which have their numbers in the order they were met in."""
+        names = keys & NAME_MASK
+        numbers = distinct(names)
+        spelt = self._says.book.names(numbers.tolist())
+        ranks = np.empty(len(numbers), dtype=np.int64)
+        ranks[sorted(range(len(spelt)), key=spelt.__getitem__)] = np.arange(len(spelt))
+        return keys[np.argsort(keys - names + ranks[np.searchsorted(numbers, names)])]
+
+    def _untold(self, pairs: _Pairs, way: Direction) -> Flags:
+        """Which of pairs of columns told of were not told. Of one way none was: it goes on from each column once."""
+        if len(self._asked.within.directions) == 1 or not len(self._edges_told):
+            return np.ones(len(pairs.near), dtype=bool)
+        return ~_among(self._rows(pairs, way), self._edges_told)
+
+    def _rows(self, pairs: _Pairs, way: Direction) -> Keys:
+        """Pairs of columns told of, as numbers."""
+        sources, targets, hows = pairs.edges(way)
+        ends = self._told.places(sources) << _PLACE_BITS | self._told.places(targets)
+        return ends << _HOW_BITS | hows
+
     def _has_more(self) -> bool:
-        ahead = [row for way in self._asked.within.directions for row in self._next(way).rows(way)]
-        return not self._edges.issuperset(ahead) or self._stopped is not None
+        for way in self._asked.within.directions:
+            pairs = self._next(way)
+            if not self._told.has(pairs.far).all() or self._untold(pairs, way).any():
+                return True
+        return self._stopped is not None
 
     @property
     def _nodes(self) -> int:
-        return len(self._told) - len(self._roots)
-
-    def _column(self, key: int) -> Column:
-        column = self._columns.get(key)
-        if column is None:
-            column = self._columns[key] = Column(key >> NAME_BITS, self._says.book.name(key & NAME_MASK))
-        return column
-
-    def _edge(self, row: _Row) -> ColumnEdge:
-        source, target, standing, kind = row
-        said = (None, False) if kind == NOT_TOLD else how(kind)
-        return ColumnEdge(self._column(source), self._column(target), standing, *said)
+        return len(self._told) - self._roots
 
     def _ending(self, truncated_by: Truncation | None) -> Ending:
-        return Ending(truncated_by, self._nodes, len(self._edges))
+        return Ending(truncated_by, self._nodes, self._edges)
 
 
-def _assets(keys: Keys) -> Ints:
-    return (keys >> NAME_BITS).astype(np.int32)
-
-
-def _keys(keys: list[int]) -> Keys:
-    return np.array(keys, dtype=np.int64)
+_NO_PAIRS: Final = _Pairs(*[np.zeros(0, dtype=np.int64)] * 3)
 
 
 def _among(keys: Keys, ordered: Keys) -> Flags:
@@ -292,18 +356,19 @@ def _among(keys: Keys, ordered: Keys) -> Flags:
     return found
 
 
-def _joined(*parts: tuple[Keys, ...]) -> Iterator[Keys]:
+def _joined(*parts: tuple[Integers, ...]) -> Iterator[Any]:
     """Arrays one after the other."""
     return (np.concatenate(each) for each in zip(*parts, strict=True))
 
 
-def _counted(counts: Keys) -> Keys:
+def _counted(counts: Integers) -> Keys:
     """0, 1 and so on for each count, one after the other."""
     ends = np.cumsum(counts)
-    return np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
+    found: Keys = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
+    return found
 
 
-def _sliced(counts: Keys) -> Iterator[slice]:
+def _sliced(counts: Integers) -> Iterator[slice]:
     """Slices of what has these counts, of so many together, or of one that has more."""
     ends = np.cumsum(counts)
     start = 0
@@ -314,7 +379,8 @@ def _sliced(counts: Keys) -> Iterator[slice]:
         start = end
 
 
-def _in_parts(hops: Hops, says: Says) -> Iterator[Hops]:
-    """The hops, as many at a time as say so much together: many may say the same, and much."""
-    for part in _sliced(says.sizes(hops.edges) + 1):
-        yield Hops(*(each[part] for each in hops))
+def _in_parts(hops: Hops, says: Says) -> Iterator[tuple[Hops, Pairs]]:
+    """The hops and what they say, as many at a time as say so much together: many may say the same, and much."""
+    mappings = says.mappings(hops.edges)
+    for part in _sliced(says.book.sizes(mappings) + 1):
+        yield Hops(*(each[part] for each in hops)), says.book.pairs(mappings[part])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
-from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +16,7 @@ from lakewarden_server.core.collector import collector_paused
 from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.graph import Edge, Graph, State
+from lakewarden_server.lineage.mapping_numbers import MappingNumbers, digests_of
 from lakewarden_server.lineage.names import AssetKind
 from lakewarden_server.lineage.nodes import LineageState, Node
 from lakewarden_server.lineage.roster import Roster
@@ -83,14 +83,15 @@ class LineageFollower:
 
     def _read(self, reader: LineageGraphReader, epoch: str, sequence: int) -> LineageState:
         started = monotonic()
-        chunks = [
-            np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=4 * len(rows))
-            for rows in reader.edges(STATES, EVIDENCE)
-        ]
-        columns = np.concatenate([*chunks, np.zeros(0, dtype=np.int32)]).reshape(-1, 4).T
-        ids, sources, targets, standings = (np.ascontiguousarray(column) for column in columns)
-        graph = Graph.from_arrays(sequence, ids, sources, targets, standings)
-        empty = LineageState(epoch, sequence, graph, Map(), Map(), 0)
+        chunks, digests = [np.zeros((4, 0), dtype=np.int32)], []
+        for rows in reader.edges(STATES, EVIDENCE):
+            *numbers, hashes = zip(*rows, strict=True)
+            chunks.append(np.array(numbers, dtype=np.int32))
+            digests.append(digests_of(hashes))
+        ids, sources, targets, standings = np.concatenate(chunks, axis=1)
+        mappings, said = MappingNumbers.of(digests)
+        graph = Graph.from_arrays(sequence, ids, sources, targets, standings, said)
+        empty = LineageState(epoch, sequence, graph, Map(), Map(), 0, mappings)
         state = _with_nodes(empty, reader.nodes(None))
         self.rebuilds += 1
         logger.info("read %d edges of lineage in %.2f s", len(ids), monotonic() - started)
@@ -100,11 +101,11 @@ class LineageFollower:
 def _brought(held: LineageState, reader: LineageGraphReader, sequence: int) -> LineageState:
     edges, asset_ids = reader.changes(held.sequence)
     live = [
-        Edge(edge_id, source, target, State[state], Evidence[evidence])
-        for edge_id, source, target, state, evidence in edges
+        Edge(edge_id, source, target, State[state], Evidence[evidence], held.mappings.number(mapping_hash))
+        for edge_id, source, target, state, evidence, mapping_hash in edges
         if state != RETRACTED
     ]
-    gone = [edge_id for edge_id, _source, _target, state, _evidence in edges if state == RETRACTED]
+    gone = [edge_id for edge_id, _source, _target, state, *_ in edges if state == RETRACTED]
     graph = held.graph.changed(sequence, live, gone)
     later = held._replace(sequence=sequence, graph=graph)
     if not asset_ids:

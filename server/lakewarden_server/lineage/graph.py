@@ -52,6 +52,8 @@ class Edge(NamedTuple):
     target: int
     state: State = State.LIVE
     evidence: Evidence = Evidence.OBSERVED
+    mapping: int = 0
+    """The number of what it says of columns; 0 for nothing."""
 
     @property
     def standing(self) -> int:
@@ -79,7 +81,8 @@ def distinct(numbers: NDArray[Number]) -> NDArray[Number]:
 
 def firsts(ordered: NDArray[Number]) -> Flags:
     """Which of numbers in order are not what the one before is."""
-    first = np.ones(len(ordered), dtype=bool)
+    first = np.empty(len(ordered), dtype=bool)
+    first[:1] = True
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
     return first
 
@@ -153,29 +156,39 @@ class Graph:
     """The edges at one sequence number of the lineage log."""
 
     def __init__(
-        self, sequence: int, arrays: dict[Direction, _Arrays], later: _Later = _NOTHING_LATER
+        self,
+        sequence: int,
+        arrays: dict[Direction, _Arrays],
+        mappings: Ints,
+        later: _Later = _NOTHING_LATER,
     ) -> None:
         self.sequence = sequence
         self._arrays = arrays
+        self._mappings = mappings
         self._later = later
 
     @classmethod
     def of(cls, sequence: int, edges: Iterable[Edge]) -> Self:
         """The graph of these edges, each id once."""
-        rows = [(edge.id, edge.source, edge.target, edge.standing) for edge in edges]
-        columns = np.array(rows, dtype=np.int32).reshape(-1, 4)
-        return cls.from_arrays(sequence, *(columns[:, part] for part in range(4)))
+        rows = [(edge.id, edge.source, edge.target, edge.standing, edge.mapping) for edge in edges]
+        columns = np.array(rows, dtype=np.int32).reshape(-1, 5)
+        return cls.from_arrays(sequence, *(columns[:, part] for part in range(5)))
 
     @classmethod
-    def from_arrays(cls, sequence: int, ids: Ints, sources: Ints, targets: Ints, standings: Ints) -> Self:
+    def from_arrays(
+        cls, sequence: int, ids: Ints, sources: Ints, targets: Ints, standings: Ints, mappings: Ints
+    ) -> Self:
         """The graph of edges given as arrays of one length."""
         nodes = int(max(sources.max(), targets.max())) + 1 if len(ids) else 0
+        mapping_of = np.zeros(int(ids.max(initial=-1)) + 1, dtype=np.int32)
+        mapping_of[ids] = mappings
         return cls(
             sequence,
             {
                 Direction.DOWNSTREAM: _Arrays.of(nodes, Hops(sources, targets, ids, standings)),
                 Direction.UPSTREAM: _Arrays.of(nodes, Hops(targets, sources, ids, standings)),
             },
+            mapping_of,
         )
 
     @cached_property
@@ -201,6 +214,15 @@ class Graph:
             return found
         return found.and_also(np.array(later, dtype=np.int32).T)
 
+    def mappings(self, edges: Ints) -> Ints:
+        """Of each of these edges of the graph the number of what it says of columns."""
+        found = self._mappings[np.minimum(edges, len(self._mappings) - 1)] if len(self._mappings) else edges
+        ids, mappings = self._mappings_later
+        if not len(ids):
+            return found
+        places = np.minimum(np.searchsorted(ids, edges), len(ids) - 1)
+        return np.where(ids[places] == edges, mappings[places], found)
+
     def changed(self, sequence: int, edges: Iterable[Edge], removed: Iterable[int] = ()) -> Graph:
         """The graph after edges were added or became different, and others went."""
         later = self._later
@@ -208,13 +230,22 @@ class Graph:
             later = _without(later, edge_id)
         for edge in edges:
             later = _with(_without(later, edge.id), edge)
-        graph = Graph(sequence, self._arrays, later)
+        graph = Graph(sequence, self._arrays, self._mappings, later)
         return graph.compact() if len(later.edges) + len(later.replaced) > LATER_MAX else graph
 
     def compact(self) -> Graph:
         """The same graph with everything in its arrays."""
         hops = self.hops(np.arange(self.nodes_end, dtype=np.int32), Direction.DOWNSTREAM)
-        return self.from_arrays(self.sequence, hops.edges, hops.near, hops.far, hops.standings)
+        mappings = self.mappings(hops.edges)
+        return self.from_arrays(self.sequence, hops.edges, hops.near, hops.far, hops.standings, mappings)
+
+    @cached_property
+    def _mappings_later(self) -> tuple[Ints, Ints]:
+        """The ids of later edges, in order, and the numbers of what they say."""
+        later = self._later.edges
+        ids = np.sort(np.fromiter(later, dtype=np.int32, count=len(later)))
+        said = (later[edge_id].mapping for edge_id in ids.tolist())
+        return ids, np.fromiter(said, dtype=np.int32, count=len(ids))
 
     @cached_property
     def _replaced(self) -> Ints:

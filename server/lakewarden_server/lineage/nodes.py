@@ -7,6 +7,7 @@ from typing import NamedTuple
 from immutables import Map
 
 from lakewarden_server.lineage.graph import Graph
+from lakewarden_server.lineage.mapping_numbers import MappingNumbers
 from lakewarden_server.lineage.names import AssetKind
 
 
@@ -43,3 +44,5 @@ class LineageState(NamedTuple):
     """The node of a securable, by the securable's id."""
     end: int
     """One more than the highest id of a node."""
+    mappings: MappingNumbers
+    """By which the edges of the graph say what they do of columns."""

@@ -52,8 +52,8 @@ EVIDENCE: Final = {
     Evidence.DECLARED: pb.DECLARED,
 }
 """How an answer says on what an edge stands."""
-_STATES: Final = np.array([STATES[state] for state in sorted(State)], dtype=np.uint8)
-_EVIDENCE: Final = np.array([EVIDENCE[evidence] for evidence in sorted(Evidence)], dtype=np.uint8)
+STATES_BY_NUMBER: Final = np.array([STATES[state] for state in sorted(State)], dtype=np.uint8)
+EVIDENCE_BY_NUMBER: Final = np.array([EVIDENCE[evidence] for evidence in sorted(Evidence)], dtype=np.uint8)
 RELATION_KINDS: Final = ("TABLE", *sorted(RELATIONS - {"TABLE"}))
 _KINDS: Final[Mapping[str, Sequence[str]]] = {
     "table": RELATION_KINDS,
@@ -102,11 +102,13 @@ class EdgeRows(NamedTuple):
     def message(self) -> pb.LineageEdges:
         """As an answer says them."""
         fields = pb.LineageEdges.DESCRIPTOR.fields_by_name
-        evidence = _EVIDENCE[self.standings & ((1 << EVIDENCE_BITS) - 1)]
+        evidence = EVIDENCE_BY_NUMBER[self.standings & ((1 << EVIDENCE_BITS) - 1)]
         told = pb.LineageEdges()
         told.MergeFromString(packed_fixed(fields["sources"], self.sources))
         told.MergeFromString(packed_fixed(fields["targets"], self.targets))
-        told.MergeFromString(packed_bytes(fields["states"], _STATES[self.standings >> EVIDENCE_BITS]))
+        told.MergeFromString(
+            packed_bytes(fields["states"], STATES_BY_NUMBER[self.standings >> EVIDENCE_BITS])
+        )
         told.MergeFromString(packed_bytes(fields["evidence"], evidence))
         return told
 

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Final
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final
 
 import numpy as np
 
 from lakewarden.v1 import lineage_graph_pb2 as pb
+from lakewarden_server.lineage.column_book import NOT_TOLD, ColumnBook, how
 from lakewarden_server.lineage.column_uses import ColumnUses
-from lakewarden_server.lineage.columns import Column, ColumnLevel, ColumnWalk, columns_of, walk_columns
-from lakewarden_server.lineage.evidence import Evidence
-from lakewarden_server.lineage.graph import EVIDENCE_BITS, Direction, State
+from lakewarden_server.lineage.columns import (
+    KIND_BITS,
+    KIND_MASK,
+    NAME_BITS,
+    NAME_MASK,
+    Column,
+    ColumnEdges,
+    ColumnLevel,
+    ColumnWalk,
+    Keys,
+    assets_of,
+    columns_of,
+    key_of,
+    walk_columns,
+)
+from lakewarden_server.lineage.graph import EVIDENCE_BITS, Direction, Flags, Ints, firsts
 from lakewarden_server.lineage.identities import FOREVER
-from lakewarden_server.lineage.mapping import WHOLE, Subtype
+from lakewarden_server.lineage.mapping import Subtype
 from lakewarden_server.lineage.names import NameInvalid, check_name
+from lakewarden_server.lineage.nodes import LineageState
 from lakewarden_server.lineage.traversal import Edges, ending_of
 from lakewarden_server.services import validation
-from lakewarden_server.services.call import Call
-from lakewarden_server.services.lineage_answers import EVIDENCE, STATES, Telling, shuffled
+from lakewarden_server.services.call import Call, SnapshotBehind
+from lakewarden_server.services.lineage_answers import EVIDENCE_BY_NUMBER, STATES_BY_NUMBER, Telling, shuffled
+from lakewarden_server.services.packed_fields import packed_bytes, packed_fixed
 from lakewarden_server.storage.repositories.lineage_graph import LineageGraphReader
 from lakewarden_server.storage.repositories.lineage_history import LineageHistoryReader
 
@@ -29,6 +45,13 @@ SUBTYPES: Final[dict[Subtype | None, int]] = {
     **{subtype: pb.LineageSubtype.Value(subtype.value) for subtype in Subtype},
 }
 """How an answer says how a column takes part in another."""
+_SUBTYPE_BITS: Final = 4
+_SAID_BITS: Final = _SUBTYPE_BITS + 1
+_SAID: Final = np.array(
+    [SUBTYPES[subtype] << 1 | masking for subtype, masking in map(how, range(NOT_TOLD))] + [0]
+)
+"""By kind, subtype and masking as an answer says them, as one number."""
+_STATE_BITS: Final = 2
 
 
 def names_of(columns: Sequence[str]) -> list[str]:
@@ -41,23 +64,36 @@ def names_of(columns: Sequence[str]) -> list[str]:
         raise validation.invalid("columns", str(error)) from error
 
 
-def begun(
-    graph: Edges, asset: int, names: Collection[str], asked: ColumnWalk, call: Call, time: int = FOREVER
-) -> tuple[ColumnWalk, ColumnUses]:
-    """A walk from columns of a visible asset, all of them where none is named, and what edges said of columns at a time."""
+def said_at(call: Call, state: LineageState, time: int = FOREVER) -> ColumnUses:
+    """What the edges of a state, or those of a time, say of columns."""
     connection = call.uow.connection
-    uses_of = ColumnUses(LineageGraphReader(connection), LineageHistoryReader(connection), time)
+    reader = LineageGraphReader(connection)
+
+    def read(hashes: Collection[str]) -> Iterable[Any]:
+        """Raises SnapshotBehind for a state that is newer than what the transaction sees."""
+        if state.sequence > reader.sequence():
+            raise SnapshotBehind
+        return reader.mappings(hashes)
+
+    if time == FOREVER:
+        return ColumnUses(state, read)
+    past = LineageHistoryReader(connection)
+    return ColumnUses(state, read, lambda edges: past.mapping_hashes(edges, time))
+
+
+def begun(
+    graph: Edges, asset: int, names: Collection[str], asked: ColumnWalk, uses_of: ColumnUses
+) -> ColumnWalk:
+    """A walk from columns of a visible asset, all of them where none is named."""
     roots = tuple(Column(asset, name) for name in names) or columns_of(graph, asset, asked, uses_of)
-    return asked._replace(roots=roots), uses_of
+    return asked._replace(roots=roots)
 
 
 def column_answer(
     told: Telling, graph: Edges, asked: ColumnWalk, uses_of: ColumnUses
 ) -> pb.TraverseLineageResponse:
     """What columns were made of and what was made of them."""
-    telling = _ColumnTelling(told)
-    for root in asked.roots:
-        telling.add(root, 0, hidden=False)
+    telling = _ColumnTelling(told, asked.roots, uses_of.book)
     ending = ending_of(walk_columns(graph, asked, told.sight, uses_of), telling.add_level)
     return pb.TraverseLineageResponse(
         nodes=telling.nodes(), edges=telling.edges(), truncated_by=ending.truncated_by or ""
@@ -65,51 +101,74 @@ def column_answer(
 
 
 class _ColumnTelling:
-    """One answer about columns. Like one about assets it tells nothing that follows from ids."""
+    """One answer about columns. Like one about assets it tells nothing that follows from ids: columns have handles in the order they are told in."""
 
-    def __init__(self, told: Telling) -> None:
-        self._told = told
-        self._handles: dict[Column, int] = {}
-        self._distances: list[int] = []
-        self._hidden: list[bool] = []
-        self._edges: dict[tuple[int, int, int, int, bool], Evidence] = {}
-
-    def add(self, column: Column, distance: int, *, hidden: bool) -> None:
-        """Gives a handle to a column that is met for the first time."""
-        self._handles[column] = len(self._handles)
-        self._distances.append(distance)
-        self._hidden.append(hidden)
+    def __init__(self, told: Telling, roots: Collection[Column], book: ColumnBook) -> None:
+        self._told, self._book = told, book
+        self._keys: list[Keys] = []
+        self._distances: list[Ints] = []
+        self._hidden: list[Flags] = []
+        self._edges: list[ColumnEdges] = []
+        self._add(np.array([key_of(root, book) for root in roots], dtype=np.int64), 0, hidden=False)
 
     def add_level(self, level: ColumnLevel) -> None:
         """Tells a level: its columns get handles, its edges are told."""
         distance = -level.depth if level.direction is Direction.UPSTREAM else level.depth
-        for column in level.visible:
-            self.add(column, distance, hidden=False)
-        for asset in shuffled(np.array(level.hidden, dtype=np.int32)).tolist():
-            self.add(Column(asset, WHOLE), distance, hidden=True)
-        for edge in level.edges:
-            state, evidence = divmod(edge.standing, 1 << EVIDENCE_BITS)
-            ends = self._handles[edge.source], self._handles[edge.target]
-            row = (*ends, STATES[State(state)], SUBTYPES[edge.subtype], edge.masking)
-            self._edges[row] = min(self._edges.get(row, Evidence.DECLARED), Evidence(evidence))
+        self._add(level.visible, distance, hidden=False)
+        if len(level.hidden):
+            self._add(shuffled(level.hidden).astype(np.int64) << NAME_BITS, distance, hidden=True)
+        self._edges.append(level.edges)
 
     def nodes(self) -> pb.LineageNodes:
         """The columns told of, in the order of their handles."""
-        assets = np.array([column.asset for column in self._handles], dtype=np.int32)
-        distances = np.array(self._distances, dtype=np.int32)
-        told = self._told.described(assets, distances, np.array(self._hidden, dtype=bool))
-        told.columns.extend(column.name for column in self._handles)
+        keys = np.concatenate(self._keys)
+        told = self._told.described(
+            assets_of(keys), np.concatenate(self._distances), np.concatenate(self._hidden)
+        )
+        told.columns.extend(self._book.names((keys & NAME_MASK).tolist()))
         return told
 
     def edges(self) -> pb.LineageEdges:
         """The edges told of, each once, with the strongest evidence, in the order of their handles."""
-        rows = sorted(self._edges)
-        sources, targets, states, subtypes, masking = zip(*rows, strict=True) if rows else ((),) * 5
-        return pb.LineageEdges(
-            sources=sources,
-            targets=targets,
-            states=states,
-            subtypes=subtypes,
-            masking=masking,
-            evidence=[EVIDENCE[self._edges[row]] for row in rows],
-        )
+        if not self._edges:
+            return pb.LineageEdges()
+        sources, targets, hows = (np.concatenate(part) for part in zip(*self._edges, strict=True))
+        keys = np.concatenate(self._keys)
+        handles = np.argsort(keys)
+        ordered, bits = keys[handles], len(keys).bit_length()
+        ends = [handles[np.searchsorted(ordered, end)] for end in (sources, targets)]
+        standings = hows >> KIND_BITS
+        said = STATES_BY_NUMBER[standings >> EVIDENCE_BITS].astype(np.int64) << _SAID_BITS
+        said |= _SAID[hows & KIND_MASK]
+        rows = ends[0] << bits | ends[1]
+        rows = (rows << _STATE_BITS + _SAID_BITS | said) << EVIDENCE_BITS
+        rows = np.sort(rows | standings & ((1 << EVIDENCE_BITS) - 1))
+        return _message(rows[firsts(rows >> EVIDENCE_BITS)], bits)
+
+    def _add(self, keys: Keys, distance: int, *, hidden: bool) -> None:
+        self._keys.append(keys)
+        self._distances.append(np.full(len(keys), distance, dtype=np.int32))
+        self._hidden.append(np.full(len(keys), hidden))
+
+
+def _message(rows: Keys, bits: int) -> pb.LineageEdges:
+    """Edges as an answer says them, from numbers: of so many bits each end, then state, subtype, masking and evidence."""
+    fields = pb.LineageEdges.DESCRIPTOR.fields_by_name
+
+    def cut(width: int) -> Keys:
+        nonlocal rows
+        low = rows & ((1 << width) - 1)
+        rows = rows >> width
+        return low
+
+    evidence, masking, subtypes, states, targets = map(
+        cut, (EVIDENCE_BITS, 1, _SUBTYPE_BITS, _STATE_BITS, bits)
+    )
+    told = pb.LineageEdges()
+    for field, values in (("sources", rows), ("targets", targets)):
+        told.MergeFromString(packed_fixed(fields[field], values))
+    small = {"states": states, "subtypes": subtypes, "masking": masking}
+    for field, values in small.items():
+        told.MergeFromString(packed_bytes(fields[field], values.astype(np.uint8)))
+    told.MergeFromString(packed_bytes(fields["evidence"], EVIDENCE_BY_NUMBER[evidence]))
+    return told

@@ -19,7 +19,7 @@ from lakewarden_server.lineage.traversal import Edges, Walk, ending_of, walk
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.lineage_answers import EVIDENCE, STATES, Telling, root_named
-from lakewarden_server.services.lineage_columns import begun, column_answer, names_of
+from lakewarden_server.services.lineage_columns import begun, column_answer, names_of, said_at
 from lakewarden_server.services.lineage_impact import Impact
 from lakewarden_server.services.lineage_past import days_of, history_between, past_graph, time_of
 from lakewarden_server.services.lineage_streams import Part, as_found, in_parts
@@ -112,8 +112,8 @@ class LineageGraphService:
         graph = told.state.graph if time == FOREVER else past_graph(call, time, within.states)
         begin: tuple[ColumnWalk, ColumnUses] | None = None
         if columns or request.level == pb.COLUMN:
-            asked = ColumnWalk((), within, request.include_indirect)
-            begin = begun(graph, asset, columns, asked, call, time)
+            asked, uses_of = ColumnWalk((), within, request.include_indirect), said_at(call, told.state, time)
+            begin = begun(graph, asset, columns, asked, uses_of), uses_of
         return Traversal(told, graph, within._replace(roots=(asset,)), begin)
 
     def analyze_impact(self, request: pb.AnalyzeImpactRequest, call: Call) -> pb.AnalyzeImpactResponse:

@@ -9,12 +9,12 @@ from typing import Final, NamedTuple, TypeVar, cast
 import numpy as np
 
 from lakewarden.v1 import lineage_graph_pb2 as pb
-from lakewarden_server.lineage.columns import ColumnLevel, ColumnWalk, walk_columns
+from lakewarden_server.lineage.columns import ColumnLevel, ColumnWalk, assets_of, walk_columns
 from lakewarden_server.lineage.graph import Direction, Flags, Ints, distinct
 from lakewarden_server.lineage.traversal import Ending, Level, Sight, Truncation, Walk, ending_of, walk
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.lineage_answers import Telling
-from lakewarden_server.services.lineage_columns import begun
+from lakewarden_server.services.lineage_columns import begun, said_at
 from lakewarden_server.storage.repositories.lineage_graph import LineageGraphReader
 
 AnyLevel = TypeVar("AnyLevel", Level, ColumnLevel)
@@ -65,8 +65,8 @@ class Impact:
         if not self._columns:
             return (yield from _mapped(walk(graph, within, sight), _of_assets))
         # A column that is gone breaks what filters and joins by it, too.
-        asked = ColumnWalk((), within, indirect=True)
-        asked, uses_of = begun(graph, self._root, self._columns, asked, self._call)
+        uses_of = said_at(self._call, self._told.state)
+        asked = begun(graph, self._root, self._columns, ColumnWalk((), within, indirect=True), uses_of)
         return (yield from _mapped(walk_columns(graph, asked, sight, uses_of), _of_columns))
 
     def _meet(self, step: _Step) -> None:
@@ -152,5 +152,4 @@ def _of_assets(level: Level) -> _Step:
 
 
 def _of_columns(level: ColumnLevel) -> _Step:
-    visible = np.array([column.asset for column in level.visible], dtype=np.int32)
-    return _Step(level.depth, distinct(visible), np.array(level.hidden, dtype=np.int32))
+    return _Step(level.depth, distinct(assets_of(level.visible)), level.hidden)

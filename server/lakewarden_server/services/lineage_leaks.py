@@ -15,13 +15,12 @@ from lakewarden.v1 import lineage_graph_pb2
 from lakewarden_policy import Alike, Audience, ColumnMask, RowFilter, Securable, name_key
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import DeadlineExceeded
-from lakewarden_server.lineage.column_uses import ColumnUses
-from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.leaks import ANY, Followed, Origin, Spread, Step, overlap
 from lakewarden_server.lineage.mapping import WHOLE
 from lakewarden_server.services import lineage_tagged, validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.lineage_answers import root_named
+from lakewarden_server.services.lineage_columns import said_at
 from lakewarden_server.services.lineage_findings import (
     READ,
     Assets,
@@ -33,8 +32,6 @@ from lakewarden_server.services.lineage_findings import (
 from lakewarden_server.services.lineage_graph import ANSWER_BYTES_MAX, deadline_of
 from lakewarden_server.storage.repositories import columns as column_rows
 from lakewarden_server.storage.repositories.lineage_evidence import LineageEvidenceReader
-from lakewarden_server.storage.repositories.lineage_graph import LineageGraphReader
-from lakewarden_server.storage.repositories.lineage_history import LineageHistoryReader
 
 SOURCES_MAX: Final = 1_000
 LEAKS_MAX: Final = 1_000
@@ -95,9 +92,12 @@ class _Search:
         self._follow_until = (monotonic() + self._deadline) / 2
         connection = call.uow.connection
         self._evidence = LineageEvidenceReader(connection)
-        uses = ColumnUses(LineageGraphReader(connection), LineageHistoryReader(connection), FOREVER)
         self._spread = Spread(
-            assets.state.graph, assets.sight, uses, label=assets.label, places_max=PLACES_MAX
+            assets.state.graph,
+            assets.sight,
+            said_at(call, assets.state),
+            label=assets.label,
+            places_max=PLACES_MAX,
         )
         self._truncated_by = ""
 

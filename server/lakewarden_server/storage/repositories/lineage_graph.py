@@ -18,14 +18,13 @@ from lakewarden_server.entities import (
     LineageName,
     Securable,
 )
-from lakewarden_server.storage.repositories.prepared import AMONG, array, select_among
 
 EDGES_CHUNK: Final = 50_000
 BATCH: Final = 400
 MAPPINGS_CHUNK: Final = 10
 
-EdgeRow = tuple[int, int, int, str, str]
-"""Id, source, target, state, evidence."""
+EdgeRow = tuple[int, int, int, str, str, str]
+"""Id, source, target, state, evidence, and the hash of what it says of columns."""
 
 _alias: Final = LineageAlias.__table__.c
 _asset: Final = LineageAsset.__table__.c
@@ -53,9 +52,10 @@ class LineageGraphReader:
         return found
 
     def edges(self, states: Mapping[str, int], evidence: Mapping[str, int]) -> Iterator[Sequence[Any]]:
-        """Every edge in one of the states, in chunks of rows: id, source, target, and the sum of the numbers of state and evidence."""
+        """Every edge in one of the states, in chunks of rows: id, source, target, the sum of the numbers of state and evidence, and the hash of what it says of columns."""
         number = case(states, value=_edge.state) + case(evidence, value=_edge.evidence)
-        statement = select(_edge.id, _edge.source_id, _edge.target_id, number).where(_edge.state.in_(states))
+        statement = select(_edge.id, _edge.source_id, _edge.target_id, number, _edge.mapping_hash)
+        statement = statement.where(_edge.state.in_(states))
         result = self._connection.execute(statement, execution_options={"yield_per": EDGES_CHUNK})
         yield from result.partitions()
 
@@ -77,6 +77,7 @@ class LineageGraphReader:
                 _change.target_asset_id,
                 _change.state,
                 _edge.evidence,
+                _edge.mapping_hash,
             )
             .select_from(LineageChange)
             .outerjoin(LineageEdge, _edge.id == _change.edge_id)
@@ -85,19 +86,12 @@ class LineageGraphReader:
         )
         edges: dict[int, EdgeRow] = {}
         assets: set[int] = set()
-        for kind, edge_id, source, target, state, evidence in self._connection.execute(statement):
+        for kind, edge_id, source, target, state, *said in self._connection.execute(statement):
             if kind == "EDGE":
-                edges[edge_id] = (edge_id, source, target, state, evidence)
+                edges[edge_id] = (edge_id, source, target, state, *said)
             else:
                 assets.add(source)
         return list(edges.values()), assets
-
-    def mapping_hashes(self, edge_ids: Collection[int]) -> dict[int, str]:
-        """Of each edge the hash of what it says of columns."""
-        dialect = self._connection.dialect.name
-        statement = select_among(LineageEdge, dialect, "id", ("id", "mapping_hash"), ())
-        found = self._connection.execute(statement, {AMONG: array(dialect, edge_ids)})
-        return {row.id: row.mapping_hash for row in found}
 
     def last_times(self, edge_ids: Collection[int], workspace_id: str) -> dict[int, int]:
         """Of each edge that a job of a workspace made when it last did, in microseconds since 1970."""
