@@ -8,17 +8,19 @@ import threading
 from typing import Any
 
 import numpy as np
+import pytest
 
 from lakewarden_server.lineage.column_book import ColumnBook, how
 from lakewarden_server.lineage.mapping import Subtype
 from lakewarden_server.lineage.mapping_numbers import MappingNumbers, digests_of
 
 HASHES = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(200)]
-ENDING_IN_ZEROS = ["ab" * 31 + "00", "00" * 31 + "01", "ab" * 30 + "0000"]
+ALIKE = ["ab" * 31 + "00", "00" * 31 + "01", "ab" * 30 + "0000"]
+"""In their first bytes, or but for zeros at the end."""
 
 
-def test_a_hash_has_one_number_and_is_found_by_it() -> None:
-    hashes = [*HASHES, *ENDING_IN_ZEROS]
+@pytest.mark.parametrize("hashes", [HASHES, [*HASHES, *ALIKE]])
+def test_a_hash_has_one_number_and_is_found_by_it(hashes: list[str]) -> None:
     numbers, first = MappingNumbers.of([digests_of(hashes[:50] * 2), digests_of(hashes[30:])])
     by_hash = dict(zip([*hashes[:50] * 2, *hashes[30:]], first.tolist(), strict=True))
     assert len(set(by_hash.values())) == len(hashes)
@@ -44,9 +46,10 @@ def columns_of(mapping: int) -> list[list[Any]]:
 
 
 def spelt(book: ColumnBook, mapping: int) -> list[list[Any]]:
-    _at, targets, sources, kinds = book.pairs(np.array([mapping], dtype=np.int32))
-    names = book.names(targets.tolist()), book.names(sources.tolist())
-    return [[target, source, *how(kind)] for target, source, kind in zip(*names, kinds.tolist(), strict=True)]
+    pairs = book.pairs(np.array([mapping], dtype=np.int32))
+    names = book.names(pairs.targets.tolist()), book.names(pairs.sources.tolist())
+    rows = zip(*names, pairs.kinds.tolist(), strict=True)
+    return [[target, source, *how(kind)] for target, source, kind in rows]
 
 
 def test_what_a_number_stands_for_stays_while_threads_keep_more() -> None:
@@ -75,6 +78,6 @@ def test_what_a_number_stands_for_stays_while_threads_keep_more() -> None:
     assert wrong == []
     assert book.unknown(np.array([3, 500, 119, 500, 121], dtype=np.int32)) == [121, 500]
     assert book.sizes(np.arange(119, dtype=np.int32)).tolist() == list(range(119))
-    at, targets, _sources, _kinds = book.pairs(np.array([2, 0, 3], dtype=np.int32))
-    assert at.tolist() == [0, 0, 2, 2, 2]
-    assert book.names(targets.tolist()) == ["t2", "t2", "t3", "t3", "t3"]
+    pairs = book.pairs(np.array([2, 0, 3], dtype=np.int32))
+    assert pairs.at.tolist() == [0, 0, 2, 2, 2]
+    assert book.names(pairs.targets.tolist()) == ["t2", "t2", "t3", "t3", "t3"]

@@ -32,16 +32,52 @@ Numbers = NDArray[np.int64]
 Integers = NDArray[np.signedinteger[Any]]
 
 
+class _Held(NamedTuple):
+    """What all mappings of a book say, pair by pair, as arrays of one length."""
+
+    targets: Ints
+    sources: Ints
+    kinds: NDArray[np.int8]
+
+
 class Pairs(NamedTuple):
-    """What several edges say of columns, as arrays of one length."""
+    """What several edges say of columns: a pair at each place of the arrays, which are of one length. What of it is not asked for is not gathered."""
 
     at: Integers
     """The place of the edge among those asked about."""
-    targets: Integers
-    """Of names, as are `sources`."""
-    sources: Integers
-    kinds: Integers
-    """Subtype and masking as one number; see `how`."""
+    places: Numbers
+    """Where the pair stands in the book."""
+    held: _Held
+
+    @property
+    def targets(self) -> Ints:
+        """Of names, as are `sources`."""
+        return self.held.targets[self.places]
+
+    @property
+    def sources(self) -> Ints:
+        """See `targets`."""
+        return self.held.sources[self.places]
+
+    @property
+    def kinds(self) -> NDArray[np.int8]:
+        """Subtype and masking as one number; see `how`."""
+        return self.held.kinds[self.places]
+
+    def near(self, *, downstream: bool) -> Ints:
+        """The names where one comes from who looks that way."""
+        return self.sources if downstream else self.targets
+
+    def far(self, *, downstream: bool) -> Ints:
+        """The names where one gets to."""
+        return self.targets if downstream else self.sources
+
+    def where(self, wanted: Flags, *, indirect: bool) -> Pairs:
+        """Those the flags are set for; without `indirect` only where values are made of values."""
+        found = Pairs(self.at[wanted], self.places[wanted], self.held)
+        if indirect or (direct := DIRECT_KINDS[found.kinds]).all():
+            return found
+        return found.where(direct, indirect=True)
 
 
 class Says(Protocol):
@@ -69,14 +105,14 @@ class ColumnBook:
         self._starts: Numbers = np.zeros(1, dtype=np.int64)
         self._sizes: Ints = np.full(1, _UNKNOWN, dtype=np.int32)
         self._end = 0
-        self._targets: Ints = np.zeros(0, dtype=np.int32)
-        self._sources: Ints = np.zeros(0, dtype=np.int32)
-        self._kinds: NDArray[np.int8] = np.zeros(0, dtype=np.int8)
+        self._held = _Held(
+            np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int8)
+        )
 
     @property
     def bytes(self) -> int:
         """What it takes, roughly."""
-        arrays = (self._starts, self._sizes, self._targets, self._sources, self._kinds)
+        arrays = (self._starts, self._sizes, *self._held)
         return self._names_bytes + sum(array.nbytes for array in arrays)
 
     def name(self, number: int) -> str:
@@ -111,12 +147,14 @@ class ColumnBook:
                 return
             start, self._end = self._end, self._end + len(columns)
             rows = [(self._number(row[0]), self._number(row[1]), kind_of(row[2], row[3])) for row in columns]
-            self._targets = _longer(self._targets, self._end)
-            self._sources = _longer(self._sources, self._end)
-            self._kinds = _longer(self._kinds, self._end)
-            if rows:
-                here = slice(start, self._end)
-                self._targets[here], self._sources[here], self._kinds[here] = zip(*rows, strict=True)
+            held = self._held
+            self._held = _Held(
+                _longer(held.targets, self._end),
+                _longer(held.sources, self._end),
+                _longer(held.kinds, self._end),
+            )
+            for part, values in enumerate(zip(*rows, strict=True)):
+                self._held[part][start : self._end] = values
             self._starts[mapping] = start
             # Last: who finds a size finds the pairs.
             self._sizes[mapping] = len(columns)
@@ -132,7 +170,7 @@ class ColumnBook:
         count = int(ends[-1]) if len(ends) else 0
         at = np.repeat(np.arange(len(mappings)), sizes)
         places = np.arange(count) + (self._starts[mappings] - ends + sizes)[at]
-        return Pairs(at, self._targets[places], self._sources[places], self._kinds[places])
+        return Pairs(at, places, self._held)
 
     def _number(self, name: str) -> int:
         found = self._numbers.get(name)

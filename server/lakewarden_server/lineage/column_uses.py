@@ -50,9 +50,9 @@ class ColumnUses:
     def _spelt(self, mapping: int) -> Sequence[Use]:
         """The same sequence for all edges that say the same."""
         if mapping not in self._uses:
-            _at, targets, sources, kinds = self.book.pairs(np.array([mapping], dtype=np.int32))
-            names = self.book.names(targets.tolist()), self.book.names(sources.tolist())
-            rows = zip(*names, kinds.tolist(), strict=True)
+            pairs = self.book.pairs(np.array([mapping], dtype=np.int32))
+            names = (self.book.names(numbers.tolist()) for numbers in (pairs.targets, pairs.sources))
+            rows = zip(*names, pairs.kinds.tolist(), strict=True)
             self._uses[mapping] = [Use(target, source, *how(kind)) for target, source, kind in rows]
         return self._uses[mapping]
 

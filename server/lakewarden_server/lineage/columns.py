@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.lineage.column_book import (
-    DIRECT_KINDS,
     NOT_TOLD,
     WHOLE_NUMBER,
     ColumnBook,
@@ -116,9 +115,8 @@ def columns_of(graph: Edges, asset: int, asked: ColumnWalk, says: Says) -> tuple
     for way in asked.within.directions:
         hops = asked.within.wanted(graph.hops(np.array([asset], dtype=np.int32), way))
         for _some, pairs in _in_parts(hops, says):
-            numbers = pairs.sources if way is Direction.DOWNSTREAM else pairs.targets
-            if not asked.indirect:
-                numbers = numbers[DIRECT_KINDS[pairs.kinds]]
+            taken = pairs.where(np.ones(len(pairs.at), dtype=bool), indirect=asked.indirect)
+            numbers = taken.near(downstream=way is Direction.DOWNSTREAM)
             names.update(says.book.names(distinct(numbers).tolist()))
     return Column(asset, WHOLE), *(Column(asset, name) for name in sorted(names - {WHOLE}))
 
@@ -242,15 +240,18 @@ class _Walker:
         self._told.add(np.concatenate([visible, hidden]))
         if cut:
             pairs = pairs.where(self._told.has(pairs.far))
-        pairs = pairs.where(self._untold(pairs, way))
-        self._edges += len(pairs.near)
-        if len(self._asked.within.directions) > 1:
+        if len(self._asked.within.directions) == 1:
+            # What is told and what is reached is the same then, and each column is gone on from once.
+            ahead = met
+        else:
+            pairs = pairs.where(self._untold(pairs, way))
             self._edges_told = np.sort(np.concatenate([self._edges_told, self._rows(pairs, way)]))
+            ahead = far[~_among(far, self._reached[way])]
+            self._reached[way] = np.sort(np.concatenate([self._reached[way], ahead]))
+        self._frontiers[way] = ahead[ahead & NAME_MASK != WHOLE_NUMBER]
+        self._edges += len(pairs.near)
         if self._edges >= EDGES_TOLD_MAX:
             self._stopped = Truncation.NODES
-        ahead = far[(far & NAME_MASK != WHOLE_NUMBER) & ~_among(far, self._reached[way])]
-        self._frontiers[way] = ahead
-        self._reached[way] = np.sort(np.concatenate([self._reached[way], ahead]))
         return ColumnLevel(depth, way, visible, assets_of(hidden), pairs.edges(way)), cut
 
     def _next(self, way: Direction) -> _Pairs:
@@ -285,28 +286,30 @@ class _Walker:
 
     def _leads(self, frontier: Keys, hops: Hops, said: Pairs, *, downstream: bool) -> _Leads:
         """How hops lead on from columns. What one says of the whole of the near asset it says of each, and of each where it says nothing."""
+        wholes = hops.near.astype(np.int64) << NAME_BITS
+        near_names = said.near(downstream=downstream)
+        is_named = _among(wholes[said.at] | near_names, frontier)
+        named = said.where(is_named, indirect=self._asked.indirect)
+        columns = np.searchsorted(frontier, wholes[named.at] | named.near(downstream=downstream))
+        of_one = _Leads(
+            named.at,
+            columns,
+            named.far(downstream=downstream),
+            named.kinds,
+            np.ones(len(columns), dtype=np.int64),
+        )
         silent = np.ones(len(hops.edges), dtype=bool)
         silent[said.at] = False
-        if not self._asked.indirect:
-            direct = DIRECT_KINDS[said.kinds]
-            said = said if direct.all() else Pairs(*(part[direct] for part in said))
-        near_names, far_names = (said.sources, said.targets) if downstream else (said.targets, said.sources)
-        wholes = hops.near.astype(np.int64) << NAME_BITS
-        keys = wholes[said.at] | near_names
-        places = np.searchsorted(frontier, keys)
-        is_named = frontier[np.minimum(places, len(frontier) - 1)] == keys
-        named = np.flatnonzero(is_named)
-        ones = np.ones(len(named), dtype=np.int64)
-        of_one = _Leads(said.at[named], places[named], far_names[named], said.kinds[named], ones)
-        spread, quiet = np.flatnonzero(~is_named & (near_names == WHOLE_NUMBER)), np.flatnonzero(silent)
-        if not len(spread) and not len(quiet):
+        quiet = np.flatnonzero(silent)
+        if not len(quiet) and near_names.all():
             return of_one
         # Where the columns of each near asset are in the frontier; if the whole is among them, it is each.
         starts = np.searchsorted(frontier, wholes)
         counts = np.searchsorted(frontier, wholes | NAME_MASK, side="right") - starts
         counts[frontier[starts] == wholes] = 1
-        at = said.at[spread]
-        of_each = _Leads(at, starts[at], far_names[spread], said.kinds[spread], counts[at])
+        spread = said.where(~is_named & (near_names == WHOLE_NUMBER), indirect=self._asked.indirect)
+        far = spread.far(downstream=downstream)
+        of_each = _Leads(spread.at, starts[spread.at], far, spread.kinds, counts[spread.at])
         whole, not_told = (np.full(len(quiet), number) for number in (WHOLE_NUMBER, NOT_TOLD))
         of_all = _Leads(quiet, starts[quiet], whole, not_told, counts[quiet])
         return _Leads(*_joined(of_one, of_each, of_all))
@@ -321,8 +324,8 @@ class _Walker:
         return keys[np.argsort(keys - names + ranks[np.searchsorted(numbers, names)])]
 
     def _untold(self, pairs: _Pairs, way: Direction) -> Flags:
-        """Which of pairs of columns told of were not told. Of one way none was: it goes on from each column once."""
-        if len(self._asked.within.directions) == 1 or not len(self._edges_told):
+        """Which of pairs of columns told of were not told: a walk of two ways may come to one from both ends."""
+        if not len(self._edges_told):
             return np.ones(len(pairs.near), dtype=bool)
         return ~_among(self._rows(pairs, way), self._edges_told)
 

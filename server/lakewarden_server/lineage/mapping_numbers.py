@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lakewarden_server.lineage.column_book import ColumnBook
+from lakewarden_server.lineage.column_book import ColumnBook, Numbers
 from lakewarden_server.lineage.graph import Ints
 
 BOOK_BYTES_MAX: Final = 134_217_728
@@ -40,7 +40,7 @@ class MappingNumbers:
     def of(cls, digests: Sequence[Digests]) -> tuple[Self, Ints]:
         """Numbers for digests, and those of each of these in turn."""
         nothing = np.zeros(1, dtype=digests_of([]).dtype)
-        ordered, numbers = np.unique(np.concatenate([nothing, *digests]), return_inverse=True)
+        ordered, numbers = _distinct(np.concatenate([nothing, *digests]))
         return cls(ordered), numbers[1:].astype(np.int32)
 
     def number(self, mapping_hash: str) -> int:
@@ -76,3 +76,13 @@ def digests_of(hashes: Iterable[Any]) -> Digests:
     nothing = "0" * HASH_CHARACTERS
     told = "".join(each if len(each) == HASH_CHARACTERS else nothing for each in hashes)
     return np.frombuffer(bytes.fromhex(told), dtype=f"S{DIGEST_BYTES}")
+
+
+def _distinct(digests: Digests) -> tuple[Digests, Numbers]:
+    """The digests in order, each once, and of each the place there. By their first bytes, as long as these tell them apart: numbers are sorted faster."""
+    beginnings = digests.view(">u8")[:: DIGEST_BYTES // 8].astype(np.uint64)
+    _, first, places = np.unique(beginnings, return_index=True, return_inverse=True)
+    ordered = digests[first]
+    if not (ordered[places] == digests).all():
+        ordered, places = np.unique(digests, return_inverse=True)
+    return ordered, places

@@ -19,6 +19,8 @@ from lakewarden_server.lineage.roster import Roster
 _UNKNOWN: Final = 0
 _VISIBLE: Final = 1
 _HIDDEN: Final = 2
+_OPEN: Final = 3
+"""Of a group: each of it is decided about by itself."""
 
 
 class Sight:
@@ -42,6 +44,7 @@ class Sight:
         self._decider, self._nodes, self._roster = decider, state.nodes, roster
         self._subject_id, self._workspace_id, self._metastore_id = subject_id, workspace_id, metastore_id
         self._known: NDArray[np.int8] = np.zeros(state.end + 1, dtype=np.int8)
+        self._verdicts: NDArray[np.int8] = np.zeros(0, dtype=np.int8)
         self._access: dict[str, Access] = {}
         self._siblings: dict[tuple[str, str], Siblings] = {}
         self._decided: dict[tuple[str, str], bool] = {}
@@ -58,24 +61,32 @@ class Sight:
 
     def _decide(self, assets: Ints) -> None:
         """Decides about each group once, and about each asset where its group leaves that open."""
-        groups, places = np.unique(
-            self._roster.groups_of(assets, self._decider.snapshot), return_inverse=True
-        )
-        verdicts = np.array([self._verdict(group) for group in groups.tolist()], dtype=np.int8)
-        self._known[assets] = verdicts[places]
-        for asset in assets[self._known[assets] == _UNKNOWN].tolist():
+        groups = self._roster.groups_of(assets, self._decider.snapshot)
+        verdicts = self._verdicts_of(int(groups.max()) + 1)
+        for group in set(groups[verdicts[groups] == _UNKNOWN].tolist()):
+            verdicts[group] = self._verdict(group)
+        self._known[assets] = verdicts[groups]
+        for asset in assets[self._known[assets] == _OPEN].tolist():
             self._known[asset] = _VISIBLE if self.sees(asset) else _HIDDEN
+
+    def _verdicts_of(self, count: int) -> NDArray[np.int8]:
+        """The verdicts on that many groups at least, as far as they were decided about."""
+        more = count - len(self._verdicts)
+        if more > 0:
+            # The roster finds more groups as it meets more assets.
+            self._verdicts = np.concatenate([self._verdicts, np.zeros(more + count, dtype=np.int8)])
+        return self._verdicts
 
     def _verdict(self, number: int) -> int:
         group = self._roster.groups[number]
         if group is None:
-            return _UNKNOWN
+            return _OPEN
         if group.metastore_id != self._metastore_id:
             return _HIDDEN
         siblings = self._siblings_of(group.parent_id, group.kind, group.example_id)
         if siblings.everything:
             return _VISIBLE
-        return _HIDDEN if siblings.nothing else _UNKNOWN
+        return _HIDDEN if siblings.nothing else _OPEN
 
     def sees(self, asset_id: int) -> bool:
         """Whether one may be seen."""
