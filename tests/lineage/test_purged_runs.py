@@ -238,3 +238,21 @@ def test_a_client_is_told_which_events_of_a_batch_came_too_late() -> None:
         ]
         with pytest.raises(InvalidArgument, match="EVENT_TOO_OLD"):
             told.record(batch[1])
+
+
+def test_runs_with_another_between_are_not_one_though_only_a_late_link_tells(database):
+    """Of two names that nobody knew to be one the same job says different things by turns: versions of one edge, once they are."""
+    lineage = Past(database)
+    for number, (name, how) in enumerate([("x", "IDENTITY"), ("y", "AGGREGATION"), ("x", "IDENTITY")] * 2):
+        made = [dataset("t", columnLineage=columns(k=[(name, "k", how)]))]
+        lineage.receive(run(number, -0.9 + number / 10, inputs=[name], outputs=made))
+    age(lineage.database, LATER)
+    assert stored(lineage) == [("DAY", 1), ("DAY", 1), ("DAY", 2), ("DAY", 1), ("DAY", 1)]
+    lineage.receive(Delivery(92 * DAY, [dataset_event(92 * DAY, dataset("x", symlinks=symlinks((DB, "y"))))]))
+    assert [round(since / DAY, 3) for _reason, since in lineage.versions("x", "t")] == [
+        -0.9,
+        -0.8,
+        -0.7,
+        -0.5,
+        -0.4,
+    ]

@@ -30,6 +30,8 @@ SEQUENCES_DELETED_MAX: Final = 10_000
 """Of one step; recorders wait while it lasts."""
 STEPS_MAX: Final = 100
 """Of each kind in one run; the rest waits for the next."""
+ROLLUP_STEPS_MAX: Final = 1_000
+"""In which runs are purged in one run, as small ones: many more runs than this are not told of in an hour."""
 STEP_SECONDS_MAX: Final = 10.0
 
 
@@ -50,8 +52,8 @@ def age(database: Database, now: datetime) -> Aged:
     changes = _in_steps(lambda: _delete_changes(database, now), 1)
     events = _in_steps(lambda: _delete_events(database, now), EVENTS_DELETED_MAX)
     # What is retired by what runs said is retired before they are purged.
-    runs = _in_steps(lambda: roll_up(database, now, Rollup.DAY), 1)
-    days = _in_steps(lambda: roll_up(database, now, Rollup.VERSION), 1)
+    runs = _in_steps(lambda: roll_up(database, now, Rollup.DAY), 1, ROLLUP_STEPS_MAX)
+    days = _in_steps(lambda: roll_up(database, now, Rollup.VERSION), 1, ROLLUP_STEPS_MAX)
     return Aged(edges, events, changes, runs, days, _forget(database, now))
 
 
@@ -67,10 +69,10 @@ def _forget(database: Database, now: datetime) -> int:
     return done
 
 
-def _in_steps(step: Callable[[], int], least: int) -> int:
+def _in_steps(step: Callable[[], int], least: int, steps: int = STEPS_MAX) -> int:
     """Takes steps until one does less than `least`; how much they did together."""
     done = 0
-    for _ in range(STEPS_MAX):
+    for _ in range(steps):
         count = step()
         done += count
         if count < least:

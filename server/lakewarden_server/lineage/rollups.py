@@ -44,9 +44,9 @@ RUNS_KEPT: Final = timedelta(days=90)
 DAYS_KEPT: Final = timedelta(days=400)
 """… and after this those that say the same whatever day they are of: one for each version."""
 
-RUNS_DUE_MAX: Final = 200
+RUNS_DUE_MAX: Final = 100
 """Of one step; recorders wait while it lasts."""
-WEIGHT_MAX: Final = 2_000
+WEIGHT_MAX: Final = 1_000
 """Names, edges and pages of text of the runs of one step, for where runs are large; a single one may be more."""
 NEIGHBOURS_MAX: Final = 1_000
 """Runs of its job looked at on each side of one, to be one with it."""
