@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lakewarden_server.lineage import columns as columns_module
@@ -25,6 +25,7 @@ from lakewarden_server.lineage.traversal import Ending, Truncation, Walk
 from lineage.said import ColumnEdge, Said
 
 NODES = 6
+IDENTITY = Use("a", "a", Subtype.IDENTITY)
 columns = st.sampled_from("ab")
 uses_of = st.lists(
     st.builds(
@@ -133,6 +134,7 @@ def test_a_walk_tells_the_columns_and_edges_that_a_walk_by_hand_finds(
 
 @settings(max_examples=300)
 @given(pairs_of, st.sets(st.integers(1, NODES - 1)), st.booleans())
+@example([(0, 1, [IDENTITY]), (1, 0, [IDENTITY])], set(), False)
 def test_a_walk_both_ways_tells_what_the_two_ways_tell_each_once(
     pairs: list[Any], hidden: set[int], indirect: bool
 ) -> None:
