@@ -7,32 +7,19 @@ import os
 import re
 import signal
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
-from pathlib import Path
 
 import pytest
 
 from durability.groups import connections, is_running, until, workers_of
-from durability.processes import EXECUTABLE, WORKSPACE, Installation, ServerProcess, install
+from durability.processes import EXECUTABLE, WORKSPACE, Installation, ServerProcess
 
 pytestmark = pytest.mark.timeout(240)
 SERVE = (str(EXECUTABLE), "serve", "--workers", "1", "--http", "127.0.0.1:0", "--http-workers", "1")
 HTTP = re.compile(r"over HTTP on (127\.0\.0\.1:\d+)")
 GRPC_WORKER, HTTP_WORKER = 0, 1
-
-
-@pytest.fixture
-def installed(database_url: str, tmp_path: Path) -> Installation:
-    """A set-up database of each kind."""
-    return install(database_url, tmp_path / "data")
-
-
-@pytest.fixture
-def installed_once(make_database_url: Callable[[str], str], tmp_path: Path) -> Installation:
-    """A set-up SQLite database, for what does not depend on the database."""
-    return install(make_database_url("sqlite"), tmp_path / "data")
 
 
 def test_each_kind_of_worker_answers_its_own(installed: Installation) -> None:

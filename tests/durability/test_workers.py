@@ -6,9 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -23,7 +21,7 @@ from durability.groups import (
     until,
     workers_of,
 )
-from durability.processes import EXECUTABLE, START_SECONDS_MAX, WORKSPACE, Installation, install
+from durability.processes import EXECUTABLE, START_SECONDS_MAX, WORKSPACE, Installation
 from lakewarden import Client
 from lakewarden_server.testing import serve
 
@@ -32,18 +30,6 @@ ROUNDS = 200
 CONNECTIONS_MAX = 64
 CALLS = 100
 VICTIM = "victim@example.com"
-
-
-@pytest.fixture
-def installed(database_url: str, tmp_path: Path) -> Installation:
-    """A set-up database of each kind."""
-    return install(database_url, tmp_path / "data")
-
-
-@pytest.fixture
-def installed_once(make_database_url: Callable[[str], str], tmp_path: Path) -> Installation:
-    """A set-up SQLite database, for what does not depend on the database."""
-    return install(make_database_url("sqlite"), tmp_path / "data")
 
 
 def test_a_killed_worker_costs_no_call_more_than_a_retry_and_comes_back(installed: Installation) -> None:
