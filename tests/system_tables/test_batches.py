@@ -129,7 +129,7 @@ def test_who_does_not_work_in_the_workspace_reads_nothing(server: EmbeddedServer
     outside = server.client(server.issue_token("outside@example.com"))
     with pytest.raises(PermissionDenied):
         outside.system_table(TABLES)
-    with pytest.raises(PermissionDenied, match="workspace"):
+    with pytest.raises(InvalidArgument, match="works inside a workspace"):
         server.client(workspace="").system_table(TABLES)
 
 
