@@ -115,7 +115,7 @@ def test_lineage_is_told_from_a_workspace_of_a_metastore(
     nowhere = failure(
         lambda: server.client(server.token_of("airflow"), workspace="").lineage_events.record(event())
     )
-    assert nowhere.code == "PERMISSION_DENIED"
+    assert nowhere.reason == "WORKSPACE_REQUIRED"
     admin.workspaces.create("unattached")
     admin.grants.grant(["USER", "LINEAGE PRODUCER"], "workspace", "unattached", "airflow@example.com")
     client = server.client(server.token_of("airflow"), workspace="unattached")

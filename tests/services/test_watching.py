@@ -61,7 +61,8 @@ def test_an_engine_of_another_workspace_is_refused(watcher: Client, admin: Clien
     admin.workspaces.create("other", metastore="metastore", omit_catalog=True)
     assert watcher.authorization.watch_policy().change == Change.SNAPSHOT
     # Whether the other one exists is not told: it is refused in the words for one that does not.
-    assert [reason(watcher.with_workspace(name)) for name in ("other", "absent", "")] == ["ACCESS_DENIED"] * 3
+    assert [reason(watcher.with_workspace(name)) for name in ("other", "absent")] == ["ACCESS_DENIED"] * 2
+    assert reason(watcher.with_workspace("")) == "WORKSPACE_REQUIRED"
 
 
 def test_nobody_watches_for_another_engine(server: EmbeddedServer) -> None:
