@@ -22,15 +22,15 @@ HTTP = re.compile(r"over HTTP on (127\.0\.0\.1:\d+)")
 GRPC_WORKER, HTTP_WORKER = 0, 1
 
 
-def test_each_kind_of_worker_answers_its_own(installed: Installation) -> None:
+def test_each_kind_of_worker_answers_its_own(installed_once: Installation) -> None:
     with (
-        _served(installed) as server,
-        installed.client(server) as client,
+        _served(installed_once) as server,
+        installed_once.client(server) as client,
         _sender(server) as sender,
     ):
         workers = workers_of(server)
         assert sorted(workers) == [GRPC_WORKER, HTTP_WORKER]
-        assert _sent(sender, installed, "told") == 201
+        assert _sent(sender, installed_once, "told") == 201
         # What one worker acknowledged the other has.
         found = client.lineage.traverse("/told", namespace="file", direction="upstream")
         assert [node.name for node in found.nodes] == ["file /told", "file /raw"]

@@ -181,6 +181,7 @@ def test_key_columns_do_not_take_the_order_of_the_databases_language(
         ("storage_paths", "url"),
         ("tags", "column_key"),
         ("tags", "key"),
+        ("lineage_names", "location"),
     }
 
 
