@@ -90,7 +90,9 @@ def reserve(listen: str) -> tuple[str, list[socket.socket]]:
     """
     host, _, port = listen.rpartition(":")
     if listen.startswith("unix:") or not hasattr(socket, "SO_REUSEPORT"):
-        raise SettingsError(f"several workers cannot share {listen}: give HOST:PORT, or --workers 1")
+        raise SettingsError(
+            f"several workers cannot share {listen}: give HOST:PORT, or one worker (--workers 1 --http-workers 0)"
+        )
     held: list[socket.socket] = []
     try:
         for family, kind, protocol, _, address in socket.getaddrinfo(

@@ -179,6 +179,7 @@ def test_a_port_that_somebody_has_is_refused(installed_once: Installation) -> No
         (("--workers", "2", "--metrics", "127.0.0.1:9464"), "each tells its own port"),
         (("--workers", "2", "--listen", "0.0.0.0:0"), "plaintext"),
         (("--http-workers", "1"), "need an address"),
+        (("--http", "127.0.0.1:0", "--http-workers", "1", "--listen", "unix:/tmp/l.socket"), "one worker"),
         (("--http", "127.0.0.1:0", "--http-workers", "-1"), "from 0 to 64"),
         (("--http", "0.0.0.0:0", "--http-workers", "1"), "plaintext"),
         (("--workers", "2", "--listen", "192.0.2.1:1", "--allow-plaintext"), "no address of this machine"),

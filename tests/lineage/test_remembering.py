@@ -66,6 +66,15 @@ def test_of_the_same_facet_two_owners_are_told_apart(nothing_known):
     assert (one[0][2], two[0][2]) == ("one", "two")
 
 
+def test_of_one_text_a_job_and_a_dataset_say_each_its_own(nothing_known):
+    both = {"entries": [], "inputs": [{"type": "DATASET", "namespace": "postgres://db", "name": "b"}]}
+    told = read(event(job_facets={"lineage": both}, outputs=[dataset("a", lineage=both)]))
+    assert told.job_facets["lineage"] is told.outputs[0].facets["lineage"]
+    found = understand(told)
+    assert found.job["lineage"] == []
+    assert [source[2] for source in found.outputs[0][1]["lineage"]["sources"]] == ["b"]
+
+
 def test_runs_state_the_same_whether_it_is_remembered_or_worked_out(nothing_known):
     first = stated()
     assert stated() == first

@@ -127,8 +127,8 @@ def _understood(name: str, facet: Any, reader: Reader, job: AssetName | None) ->
     """What one facet says, which is remembered with its text: nobody changes what was said."""
     if not isinstance(facet, Spelt):
         return _read_one(facet, reader, job)
-    # Of a `lineage` facet it depends on the event's own job.
-    key = (name, facet, job if name == "lineage" else None)
+    # A job and a dataset may say the same text and mean each its own; of a `lineage` facet it depends on the event's own job besides.
+    key = (reader, facet, job if name == "lineage" else None)
     known = _REMEMBERED.get(key)
     if known is None:
         known = _read_one(facet.value, reader, job)
