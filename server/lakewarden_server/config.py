@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lakewarden_server.core.errors import OperatorError
+
 PREFIX = "LAKEWARDEN_"
 LISTEN_DEFAULT = "127.0.0.1:50051"
 HTTP_EXAMPLE = "127.0.0.1:8443"
@@ -33,7 +35,7 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 
 
-class SettingsError(Exception):
+class SettingsError(OperatorError):
     """A setting is missing or makes no sense; the message names it."""
 
 

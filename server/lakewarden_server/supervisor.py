@@ -20,7 +20,7 @@ from types import FrameType
 
 from lakewarden_server.config import Settings, SettingsError
 from lakewarden_server.core.addresses import AddressUnavailable
-from lakewarden_server.worker import EXIT_FAILED, READY, Serves, Task, cores
+from lakewarden_server.processes import EXIT_FAILED, READY, Serves, Task, cores
 
 BACKOFF_SECONDS = 0.2
 BACKOFF_SECONDS_MAX = 30.0

@@ -12,101 +12,35 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
+from collections.abc import Callable
 from types import FrameType
 
-from lakewarden_server.app import App
-from lakewarden_server.authn.keys import KeyFileError
-from lakewarden_server.config import Settings, SettingsError, read_settings
-from lakewarden_server.core.addresses import AddressUnavailable, InsecureAddress
-from lakewarden_server.core.certificates import CertificateError
-from lakewarden_server.core.errors import LakewardenError
-from lakewarden_server.observability.logs import configure_logging
-from lakewarden_server.pipeline.rules import RuleError
+from lakewarden_server.config import Settings, read_settings
+from lakewarden_server.processes import (
+    EXIT_FAILED,
+    EXPECTED_ERRORS,
+    READY,
+    Serves,
+    Task,
+    collected_later,
+    pinned,
+)
 
-READY = b"ready\n"
+with collected_later():
+    from lakewarden_server.app import App
+    from lakewarden_server.observability.logs import configure_logging
+
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter from one that waits: with Python's 5 ms and eight busy threads, the one that takes
 calls and refuses them would wait for longer than the calls."""
 WARM_STEP_SECONDS = 0.05
 """Between two looks at whether the lineage has been read."""
-EXIT_FAILED = 1
-START_ERRORS = (
-    LakewardenError,
-    KeyFileError,
-    CertificateError,
-    SettingsError,
-    InsecureAddress,
-    AddressUnavailable,
-    RuleError,
-    OSError,
-)
-"""What an operator can mend: told in a line, without a traceback."""
-
-
-class Serves(StrEnum):
-    """What a worker answers."""
-
-    ALL = "ALL"
-    GRPC = "GRPC"
-    HTTP = "HTTP"
-
-    def of(self, settings: Settings) -> Settings:
-        """The settings without the address of what it does not answer."""
-        if self is Serves.HTTP:
-            return replace(settings, listen="")
-        return settings if self is Serves.ALL else replace(settings, http="", http_workers=0)
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What a supervisor tells a worker; `core` is the one to run on, None where processes cannot be pinned."""
-
-    options: dict[str, str]
-    verbose: bool
-    core: int | None
-    serves: Serves = Serves.ALL
-
-    def line(self) -> bytes:
-        """The task as a line of JSON. It may hold a password, which is why it is no command line argument."""
-        return json.dumps(asdict(self)).encode() + b"\n"
-
-
-def cores() -> list[int]:
-    """The cores this process may run on; empty where the system does not pin processes."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-
-
-def any_core() -> int | None:
-    """One of the cores, another one for the next process: servers started side by side should not share one."""
-    allowed = cores()
-    return allowed[os.getpid() % len(allowed)] if allowed else None
-
-
-@contextmanager
-def pinned(core: int | None) -> Iterator[None]:
-    """Keeps this thread, and every thread it starts meanwhile, on one core.
-
-    A grpcio server does half as much again at half the CPU when its threads do not wander (DESIGN 4).
-    """
-    if core is None:
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def serve(
     settings: Settings, stop: threading.Event, *, shared_port: bool, on_ready: Callable[[App], None]
 ) -> None:
-    """Serves until `stop`, then drains. Raises one of `START_ERRORS` when it cannot start."""
+    """Serves until `stop`, then drains. Raises one of `EXPECTED_ERRORS` when it cannot start."""
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.disable()
@@ -148,7 +82,7 @@ def main() -> None:
         configure_logging(json_lines=settings.log_format == "json", verbose=task.verbose)
         with pinned(task.core):
             serve(settings, stop, shared_port=True, on_ready=_tell_ready)
-    except START_ERRORS as error:
+    except EXPECTED_ERRORS as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(EXIT_FAILED)
 

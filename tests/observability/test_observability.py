@@ -251,7 +251,7 @@ def test_table_of_metrics_is_what_is_exported(server: EmbeddedServer, tmp_path: 
 
 def test_unobserved_server_imports_and_pays_nothing(tmp_path: Path) -> None:
     program = (
-        "import sys, lakewarden_server.cli\n"
+        "import sys, lakewarden_server.cli.serving\n"
         "from lakewarden_server.testing import serve\n"
         "with serve() as server:\n"
         "    assert server.app.observability.watched(server.app.pipeline) is server.app.pipeline\n"

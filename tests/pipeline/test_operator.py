@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import cast
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import text
 
 from lakewarden import Client, FailedPrecondition, LakewardenError, PermissionDenied, Unauthenticated
 from lakewarden_server.app import App
-from lakewarden_server.cli import main
+from lakewarden_server.cli import COMMANDS, main
 from lakewarden_server.config import Settings, read_settings
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.storage import audit, create_database
@@ -177,3 +181,34 @@ def test_doctor_fails_without_an_account_admin(tmp_path: Path) -> None:
     database.close()
     answer = _run(home, "doctor")
     assert (answer.exit_code, "no active account admin" in answer.output) == (1, True)
+
+
+def test_lines_of_help_are_those_of_the_commands() -> None:
+    group = cast(click.Group, main)
+    for name, (_, line) in COMMANDS.items():
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        assert command.help is not None
+        assert (name, command.help.startswith(line)) == (command.name, True)
+    written = CliRunner().invoke(main, ["--help"]).output
+    assert all(f"  {name} " in written for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("serve", "--help"), ("serve", "--listen", "nonsense"), ("health",)]
+)
+def test_help_mistakes_and_health_checks_import_nothing_that_serves(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    program = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print('IMPORTED', *{name.split('.')[0] for name in sys.modules}))\n"
+        "from lakewarden_server.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=60
+    )
+    imported = set(done.stdout.rpartition("IMPORTED")[2].split())
+    assert "lakewarden_server" in imported, done.stderr
+    assert not imported & {"sqlalchemy", "alembic", "psycopg", "numpy", "pyarrow", "casbin"}

@@ -7,7 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Text, inspect, text
@@ -16,7 +18,13 @@ from lakewarden_policy import ACCOUNT_ID, ACCOUNT_USERS_ID, ACCOUNT_USERS_NAME
 from lakewarden_server.core.ids import new_id
 from lakewarden_server.entities import Base, GroupMember, Principal, Securable, Token, TokenUse, Workspace
 from lakewarden_server.storage import Database, audit, create_database, migrations
-from lakewarden_server.storage.migrations import current_revision, downgrade, latest_revision, migrate
+from lakewarden_server.storage.migrations import (
+    current_revision,
+    downgrade,
+    known_revisions,
+    latest_revision,
+    migrate,
+)
 from storage.worlds import catalog, committed, dump, grant, metastore, user, writing
 
 ROWS = 500
@@ -94,7 +102,7 @@ def test_migrating_again_changes_nothing(database: Database) -> None:
 
 def test_a_migration_that_fails_leaves_nothing(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(config: object) -> None:
-        migrations.command.upgrade(config, "head")  # type: ignore[arg-type]
+        command.upgrade(config, "head")  # type: ignore[arg-type]
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -163,3 +171,12 @@ def test_key_text_is_text_everywhere() -> None:
     ]
     assert keys
     assert all(isinstance(column, Column) and isinstance(column.type, Text) for column in keys)
+
+
+def test_revisions_are_those_of_the_chain_that_is_run() -> None:
+    location = Path(migrations.__file__).parent
+    config = Config()
+    config.set_main_option("script_location", str(location))
+    chain = ScriptDirectory.from_config(config)
+    assert latest_revision() == chain.get_current_head()
+    assert known_revisions() == {script.revision for script in chain.walk_revisions()}

@@ -19,6 +19,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from lakewarden_server.core.errors import OperatorError
+
 KEY_BYTES = 32
 PRIVATE_MODE = 0o600
 RING_KEYS_MAX = 4
@@ -39,7 +41,7 @@ _PURPOSES = {
 }
 
 
-class KeyFileError(Exception):
+class KeyFileError(OperatorError):
     """The key file is missing, readable by others, or not a key; the message says what to do."""
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 
+from lakewarden_server.core.errors import OperatorError
 
-class AddressUnavailable(Exception):
+
+class AddressUnavailable(OperatorError):
     """The address cannot be bound."""
 
     @classmethod
@@ -17,7 +19,7 @@ class AddressUnavailable(Exception):
         )
 
 
-class InsecureAddress(Exception):
+class InsecureAddress(OperatorError):
     """Plaintext was asked for on an address that other machines reach."""
 
 

@@ -13,12 +13,14 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from lakewarden_server.core.errors import OperatorError
+
 VERSION_MIN = ssl.TLSVersion.TLSv1_2
 """For HTTP; gRPC offers no older one by itself, which a test tries."""
 logger = logging.getLogger("lakewarden")
 
 
-class CertificateError(Exception):
+class CertificateError(OperatorError):
     """A certificate file is missing or makes no sense; the message names it."""
 
 

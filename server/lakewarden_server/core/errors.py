@@ -95,6 +95,10 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
 
+class OperatorError(Exception):
+    """What an operator can mend before anything is served: told in a line, without a traceback."""
+
+
 class LakewardenError(Exception):
     """An error with a canonical code, a reason and small string metadata (never secrets, never driver text).
 

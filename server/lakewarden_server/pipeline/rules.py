@@ -12,6 +12,7 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDesc
 
 from lakewarden.v1 import rules_pb2
 from lakewarden_policy import BOUND_KINDS, IN_WORKSPACE, KINDS, Policy, UnknownOperation
+from lakewarden_server.core.errors import OperatorError
 
 ServiceMethod = Callable[[Any, Any], Any]
 """Answers with a message; one that streams, with an iterator of them that needs no transaction any more."""
@@ -25,7 +26,7 @@ GENERIC_NOUNS = {
 """Operations whose noun is the kind of the securable named in the request, e.g. `grant` on a table is `table.grant`."""
 
 
-class RuleError(Exception):
+class RuleError(OperatorError):
     """An RPC without a usable rule: the server must not start."""
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, func, insert, select, text
 
 from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.errors import OperatorError
 from lakewarden_server.entities import AuthzHead, Base, ChangeLog, Token
 from lakewarden_server.storage import audit
 from lakewarden_server.storage.audit import ChainHead
@@ -49,7 +50,7 @@ _BLOCK_BYTES = 1 << 20
 _DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError, KeyError, RuntimeError)  # fmt: skip
 
 
-class ArchiveError(Exception):
+class ArchiveError(OperatorError):
     """A backup that cannot be made or restored; the message says why and what to do."""
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, column, create_engine, event, inspect, select, table, text
 from sqlalchemy.pool import NullPool
 
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.errors import DatabaseErrors, translate
+
+if TYPE_CHECKING:
+    # Imported where something is migrated: each server looks at its revision, and what migrates is slow to import.
+    from alembic.config import Config
 
 ADVISORY_LOCK = 0x1A4E3A2D
 """Our key in PostgreSQL's advisory locks: taken for one transaction, so that a crash cannot leave it held."""
@@ -23,14 +24,21 @@ MIGRATION_WAIT_MILLISECONDS = 60_000
 
 LATEST = "head"
 
+_VERSION = table("alembic_version", column("version_num"))
+_VERSIONS = Path(__file__).parent / "versions"
+
 
 def migrate(database: Database, revision: str = LATEST) -> None:
     """Upgrades to `revision`, all steps in one transaction under one lock; does nothing when already there."""
+    from alembic import command
+
     _run(database, lambda config: command.upgrade(config, revision))
 
 
 def downgrade(database: Database, revision: str) -> None:
     """Goes back to `revision` (`base` empties the database): for tests and for an operator who restores."""
+    from alembic import command
+
     _run(database, lambda config: command.downgrade(config, revision))
 
 
@@ -38,21 +46,21 @@ def current_revision(database: Database) -> str | None:
     """The schema revision the database is at, None when it was never migrated."""
     try:
         with database.engines.reader.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+            if not inspect(connection).has_table(_VERSION.name):
+                return None
+            return connection.scalar(select(_VERSION.c.version_num))
     except DatabaseErrors as error:
         raise translate(error) from error
 
 
 def latest_revision() -> str:
     """The schema revision this code needs."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision is not None, "the package carries its migrations"
-    return revision
+    return max(known_revisions())
 
 
 def known_revisions() -> frozenset[str]:
     """Every schema revision this code can bring to the latest."""
-    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+    return frozenset(path.name[1:5] for path in _VERSIONS.glob("v[0-9]*.py"))
 
 
 def _run(database: Database, step: Callable[[Config], None]) -> None:
@@ -70,6 +78,8 @@ def _run(database: Database, step: Callable[[Config], None]) -> None:
 
 
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     return config

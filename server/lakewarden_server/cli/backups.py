@@ -9,7 +9,7 @@ import click
 from lakewarden_server.authn.keys import load_key_file
 from lakewarden_server.backups import History, back_up, begin_history
 from lakewarden_server.backups import restore as restore_archive
-from lakewarden_server.cli_options import data_options
+from lakewarden_server.cli.options import data_options
 from lakewarden_server.config import Settings, SettingsError, is_missing, read_settings
 from lakewarden_server.storage import create_database
 from lakewarden_server.storage.audit import ChainHead

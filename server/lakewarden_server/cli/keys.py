@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from lakewarden_server.authn.keys import KeyFileError, Ring, add_key, drop_keys, load_key_file, use_key
-from lakewarden_server.cli_options import data_options
+from lakewarden_server.cli.options import data_options
 from lakewarden_server.config import Settings, SettingsError, is_missing, read_settings
 from lakewarden_server.core.seals import BrokenSeal
 from lakewarden_server.key_rotation import seal_anew, tokens_by_pepper
