@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from lakewarden_server.lineage import canonical, events, statements
 from lakewarden_server.lineage import facets as facets_module
-from lakewarden_server.lineage import statements
 from lakewarden_server.lineage.facets import LINKS_MAX, Facets, understand
 from lakewarden_server.lineage.remembering import SHARE_MAX, Remembered
 from lakewarden_server.lineage.statements import Statement, statement
@@ -20,7 +20,10 @@ def nothing_known(monkeypatch):
     """Forgets what other tests had remembered, and begins again whenever it is called."""
 
     def forget() -> None:
+        monkeypatch.setattr(canonical, "_OWNERS", Remembered())
+        monkeypatch.setattr(events, "_DATASETS", Remembered())
         monkeypatch.setattr(facets_module, "_REMEMBERED", Remembered())
+        monkeypatch.setattr(facets_module, "_OF_DATASETS", Remembered())
         monkeypatch.setattr(statements, "_REMEMBERED", Remembered())
 
     forget()

@@ -16,10 +16,12 @@ from lakewarden_server.lineage.names import (
     storage_url,
     volume_file,
 )
+from lakewarden_server.lineage.remembering import Remembered
 from lakewarden_server.storage.repositories.lineage import LineageStore
 from lakewarden_server.storage.repositories.lineage_locations import Lain, data_at
 
 VOLUME: Final = "VOLUME"
+_ANCESTORS: Final = Remembered[tuple[str, ...]]()
 
 
 class Bindings:
@@ -90,8 +92,12 @@ def _at(data: Lain, url: str, data_url: str) -> AssetName:
 
 def _ancestors(name: AssetName) -> tuple[str, ...]:
     """The URL of a path and all above it, the longest first; none of what is no path of a storage we know."""
-    url = storage_url(name)
-    try:
-        return ancestors(canonical_url(url)) if url else ()
-    except InvalidUrl:
-        return ()
+    known = _ANCESTORS.get(name)
+    if known is None:
+        url = storage_url(name)
+        try:
+            known = ancestors(canonical_url(url)) if url else ()
+        except InvalidUrl:
+            known = ()
+        _ANCESTORS.keep(name, known, len(name.namespace) + len(name.name) + sum(map(len, known)))
+    return known

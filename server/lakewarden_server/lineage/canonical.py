@@ -31,7 +31,7 @@ _REFUSED: Final = (msgspec.MsgspecError, ValueError, OverflowError, RecursionErr
 
 
 class _Owner(msgspec.Struct, forbid_unknown_fields=True):
-    """A run, a job or a dataset whose facets are not read yet."""
+    """A run, a job or a dataset with its facets as text."""
 
     runId: Any = msgspec.UNSET
     namespace: Any = msgspec.UNSET
@@ -42,20 +42,21 @@ class _Owner(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Event(msgspec.Struct, forbid_unknown_fields=True):
-    """An event of such."""
+    """An event with its job and datasets as text."""
 
     eventTime: Any = msgspec.UNSET
     eventType: Any = msgspec.UNSET
     producer: Any = msgspec.UNSET
     schemaURL: Any = msgspec.UNSET
     run: _Owner | msgspec.UnsetType = msgspec.UNSET
-    job: _Owner | msgspec.UnsetType = msgspec.UNSET
-    dataset: _Owner | msgspec.UnsetType = msgspec.UNSET
-    inputs: list[_Owner] | msgspec.UnsetType = msgspec.UNSET
-    outputs: list[_Owner] | msgspec.UnsetType = msgspec.UNSET
+    job: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    dataset: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    inputs: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+    outputs: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
 
 
 _decode_event: Final = msgspec.json.Decoder(_Event, float_hook=_refuse_fraction).decode
+_decode_owner: Final = msgspec.json.Decoder(_Owner, float_hook=_refuse_fraction).decode
 
 
 class Spelt:
@@ -76,16 +77,28 @@ class Spelt:
         return len(self.raw)
 
 
+class SpeltOwner(Spelt):
+    """A job or a dataset so kept, and what it was said to have, its facets as `Spelt`."""
+
+    __slots__ = ("members",)
+
+    def __init__(self, members: dict[str, Any]) -> None:
+        super().__init__(_encode(members))
+        self.members = members
+
+
 class Parsed(NamedTuple):
     """JSON that was read."""
 
     value: Any
     plain: bool = False
-    """Whether msgspec spells it as `json` does. Facets are `Spelt` then, where nothing else stands in an event than the specification has."""
+    """Whether msgspec spells it as `json` does. Where nothing else stands in an event than the specification has, facets are `Spelt`
+    then, and its job and datasets `SpeltOwner`."""
 
 
 _SPELT: Final = Remembered[Spelt]()
-"""Facets by their text as it came: producers send the same ones with every run."""
+_OWNERS: Final = Remembered[SpeltOwner]()
+"""Facets, and jobs and datasets whole, by their text as it came: producers send the same ones with every run."""
 
 
 def parsed(body: bytes) -> Parsed:
@@ -129,20 +142,35 @@ def read_spelt(text: bytes | msgspec.Raw) -> Any:
 def _plain(body: bytes) -> Any:
     """JSON without fractions. Raises what `parsed` takes for a reason to read it in another way."""
     try:
-        event = _decode_event(body)
+        value = _members(_decode_event(body))
+        for name, member in value.items():
+            value[name] = _read_member(member)
     except msgspec.ValidationError:
         # It has members that no event has, or others than an event's: it is read as whatever it is.
         return _decode_whole(body)
-    value = _members(event)
-    for name, member in value.items():
-        if isinstance(member, _Owner):
-            value[name] = _owner(member)
-        elif isinstance(member, list):
-            value[name] = [_owner(each) if isinstance(each, _Owner) else each for each in member]
     return value
 
 
-def _owner(owner: _Owner) -> dict[str, Any]:
+def _read_member(member: Any) -> Any:
+    if isinstance(member, msgspec.Raw):
+        return _owner(bytes(member))
+    if isinstance(member, _Owner):
+        return _owner_members(member)
+    if isinstance(member, list):
+        return [_read_member(each) for each in member]
+    return member
+
+
+def _owner(text: bytes) -> SpeltOwner:
+    """A job or a dataset, which is known of a text that was read before."""
+    known = _OWNERS.get(text)
+    if known is None:
+        known = SpeltOwner(_owner_members(_decode_owner(text)))
+        _OWNERS.keep(text, known, len(text))
+    return known
+
+
+def _owner_members(owner: _Owner) -> dict[str, Any]:
     value = _members(owner)
     if "facets" in value:
         value["facets"] = {name: _spelt(bytes(said)) for name, said in value["facets"].items()}

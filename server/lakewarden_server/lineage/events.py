@@ -13,9 +13,10 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple, NoReturn
 
 from lakewarden_server.core.clock import EPOCH, time_at
-from lakewarden_server.lineage.canonical import Parsed, canonical, parsed
+from lakewarden_server.lineage.canonical import Parsed, SpeltOwner, canonical, parsed
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.names import AssetName, NameInvalid, dataset_name, job_name
+from lakewarden_server.lineage.remembering import Remembered
 
 EVENT_BYTES_MAX: Final = 5 * 1_048_576
 """Of one event; what Dataplex takes."""
@@ -90,6 +91,8 @@ class Dataset(NamedTuple):
 
     name: AssetName
     facets: dict[str, Any]
+    text: SpeltOwner | None = None
+    """The whole as text, by which what it says is remembered; None where it is not kept as text."""
 
 
 class Event(NamedTuple):
@@ -118,6 +121,7 @@ _TIME: Final = re.compile(
 )
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 _NONE: Final[dict[str, Any]] = {}
+_DATASETS: Final = Remembered[Dataset]()
 
 
 def read_event(body: bytes, *, now: datetime, strict: bool = False) -> Event:
@@ -271,6 +275,8 @@ def _run(run: dict[str, Any], reading: _Reading) -> tuple[str, dict[str, Any]]:
 
 
 def _job(job: Any, reading: _Reading) -> tuple[AssetName, dict[str, Any]]:
+    if isinstance(job, SpeltOwner):
+        job = job.members
     if not isinstance(job, dict):
         raise EventInvalid(Code.JOB_INVALID, "job is missing")
     return job_name(_text(job, "namespace"), _text(job, "name")), _facets(job, "facets", reading)
@@ -281,13 +287,22 @@ def _datasets(listed: Any, reading: _Reading) -> tuple[Dataset, ...]:
         return ()
     if not isinstance(listed, list):
         raise EventInvalid(Code.DATASET_INVALID, "inputs and outputs are lists")
-    found = []
-    for dataset in listed:
-        if not isinstance(dataset, dict):
-            raise EventInvalid(Code.DATASET_INVALID, "a dataset is a JSON object")
-        name = dataset_name(_text(dataset, "namespace"), _text(dataset, "name"))
-        found.append(Dataset(name, _facets(dataset, "facets", reading)))
-    return tuple(found)
+    return tuple(_dataset(dataset, reading) for dataset in listed)
+
+
+def _dataset(told: Any, reading: _Reading) -> Dataset:
+    """One dataset, which is remembered with its text."""
+    if isinstance(told, SpeltOwner):
+        known = _DATASETS.get(told)
+        if known is None:
+            # Nothing of it can be strange: facets that are no object are not kept as text.
+            known = _dataset(told.members, reading)._replace(text=told)
+            _DATASETS.keep(told, known, len(told))
+        return known
+    if not isinstance(told, dict):
+        raise EventInvalid(Code.DATASET_INVALID, "a dataset is a JSON object")
+    name = dataset_name(_text(told, "namespace"), _text(told, "name"))
+    return Dataset(name, _facets(told, "facets", reading))
 
 
 def _text(owner: dict[str, Any], field: str) -> str:

@@ -40,10 +40,20 @@ class Told(dict[str, Said]):
         super().__init__()
         self.characters: dict[str, int] = {}
         """How long each is as JSON."""
+        self.sources: int | None = None
+        """How many sources it says outright, once `statements.sources_said` has counted them."""
 
     def say(self, name: str, said: Said, characters: int) -> None:
         """Adds what one facet says."""
         self[name], self.characters[name] = said, characters
+
+    def without(self, name: str) -> Told:
+        """The rest: what is told is shared by events, and nobody changes it."""
+        rest = Told()
+        for other, said in self.items():
+            if other != name:
+                rest.say(other, said, self.characters[other])
+        return rest
 
     @classmethod
     def of(cls, facets: Mapping[str, Said]) -> Told:
@@ -72,7 +82,10 @@ class _Understood(NamedTuple):
     characters: int = 0
 
 
+_DatasetTold = tuple[AssetName, Told]
+
 _REMEMBERED: Final = Remembered[_Understood]()
+_OF_DATASETS: Final = Remembered[_DatasetTold]()
 
 Reader = Callable[[dict[str, Any], "AssetName | None"], Said]
 """Reads one facet; the second argument is the event's own job. Raises `FacetInvalid`."""
@@ -83,24 +96,36 @@ def understand(event: Event) -> Facets:
     dropped: list[Dropped] = []
     run = _read("run", event.run_facets, RUN, event.job, dropped)
     job = _read("job", event.job_facets, JOB, event.job, dropped)
-    inputs = tuple(_dataset(dataset, event.job, dropped) for dataset in event.inputs)
-    outputs = tuple(_dataset(dataset, event.job, dropped) for dataset in event.outputs)
-    _limit_links((*inputs, *outputs), dropped)
-    return Facets(run, job, inputs, outputs, tuple(dropped))
+    datasets = [_dataset(dataset, event.job, dropped) for dataset in (*event.inputs, *event.outputs)]
+    datasets = _limit_links(datasets, dropped)
+    count = len(event.inputs)
+    return Facets(run, job, tuple(datasets[:count]), tuple(datasets[count:]), tuple(dropped))
 
 
-def _limit_links(datasets: Iterable[tuple[AssetName, Told]], dropped: list[Dropped]) -> None:
-    """Drops the symlinks that come after too many."""
-    count = 0
-    for name, said in datasets:
-        count += len(said.get("symlinks") or ())
-        if count > LINKS_MAX and said.get("symlinks"):
-            del said["symlinks"]
+def _limit_links(datasets: list[_DatasetTold], dropped: list[Dropped]) -> list[_DatasetTold]:
+    """The same without the symlinks that come after too many."""
+    count, found = 0, []
+    for name, told in datasets:
+        links = len(told.get("symlinks") or ())
+        count += links
+        if links and count > LINKS_MAX:
+            told = told.without("symlinks")
             dropped.append(Dropped(name.name, "symlinks", "TOO_MANY"))
+        found.append((name, told))
+    return found
 
 
-def _dataset(dataset: Dataset, job: AssetName | None, dropped: list[Dropped]) -> tuple[AssetName, Told]:
-    return dataset.name, _read(dataset.name.name, dataset.facets, DATASET, job, dropped)
+def _dataset(dataset: Dataset, job: AssetName | None, dropped: list[Dropped]) -> _DatasetTold:
+    """What one dataset's facets say, which is remembered with its text unless it depends on more than that or has a fault to be told."""
+    known = _OF_DATASETS.get(dataset.text) if dataset.text is not None else None
+    if known is not None:
+        return known
+    faults: list[Dropped] = []
+    known = dataset.name, _read(dataset.name.name, dataset.facets, DATASET, job, faults)
+    if dataset.text is not None and not faults and "lineage" not in dataset.facets:
+        _OF_DATASETS.keep(dataset.text, known, len(dataset.text))
+    dropped += faults
+    return known
 
 
 def _read(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 from lakewarden_server.lineage.canonical import spelt
 from lakewarden_server.lineage.column_facets import Use, read_uses
@@ -221,16 +221,18 @@ def links(facets: Facets, time: int) -> set[Link]:
 
 def sources_said(facets: Facets) -> int:
     """How many sources an event says outright, of each of its targets."""
-    said_outright = [facets.job.get("lineage") or ()]
-    for _name, of_dataset in (*facets.inputs, *facets.outputs):
-        said_outright.append(
-            [of_dataset[name] for name in ("columnLineage", "lineage") if of_dataset.get(name)]
-        )
-    return sum(
-        len({*map(tuple, entry.get("sources", ())), *(tuple(use[1:4]) for use in entry["uses"])})
-        for entries in said_outright
-        for entry in entries
-    )
+    total = sum(map(_sources_of, facets.job.get("lineage") or ()))
+    for _name, told in (*facets.inputs, *facets.outputs):
+        if told.sources is None:
+            told.sources = sum(
+                _sources_of(told[name]) for name in ("columnLineage", "lineage") if told.get(name)
+            )
+        total += told.sources
+    return total
+
+
+def _sources_of(entry: Mapping[str, Any]) -> int:
+    return len({*map(tuple, entry.get("sources", ())), *(tuple(use[1:4]) for use in entry["uses"])})
 
 
 def _changes(run: Run) -> list[tuple[AssetName, str, AssetName | None]]:
