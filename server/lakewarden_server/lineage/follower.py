@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.graph import Edge, Graph, State
 from lakewarden_server.lineage.mapping_numbers import MappingNumbers, digests_of
-from lakewarden_server.lineage.names import AssetKind
+from lakewarden_server.lineage.names import VOLUMES_SCHEME, AssetKind
 from lakewarden_server.lineage.nodes import LineageState, Node
 from lakewarden_server.lineage.roster import Roster
 from lakewarden_server.storage.engine import Database
@@ -92,7 +93,7 @@ class LineageFollower:
         mappings, said = MappingNumbers.of(digests)
         graph = Graph.from_arrays(sequence, ids, sources, targets, standings, said)
         empty = LineageState(epoch, sequence, graph, Map(), Map(), 0, mappings)
-        state = _with_nodes(empty, reader.nodes(None))
+        state = _with_nodes(empty, reader.nodes(None), reader.other_names(None))
         self.rebuilds += 1
         logger.info("read %d edges of lineage in %.2f s", len(ids), monotonic() - started)
         return state
@@ -112,7 +113,8 @@ def _brought(held: LineageState, reader: LineageGraphReader, sequence: int) -> L
         # The maps stay the same ones, and what was worked out of them good.
         return later
     rows = list(reader.nodes(asset_ids))
-    return _with_nodes(_without(later, asset_ids - {row.id for row in rows}), rows)
+    kept = _without(later, asset_ids - {row.id for row in rows})
+    return _with_nodes(kept, rows, reader.other_names(asset_ids))
 
 
 def _without(state: LineageState, asset_ids: Iterable[int]) -> LineageState:
@@ -123,8 +125,11 @@ def _without(state: LineageState, asset_ids: Iterable[int]) -> LineageState:
     return state._replace(nodes=nodes.finish())
 
 
-def _with_nodes(state: LineageState, rows: Iterable[Any]) -> LineageState:
+def _with_nodes(state: LineageState, rows: Iterable[Any], other_names: Iterable[Any]) -> LineageState:
     end = max(state.end, state.graph.nodes_end)
+    lying: dict[int, set[str | None]] = defaultdict(set)
+    for asset_id, location in other_names:
+        lying[asset_id].add(location if location and not location.startswith(VOLUMES_SCHEME) else None)
     nodes, by_securable = state.nodes.mutate(), state.by_securable.mutate()
     for row in rows:
         node = Node(
@@ -139,6 +144,8 @@ def _with_nodes(state: LineageState, rows: Iterable[Any]) -> LineageState:
             row.recorder_id,
             row.file_path,
             bool(row.of_volume),
+            tuple(sorted(filter(None, lying.get(row.id, ())))),
+            None in lying.get(row.id, ()),
         )
         nodes[node.id] = node
         if node.securable_id is not None and not node.file_path and row.state != "MERGED":

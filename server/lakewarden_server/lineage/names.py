@@ -86,6 +86,8 @@ _SCHEME: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?P<slashes>/{
 _MOUNTS: Final = "dbfs"
 """The namespace in which producers name what is in a volume; some of them say `file`."""
 _VOLUMES: Final = "/Volumes/"
+VOLUMES_SCHEME: Final = "volumes://"
+"""Of where paths lie that name a volume; no storage has it."""
 _PARTITION: Final = re.compile(r"[^/=]+=[^/]*")
 _FILE: Final = re.compile(r"[^/=]+\.[A-Za-z0-9.]+")
 
@@ -219,7 +221,7 @@ _kept_location: Final = lru_cache(NAMES_KEPT_MAX)(_location)
 
 def volume_location(full_name: str) -> str:
     """Where the paths that name a volume lie."""
-    return f"volumes://{name_key(full_name).replace('.', '/')}"
+    return f"{VOLUMES_SCHEME}{name_key(full_name).replace('.', '/')}"
 
 
 def own_full_name(name: AssetName, own_hosts: Collection[str] = ()) -> str:
@@ -241,6 +243,12 @@ def hosts_of(own_hosts: frozenset[str], metastore_id: str) -> frozenset[str]:
 def catalog_digest(full_name: str) -> str:
     """What names in Unity Catalogs are found by, at whichever host: of `catalog.schema.table` in its canonical spelling."""
     return hashlib.sha256(full_name.encode()).hexdigest()
+
+
+def found_by(name: AssetName) -> dict[str, str | None]:
+    """What a name is found by when something is registered by it, or where it lies."""
+    own = own_full_name(name) if name.kind is AssetKind.DATASET else ""
+    return {"catalog_digest": catalog_digest(own) if own else None, "location": location(name)}
 
 
 def storage_url(name: AssetName) -> str:

@@ -30,6 +30,10 @@ class Node(NamedTuple):
     """Which file of the securable, a volume then; empty for the securable itself."""
     of_volume: bool = False
     """Whether the securable is or was a volume."""
+    other_paths: tuple[str, ...] = ()
+    """Where it lies by its other names, as canonical URLs; only of what is in no catalog."""
+    other_names: bool = False
+    """Whether it has other names that are no such paths; only of what is in no catalog."""
 
 
 class LineageState(NamedTuple):

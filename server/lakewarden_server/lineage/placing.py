@@ -28,11 +28,9 @@ from lakewarden_server.lineage.names import (
     NAMES_KEPT_MAX,
     AssetKind,
     AssetName,
-    catalog_digest,
-    location,
-    own_full_name,
+    found_by,
 )
-from lakewarden_server.lineage.spans import Moved, Span, moved
+from lakewarden_server.lineage.spans import Moved, Span, moved, names_by_asset
 from lakewarden_server.lineage.statements import Ending, Link
 from lakewarden_server.storage.repositories.lineage import LineageStore, values_of
 
@@ -72,10 +70,10 @@ class Places:
         for row in self._store.find(LineageName, "digest", digests, metastore_id=self._metastore_id):
             name = digests.pop(row.digest)
             self._know(row.id, name, row.principal_id)
-            found_by = _found_by(name)
-            if (row.catalog_digest, row.location) != tuple(found_by.values()):
+            keys = found_by(name)
+            if (row.catalog_digest, row.location) != tuple(keys.values()):
                 # Told to a server of before migration 0023 or 0024.
-                self._store.put(LineageName, [values_of(row) | found_by])
+                self._store.put(LineageName, [values_of(row) | keys])
         new = []
         for digest, name in sorted(digests.items()):
             name_id = self._store.new_id("name_id")
@@ -90,7 +88,7 @@ class Places:
                     "namespace": name.namespace,
                     "name": name.name,
                     "principal_id": self._principal_id,
-                    **_found_by(name),
+                    **found_by(name),
                 }
             )
         self._store.put(LineageName, new)
@@ -272,6 +270,7 @@ class Places:
         known = {span.asset_id for spans in before.values() for span in spans} - {None}
         rows = {row.id: row for row in self._store.find(LineageAsset, "id", known)}
         spoken = self._spoken(found, before)
+        called = names_by_asset(before)
         taken: set[int] = set()
         heirs: dict[int, int] = {}
         now: dict[int, list[Span]] = {name_id: [] for name_id in names}
@@ -284,7 +283,7 @@ class Places:
                 taken.add(asset_id)
                 for before_id in overlapping:
                     heirs.setdefault(before_id, asset_id)
-                self._write_asset(asset_id, asset, rows.get(asset_id))
+                self._write_asset(asset_id, asset, rows.get(asset_id), called.get(asset_id, ()))
             for alias in asset.aliases:
                 now[self._ids[alias.name]].append(Span(alias.after, alias.until, asset_id))
         self.ended |= rows.keys() - taken
@@ -319,7 +318,8 @@ class Places:
                 unsure |= dict.fromkeys(spans, index)
         return spoken | {unsure[span] for span in self._store.mentioned(unsure)}
 
-    def _write_asset(self, asset_id: int, asset: Asset, row: Any) -> None:
+    def _write_asset(self, asset_id: int, asset: Asset, row: Any, called: Collection[int]) -> None:
+        """`called` are the names it had: who sees what is in no catalog hangs on all of them."""
         shown = max(
             asset.aliases, key=lambda alias: (alias.name.kind is not AssetKind.SECURABLE, alias.until)
         ).until
@@ -344,7 +344,8 @@ class Places:
         }
         if row is not None and (row.state, row.end_time) != (written["state"], written["end_time"]):
             self.ended.add(asset_id)
-        if row is None or written != dict(row._mapping):
+        names = {self._ids[alias.name] for alias in asset.aliases}
+        if row is None or written != dict(row._mapping) or (asset.securable is None and names != called):
             self.changed[asset_id] = written
 
     def _recorder_of(self, asset: Asset) -> str | None:
@@ -370,16 +371,6 @@ class Places:
             [{"name_id": name_id, **span._asdict()} for (name_id, _after), span in self._new.items()],
         )
         self._gone, self._new = set(), {}
-
-
-def _found_by(name: AssetName) -> dict[str, str | None]:
-    """What a name is found by when something is registered by it, or where it lies."""
-    return {"catalog_digest": _catalog_digest(name), "location": location(name)}
-
-
-def _catalog_digest(name: AssetName) -> str | None:
-    own = own_full_name(name) if name.kind is AssetKind.DATASET else ""
-    return catalog_digest(own) if own else None
 
 
 def name_digest(name: AssetName) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -32,3 +33,12 @@ def moved(name_id: int, before: Sequence[Span], now: Sequence[Span]) -> set[Move
         and was.asset_id != span.asset_id
         and max(was.after, span.after) < min(was.until, span.until)
     }
+
+
+def names_by_asset(spans: Mapping[int, Sequence[Span]]) -> Mapping[int | None, set[int]]:
+    """The names that each asset has or had, none where it has none, of what names meant when."""
+    found: dict[int | None, set[int]] = defaultdict(set)
+    for name_id, of_name in spans.items():
+        for span in of_name:
+            found[span.asset_id].add(name_id)
+    return found

@@ -27,8 +27,8 @@ class Sight:
     """What one subject sees from one workspace in one state: a bitmap over the assets, filled in as they are met.
 
     An asset is seen by whoever sees what it stands for (BROWSE or more, the catalog bound to the workspace); a path by who
-    sees the external location over it; what stands for nothing of ours by who recorded it and by the metastore's admin; what
-    was dropped by who may browse all of the schema it was dropped from, too.
+    sees the external location over it, of several paths every one; what stands for nothing of ours by who recorded it and by the
+    metastore's admin; what was dropped by who may browse all of the schema it was dropped from, too.
     """
 
     def __init__(
@@ -100,9 +100,19 @@ class Sight:
             was_in = node.parent_id if securable is None else securable.parent_id
             is_gone = securable is None or securable.kind == "DELETED_TABLE"
             return is_gone and self._may_browse(was_in)
-        location = self._location_over(node)
-        if location is not None:
-            return self._sees_securable(location)
+        return self._sees_named(node)
+
+    def _sees_named(self, node: Node) -> bool:
+        """Of what is in no catalog, by all of its names: a symlink of one of them to another is anybody's word."""
+        urls = (storage_url(AssetName(node.kind, node.namespace, node.name)), *node.other_paths)
+        over = [self._location_over(url) for url in urls]
+        locations = [location for location in over if location is not None]
+        if not all(map(self._sees_securable, locations)):
+            return False
+        are_all = len(locations) == len(urls) and not node.other_names
+        # What one principal told of first, under whichever names, is what that calls the path.
+        if locations and (are_all or node.recorder_id is not None):
+            return True
         return node.recorder_id == self._subject_id or self._is_admin()
 
     def _sees_securable(self, securable: Securable) -> bool:
@@ -145,9 +155,8 @@ class Sight:
             known = self._decided[object_id, act] = row is not None
         return known
 
-    def _location_over(self, node: Node) -> Securable | None:
-        """The external location with the longest URL that a path lies in."""
-        url = storage_url(AssetName(node.kind, node.namespace, node.name))
+    def _location_over(self, url: str) -> Securable | None:
+        """The external location with the longest URL that a path lies in; None for no path."""
         if not url:
             return None
         if self._locations is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, case, select
+from sqlalchemy import Connection, Row, Select, and_, case, not_, select
 
 from lakewarden_server.entities import (
     LineageAlias,
@@ -66,6 +66,14 @@ class LineageGraphReader:
             return
         for batch in batches(asset_ids):
             yield from self._connection.execute(_nodes(batch))
+
+    def other_names(self, asset_ids: Collection[int] | None) -> Iterator[Row[Any]]:
+        """Of assets in no catalog the names beside the one that is shown, as asset and where that lies; of all assets for None."""
+        if asset_ids is None:
+            yield from self._connection.execute(_other_names(), execution_options={"yield_per": EDGES_CHUNK})
+            return
+        for batch in batches(asset_ids):
+            yield from self._connection.execute(_other_names().where(_asset.id.in_(batch)))
 
     def changes(self, after: int) -> tuple[list[EdgeRow], set[int]]:
         """What changed after a sequence number: edges as they are now, and the ids of assets."""
@@ -152,3 +160,13 @@ def _nodes(asset_ids: Sequence[int] | None = None) -> Select[Any]:
         .outerjoin(Securable, securable.id == _asset.securable_id)
     )
     return statement if asset_ids is None else statement.where(_asset.id.in_(asset_ids))
+
+
+def _other_names() -> Select[Any]:
+    is_shown = and_(_name.kind == _asset.kind, _name.namespace == _asset.namespace, _name.name == _asset.name)
+    return (
+        select(_asset.id, _name.location)
+        .join_from(LineageAsset, LineageAlias, _alias.asset_id == _asset.id)
+        .join(LineageName, _name.id == _alias.name_id)
+        .where(_asset.securable_id.is_(None), not_(is_shown))
+    )
