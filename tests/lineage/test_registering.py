@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from lakewarden import Client
-from lakewarden_server.lineage import placing, registering
-from lakewarden_server.lineage.names import catalog_digest, dataset_name, job_name
+from lakewarden_server.lineage import registering
+from lakewarden_server.lineage.names import catalog_digest, dataset_name, found_by, job_name
 from lakewarden_server.lineage.registering import Registrar
 from lakewarden_server.storage import Database
 from lakewarden_server.storage.errors import deadline_passed
@@ -145,10 +145,9 @@ def test_what_was_told_after_a_table_was_dropped_is_not_its_own(lake: Lake) -> N
 
 
 def test_a_job_that_is_called_like_a_table_is_none() -> None:
-    assert placing._catalog_digest(dataset_name(OURS, "main.sales.report")) == catalog_digest(
-        "main.sales.report"
-    )
-    assert placing._catalog_digest(job_name(OURS, "main.sales.report")) is None
+    digest = catalog_digest("main.sales.report")
+    assert found_by(dataset_name(OURS, "main.sales.report"))["catalog_digest"] == digest
+    assert found_by(job_name(OURS, "main.sales.report"))["catalog_digest"] is None
 
 
 @pytest.mark.parametrize("passed_over", [False, True])

@@ -137,8 +137,11 @@ class Places:
         rows = []
         for (one, other, binds), times in told.items():
             row = known.get((one, other, binds))
-            first = min([*times, row.first_time] if row else times)
-            last = max([*times, row.last_time] if row else times)
+            first = min(times)
+            if self._names[other].kind is AssetKind.SECURABLE and (row is None or first < row.first_time):
+                first = max(first, self._free_after(one, other, known.values()) + 1)
+            first, last = min(first, row.first_time) if row else first, max(first, *times)
+            last = max(last, row.last_time) if row else last
             if row and (first, last) == (row.first_time, row.last_time):
                 continue
             rows.append(
@@ -154,6 +157,16 @@ class Places:
             if row is None or self._is_cut(one) or self._is_cut(other):
                 self._dirty |= {one, other}
         self._store.put(LineageLink, rows)
+
+    def _free_after(self, name_id: int, securable_id: int, links: Iterable[Any]) -> int:
+        """The last time a name was said to be of another securable, which it was when that was told: no event says that it was another one by then."""
+        others = {
+            row.other_id: row for row in links if row.one_id == name_id and row.other_id != securable_id
+        }
+        self.recall(others)
+        kinds = {other_id: self._names[other_id].kind for other_id in others}
+        bound = [row.last_time for other_id, row in others.items() if kinds[other_id] is AssetKind.SECURABLE]
+        return max(bound, default=BEGINNING)
 
     def end(self, told: Mapping[int, Collection[Ending]], stored: Collection[int]) -> None:
         """The endings each run states now, by its id; others that runs which were `stored` stated before are taken back.

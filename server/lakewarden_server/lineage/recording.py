@@ -240,9 +240,11 @@ class _Recording:
         meant = Bindings(
             self._store, self._origin.snapshot, self._origin.metastore_id, self._origin.own_hosts
         )
+        heard = microseconds_of(self._time)
         for name, other in meant.of(times).items():
+            # What a name will be is known to nobody, however far ahead the clock is of who tells of it.
             told |= {
-                Link(min(name, other), max(name, other), time)
+                Link(min(name, other), max(name, other), min(time, heard))
                 for time in (min(times[name]), max(times[name]))
             }
         return told
