@@ -89,6 +89,18 @@ def test_no_other_run_counts(lineage, body):
     assert live(lineage, 33) == {"t_a", "t_b"}
 
 
+def test_anothers_runs_of_a_job_of_that_name_take_nothing_away(lineage):
+    eve = Lineage(lineage.database)
+    eve.origin = eve.origin._replace(principal_id="eve")
+    eve.record(*(run(number, number, "t_b") for number in range(4, 8)))
+    assert live(lineage, 40) == {"t_a", "t_b"}
+    # Nor where she told of the edge herself once.
+    eve.record(run(9, 1.5, "t_a"))
+    assert live(lineage, 40) == {"t_a", "t_b"}
+    lineage.record(run(8, 8, "t_b"))
+    assert live(lineage, 40) == {"t_b"}
+
+
 def test_what_is_declared_is_replaced_and_not_retired(lineage):
     lineage.record(job_event(5, "job", ["a"], ["t_c"]))
     lineage.record(*(run(number, number, "t_b") for number in range(4, 8)))

@@ -6,7 +6,8 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, and_, case, delete, func, select, tuple_, update
+from sqlalchemy import Connection, Subquery, and_, case, delete, func, select, tuple_, update
+from sqlalchemy.orm import aliased
 
 from lakewarden_server.entities import (
     LineageChange,
@@ -42,30 +43,25 @@ class LineageRetention:
     def unmade(
         self, seen_before: int, runs: int, limit: int, among: Collection[int] | None = None
     ) -> list[Unmade]:
-        """Live edges last seen before a time, after which so many runs of their jobs have completed. What is declared is no such edge."""
+        """Live edges last seen before a time, after which each principal who told of them told of so many completed runs of their jobs.
+
+        Others' runs under the name of a job take nothing away. What is declared is no such edge.
+        """
+        told = _tellers(seen_before, among)
         is_later = and_(
-            *(_run.job_id == _edge.job_id, _run.last_time > _edge.last_time),
-            *(_run.state == "LIVE", _run.key.like(_RUNS)),
+            *(_run.job_id == told.c.job_id, _run.last_time > told.c.last_time),
+            *(_run.principal_id == told.c.principal_id, _run.state == "LIVE", _run.key.like(_RUNS)),
         )
         last = select(_run.last_time).where(is_later).order_by(_run.last_time).limit(1).offset(runs - 1)
         # Of fewer rows one may stand for several runs that were purged.
         few = select(case((func.sum(_run.run_count) >= runs, func.max(_run.last_time)))).where(is_later)
-        later = func.coalesce(
-            *(each.correlate(LineageEdge.__table__).scalar_subquery() for each in (last, few))
+        later = func.coalesce(*(each.correlate(told).scalar_subquery() for each in (last, few)))
+        found = select(told.c.id, later.label("time")).subquery()
+        statement = (
+            select(found.c.id, func.max(found.c.time))
+            .group_by(found.c.id)
+            .having(func.count() == func.count(found.c.time))
         )
-        declared = (
-            select(_contribution.run_id)
-            .join_from(LineageContribution, LineageRun, _run.id == _contribution.run_id)
-            .where(_contribution.edge_id == _edge.id, _run.key.not_like(_RUNS))
-            .exists()
-        )
-        old = select(_edge.id, later.label("time")).where(
-            _edge.state == "LIVE", _edge.job_id != 0, _edge.last_time < seen_before, ~declared
-        )
-        if among is not None:
-            old = old.where(_edge.id.in_(among))
-        found = old.subquery()
-        statement = select(found.c.id, found.c.time).where(found.c.time.is_not(None))
         return [Unmade(*row) for row in self._connection.execute(statement.limit(limit))]
 
     def newest_sequence(self, before: datetime) -> int:
@@ -90,3 +86,24 @@ class LineageRetention:
         old = select(*key).where(_event.received_time < before).order_by(_event.received_time).limit(limit)
         deleted: Any = self._connection.execute(delete(LineageEvent).where(tuple_(*key).in_(old)))
         return int(deleted.rowcount)
+
+
+def _tellers(seen_before: int, among: Collection[int] | None) -> Subquery:
+    """Live edges of jobs that nothing declares, last seen before a time, with each principal of whose runs they are."""
+    declared = (
+        select(_contribution.run_id)
+        .join_from(LineageContribution, LineageRun, _run.id == _contribution.run_id)
+        .where(_contribution.edge_id == _edge.id, _run.key.not_like(_RUNS))
+        .correlate(LineageEdge.__table__)
+        .exists()
+    )
+    teller = aliased(LineageRun)
+    old = (
+        select(_edge.id, _edge.job_id, _edge.last_time, teller.principal_id)
+        .join_from(LineageEdge, LineageContribution, _contribution.edge_id == _edge.id)
+        .join(teller, teller.id == _contribution.run_id)
+        .where(_edge.state == "LIVE", _edge.job_id != 0, _edge.last_time < seen_before)
+        .where(_contribution.live, ~declared)
+        .distinct()
+    )
+    return (old if among is None else old.where(_edge.id.in_(among))).subquery()
