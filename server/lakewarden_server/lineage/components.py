@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from lakewarden_server.core.errors import InvalidArgument, Reason
+from lakewarden_server.lineage.events import Code
 from lakewarden_server.storage.repositories.lineage import LineageStore
+
+OWN_NAMES_MAX: Final = 5_000
+"""Names that have to do with each other that one principal told of first: what one of them means is worked out of all, while recorders wait."""
+OWN_CUTS_MAX: Final = 100_000
+"""Drops and renames that one principal told of such names, times the links between all of them."""
 
 
 class Component(NamedTuple):
@@ -21,6 +28,24 @@ def components(store: LineageStore, name_ids: Collection[int]) -> list[Component
     """The names with all that they are linked to or renamed from and to."""
     names = store.connected(name_ids)
     return _parts(names, store.links_of(names), store.endings_of(names))
+
+
+def check_together(found: Collection[Component], grown: Collection[int], own: Collection[int]) -> None:
+    """Raises EVENT_INVALID where names that were linked or ended belong together with too many that are the `own` ones of who tells.
+
+    Only those count: what others linked to a name keeps nobody from telling of it.
+    """
+    for names, links, endings in found:
+        if set(grown).isdisjoint(names):
+            continue
+        cuts = sum(row.name_id in own for row in endings) * len(links)
+        if len(set(own).intersection(names)) > OWN_NAMES_MAX or cuts > OWN_CUTS_MAX:
+            raise InvalidArgument(
+                Reason.EVENT_INVALID,
+                f"{Code.NAMES_TOO_MANY}: a dataset has too many names by symlinks, drops and renames, or as files of one table",
+                code=Code.NAMES_TOO_MANY,
+                retriable="false",
+            )
 
 
 def _parts(names: set[int], links: list[Any], endings: list[Any]) -> list[Component]:

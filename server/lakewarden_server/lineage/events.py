@@ -71,6 +71,8 @@ class Code(StrEnum):
     NAME_MISSING = "NAME_MISSING"
     NAME_INVALID = "NAME_INVALID"
     NAME_TOO_LONG = "NAME_TOO_LONG"
+    NAMES_TOO_MANY = "NAMES_TOO_MANY"
+    """By its links a dataset would have more names than are gone through at a time."""
     TIME_ZONE_MISSING = "TIME_ZONE_MISSING"
     SCHEMA_URL_MISSING = "SCHEMA_URL_MISSING"
     PRODUCER_MISSING = "PRODUCER_MISSING"

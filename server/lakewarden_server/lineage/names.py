@@ -5,6 +5,7 @@ anything is compared (OpenLineage spec, naming.md; reference/lineage.md 2.4).
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Collection
 from enum import StrEnum
@@ -249,6 +250,19 @@ def found_by(name: AssetName) -> dict[str, str | None]:
     """What a name is found by when something is registered by it, or where it lies."""
     own = own_full_name(name) if name.kind is AssetKind.DATASET else ""
     return {"catalog_digest": catalog_digest(own) if own else None, "location": location(name)}
+
+
+def name_digest(name: AssetName) -> str:
+    """What a name is found by in the tables."""
+    is_long = len(name.namespace) + len(name.name) > KEPT_CHARACTERS_MAX
+    return _name_digest(name) if is_long else _kept_name_digest(name)
+
+
+def _name_digest(name: AssetName) -> str:
+    return hashlib.sha256(json.dumps(name).encode()).hexdigest()
+
+
+_kept_name_digest: Final = lru_cache(NAMES_KEPT_MAX)(_name_digest)
 
 
 def storage_url(name: AssetName) -> str:

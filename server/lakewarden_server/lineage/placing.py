@@ -6,12 +6,9 @@ are linked to. What comes out is that of `identities.assets`, whatever was store
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 from lakewarden_server.entities import (
     LineageAlias,
@@ -21,14 +18,13 @@ from lakewarden_server.entities import (
     LineageMention,
     LineageName,
 )
-from lakewarden_server.lineage.components import Component, components
+from lakewarden_server.lineage.components import Component, check_together, components
 from lakewarden_server.lineage.identities import BEGINNING, FOREVER, Asset, LinkSpan, assets
 from lakewarden_server.lineage.names import (
-    KEPT_CHARACTERS_MAX,
-    NAMES_KEPT_MAX,
     AssetKind,
     AssetName,
     found_by,
+    name_digest,
 )
 from lakewarden_server.lineage.spans import Moved, Span, moved, names_by_asset
 from lakewarden_server.lineage.statements import Ending, Link
@@ -55,6 +51,8 @@ class Places:
         self._gone: set[tuple[int, int]] = set()
         self._new: dict[tuple[int, int], Span] = {}
         """Aliases to be written, by name and the time after which they hold."""
+        self._grown: set[int] = set()
+        """Names that this transaction links or ends."""
         self._mentioned: set[int] = set()
         """Names that an event of this transaction speaks of."""
         self.moved: set[Moved] = set()
@@ -156,6 +154,7 @@ class Places:
             # Of names that have always meant the same, a link says the same whenever it is said.
             if row is None or self._is_cut(one) or self._is_cut(other):
                 self._dirty |= {one, other}
+                self._grown.add(one)
         self._store.put(LineageLink, rows)
 
     def _free_after(self, name_id: int, securable_id: int, links: Iterable[Any]) -> int:
@@ -188,6 +187,7 @@ class Places:
         new = [key for key in now if before.get(key) != now[key]]
         for _run_id, name_id, renamed_to_id in (*gone, *new):
             self._dirty |= {name_id, renamed_to_id} - {0}
+            self._grown.add(name_id)
         self._store.remove(LineageEnding, gone)
         self._store.put(
             LineageEnding,
@@ -221,9 +221,11 @@ class Places:
         )
 
     def settle(self) -> None:
-        """Goes through the history of every name that was changed, and writes what it means now."""
-        for names, links, endings in self._components():
-            found = assets(
+        """Goes through the history of every name that was changed, and writes what it means now. Raises EVENT_INVALID where that is too much."""
+        found = self._components()
+        check_together(found, self._grown, {name_id for name_id in self._names if self._is_own(name_id)})
+        for names, links, endings in found:
+            meant = assets(
                 [self._names[name_id] for name_id in names],
                 [
                     LinkSpan(
@@ -244,9 +246,12 @@ class Places:
                     for row in endings
                 ],
             )
-            self._place(names, found)
+            self._place(names, meant)
         self._write_aliases()
         self._store.put(LineageAsset, list(self.changed.values()))
+
+    def _is_own(self, name_id: int) -> bool:
+        return bool(self._principal_id) and self._principals[name_id] == self._principal_id
 
     def _know(self, name_id: int, name: AssetName, principal_id: str) -> None:
         self._ids[name], self._names[name_id], self._principals[name_id] = name_id, name, principal_id
@@ -384,16 +389,3 @@ class Places:
             [{"name_id": name_id, **span._asdict()} for (name_id, _after), span in self._new.items()],
         )
         self._gone, self._new = set(), {}
-
-
-def name_digest(name: AssetName) -> str:
-    """What a name is found by in the tables."""
-    is_long = len(name.namespace) + len(name.name) > KEPT_CHARACTERS_MAX
-    return _digest(name) if is_long else _kept_digest(name)
-
-
-def _digest(name: AssetName) -> str:
-    return hashlib.sha256(json.dumps(name).encode()).hexdigest()
-
-
-_kept_digest: Final = lru_cache(NAMES_KEPT_MAX)(_digest)

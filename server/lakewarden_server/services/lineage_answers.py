@@ -26,9 +26,8 @@ from lakewarden_server.lineage.graph import (
     firsts,
 )
 from lakewarden_server.lineage.identities import FOREVER
-from lakewarden_server.lineage.names import AssetName, NameInvalid, dataset_name, path_name
+from lakewarden_server.lineage.names import AssetName, NameInvalid, dataset_name, name_digest, path_name
 from lakewarden_server.lineage.nodes import LineageState
-from lakewarden_server.lineage.placing import name_digest
 from lakewarden_server.lineage.roster import Roster
 from lakewarden_server.lineage.traversal import Level
 from lakewarden_server.lineage.visibility import Sight
