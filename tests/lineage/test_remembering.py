@@ -10,7 +10,7 @@ import pytest
 from lakewarden_server.lineage import canonical, events, statements
 from lakewarden_server.lineage import facets as facets_module
 from lakewarden_server.lineage.facets import LINKS_MAX, Facets, understand
-from lakewarden_server.lineage.remembering import SHARE_MAX, Remembered
+from lakewarden_server.lineage.remembering import ENTRY_BYTES, SHARE_MAX, Remembered
 from lakewarden_server.lineage.statements import Statement, statement
 from lineage.corpus import dataset, event, folded, ours, read, symlinks
 
@@ -101,13 +101,22 @@ def test_a_memory_that_took_names_for_nothing_would_be_caught(nothing_known, mon
 
 
 def test_what_is_remembered_is_bounded_by_its_bytes_and_the_newest_stay():
-    known: Remembered[int] = Remembered(bytes_max=6_400)
+    known: Remembered[int] = Remembered(bytes_max=64 * (100 + ENTRY_BYTES))
     for number in range(1_000):
         known.keep(number, number, 100)
         assert known.get(number) == number
         assert len(known._newer) + len(known._older) <= 64
     assert all(known.get(number) == number for number in range(970, 1_000))
     assert known.get(0) is None
+
+
+def test_texts_that_are_short_and_names_that_are_long_count_as_what_they_take(nothing_known, monkeypatch):
+    known = Remembered[Any](bytes_max=64 * ENTRY_BYTES)
+    for number in range(1_000):
+        known.keep(number, number, 1)
+    assert len(known._newer) + len(known._older) <= 64
+    statement(folded([event(inputs=["a" * 4_000], outputs=["b" * 4_000])]).popitem()[1])
+    assert statements._REMEMBERED._bytes > 8_000
 
 
 def test_what_is_large_is_not_remembered():

@@ -9,6 +9,8 @@ V = TypeVar("V")
 
 REMEMBERED_BYTES_MAX: Final = 4_194_304
 """Of the texts; what they say takes a few times as much, as objects."""
+ENTRY_BYTES: Final = 512
+"""That one text counts for beside its own: else millions of the shortest would be remembered."""
 SHARE_MAX: Final = 64
 """Of the whole that one text may be."""
 
@@ -31,6 +33,7 @@ class Remembered(Generic[V]):
         """Keeps an answer to a text of `size` bytes until as much as half of what is kept has come after it."""
         if size > self._bytes_max // SHARE_MAX:
             return
+        size += ENTRY_BYTES
         if self._bytes + size > self._bytes_max // 2:
             self._older, self._newer, self._bytes = self._newer, {}, 0
         self._newer[key] = answer

@@ -89,8 +89,10 @@ def _stated(run: Run) -> tuple[tuple[Edge, ...], bool]:
     known = _REMEMBERED.get(told)
     if known is None:
         known = _worked_out(run)
-        named = len(run.inputs) + len(run.outputs) + len(known[0])
-        _REMEMBERED.keep(told, known, sum(map(len, texts)) + NAMED_BYTES * named)
+        names = [*run.inputs, *run.outputs]
+        characters = sum(len(name.namespace) + len(name.name) for name in names)
+        named = NAMED_BYTES * (len(names) + len(known[0]))
+        _REMEMBERED.keep(told, known, sum(map(len, texts)) + characters + named)
     return known
 
 
