@@ -10,6 +10,7 @@ import pytest
 from lakewarden import LakewardenError, PermissionDenied
 from lakewarden.cli import main
 from lakewarden.v1 import lineage_governance_pb2 as pb
+from lakewarden.v1.grants_pb2 import PrivilegeSource
 from lakewarden_server.services import lineage_revokes
 from lakewarden_server.testing import EmbeddedServer, serve
 from lineage.protected import World, build, destroy, getter, peopled_lake, readings, works
@@ -163,6 +164,65 @@ def test_only_for_who_could_revoke_it_and_of_what_they_may_know(server: Embedded
     ]
     admin.grants.revoke("SELECT", "table", REPORT, email("ann"))
     admin.grants.revoke("MANAGE", "table", ORDERS, email("ann"))
+
+
+def test_what_is_not_granted_there_is_told_with_where_it_comes_from(server: EmbeddedServer) -> None:
+    admin, simulate = server.client(), server.client().lineage_governance.simulate_revoke
+    inherited = simulate("SELECT", "table", REPORT, email("etl"))
+    assert ungranted(inherited) == {"SELECT": [("GRANT", "SELECT", "main.marts", email("etl"), ())]}
+    assert (list(inherited.losses), list(inherited.effects)) == ([], [])
+    of_a_group = simulate(["SELECT", "modify"], "table", ORDERS, email("ann"))
+    assert ungranted(of_a_group) == {
+        "SELECT": [("GRANT", "SELECT", ORDERS, "analysts", ("analysts",))],
+        "MODIFY": [],
+    }
+    # An owner has every privilege, and none of it is a grant that a revoke takes.
+    owned = ungranted(simulate("SELECT", "view", MENU, email("viv")))
+    assert owned["SELECT"][0] == ("OWNERSHIP", "OWNER", MENU, email("viv"), ())
+    # What is granted counts all the same, and a revoke there takes nothing of what is told apart.
+    some = simulate(["SELECT", "MODIFY"], "table", ORDERS, "analysts")
+    assert ungranted(some) == {"MODIFY": []}
+    assert some.losses == simulate("SELECT", "table", ORDERS, "analysts").losses
+    before = list(admin.grants.list("table", REPORT))
+    admin.grants.revoke("SELECT", "table", REPORT, email("etl"))
+    assert list(admin.grants.list("table", REPORT)) == before
+    # ALL PRIVILEGES takes those it implies with it, so it is not absent where one of them is there.
+    assert ungranted(simulate("ALL PRIVILEGES", "table", ORDERS, "analysts")) == {}
+    assert ungranted(simulate("ALL PRIVILEGES", "table", REPORT, "analysts")) == {"ALL_PRIVILEGES": []}
+
+
+def ungranted(
+    answer: pb.SimulateRevokeResponse,
+) -> dict[str, list[tuple[str, str, str, str, tuple[str, ...]]]]:
+    """What was not granted there: from where each is held."""
+    return {
+        each.privilege: [
+            (
+                PrivilegeSource.Origin.Name(source.origin),
+                source.privilege,
+                source.full_name,
+                source.principal,
+                tuple(source.group_path),
+            )
+            for source in each.sources
+        ]
+        for each in answer.not_granted
+    }
+
+
+def test_the_command_says_that_a_revoke_would_change_nothing(
+    server: EmbeddedServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["lineage", "impact", "--revoke", "SELECT", "--on", "table", REPORT, "--from", email("etl")]
+    line += ["--endpoint", server.endpoint, "--token", server.admin_token, "--workspace", "workspace"]
+    for form in ("table", "json"):
+        assert main([*line, "--format", form]) == 0
+        said = capsys.readouterr()
+        assert said.err.endswith(
+            f"SELECT is not granted on table {REPORT} to {email('etl')}: revoking it there changes nothing. "
+            f"It is held through: SELECT on schema main.marts to {email('etl')}.\n"
+        )
+        assert ("not_granted" in said.out) == (form == "json")
 
 
 def test_refusals_and_bounds(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:

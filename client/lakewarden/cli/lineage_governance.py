@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         LineageLeak,
         LineageReader,
         ReadLoss,
+        UngrantedPrivilege,
     )
 
 EXIT_FOUND = 1
@@ -98,11 +99,24 @@ def show_revoke(
         click.echo()
         columns = ("steps", "downstream", "because", "of", "jobs", "read_by")
         invocation.show_all(map(_effect_row, found.effects), columns)
-        if not found.losses and not found.effects:
+        if not found.losses and not found.effects and len(found.not_granted) < len(set(privileges)):
             invocation.note("Nobody that you may know of would lose anything.")
     else:
         invocation.show(found, name="revision")
+    for absent in found.not_granted:
+        invocation.note(_ungranted_words(absent, securable, principal))
     _note_truncation(invocation, found.truncated_by)
+
+
+def _ungranted_words(absent: UngrantedPrivilege, securable: tuple[str, str], principal: str) -> str:
+    """That a revoke would change nothing, and where to revoke instead."""
+    from lakewarden.cli._sources import source_words
+
+    privilege, (kind, name) = absent.privilege.replace("_", " "), securable
+    place = f"{kind.lower().replace('_', ' ')} {name}"
+    told = f"{privilege} is not granted on {place} to {principal}: revoking it there changes nothing."
+    held = "; ".join(map(source_words, absent.sources))
+    return f"{told} It is held through: {held}." if held else told
 
 
 def _column(name: str) -> tuple[str, str]:

@@ -348,6 +348,7 @@ class SimulateRevokeResponse(message.Message):
     EFFECTS_FIELD_NUMBER: builtins.int
     TRUNCATED_BY_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    NOT_GRANTED_FIELD_NUMBER: builtins.int
     truncated_by: builtins.str
     """Why there may be more than these: OBJECTS, DEPTH, NODES or TIME; empty where this is all."""
     revision: builtins.str
@@ -360,6 +361,10 @@ class SimulateRevokeResponse(message.Message):
     def effects(self) -> containers.RepeatedCompositeFieldContainer[DownstreamEffect]:
         """What lies downstream of that and would break or no longer be fed, the nearest first."""
 
+    @builtins.property
+    def not_granted(self) -> containers.RepeatedCompositeFieldContainer[UngrantedPrivilege]:
+        """Of the privileges asked about those that are not granted on the securable to the principal: a revoke of them there changes nothing."""
+
     def __init__(
         self,
         *,
@@ -367,10 +372,39 @@ class SimulateRevokeResponse(message.Message):
         effects: abc.Iterable[DownstreamEffect] | None = ...,
         truncated_by: builtins.str = ...,
         revision: builtins.str = ...,
+        not_granted: abc.Iterable[UngrantedPrivilege] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["effects", b"effects", "losses", b"losses", "revision", b"revision", "truncated_by", b"truncated_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["effects", b"effects", "losses", b"losses", "not_granted", b"not_granted", "revision", b"revision", "truncated_by", b"truncated_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class UngrantedPrivilege(message.Message):
+    """A privilege that cannot be taken where it is not granted, and from where it is held all the same."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRIVILEGE_FIELD_NUMBER: builtins.int
+    SOURCES_FIELD_NUMBER: builtins.int
+    privilege: builtins.str
+    """The privilege, with underscores, e.g. `USE_SCHEMA`."""
+    @builtins.property
+    def sources(self) -> containers.RepeatedCompositeFieldContainer[grants_pb2.PrivilegeSource]:
+        """What gives it to the principal all the same, as ListEffectivePrivileges tells it: another privilege that holds it, grants to
+        groups or on containers, ownership. Empty where nothing does.
+        """
+
+    def __init__(
+        self,
+        *,
+        privilege: builtins.str = ...,
+        sources: abc.Iterable[grants_pb2.PrivilegeSource] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["privilege", b"privilege", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -62,7 +62,7 @@ class LineageGovernanceServiceServicer(object):
 
     def SimulateRevoke(self, request, context):
         """Tells what would happen downstream if a grant went: who could no longer read what, what is fed by whom, and who reads that. Changes nothing.
-        For who could revoke the grant. Fails with PERMISSION_DENIED,
+        For who could revoke the grant. What is not granted there is told apart: an inherited privilege is revoked where it was granted. Fails with PERMISSION_DENIED,
         INVALID_ARGUMENT (FIELD_INVALID, PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PRINCIPAL_UNKNOWN).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

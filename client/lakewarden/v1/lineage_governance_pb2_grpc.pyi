@@ -40,7 +40,7 @@ class LineageGovernanceServiceStub:
     """
     SimulateRevoke: grpc.UnaryUnaryMultiCallable[lineage_governance_pb2.SimulateRevokeRequest, lineage_governance_pb2.SimulateRevokeResponse]
     """Tells what would happen downstream if a grant went: who could no longer read what, what is fed by whom, and who reads that. Changes nothing.
-    For who could revoke the grant. Fails with PERMISSION_DENIED,
+    For who could revoke the grant. What is not granted there is told apart: an inherited privilege is revoked where it was granted. Fails with PERMISSION_DENIED,
     INVALID_ARGUMENT (FIELD_INVALID, PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PRINCIPAL_UNKNOWN).
     """
 
@@ -56,7 +56,7 @@ class LineageGovernanceServiceAsyncStub(LineageGovernanceServiceStub):
     """
     SimulateRevoke: aio.UnaryUnaryMultiCallable[lineage_governance_pb2.SimulateRevokeRequest, lineage_governance_pb2.SimulateRevokeResponse]  # type: ignore[assignment]
     """Tells what would happen downstream if a grant went: who could no longer read what, what is fed by whom, and who reads that. Changes nothing.
-    For who could revoke the grant. Fails with PERMISSION_DENIED,
+    For who could revoke the grant. What is not granted there is told apart: an inherited privilege is revoked where it was granted. Fails with PERMISSION_DENIED,
     INVALID_ARGUMENT (FIELD_INVALID, PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PRINCIPAL_UNKNOWN).
     """
 
@@ -81,7 +81,7 @@ class LineageGovernanceServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[lineage_governance_pb2.SimulateRevokeResponse, abc.Awaitable[lineage_governance_pb2.SimulateRevokeResponse]]:
         """Tells what would happen downstream if a grant went: who could no longer read what, what is fed by whom, and who reads that. Changes nothing.
-        For who could revoke the grant. Fails with PERMISSION_DENIED,
+        For who could revoke the grant. What is not granted there is told apart: an inherited privilege is revoked where it was granted. Fails with PERMISSION_DENIED,
         INVALID_ARGUMENT (FIELD_INVALID, PRIVILEGE_UNKNOWN, PRIVILEGE_NOT_APPLICABLE, PRINCIPAL_UNKNOWN).
         """
 

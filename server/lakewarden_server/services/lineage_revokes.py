@@ -24,12 +24,14 @@ from lakewarden_policy import (
     Row,
     Securable,
     changed_snapshot,
+    effective_privileges,
 )
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.lineage.graph import Direction
 from lakewarden_server.lineage.leaks import FOLLOWED
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
+from lakewarden_server.services.grants import privileges_of, revoked_with
 from lakewarden_server.services.lineage_findings import (
     PRINCIPALS_MAX,
     READ,
@@ -40,6 +42,7 @@ from lakewarden_server.services.lineage_findings import (
 )
 from lakewarden_server.services.lineage_graph import ANSWER_BYTES_MAX, deadline_of
 from lakewarden_server.services.simulations import changed_rows
+from lakewarden_server.services.sources import source_message
 from lakewarden_server.storage.repositories.lineage_evidence import LineageEvidenceReader
 
 OBJECTS_MAX: Final = 2_000
@@ -85,7 +88,34 @@ def simulate_revoke(
     change = grants_pb2.GrantChange(
         action=grants_pb2.GrantChange.REVOKE, principal=request.principal, privileges=request.privileges
     )
-    return _Revoke(request, call, assets, changed_rows(change, call, call.self_id)).response()
+    rows = changed_rows(change, call, call.self_id)
+    held = call.snapshot.held.get(call.self_id, {}).get(rows[0].principal_id, ())
+    found = pb.SimulateRevokeResponse(revision=call.revision)
+    if any(row.act in held for row in rows):
+        found = _Revoke(request, call, assets, rows).response()
+    found.not_granted.extend(_not_granted(change, call, rows[0].principal_id, held))
+    return found
+
+
+def _not_granted(
+    change: grants_pb2.GrantChange, call: Call, principal_id: str, held: Collection[str]
+) -> Iterator[pb.UngrantedPrivilege]:
+    """The privileges that a revoke would not find on the securable. Who could revoke there is told all that ListEffectivePrivileges tells."""
+    kind = call.snapshot.securables[call.self_id].kind
+    absent = [
+        privilege
+        for privilege in dict.fromkeys(privileges_of(change, call, call.self_id))
+        if not any(f"{kind}:{each}" in held for each in revoked_with(call, call.self_id, privilege))
+    ]
+    if not absent:
+        return
+    effective = effective_privileges(call.decider, principal_id, call.workspace_id, call.self_id)
+    sources = {each.privilege: each.sources for each in effective}
+    for privilege in absent:
+        yield pb.UngrantedPrivilege(
+            privilege=privilege,
+            sources=[source_message(source, call) for source in sources.get(privilege, ())],
+        )
 
 
 class _Revoke:
