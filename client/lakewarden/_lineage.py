@@ -159,13 +159,25 @@ class LineageQuestions(Resource[Any]):
         return LineageEvents(self._connection).record_sql(sql, **said)
 
     def paths(
-        self, source: str, target: str, *, max_paths: int = 0, max_depth: int = 0
+        self,
+        source: str,
+        target: str,
+        *,
+        source_type: str = "",
+        target_type: str = "",
+        source_namespace: str = "",
+        target_namespace: str = "",
+        max_paths: int = 0,
+        max_depth: int = 0,
     ) -> tuple[tuple[LineageNode, ...], ...]:
-        """Return the ways from one asset to another, the shortest first, at most `max_paths` (10)."""
+        """Return the ways from one asset to another, the shortest first, at most `max_paths` (10).
+
+        What an end is the name of is said as in `traverse`, by its type or its namespace.
+        """
         reply: lineage_graph_pb2.FindLineagePathsResponse = self._call(
             "FindLineagePaths",
-            source=asset(source),
-            target=asset(target),
+            source=asset(source, asset_type=source_type, namespace=source_namespace),
+            target=asset(target, asset_type=target_type, namespace=target_namespace),
             max_paths=max_paths,
             max_depth=max_depth,
         )
@@ -173,16 +185,26 @@ class LineageQuestions(Resource[Any]):
         return tuple(tuple(nodes[handle] for handle in path.nodes) for path in reply.paths)
 
     def history(
-        self, source: str, target: str, *, as_of: datetime | None = None, days: int = 0
+        self,
+        source: str,
+        target: str,
+        *,
+        source_type: str = "",
+        target_type: str = "",
+        source_namespace: str = "",
+        target_namespace: str = "",
+        as_of: datetime | None = None,
+        days: int = 0,
     ) -> LineageHistory:
         """Return what the edges from one asset to another were when, one for each job; `as_of` is when they had these names.
 
+        What an end is the name of is said as in `traverse`, by its type or its namespace.
         With `days` also how many runs made them on each of the last so many days, at most 400. `truncated` says that this is not all.
         """
         reply: lineage_graph_pb2.GetLineageHistoryResponse = self._call(
             "GetLineageHistory",
-            source=asset(source),
-            target=asset(target),
+            source=asset(source, asset_type=source_type, namespace=source_namespace),
+            target=asset(target, asset_type=target_type, namespace=target_namespace),
             as_of_time=to_timestamp(as_of) if as_of else None,
             days=days,
         )

@@ -32,6 +32,7 @@ def server() -> Iterator[EmbeddedServer]:
             admin.tables.create(f"main.s.{table}", columns=columns)
         admin.grants.grant("QUERY ENGINE", "workspace", str(running.workspace), "admin@example.com")
         admin.lineage.record_sql(STATEMENTS)
+        admin.grants.grant("SELECT", "table", "main.s.orders", "bob@example.com")
         yield running
 
 
@@ -89,7 +90,7 @@ def test_names_that_are_not_in_full_are_told_how_to_be(run: Run, tmp_path: Path)
 
 
 def test_types_are_listed_without_an_empty_one(run: Run) -> None:
-    for command in ("show", "declare", "undeclare", "declared"):
+    for command in ("show", "paths", "history", "declare", "undeclare", "declared"):
         assert "[table|path|" in run(f"lineage {command} --help")[0]
 
 

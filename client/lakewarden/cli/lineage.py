@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
@@ -34,6 +35,7 @@ NODES_MAX = 20_000
 STREAM_NODES_MAX = 250_000
 """Of an answer that is told as it comes, level by level."""
 DAYS_MAX = 400
+ASSET_TYPES = ("table", "path", "external_metadata", "registered_model")
 EXIT_NO_PATH = 1
 NO_HISTORY = "No run that you may know of made one directly of the other. Ways over other assets:"
 
@@ -49,7 +51,7 @@ for _command in (ingest, from_sql, export, leaks, impact, declare, declared, und
 
 _OPTIONS = (
     click.argument("name"),
-    click.option("--type", "asset_type", callback=or_nothing, type=click.Choice(["table", "path", "external_metadata", "registered_model"]), help="What NAME is the name of. A URL or /Volumes/… is a path, else it is a table or view."),
+    click.option("--type", "asset_type", callback=or_nothing, type=click.Choice(ASSET_TYPES), help="What NAME is the name of. A URL or /Volumes/… is a path, else it is a table or view."),
     click.option("--namespace", default="", metavar="TEXT", help="NAME is that of a dataset of this OpenLineage namespace."),
     click.option("--depth", "max_depth", type=click.IntRange(1, 100), default=DEPTH_DEFAULT, show_default=True, metavar="N", help="At most so many steps."),
     click.option("--nodes", "max_nodes", type=click.IntRange(1, STREAM_NODES_MAX), default=NODES_DEFAULT, show_default=True, metavar="N", help=f"At most so many assets: up to {NODES_MAX:,}, as jsonl up to {STREAM_NODES_MAX:,}."),
@@ -117,18 +119,30 @@ def column(invocation: Invocation, /, name: str, columns: tuple[str, ...], **ask
         invocation.note(unknown_columns(name, columns))
 
 
-@lineage.command("paths", example="lakewarden lineage paths main.raw.orders main.sales.report")
-@click.argument("source")
-@click.argument("target")
+def _two_ends(decorated: Decorated) -> Decorated:
+    """SOURCE and TARGET, and what each is the name of."""
+    for end in ("target", "source"):
+        kind = click.Choice(ASSET_TYPES)
+        for option in (
+            click.option(f"--{end}-namespace", default="", metavar="TEXT", help=f"{end.upper()} is that of a dataset of this OpenLineage namespace."),
+            click.option(f"--{end}-type", callback=or_nothing, type=kind, help=f"What {end.upper()} is the name of, as --type of upstream."),
+            click.argument(end),
+        ):  # fmt: skip
+            decorated = option(decorated)
+    return decorated
+
+
+@lineage.command("paths", example="lakewarden lineage paths main.raw.orders main.sales.report\nlakewarden lineage paths main.raw.orders sales_dashboard --target-type external_metadata")  # fmt: skip
+@_two_ends
 @click.option("--depth", "max_depth", type=click.IntRange(1, 100), default=20, show_default=True, metavar="N", help="At most so many steps.")  # fmt: skip
 @click.option("--limit", "max_paths", type=click.IntRange(1, 100), default=10, show_default=True, metavar="N", help="At most so many ways.")  # fmt: skip
 @click.pass_context
 @pass_invocation
 def paths(
-    invocation: Invocation, context: click.Context, source: str, target: str, max_depth: int, max_paths: int
+    invocation: Invocation, context: click.Context, /, max_depth: int, max_paths: int, **ends: str
 ) -> None:
     """Show the ways on which data went from one asset to another, the shortest first. Exits with 1 where there is none."""
-    found = invocation.open_client().lineage.paths(source, target, max_depth=max_depth, max_paths=max_paths)
+    found = invocation.open_client().lineage.paths(**ends, max_depth=max_depth, max_paths=max_paths)
     if invocation.output == "table":
         for way in found:
             click.echo(printable(" → ".join(node.label for node in way)))
@@ -141,8 +155,7 @@ def paths(
 
 
 @lineage.command("history", example="lakewarden lineage history main.raw.orders main.sales.report")
-@click.argument("source")
-@click.argument("target")
+@_two_ends
 @click.option(
     "--as-of",
     "as_of",
@@ -157,13 +170,11 @@ def paths(
     help="Show instead on which of the last N days how many runs did.",
 )
 @pass_invocation
-def history(
-    invocation: Invocation, source: str, target: str, as_of: datetime | None, days: int | None
-) -> None:
+def history(invocation: Invocation, /, as_of: datetime | None, days: int | None, **ends: str) -> None:
     """Show since when, how often and until when runs made one asset of another, and what changed. You must see both."""
-    edges = invocation.open_client().lineage.history(source, target, as_of=as_of, days=days or 0)
+    edges = invocation.open_client().lineage.history(**ends, as_of=as_of, days=days or 0)
     if not edges:
-        invocation.note(f"{NO_HISTORY} lakewarden lineage paths {source} {target}")
+        invocation.note(f"{NO_HISTORY} lakewarden lineage paths {_said(ends)}")
     rows = [row for edge in edges for row in (_days(edge) if days else _versions(edge))]
     if days:
         invocation.show_all(rows, ("date", "job", "runs", "first_time", "last_time", "last_run"), name="date")
@@ -172,6 +183,16 @@ def history(
         invocation.show_all(rows, columns, name="reason")
     if edges.truncated:
         click.echo("This is not all: more than 100 jobs, or more runs than are counted by day.", err=True)
+
+
+def _said(ends: dict[str, str]) -> str:
+    """Both ends as they were said, to be said again."""
+    options = (
+        f"--{name.replace('_', '-')} {shlex.quote(text)}"
+        for name, text in ends.items()
+        if text and name not in ("source", "target")
+    )
+    return " ".join((shlex.quote(ends["source"]), shlex.quote(ends["target"]), *options))
 
 
 def _versions(edge: LineageEdgeHistory) -> list[dict[str, Any]]:
