@@ -11,6 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from lakewarden._errors import InvalidArgument
 from lakewarden._lineage import DIRECTIONS
 from lakewarden._resources import Resource, changed
+from lakewarden.lineage.model import is_path
 from lakewarden.v1 import external_lineage_pb2 as pb
 from lakewarden.v1 import external_lineage_pb2_grpc
 
@@ -22,7 +23,7 @@ class ExternalLineages(Resource[pb.ExternalLineage]):
     """Relationships of lineage that are declared. To write one takes what reading its source and writing its target take.
 
     An end is given by a name and a type: `table` (also of views), `path`, `external_metadata` or `model_version` (`main.ml.churn/3`).
-    Without a type a URL is a path and any other name a table's.
+    Without a type a URL or `/Volumes/…` is a path and any other name a table's.
     """
 
     messages: ClassVar[ModuleType] = pb
@@ -112,7 +113,7 @@ class ExternalLineages(Resource[pb.ExternalLineage]):
 
 def end(name: str, asset_type: str = "") -> pb.ExternalLineageObject:
     """The message that names an end."""
-    kind = asset_type or ("path" if "://" in name else "table")
+    kind = asset_type or ("path" if is_path(name) else "table")
     if kind != "model_version":
         named = pb.ExternalLineageObject()
         setattr(named, kind, name)

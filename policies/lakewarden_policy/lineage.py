@@ -10,6 +10,7 @@ from lakewarden_policy.kinds import RELATIONS
 DECLARE_FROM: Final[Mapping[str, str]] = {
     **dict.fromkeys(RELATIONS, "SELECT"),
     "EXTERNAL_LOCATION": "READ_FILES",
+    "VOLUME": "READ_VOLUME",
     "REGISTERED_MODEL": "EXECUTE",
     "EXTERNAL_METADATA": "MODIFY",
 }
@@ -19,6 +20,7 @@ DECLARE_TO: Final[Mapping[str, str]] = {
     "TABLE": "MODIFY",
     "STREAMING_TABLE": "MODIFY",
     "EXTERNAL_LOCATION": "WRITE_FILES",
+    "VOLUME": "WRITE_VOLUME",
     "REGISTERED_MODEL": "CREATE_MODEL_VERSION",
     "EXTERNAL_METADATA": "MODIFY",
 }

@@ -8,7 +8,7 @@ from lakewarden_policy import RELATIONS, load_policy
 from lakewarden_policy.effective import listed_privileges
 from lakewarden_policy.lineage import DECLARE_FROM, DECLARE_TO
 
-ENDS = {*RELATIONS, "EXTERNAL_LOCATION", "REGISTERED_MODEL", "EXTERNAL_METADATA"}
+ENDS = {*RELATIONS, "EXTERNAL_LOCATION", "VOLUME", "REGISTERED_MODEL", "EXTERNAL_METADATA"}
 
 
 def test_every_end_has_a_privilege_on_either_side() -> None:

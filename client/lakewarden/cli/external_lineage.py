@@ -22,7 +22,7 @@ def _type_option(flag: str, name: str, whose: str) -> Callable[[Decorated], Deco
         name,
         callback=or_nothing,
         type=click.Choice(TYPES),
-        help=f"What {whose} is the name of, where it is no table, view or URL.",
+        help=f"What {whose} is the name of, where it is no table, view, URL or /Volumes/….",
     )
 
 
@@ -59,7 +59,7 @@ def declare(
     replace: bool,
     **ends: str,
 ) -> None:
-    """Say that TARGET was made of SOURCE. A URL is a path, any other name a table's unless the type says otherwise; a model is NAME/VERSION."""
+    """Say that TARGET was made of SOURCE. A URL or /Volumes/… is a path, any other name a table's unless the type says otherwise; a model is NAME/VERSION."""
     declared = invocation.open_client().external_lineage
     write = declared.update if replace else declared.create
     invocation.show(_row(write(**ends, columns=list(_pairs(columns)), properties=properties)), name="id")

@@ -261,7 +261,9 @@ class ExternalLineageObject(message.Message):
     table: builtins.str
     """A table, view, materialized view or streaming table by its full name, e.g. `main.sales.orders`."""
     path: builtins.str
-    """A path in cloud storage below an external location, e.g. `s3://bucket/raw/orders`."""
+    """A path in cloud storage below an external location, e.g. `s3://bucket/raw/orders`, or of a file in a volume,
+    `/Volumes/main/raw/landing/orders.csv`, which is told so also where it was said by its URL.
+    """
     external_metadata: builtins.str
     """External metadata by its name."""
     dropped: builtins.bool

@@ -29,8 +29,8 @@ if _version_not_supported:
 class ExternalLineageServiceStub(object):
     """Declares, lists and takes back relationships of lineage in the metastore of the calling workspace. To declare, change or take one back
     takes what reading the source and writing the target take: SELECT and MODIFY on tables (MANAGE on views that are a target), READ FILES
-    and WRITE FILES on the external location over a path, EXECUTE and CREATE MODEL VERSION on a model, MODIFY on external metadata at
-    either end.
+    and WRITE FILES on the external location over a path, READ VOLUME and WRITE VOLUME on the volume it lies in, EXECUTE and CREATE MODEL
+    VERSION on a model, MODIFY on external metadata at either end. A path in a table is the table.
     """
 
     def __init__(self, channel):
@@ -64,8 +64,8 @@ class ExternalLineageServiceStub(object):
 class ExternalLineageServiceServicer(object):
     """Declares, lists and takes back relationships of lineage in the metastore of the calling workspace. To declare, change or take one back
     takes what reading the source and writing the target take: SELECT and MODIFY on tables (MANAGE on views that are a target), READ FILES
-    and WRITE FILES on the external location over a path, EXECUTE and CREATE MODEL VERSION on a model, MODIFY on external metadata at
-    either end.
+    and WRITE FILES on the external location over a path, READ VOLUME and WRITE VOLUME on the volume it lies in, EXECUTE and CREATE MODEL
+    VERSION on a model, MODIFY on external metadata at either end. A path in a table is the table.
     """
 
     def CreateExternalLineage(self, request, context):
@@ -137,8 +137,8 @@ def add_ExternalLineageServiceServicer_to_server(servicer, server):
 class ExternalLineageService(object):
     """Declares, lists and takes back relationships of lineage in the metastore of the calling workspace. To declare, change or take one back
     takes what reading the source and writing the target take: SELECT and MODIFY on tables (MANAGE on views that are a target), READ FILES
-    and WRITE FILES on the external location over a path, EXECUTE and CREATE MODEL VERSION on a model, MODIFY on external metadata at
-    either end.
+    and WRITE FILES on the external location over a path, READ VOLUME and WRITE VOLUME on the volume it lies in, EXECUTE and CREATE MODEL
+    VERSION on a model, MODIFY on external metadata at either end. A path in a table is the table.
     """
 
     @staticmethod

@@ -30,8 +30,8 @@ GRPC_VERSION: str
 class ExternalLineageServiceStub:
     """Declares, lists and takes back relationships of lineage in the metastore of the calling workspace. To declare, change or take one back
     takes what reading the source and writing the target take: SELECT and MODIFY on tables (MANAGE on views that are a target), READ FILES
-    and WRITE FILES on the external location over a path, EXECUTE and CREATE MODEL VERSION on a model, MODIFY on external metadata at
-    either end.
+    and WRITE FILES on the external location over a path, READ VOLUME and WRITE VOLUME on the volume it lies in, EXECUTE and CREATE MODEL
+    VERSION on a model, MODIFY on external metadata at either end. A path in a table is the table.
     """
 
     @typing.overload
@@ -62,8 +62,8 @@ class ExternalLineageServiceStub:
 class ExternalLineageServiceAsyncStub(ExternalLineageServiceStub):
     """Declares, lists and takes back relationships of lineage in the metastore of the calling workspace. To declare, change or take one back
     takes what reading the source and writing the target take: SELECT and MODIFY on tables (MANAGE on views that are a target), READ FILES
-    and WRITE FILES on the external location over a path, EXECUTE and CREATE MODEL VERSION on a model, MODIFY on external metadata at
-    either end.
+    and WRITE FILES on the external location over a path, READ VOLUME and WRITE VOLUME on the volume it lies in, EXECUTE and CREATE MODEL
+    VERSION on a model, MODIFY on external metadata at either end. A path in a table is the table.
     """
 
     def __init__(self, channel: aio.Channel) -> None: ...
@@ -90,8 +90,8 @@ class ExternalLineageServiceAsyncStub(ExternalLineageServiceStub):
 class ExternalLineageServiceServicer(metaclass=abc_1.ABCMeta):
     """Declares, lists and takes back relationships of lineage in the metastore of the calling workspace. To declare, change or take one back
     takes what reading the source and writing the target take: SELECT and MODIFY on tables (MANAGE on views that are a target), READ FILES
-    and WRITE FILES on the external location over a path, EXECUTE and CREATE MODEL VERSION on a model, MODIFY on external metadata at
-    either end.
+    and WRITE FILES on the external location over a path, READ VOLUME and WRITE VOLUME on the volume it lies in, EXECUTE and CREATE MODEL
+    VERSION on a model, MODIFY on external metadata at either end. A path in a table is the table.
     """
 
     @abc_1.abstractmethod

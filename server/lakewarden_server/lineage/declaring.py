@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from lakewarden_server.core.clock import microseconds_of
 from lakewarden_server.core.errors import AlreadyExists, NotFound, Reason, ResourceExhausted
 from lakewarden_server.entities import LineageDeclaration
+from lakewarden_server.lineage.bindings import VOLUME
 from lakewarden_server.lineage.column_facets import written
 from lakewarden_server.lineage.events import event_of, time_text
 from lakewarden_server.lineage.evidence import Evidence
@@ -37,7 +38,7 @@ Columns = Sequence[tuple[str, str]]
 
 
 class End(NamedTuple):
-    """One end of a relationship, as it is stored: `PATH:` and a canonical URL, or a kind, an id and where there is one a version."""
+    """One end of a relationship, as it is stored: `PATH:` and a canonical URL, or a kind, an id and behind a slash a version or the file of a volume."""
 
     key: str
 
@@ -50,6 +51,11 @@ class End(NamedTuple):
     def of_securable(cls, kind: str, securable_id: str, version: int = 0) -> End:
         """The end a securable is, or a version of it."""
         return cls(f"{kind}:{securable_id}" + (f"/{version}" if version else ""))
+
+    @classmethod
+    def of_file(cls, volume_id: str, file_path: str) -> End:
+        """The end a file of a volume is, by its path below it; the volume itself without one."""
+        return cls(f"{VOLUME}:{volume_id}" + (f"/{file_path}" if file_path else ""))
 
     @property
     def digest(self) -> str:
@@ -74,12 +80,17 @@ class End(NamedTuple):
     @property
     def version(self) -> int:
         """The version of a model; 0 where there is none."""
-        return 0 if self.path else int(self.key.partition("/")[2] or 0)
+        return 0 if self.path or self.kind == VOLUME else int(self.key.partition("/")[2] or 0)
+
+    @property
+    def file_path(self) -> str:
+        """The path below a volume; empty for the volume itself, and for what is none."""
+        return self.key.partition("/")[2] if self.kind == VOLUME else ""
 
     @property
     def name(self) -> AssetName:
         """What stands for it in the graph."""
-        return path_name(self.path) if self.path else securable_name(self.securable_id)
+        return path_name(self.path) if self.path else securable_name(self.securable_id, self.file_path)
 
 
 class Declared(NamedTuple):

@@ -6,7 +6,9 @@ from typing import Any
 
 from lakewarden.v1 import external_lineage_pb2 as pb
 from lakewarden_policy.records import Securable
+from lakewarden_server.lineage.bindings import VOLUME
 from lakewarden_server.lineage.declaring import End
+from lakewarden_server.lineage.names import volume_path
 from lakewarden_server.lineage.visibility import ExternalLocations, holds_on_dropped
 from lakewarden_server.services.call import Call
 
@@ -49,6 +51,8 @@ class Ends:
         message = pb.ExternalLineageObject(dropped=dropped)
         if end.path:
             message.path = end.path
+        elif end.kind == VOLUME:
+            message.path = volume_path(name, end.file_path) if name else ""
         elif end.kind == "REGISTERED_MODEL":
             message.model_version.CopyFrom(pb.ExternalLineageModelVersion(name=name, version=end.version))
         elif end.kind == "EXTERNAL_METADATA":

@@ -17,7 +17,9 @@ from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import NotFound, PermissionDenied, Reason
 from lakewarden_server.core.urls import InvalidUrl, canonical_url
 from lakewarden_server.entities import ModelVersion
+from lakewarden_server.lineage.bindings import VOLUME, Bindings
 from lakewarden_server.lineage.declaring import Declarations, Declared, End
+from lakewarden_server.lineage.names import AssetName, NameInvalid, is_path, path_name, volume_file
 from lakewarden_server.lineage.recorder import Recorder
 from lakewarden_server.lineage.visibility import ExternalLocations
 from lakewarden_server.services import validation
@@ -29,6 +31,7 @@ from lakewarden_server.services.lineage_answers import RELATION_KINDS, seen_name
 from lakewarden_server.services.paging import page_size_of
 from lakewarden_server.storage.errors import deadline_passed
 from lakewarden_server.storage.repositories import columns as column_rows
+from lakewarden_server.storage.repositories.lineage import LineageStore
 from lakewarden_server.storage.repositories.lineage_declarations import (
     declaration,
     declarations,
@@ -216,17 +219,35 @@ def _securable(kinds: Sequence[str], full_name: str, call: Call) -> _Named:
 
 
 def _path(url: str, field: str, call: Call) -> _Named:
+    """The file of a volume or the table that a path lies in, whose privileges then count for it (semantics: path access); else a path in a location."""
     try:
-        canonical = canonical_url(url)
-    except InvalidUrl as error:
+        name = path_name(url)
+        canonical = canonical_url(url) if "://" in url or not is_path(url) else ""
+    except (InvalidUrl, NameInvalid) as error:
         raise validation.invalid(field, str(error)) from error
-    location = ExternalLocations(call.snapshot, call.metastore_id).over(canonical)
-    if location is None or not call.decider.visible(call.caller.id, call.workspace_id, location.id):
+    if not canonical and volume_file(name) is None:
+        raise validation.invalid(field, "write /Volumes/catalog/schema/volume/path/of/the/file")
+    end, securable = _at(name, canonical, call)
+    if securable is None or not call.decider.visible(call.caller.id, call.workspace_id, securable.id):
+        where = "is in no external location" if canonical else "does not exist"
         raise PermissionDenied(
-            Reason.ACCESS_DENIED,
-            f"{url} is in no external location, or you may not use it from this workspace",
+            Reason.ACCESS_DENIED, f"{url} {where}, or you may not use it from this workspace"
         )
-    return _Named(End.of_path(canonical), location, url)
+    return _Named(end, securable, url)
+
+
+def _at(name: AssetName, canonical: str, call: Call) -> tuple[End, Securable | None]:
+    """The end that a path is and what its privileges are on, whoever may see that: where it is in a volume or a table the location is not asked."""
+    store = LineageStore(call.uow.connection, deadline=call.deadline)
+    meant = Bindings(store, call.snapshot, call.metastore_id or "").of((name,)).get(name)
+    if meant is None:
+        location = ExternalLocations(call.snapshot, call.metastore_id).over(canonical)
+        return End.of_path(canonical), location
+    found = call.snapshot.securables[meant.name]
+    is_file = found.kind == VOLUME
+    return End.of_file(found.id, meant.namespace) if is_file else End.of_securable(
+        found.kind, found.id
+    ), found
 
 
 def _columns(
