@@ -102,6 +102,50 @@ def test_a_path_becomes_the_table_that_is_registered_at_it(lake: Lake) -> None:
     assert upstream(admin, REPORT) == {("raw.orders", "sales.report")}
 
 
+@pytest.mark.parametrize(
+    ("resource", "old", "new"),
+    [
+        ("tables", "main.sales.made", "report"),
+        ("schemas", "main.made", "sales"),
+        ("catalogs", "made", "main"),
+    ],
+)
+def test_a_name_that_is_got_by_renaming_takes_its_lineage_along(
+    lake: Lake, resource: str, old: str, new: str
+) -> None:
+    """As it would with the next event that speaks of the name."""
+    admin, made = lake.admin, {"tables": old, "schemas": f"{old}.report", "catalogs": f"{old}.sales.report"}
+    lake.admin.schemas.delete("main.sales")
+    if resource == "catalogs":
+        admin.catalogs.rename("main", "before")
+        admin.catalogs.create("made")
+    admin.schemas.create(made[resource].rpartition(".")[0])
+    admin.tables.create(made[resource], columns=bigint("total"))
+    registered(lake.server)
+    lake.made("kafka://broker|orders", "sales.report", second=5)
+    registered(lake.server)
+    assert upstream(admin, made[resource]) == set()
+    getattr(admin, resource).rename(old, new)
+    registered(lake.server)
+    assert upstream(admin, REPORT) == {("kafka://broker orders", "sales.report")}
+    admin.tables.rename(REPORT, "elsewhere")
+    registered(lake.server)
+    assert upstream(admin, "main.sales.elsewhere") == {("kafka://broker orders", "sales.elsewhere")}
+
+
+def test_a_rename_takes_nothing_that_is_another_tables(lake: Lake) -> None:
+    """Tables are replaced so: the one that has the name now is made of what its own names were told of."""
+    for table in ("report", "fresh"):
+        lake.admin.tables.create(f"main.sales.{table}", columns=bigint("total"))
+    lake.made("kafka://broker|old", "sales.report", second=5)
+    lake.made("kafka://broker|new", "sales.fresh", second=6)
+    lake.admin.tables.rename(REPORT, "past")
+    lake.admin.tables.rename("main.sales.fresh", "report")
+    registered(lake.server)
+    assert upstream(lake.admin, REPORT) == {("kafka://broker new", "sales.report")}
+    assert upstream(lake.admin, "main.sales.past") == {("kafka://broker old", "sales.past")}
+
+
 def test_what_another_table_had_stays_that_ones(lake: Lake) -> None:
     """A table that was dropped and one made after it under its name are two."""
     lake.admin.tables.create(REPORT, columns=bigint("total"))

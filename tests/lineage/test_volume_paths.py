@@ -46,6 +46,35 @@ def test_what_was_told_before_is_taken_along_also_below_the_place(stored_lake: L
     assert lake.sequence() == before
 
 
+@pytest.mark.parametrize(
+    ("resource", "old", "new"),
+    [
+        ("volumes", "main.raw.arrivals", "landing"),
+        ("schemas", "main.bronze", "raw"),
+        ("catalogs", "lake", "main"),
+    ],
+)
+def test_paths_told_by_a_name_that_a_volume_gets_by_renaming_are_taken_along(
+    stored_lake: Lake, resource: str, old: str, new: str
+) -> None:
+    lake, admin = stored_lake, stored_lake.admin
+    read_into(lake, "dbfs", FILE, "sales.report")
+    if resource == "catalogs":
+        admin.catalogs.rename("main", "before")
+        admin.catalogs.create("lake")
+        admin.schemas.create("lake.raw")
+    elif resource == "schemas":
+        admin.schemas.rename("main.raw", "before")
+        admin.schemas.create("main.bronze")
+    volume = {"volumes": old, "schemas": f"{old}.landing", "catalogs": f"{old}.raw.landing"}[resource]
+    admin.volumes.create(volume, storage_location="s3://lake/landing")
+    registered(lake)
+    getattr(admin, resource).rename(old, new)
+    registered(lake)
+    report = "before.sales.report" if resource == "catalogs" else "main.sales.report"
+    assert kinds(admin, STORED) == kinds(admin, FILE) == {FILE: "PATH", report: "TABLE"}
+
+
 @pytest.mark.parametrize("names_max", [1, 2, 1_000])
 def test_any_number_of_paths_is_taken_along_in_steps(
     stored_lake: Lake, monkeypatch: pytest.MonkeyPatch, names_max: int

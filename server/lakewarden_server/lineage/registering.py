@@ -1,7 +1,7 @@
 """Gives tables, views and volumes the lineage that was told of their names and paths before they were registered (reference/lineage.md 5).
 
-An event binds the names it speaks of itself. What it cannot bind is a name that nothing has yet: when something gets it, what
-was told of the name until then becomes that of the table. It follows the change log from where it was left, under lineage's head
+An event binds the names it speaks of itself. What it cannot bind is a name that nothing has yet: when something gets it, by being made or
+renamed or because its schema or catalog is, what was told of the name until then becomes that of the table. It follows the change log from where it was left, under lineage's head
 and beside the decisions' own, in bounded steps: no registration waits for it, but as writers wait for each other on SQLite. After a
 restart, or on whichever server, it goes on.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -50,6 +50,8 @@ logger = logging.getLogger("lakewarden.lineage")
 VOLUME: Final = "VOLUME"
 KINDS: Final = RELATIONS | {VOLUME}
 """What takes the lineage of its names along."""
+CONTAINERS: Final = frozenset({"CATALOG", "SCHEMA"})
+"""What gives all that is in it another name when it is renamed."""
 LOOK_SECONDS: Final = 0.5
 """Between two looks at whether anything was registered."""
 CHANGES_MAX: Final = 1_000
@@ -171,7 +173,7 @@ class Registrar:
                 until = self._rest.until
             if until <= after:
                 return False
-            registered = reader.registered(after, until, KINDS)
+            registered = _registered(reader, after, until)
         if registered or until - bound >= CHANGES_MAX:
             self._bind_in_time(snapshot, head.epoch, after, until)
         else:
@@ -199,7 +201,7 @@ class Registrar:
                 # Another server was faster.
                 self._rest = None
                 return
-            registered = reader.registered(bound, until, KINDS)
+            registered = _registered(reader, bound, until)
             if passing_over:
                 logger.warning("names of revision %d are left to the events that speak of them", until)
             else:
@@ -221,7 +223,7 @@ class Registrar:
         after: Spot | None,
     ) -> Spot | None:
         """Binds the names of what was registered that lineage speaks of and that are nothing's yet, or some of them; behind which there may be more."""
-        there = [each for each in registered if _is_there(snapshot, each)]
+        there = _with_what_is_in_them(reader, snapshot, registered)
         found = self._named(reader, snapshot, there) if after is None else defaultdict(list)
         rest = _lain(reader, _places(reader, snapshot, there), after or Spot("", "", 0), found)
         for metastore_id, names in found.items():
@@ -250,6 +252,38 @@ class Registrar:
         return name.kind is AssetKind.DATASET and is_own(name, hosts_of(self._own_hosts, metastore_id))
 
 
+def _registered(reader: RegisteringReader, after: int, until: int) -> list[Registered]:
+    """What was made or renamed after one revision, up to another."""
+    return [*reader.registered(after, until, KINDS), *reader.renamed(after, until, KINDS | CONTAINERS)]
+
+
+def _with_what_is_in_them(
+    reader: RegisteringReader, snapshot: Snapshot, registered: Iterable[Registered]
+) -> list[Registered]:
+    """Each table, view and volume once that is still there; of a container that was renamed all in it that lineage may speak of."""
+    found: dict[str, Registered] = {}
+    for each in registered:
+        for child_id in _kept_in(reader, snapshot, each.id):
+            found.setdefault(child_id, each._replace(id=child_id))
+    return [each for each in found.values() if _is_there(snapshot, each)]
+
+
+def _kept_in(reader: RegisteringReader, snapshot: Snapshot, securable_id: str) -> Iterator[str]:
+    """It itself, or what is in a container; its volumes only where lineage speaks of a path in one of them, as each is looked for by itself."""
+    securable = snapshot.securables.get(securable_id)
+    if securable is None or securable.kind not in CONTAINERS:
+        yield securable_id
+        return
+    metastore_id = snapshot.ancestor(securable_id, "METASTORE") or ""
+    place = volume_location(snapshot.full_name(securable_id))
+    below = Stretch(metastore_id, f"{place}/", f"{place}0")
+    is_told = bool(reader.unbound_at(below, Spot(metastore_id, "", 0), FOREVER, limit=1))
+    schemas = snapshot.children(securable_id, "SCHEMA") if securable.kind == "CATALOG" else (securable_id,)
+    for schema_id in schemas:
+        for kind in sorted(KINDS if is_told else RELATIONS):
+            yield from snapshot.children(schema_id, kind)
+
+
 def _is_there(snapshot: Snapshot, registered: Registered) -> bool:
     securable = snapshot.securables.get(registered.id)
     return securable is not None and securable.kind in KINDS and bool(_metastore_of(snapshot, registered))
@@ -265,7 +299,8 @@ def _name_of(row: Any) -> AssetName:
 
 def _places(reader: RegisteringReader, snapshot: Snapshot, registered: Sequence[Registered]) -> list[_Place]:
     """Where the paths lie that are these: in order, and none in another."""
-    urls = reader.paths({each.id for each in registered})
+    # Where its data is stays when it is renamed.
+    urls = reader.paths({each.id for each in registered if not each.is_renamed})
     found = []
     for each in registered:
         metastore_id, is_volume = (

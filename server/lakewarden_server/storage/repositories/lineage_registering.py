@@ -1,4 +1,4 @@
-"""What was registered in the catalog since lineage last looked, and which of its names lineage speaks of already."""
+"""What was registered or renamed in the catalog since lineage last looked, and which of its names lineage speaks of already."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, or_, select
+from sqlalchemy import Connection, Select, and_, literal, or_, select
 
 from lakewarden_server.entities import (
     ChangeLog,
@@ -28,10 +28,11 @@ _path: Final = StoragePath.__table__.c
 
 
 class Registered(NamedTuple):
-    """Something that was made at a time."""
+    """Something that was made at a time, or got another name."""
 
     id: str
     time: datetime
+    is_renamed: bool = False
 
 
 class Stretch(NamedTuple):
@@ -66,6 +67,17 @@ class RegisteringReader:
             select(_change.object_id, _change.time)
             .where(_change.revision > after, _change.revision <= until)
             .where(_change.kind.in_(sorted(kinds)), _change.operation == "CREATE")
+            .order_by(_change.revision, _change.position)
+        )
+        return [Registered(*row) for row in self._connection.execute(statement)]
+
+    def renamed(self, after: int, until: int, kinds: Collection[str]) -> Sequence[Registered]:
+        """What of some kinds got another name after one revision, up to another, in order."""
+        before, now = _change.before["name"].as_string(), _change.after["name"].as_string()
+        statement = (
+            select(_change.object_id, _change.time, literal(value=True))
+            .where(_change.revision > after, _change.revision <= until)
+            .where(_change.kind.in_(sorted(kinds)), _change.operation == "UPDATE", before != now)
             .order_by(_change.revision, _change.position)
         )
         return [Registered(*row) for row in self._connection.execute(statement)]
