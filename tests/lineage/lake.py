@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+from sqlalchemy import func, select
+
 from lakewarden import Client
 from lakewarden.lineage import Lineage as Answer
 from lakewarden_server.core.clock import monotonic
+from lakewarden_server.entities import LineageChange
 from lakewarden_server.lineage.facets import understand
 from lakewarden_server.lineage.recorder import Recorder
 from lakewarden_server.lineage.recording import Origin, Received
@@ -74,6 +77,11 @@ class Lake:
         """Of the newest change of the lineage."""
         with self.server.app.database.reading() as connection:
             return LineageGraphReader(connection).sequence()
+
+    def changes(self) -> int:
+        """How many changes of assets and edges were told to who has the graph in memory."""
+        with self.server.app.database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(LineageChange)).scalar_one()
 
 
 def may_use(lake: Lake, name: str, *tables: str) -> Client:

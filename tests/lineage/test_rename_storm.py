@@ -75,7 +75,7 @@ def test_no_answer_misses_a_table_or_tells_it_twice_in_a_long_storm(lake: Lake) 
 
 def storm(lake: Lake, renames: int) -> None:
     raging = Storm(lake, random.Random(SEED))
-    written = lake.sequence()
+    written = lake.changes()
     expected = list(range(TABLES)), sorted(raging.pairs)
     assert numbers(lake.admin.lineage.traverse(ROOT, max_depth=100)) == expected
 
@@ -101,6 +101,6 @@ def storm(lake: Lake, renames: int) -> None:
             reader.join(WAIT_SECONDS)
     assert wrong == []
     assert len(asked) > renames / 10
-    assert lake.sequence() == written
+    assert lake.changes() == written
     after = lake.admin.lineage.traverse(ROOT, max_depth=100)
     assert {node.label for node in after.nodes} == {raging.name(number) for number in range(TABLES)}
