@@ -44,6 +44,8 @@ class LineageHead(Base):
     """The sequence from which on all changes are kept."""
     bound_revision: Mapped[int] = _number(default=0)
     """The revision of the catalog up to which names that were registered after their lineage were bound."""
+    mappings_time: Mapped[int] = _number(default=0)
+    """When mappings that nothing says were looked for last, in microseconds since 1970."""
 
 
 class LineageEvent(Base):
@@ -343,6 +345,8 @@ class LineageMapping(Base):
 
     hash: Mapped[str] = mapped_column(primary_key=True)
     columns: Mapped[list[Any]] = mapped_column(JsonObject)
+    unused_time: Mapped[int | None] = _number()
+    """When nothing was found to say it, and nothing that was recorded since does; in microseconds since 1970."""
 
 
 class LineageChange(Base):

@@ -10,6 +10,7 @@ from lakewarden_server.core.clock import microseconds_of, monotonic
 from lakewarden_server.entities import LineageEdge
 from lakewarden_server.lineage.forgetting import forget_unresolved
 from lakewarden_server.lineage.rollups import Rollup, roll_up
+from lakewarden_server.lineage.unused_mappings import forget_mappings
 from lakewarden_server.lineage.versions import History
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.repositories.lineage import LineageStore
@@ -36,7 +37,7 @@ STEP_SECONDS_MAX: Final = 10.0
 
 
 class Aged(NamedTuple):
-    """What one run did: edges retired, events and changes deleted, runs purged, days of them made versions, and assets forgotten."""
+    """What one run did: edges retired, events and changes deleted, runs purged, days of them made versions, and assets and mappings forgotten."""
 
     edges: int
     events: int
@@ -44,6 +45,7 @@ class Aged(NamedTuple):
     runs: int
     days: int
     assets: int
+    mappings: int
 
 
 def age(database: Database, now: datetime) -> Aged:
@@ -54,7 +56,8 @@ def age(database: Database, now: datetime) -> Aged:
     # What is retired by what runs said is retired before they are purged.
     runs = _in_steps(lambda: roll_up(database, now, Rollup.DAY), 1, ROLLUP_STEPS_MAX)
     days = _in_steps(lambda: roll_up(database, now, Rollup.VERSION), 1, ROLLUP_STEPS_MAX)
-    return Aged(edges, events, changes, runs, days, _forget(database, now))
+    assets = _forget(database, now)
+    return Aged(edges, events, changes, runs, days, assets, forget_mappings(database, now))
 
 
 def _forget(database: Database, now: datetime) -> int:

@@ -136,8 +136,13 @@ class Weaver:
 
     def _write_mappings(self) -> None:
         unknown = self._mappings.keys() - self._known_mappings
-        known = {row.hash for row in self._store.find(LineageMapping, "hash", unknown, only=("hash",))}
-        new = [{"hash": hashed, "columns": self._mappings[hashed]} for hashed in sorted(unknown - known)]
+        rows = self._store.find(LineageMapping, "hash", unknown, only=("hash", "unused_time"))
+        # One that nothing said until now is written anew, so that it is not deleted as such.
+        known = {row.hash for row in rows if row.unused_time is None}
+        new = [
+            {"hash": hashed, "columns": self._mappings[hashed], "unused_time": None}
+            for hashed in sorted(unknown - known)
+        ]
         self._store.put(LineageMapping, new)
         self._known_mappings |= unknown
 
