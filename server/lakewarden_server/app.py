@@ -59,7 +59,7 @@ from lakewarden_server.config import Settings
 from lakewarden_server.core.certificates import CertificateFiles, Certificates
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import LakewardenError
-from lakewarden_server.edges import HTTP_THREADS, http_edge, rpc_server
+from lakewarden_server.edges import answering_threads, http_edge, rpc_server
 from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.lineage.recorder import Recorder
 from lakewarden_server.lineage.registering import Registrar
@@ -71,7 +71,6 @@ from lakewarden_server.pipeline.rates import Rates
 from lakewarden_server.pipeline.rules import collect_methods
 from lakewarden_server.pipeline.token_uses import TokenUses
 from lakewarden_server.purging import purge
-from lakewarden_server.rpc.lanes import APART, STREAMED, URGENT_THREADS, WRITE_THREADS
 from lakewarden_server.services.audit import AuditService
 from lakewarden_server.services.authorization import AuthorizationService
 from lakewarden_server.services.catalogs import CatalogService
@@ -115,7 +114,7 @@ from lakewarden_server.storage import Database, create_database, history
 READINESS_SECONDS = 0.5
 START_SECONDS = 10.0
 SPARE_READERS = 4
-"""Connections for the rebuild of the snapshot, the watch of readiness and the registrar, whatever the calls hold."""
+"""Connections for the rebuild of the snapshot, the watch of readiness, the registrar and the hourly purge, whatever the calls hold."""
 PURGE_SECONDS = 3_600.0
 logger = logging.getLogger("lakewarden")
 
@@ -342,15 +341,7 @@ def _service(module: object, name: str) -> ServiceDescriptor:
 
 def _database(settings: Settings) -> Database:
     """The database, with a connection for every thread that may want one."""
-    return create_database(
-        settings.database_url,
-        pool_size=settings.read_threads
-        + WRITE_THREADS
-        + URGENT_THREADS
-        + sum(threads for threads, _waiting in (*APART.values(), *STREAMED.values()))
-        + SPARE_READERS
-        + (HTTP_THREADS if settings.http else 0),
-    )
+    return create_database(settings.database_url, pool_size=answering_threads(settings) + SPARE_READERS)
 
 
 def _certificates(settings: Settings) -> Certificates | None:

@@ -11,6 +11,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from lakewarden_server.config import Settings, SettingsError
 from lakewarden_server.core.certificates import Certificates
 from lakewarden_server.pipeline.pipeline import Handler
+from lakewarden_server.rpc.lanes import APART, STREAMED, URGENT_THREADS, WRITE_THREADS
 from lakewarden_server.rpc.server import RpcServer
 
 if TYPE_CHECKING:
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
 HTTP_THREADS = 4
 """Answer HTTP requests, where it is served."""
+PRODUCER_THREADS = 8
+"""Answer those who send lineage over HTTP; they wait for commits, so as many as should share one."""
+
+
+def answering_threads(settings: Settings) -> int:
+    """How many threads answer calls, each of which may hold a connection that reads."""
+    apart = sum(threads for threads, _waiting in (*APART.values(), *STREAMED.values()))
+    of_http = HTTP_THREADS + PRODUCER_THREADS if settings.http else 0
+    return settings.read_threads + WRITE_THREADS + URGENT_THREADS + apart + of_http
 
 
 def rpc_server(
@@ -55,6 +65,7 @@ def http_edge(
     return HttpEdge(
         pipeline,
         threads=HTTP_THREADS,
+        producer_threads=PRODUCER_THREADS,
         address=settings.http,
         shared_port=shared_port,
         certificates=certificates,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
 import grpc
+import pytest
+from sqlalchemy import text
 
 from lakewarden_server import app as app_module
 from lakewarden_server.config import READ_THREADS_DEFAULT
 from lakewarden_server.rpc.lanes import URGENT_CALLER_MAX, WATCH_THREADS
+from lakewarden_server.testing import serve
 from pipeline.probe import ProbedServer
 
 WRITERS = 12
@@ -83,16 +86,28 @@ def test_one_principal_leaves_room_for_the_revokes_of_others(probe: ProbedServer
     assert probe.call("Revoke", "again").result().value == "again"
 
 
-def test_every_thread_that_may_read_has_a_connection(probe: ProbedServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("http", [False, True])
+def test_no_call_waits_for_a_connection_when_every_thread_holds_one(http: bool) -> None:
     """One that waited for another's would be held up by whoever reads slowly."""
-    settings = replace(probe.server.app.settings, database_url=f"sqlite:///{tmp_path / 'other.db'}", http="")
-    database = app_module._database(settings)
-    lanes = probe.server.app.rpc._lanes
-    threads = sum(
-        lane._max_workers
-        for lane in (lanes.reads, lanes.writes, lanes.urgent, *lanes.apart.values(), *lanes.streamed.values())
-    )
-    try:
+    with serve(workspace=False, http=http) as server:
+        # Started anew it opens its database itself, as a server does.
+        server.restart()
+        app, database = server.app, server.app.database
+        lanes = app.rpc._lanes
+        every: list[ThreadPoolExecutor] = [lanes.reads, lanes.writes, lanes.urgent]
+        every += [*lanes.apart.values(), *lanes.streamed.values()]
+        if http:
+            every += [app._http._application._threads.pool, app._http._application._producers.pool]
+        threads = sum(pool._max_workers for pool in every)
+        together = threading.Barrier(threads)
+
+        def hold() -> None:
+            with database.reading() as connection:
+                connection.execute(text("SELECT 1"))
+                together.wait(10)
+
+        held = [
+            ThreadPoolExecutor.submit(pool, hold) for pool in every for _thread in range(pool._max_workers)
+        ]
+        assert [future.exception(timeout=30) for future in held] == [None] * threads
         assert database.engines.reader.pool.size() == threads + app_module.SPARE_READERS  # type: ignore[attr-defined]
-    finally:
-        database.close()

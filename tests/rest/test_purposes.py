@@ -88,7 +88,7 @@ def edge() -> Iterator[Edge]:
     with serve() as server:
         server.token_of(ASSIGNED)
         recorder = Recorder(server.app.pipeline)
-        edge = HttpEdge(recorder, threads=2, address="127.0.0.1:0")
+        edge = HttpEdge(recorder, threads=2, producer_threads=1, address="127.0.0.1:0")
         edge.start()
         sent = {"Authorization": f"Bearer {server.admin_token}", "X-Databricks-Workspace-Id": WORKSPACE}
         with httpx2.Client(base_url=f"http://{edge.address}", headers=sent) as client:

@@ -38,8 +38,6 @@ from lakewarden_server.pipeline.pipeline import Handler
 
 ACCOUNT_MOUNTS = (f"/api/2.0/accounts/{ACCOUNT_ID}/scim/v2", "/scim/v2")
 WORKSPACE_MOUNT = "/api/2.0/preview/scim/v2"
-PRODUCER_THREADS = 8
-"""Answer those who send lineage; they wait for commits, so as many as should share one."""
 
 
 class Scim:
@@ -123,10 +121,10 @@ class TokenEndpoint:
 class Application:
     """What the HTTP server serves."""
 
-    def __init__(self, pipeline: Handler, *, threads: int) -> None:
+    def __init__(self, pipeline: Handler, *, threads: int, producer_threads: int) -> None:
         self._threads = Threads(threads)
         # Producers wait for commits: they have threads of their own, so that nobody else waits for them.
-        self._producers = Threads(PRODUCER_THREADS)
+        self._producers = Threads(producer_threads)
         edge = ScimEdge()
         mounts = [Scim(edge, pipeline, self._threads, mount) for mount in (*ACCOUNT_MOUNTS, WORKSPACE_MOUNT)]
         routes = [

@@ -12,9 +12,9 @@ from lakewarden_server.pipeline.pipeline import Handler
 class HttpEdge:
     """A started or stoppable HTTP edge over one pipeline."""
 
-    def __init__(self, pipeline: Handler, *, threads: int, **served: Any) -> None:
+    def __init__(self, pipeline: Handler, *, threads: int, producer_threads: int, **served: Any) -> None:
         """`served` is where and how `HttpServer` serves. Raises `InsecureAddress`."""
-        self._application = Application(pipeline, threads=threads)
+        self._application = Application(pipeline, threads=threads, producer_threads=producer_threads)
         self._server = HttpServer(self._application.asgi, **served)
 
     @property
