@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,6 +31,19 @@ GOLDEN = [
     (("s3://lake", "tables/orders/dt=2026-01-01/part-0.snappy.parquet"), ("s3://lake", "tables/orders")),
     (("s3://lake", "exports/report.csv"), ("s3://lake", "exports/report.csv")),
     (("s3://lake", "/"), ("s3://lake", "/")),
+    (("s3://lake", "p/*/x.csv"), ("s3://lake", "p")),
+    (("s3a://lake", "/p/q/part-?.csv"), ("s3://lake", "p/q")),
+    (("s3://lake", "p/**"), ("s3://lake", "p")),
+    (("s3://lake", "orders/dt=2026-*/*.parquet"), ("s3://lake", "orders")),
+    (("s3://lake", "orders/dt=2026-01-01/part-[0-9].parquet"), ("s3://lake", "orders")),
+    (("s3://lake", "p/{a/b,c}/x.csv"), ("s3://lake", "p")),
+    (("s3://lake", "*.csv"), ("s3://lake", "/")),
+    (("s3://lake", "p/report [1.csv"), ("s3://lake", "p/report [1.csv")),
+    (("s3://lake", "p/{one}.csv"), ("s3://lake", "p/{one}.csv")),
+    (("s3a:// /", "x"), ("s3", "x")),
+    (("file", "/*.csv"), ("file", "/")),
+    (("dbfs", "/Volumes/main/raw/landing/*.csv"), ("dbfs", "/Volumes/main/raw/landing")),
+    (("postgres://warehouse", "db.public.or*"), ("postgres://warehouse", "db.public.or*")),
     (
         ("abfs://Lake@account.dfs.core.windows.net", "/orders"),
         ("abfss://Lake@account.dfs.core.windows.net", "orders"),
@@ -83,7 +98,9 @@ SCHEMES = st.sampled_from(
 
 @settings(max_examples=500, deadline=None)
 @given(
-    SCHEMES, st.text('aB/=.:@,1 "`', min_size=1, max_size=12), st.text('aB/=."`:1', min_size=1, max_size=12)
+    SCHEMES,
+    st.text('aB/=.:@,1 "`', min_size=1, max_size=12),
+    st.text('aB/=."`:1*?[]{},', min_size=1, max_size=12),
 )
 def test_canonicalizing_twice_changes_nothing(scheme, rest, name):
     try:
@@ -136,3 +153,11 @@ def test_long_names_are_not_kept_in_memory():
         long = f"{number}".rjust(KEPT_CHARACTERS_MAX, "x")
         assert dataset_name("postgresql://db", long) == ("DATASET", "postgres://db", long)
     assert names._kept_dataset_name.cache_info().misses == held
+
+
+@pytest.mark.parametrize("hostile", ["[" * 3_900, "{" + "," * 3_900, "{," * 1_900, "[a/" * 1_300])
+def test_a_pattern_is_found_in_the_time_it_takes_to_read_the_name(hostile):
+    begun = monotonic()
+    for _ in range(100):
+        names._path(hostile)
+    assert monotonic() - begun < 2

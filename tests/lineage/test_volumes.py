@@ -25,6 +25,49 @@ def test_a_file_of_a_volume_is_one_asset_by_all_its_names(stored_lake: Lake) -> 
         assert shown(lake.admin.lineage.traverse(name, namespace=namespace))[1] == {(FILE, "raw.orders")}
 
 
+PATTERNS = (
+    "/Volumes/main/raw/landing/day/*.csv",
+    "s3://lake/landing/day/part-?.csv",
+    "dbfs:/Volumes/main/raw/landing/day/**",
+)
+
+
+@pytest.mark.parametrize("sql", [True, False])
+def test_a_pattern_is_the_folder_that_all_it_matches_lies_in(stored_lake: Lake, sql: bool) -> None:
+    lake = stored_lake
+    landing(lake)
+    folder = "/Volumes/main/raw/landing/day"
+    for run, pattern in enumerate((*PATTERNS, "/Volumes/main/raw/landing/*.csv"), 1):
+        if sql:
+            reading = f"SELECT * FROM read_files('{pattern}')"
+            lake.admin.lineage.record_sql(f"INSERT INTO main.raw.orders {reading}", dialect="databricks")
+        else:
+            scheme, _, path = pattern.partition("://")
+            bucket, _, key = path.partition("/")
+            namespace, name = (
+                (f"{scheme}://{bucket}", key) if path else ("dbfs", pattern.removeprefix("dbfs:"))
+            )
+            read_into(lake, namespace, name, run=run)
+    # The volume itself is what a pattern in its uppermost folder is.
+    assert upstream(lake.admin) == {(folder, "raw.orders"), ("/Volumes/main/raw/landing", "raw.orders")}
+    for pattern in PATTERNS:
+        assert kinds(lake.admin, pattern) == {folder: "PATH", "main.raw.orders": "TABLE"}
+    reader = may_use(lake, "ann", "raw.orders")
+    assert upstream(reader) == {("(hidden)", "raw.orders")}
+    lake.admin.grants.grant("READ VOLUME", "volume", "main.raw.landing", "ann@example.com")
+    assert (folder, "raw.orders") in upstream(reader)
+
+
+def test_a_file_that_copy_into_names_by_a_pattern_is_the_tables_that_lies_there(stored_lake: Lake) -> None:
+    lake = stored_lake
+    lake.admin.tables.create(
+        "main.raw.days", [{"name": "id", "type_text": "BIGINT"}], storage_location="s3://lake/days"
+    )
+    copy = "COPY INTO main.raw.orders FROM 's3://lake/days/2026-*/x.parquet' FILEFORMAT = PARQUET"
+    lake.admin.lineage.record_sql(copy, dialect="databricks")
+    assert upstream(lake.admin) == {("raw.days", "raw.orders")}
+
+
 def test_every_question_takes_a_file_by_its_name(stored_lake: Lake) -> None:
     lake = stored_lake
     landing(lake)

@@ -90,6 +90,8 @@ _VOLUMES: Final = "/Volumes/"
 VOLUMES_SCHEME: Final = "volumes://"
 """Of where paths lie that name a volume; no storage has it."""
 _PARTITION: Final = re.compile(r"[^/=]+=[^/]*")
+_PATTERN: Final = re.compile(r"\*|\?|\[[^][/]+\]|\{[^{},]*,[^{}]*\}")
+"""Where a glob of Spark, DuckDB or a shell begins; brackets that do not close and braces without a choice are text. Each letter is looked at a few times at most."""
 _FILE: Final = re.compile(r"[^/=]+\.[A-Za-z0-9.]+")
 
 
@@ -122,7 +124,7 @@ def _dataset_name(namespace: str, name: str) -> AssetName:
     # What one rule leaves behind may be something for another: once more, until nothing changes.
     for _ in range(ROUNDS_MAX):
         scheme, canonical = _namespace(namespace)
-        changed = canonical, _name(scheme, canonical, name).strip() or name
+        changed = canonical.strip() or namespace, _name(scheme, canonical, name).strip() or name
         if changed == (namespace, name):
             break
         namespace, name = changed
@@ -329,7 +331,13 @@ def _upper(part: str) -> str:
 
 
 def _path(name: str) -> str:
-    """A path without what the same dataset is sometimes said with: slashes at its end, its partitions, a file in one."""
+    """A path without what the same dataset is sometimes said with: slashes at its end, its partitions, a file in one.
+
+    Of a pattern the deepest folder that all it may match lies in: which files it matched nobody says.
+    """
+    pattern = _PATTERN.search(name)
+    if pattern:
+        name = name[: name.rfind("/", 0, pattern.start()) + 1]
     parts = name.split("/")
     while len(parts) > 1 and not parts[-1]:
         parts.pop()
@@ -339,4 +347,5 @@ def _path(name: str) -> str:
     while last > 1 and _PARTITION.fullmatch(parts[last - 1]):
         last -= 1
     stripped = "/".join(parts[:last])
+    # Of a pattern in the uppermost folder nothing is left, which is that folder.
     return stripped if stripped.strip("/") else "/".join(parts)
