@@ -145,6 +145,29 @@ def test_an_event_in_the_name_of_a_declaration_is_one_that_was_observed(lake: La
     }
 
 
+def test_a_job_event_that_says_it_was_declared_adds_nothing_to_a_declaration_of_its_name(lake: Lake) -> None:
+    def declared() -> Any:
+        histories = lake.admin.lineage.history("main.sales.menu", "main.sales.dinner")
+        return [(each.run_count, len(each.versions)) for each in histories]
+
+    with lake.server.app.database.reading() as connection:
+        row = connection.execute(select(LineageDeclaration.__table__)).one()
+    assert declared() == [(1, 1)]
+    body = json.loads(event(second=5, run=77, inputs=[of("sales.menu")], outputs=[of("sales.dinner")]))
+    facet = {"_producer": "urn:x", "_schemaURL": "urn:x", "evidence": "DECLARED"}
+    body["job"] = {"namespace": "lakewarden", "name": f"declared/{row.id}"}
+    body["job"]["facets"] = {"lakewarden_evidence": facet}
+    del body["run"], body["eventType"]
+    lake.record(json.dumps(body).encode())
+    assert told(lake.admin) == ALL
+    assert declared() == [(1, 1), (1, 1)]
+    lake.admin.external_lineage.delete("main.sales.menu", "main.sales.dinner")
+    (kept,) = (
+        each for each in lake.admin.lineage.history("main.sales.menu", "main.sales.dinner") if each.state
+    )
+    assert kept.last_run == ""
+
+
 def test_what_leads_to_a_hidden_asset_says_it_as_it_says_its_state(lake: Lake) -> None:
     reader = may_use(lake, "ada", "sales.menu")
     assert {(source == "(hidden)", evidence) for source, _, evidence in told(reader)} == {

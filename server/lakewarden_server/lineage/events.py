@@ -115,7 +115,7 @@ class Event(NamedTuple):
     flags: frozenset[Code]
     body: bytes
     evidence: Evidence = Evidence.OBSERVED
-    """Nothing in an event says it: what comes from outside is what a run tells."""
+    """No event of a run says it: what comes from outside is what a run tells. Of a job event its facet may say less."""
 
 
 _TIME: Final = re.compile(

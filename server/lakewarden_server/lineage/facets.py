@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from lakewarden_server.lineage.canonical import Spelt, spelt
 from lakewarden_server.lineage.column_facets import column_lineage, dataset_lineage, job_lineage
 from lakewarden_server.lineage.events import Dataset, Event
+from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.facet_values import FacetInvalid, Said, listed, named, need, text
 from lakewarden_server.lineage.names import AssetName, NameInvalid, check_name, dataset_name
 from lakewarden_server.lineage.remembering import Remembered
@@ -21,6 +22,8 @@ LINKS_MAX: Final = 1_000
 COLUMNS_MAX: Final = 10_000
 """In one schema facet."""
 SQL_CHARACTERS_MAX: Final = 1_048_576
+EVIDENCE: Final = "lakewarden_evidence"
+"""A facet of our own, in which an export says of a job on what its edges stood."""
 LIFECYCLES: Final = frozenset({"ALTER", "CREATE", "DROP", "OVERWRITE", "RENAME", "TRUNCATE"})
 
 
@@ -234,6 +237,13 @@ def _job_type(facet: dict[str, Any], _job: AssetName | None) -> Said:
     }
 
 
+def _evidence(facet: dict[str, Any], _job: AssetName | None) -> Said:
+    name = text(facet, "evidence").upper()
+    if name not in Evidence.__members__:
+        raise FacetInvalid("VALUE_UNKNOWN")
+    return name
+
+
 def _sql(facet: dict[str, Any], _job: AssetName | None) -> Said:
     query = text(facet, "query")
     if len(query) > SQL_CHARACTERS_MAX:
@@ -295,6 +305,7 @@ RUN: Final[Mapping[str, Reader]] = {
 JOB: Final[Mapping[str, Reader]] = {
     "lineage": job_lineage,
     "jobType": _job_type,
+    EVIDENCE: _evidence,
     "sql": _sql,
     "ownership": _owners,
     "documentation": _texts("description"),

@@ -18,7 +18,7 @@ from lakewarden_server.lineage.canonical import read_spelt, spelt
 from lakewarden_server.lineage.events import DATASETS_MAX, Event, EventKind, EventType
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.facet_values import Said
-from lakewarden_server.lineage.facets import Facets, Told
+from lakewarden_server.lineage.facets import EVIDENCE, Facets, Told
 from lakewarden_server.lineage.names import AssetKind, AssetName
 
 KEY_CHARACTERS_MAX: Final = 1_000
@@ -195,7 +195,7 @@ def fold(run: Run | None, event: Event, facets: Facets) -> Run:
     if older:
         return run
     if event.job is not None and stamp >= run.job_stamp:
-        run.job, run.job_stamp, run.evidence = event.job, stamp, event.evidence
+        run.job, run.job_stamp, run.evidence = event.job, stamp, _evidence(event, facets)
     if event.type in _ENDS:
         end = (event.time, event.key, event.type.value)
         run.end = end if run.end is None else max(run.end, end)
@@ -225,6 +225,12 @@ def _cut(run: Run) -> None:
         if place >= DATASETS_MAX or characters > RUN_CHARACTERS_MAX:
             del sides[side][name]
             run.is_cut = True
+
+
+def _evidence(event: Event, facets: Facets) -> Evidence:
+    """On what it stands: of a job event from outside what that says, as it is no run; a run that tells was observed, whatever it says."""
+    told = facets.job.get(EVIDENCE) if event.kind is EventKind.JOB else None
+    return Evidence[told] if isinstance(told, str) else event.evidence
 
 
 def said(facets: Mapping[str, Stamped], name: str) -> Said:

@@ -104,16 +104,22 @@ class Budget:
 
 
 class _Job(NamedTuple):
-    """A job by its name; what was read from SQL or declared under the name of a job that tells of itself is another one."""
+    """A job by its name; what was read from SQL or declared under the name of a job that tells of itself is another one.
+
+    So is what a job event says to be either: nobody adds to a declaration by calling a job as it.
+    """
 
     namespace: str
     name: str
     evidence: Evidence
+    kind: EventKind
 
     @property
     def digest(self) -> str:
         """What it is found by."""
-        said = self[:2] if self.evidence is Evidence.OBSERVED else (*self[:2], self.evidence.name)
+        said: tuple[str, ...] = (self.namespace, self.name)
+        if self.evidence is not Evidence.OBSERVED:
+            said += (self.evidence.name,) if self.kind is EventKind.RUN else (self.evidence.name, self.kind)
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
@@ -183,7 +189,7 @@ class _Recording:
             if key in self._purged_keys:
                 late.add(event.key)
             elif key not in self._stored_keys and event.kind is EventKind.RUN and event.time < kept_from:
-                old[_Job(*(event.job or ("", "", ""))[1:], event.evidence).digest].append(event)
+                old[_Job(*(event.job or ("", "", ""))[1:], event.evidence, event.kind).digest].append(event)
         if old:
             jobs = self._store.find(LineageJob, "digest", old, workspace_id=self._origin.workspace_id)
             late |= {each.key for job in jobs for each in old[job.digest] if each.time <= job.purged_until}
@@ -217,7 +223,7 @@ class _Recording:
         self._stored = {row.key: row for row in rows}
         runs = {key: Run.from_json(zlib.decompress(row.fold)) for key, row in self._stored.items()}
         for key, each in zip(keys, new, strict=True):
-            if key in runs and runs[key].evidence is Evidence.DECLARED:
+            if key in runs and runs[key].kind is EventKind.RUN and runs[key].evidence is Evidence.DECLARED:
                 _check_declares(each.event)
             runs[key] = fold(runs.get(key), each.event, each.facets)
         for key in runs:
@@ -251,7 +257,7 @@ class _Recording:
 
     def _write_runs(self, runs: Mapping[int, Run], stated: Mapping[int, Statement]) -> dict[int, int]:
         """Writes the folds; the ids of the runs' jobs."""
-        said = {run_id: _Job(*run.job[1:], run.evidence) for run_id, run in runs.items() if run.job}
+        said = {run_id: _Job(*run.job[1:], run.evidence, run.kind) for run_id, run in runs.items() if run.job}
         job_ids = self._job_ids(set(said.values()))
         jobs = {run_id: job_ids[said[run_id]] if run_id in said else 0 for run_id in runs}
         rows, heard = [], microseconds_of(self._time)
