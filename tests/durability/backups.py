@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 from sqlalchemy import select
 
+from durability.forks import Fork
 from lakewarden import Client
 from lakewarden_server.cli import main
 from lakewarden_server.core.clock import monotonic
@@ -23,7 +22,6 @@ from lakewarden_server.storage import Database, create_database, history, load_s
 from lakewarden_server.storage.archives import DATABASE, MANIFEST
 from lakewarden_server.testing import EmbeddedServer
 
-DYING = Path(__file__).with_name("dying.py")
 DEATH_SECONDS_MAX = 60.0
 
 
@@ -52,13 +50,9 @@ def refused(*arguments: object, url: str = "", home: Path) -> str:
 def killed(command: str, step: str, file: Path, url: str, directory: Path) -> None:
     """Runs a backup or restore that kills itself at a step."""
     directory.mkdir(exist_ok=True)
-    process = subprocess.run(
-        [sys.executable, str(DYING), command, step, str(file), url, str(directory)],
-        timeout=DEATH_SECONDS_MAX,
-        capture_output=True,
-        text=True,
-    )
-    assert process.returncode == -signal.SIGKILL, process.stderr
+    log = directory.with_name("killed.log")
+    process = Fork("dying", [command, step, str(file), url, str(directory)], log)
+    assert process.wait(DEATH_SECONDS_MAX) == -signal.SIGKILL, log.read_text()
 
 
 def manifest_of(file: Path) -> dict[str, Any]:

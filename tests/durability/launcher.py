@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from lakewarden_server.storage import Database, create_database
 KILLED = 137
 
 
-def main() -> None:
-    """Serves until killed."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serves until killed, as the arguments say, those of the command line when none are given."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--database-url", required=True)
     parser.add_argument("--data-dir", type=Path, required=True)
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("--crash-file", type=Path)
     parser.add_argument("--synchronous", choices=("on", "off"), default="on")
     parser.add_argument("--asks-strangers", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     database = create_database(options.database_url, on_step=crash_at(options.crash_at, options.crash_file))
     if options.synchronous == "off":
         relax(database)

@@ -1,4 +1,4 @@
-"""Real server processes of a test: set up with `lakewarden-server init`, started, stopped, killed and started again."""
+"""Real server processes of a test: started, stopped, killed and started again on what was set up for them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from durability.forks import Fork
 from lakewarden import Client
+from lakewarden_server.testing import WORKSPACE as WORKSPACE
+from lakewarden_server.testing import serve as embedded
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 EXECUTABLE = Path(sys.executable).with_name("lakewarden-server")
@@ -25,9 +28,8 @@ START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0
 LISTENS = re.compile(rb"listens on (127\.0\.0\.1:\d+)")
 SQLITE = "sqlite:///"
-ADMIN = "admin@example.com"
-METASTORE = "metastore"
-WORKSPACE = "workspace"
+FORKED = "forked"
+"""In the place of an executable."""
 
 
 class ServerProcess:
@@ -36,25 +38,8 @@ class ServerProcess:
     def __init__(self, command: Sequence[str], log: Path) -> None:
         """Starts `command` and waits until it says where it listens; raises with its output when it does not."""
         self._log = log
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                command,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                env={
-                    **{
-                        name: value
-                        for name, value in os.environ.items()
-                        if not name.startswith("LAKEWARDEN_")
-                    },
-                    # All clients of a test call from one address and as fast as they can, some of them with tokens that were revoked.
-                    "LAKEWARDEN_FAILED_LOGINS_PER_MINUTE": "0",
-                    "LAKEWARDEN_CALLS_PER_SECOND_PER_PRINCIPAL": "0",
-                    "LAKEWARDEN_CALLS_PER_SECOND_PER_PEER": "0",
-                },
-            )
+        log.write_bytes(b"")
+        self._process = Fork("launcher", command[1:], log) if command[0] == FORKED else _started(command, log)
         try:
             self.endpoint = self._wait_for_endpoint()
         except BaseException:
@@ -109,9 +94,27 @@ class ServerProcess:
         raise AssertionError(f"the server did not start:\n{self.output}")
 
 
+def _started(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith("LAKEWARDEN_")},
+                # All clients of a test call from one address and as fast as they can, some of them with tokens that were revoked.
+                "LAKEWARDEN_FAILED_LOGINS_PER_MINUTE": "0",
+                "LAKEWARDEN_CALLS_PER_SECOND_PER_PRINCIPAL": "0",
+                "LAKEWARDEN_CALLS_PER_SECOND_PER_PEER": "0",
+            },
+        )
+
+
 @dataclass(frozen=True)
 class Installation:
-    """A database with its data directory, as `lakewarden-server init` leaves them, and a token of its admin."""
+    """A set-up database with its data directory and key file, and a token of its admin."""
 
     url: str
     directory: Path
@@ -143,6 +146,11 @@ def launched(*options: str) -> tuple[str, ...]:
     return (sys.executable, str(LAUNCHER), *options)
 
 
+def forked(*options: str) -> tuple[str, ...]:
+    """The same, of a server that is forked from a process which has imported it (`forks.py`), as tests that start many do."""
+    return (FORKED, *options)
+
+
 def install(url: str, directory: Path) -> Installation:
     """What `set_up` leaves. Of SQLite each test gets a copy of one that was set up once."""
     if not url.startswith(SQLITE):
@@ -161,19 +169,7 @@ def _original() -> Installation:
 
 
 def set_up(url: str, directory: Path) -> Installation:
-    """Sets up a database as an operator does: init, first login, a metastore and a workspace on it."""
-    subprocess.run(
-        [str(EXECUTABLE), "init", "--database-url", url, "--data-dir", str(directory), "--admin", ADMIN],
-        check=True,
-        capture_output=True,
-        timeout=START_SECONDS_MAX,
-    )
-    first = Installation(url, directory, (directory / "bootstrap-token").read_text().strip())
-    with first.serve() as server:
-        with Client(server.endpoint, token=first.token) as bootstrap:
-            token = bootstrap.tokens.create(comment="durability").token_value
-        with Client(server.endpoint, token=token) as admin:
-            admin.metastores.create(METASTORE)
-            admin.workspaces.create(WORKSPACE, metastore=METASTORE, omit_catalog=True)
-        assert server.stop() == 0, server.output
-    return Installation(url, directory, token)
+    """A database with its admin, a metastore and a workspace, made in this process: that processes make the same is tried in tests/house."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with embedded(database_url=url, directory=directory) as server:
+        return Installation(url, directory, server.admin_token)

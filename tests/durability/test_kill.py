@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy import text
 
 from durability.calls import Caller, calling
 from durability.invariants import problems, stored
-from durability.processes import WORKSPACE, Installation, install, launched
+from durability.processes import WORKSPACE, Installation, forked, install
 from durability.recoveries import Recoveries
 from durability.writers import Ledger, writing
 from lakewarden import Unavailable
@@ -43,7 +44,7 @@ def test_kills_in_the_middle_of_writes_leave_each_write_whole_or_absent_for_long
     database_url: str, tmp_path: Path
 ) -> None:
     installation = install(database_url, tmp_path / "data")
-    kill_over_and_over(installation, kills=KILLS_LONG, writes=WRITES_PER_KILL_LONG)
+    kill_over_and_over(installation, kills=KILLS_LONG, writes=WRITES_PER_KILL_LONG, command=())
 
 
 @pytest.mark.timeout(180)
@@ -53,7 +54,7 @@ def test_a_crash_at_a_step_of_a_write_is_all_or_nothing_and_a_retry_completes_it
 ) -> None:
     installation = install(database_url, tmp_path / "data")
     ledger, request_id, armed = Ledger(), str(uuid.uuid4()), tmp_path / "armed"
-    command = launched("--crash-at", step, "--crash-file", str(armed))
+    command = forked("--crash-at", step, "--crash-file", str(armed))
     with installation.serve(command=command) as server:
         with calling(server.endpoint, installation.token, WORKSPACE) as caller:
             create(caller, ledger, "before")
@@ -64,7 +65,7 @@ def test_a_crash_at_a_step_of_a_write_is_all_or_nothing_and_a_retry_completes_it
     assert problems(database_url, ledger) == []
     assert ("during" in stored(database_url)) == (step == "committed")
     with (
-        installation.serve() as server,
+        installation.serve(command=forked()) as server,
         calling(server.endpoint, installation.token, WORKSPACE) as caller,
     ):
         create(caller, ledger, "during", request_id)
@@ -77,7 +78,7 @@ def test_control_a_write_that_lost_a_part_is_found(database_url: str, tmp_path: 
     installation = install(database_url, tmp_path / "data")
     ledger = Ledger()
     with (
-        installation.serve() as server,
+        installation.serve(command=forked()) as server,
         calling(server.endpoint, installation.token, WORKSPACE) as caller,
     ):
         for name in ("whole", "broken", "gone"):
@@ -95,12 +96,17 @@ def test_control_a_write_that_lost_a_part_is_found(database_url: str, tmp_path: 
     assert "invented was acknowledged at 1, stored is None" in problems(database_url, ledger)
 
 
-def kill_over_and_over(installation: Installation, *, kills: int, writes: int) -> None:
-    """Lets four clients write, kills the server in the middle of it, and looks at everything each time."""
+def kill_over_and_over(
+    installation: Installation, *, kills: int, writes: int, command: Sequence[str] = forked()
+) -> None:
+    """Lets four clients write, kills the server in the middle of it, and looks at everything each time.
+
+    Those to be killed are started by `command`; what is left at last the real executable serves.
+    """
     ledger, recoveries, chance = Ledger(), Recoveries(), random.Random(20261120)
     for number in range(kills):
         with (
-            recoveries.serve(installation) as server,
+            recoveries.serve(installation, command=command) as server,
             writing(
                 lambda server=server: installation.client(server), ledger, name=f"kill{number}"
             ) as writers,
