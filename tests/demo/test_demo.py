@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -45,27 +46,41 @@ def printed(screen: Screen) -> str:
     return screen.output.getvalue()
 
 
-def test_demo_shows_what_it_expects_and_ends_with_the_line(
-    stage: Stage, screen: Screen, tmp_path: Path
-) -> None:
-    last_line = run_show(stage, screen)
-    show_lineage(stage.world, screen, tmp_path)
-    assert re.fullmatch(r"demo ok: 41 allowed, 25 denied, \d+\.\d µs per decision", last_line)
-    shown = printed(screen)
-    assert len(re.findall(r"^q\d\d  +(allowed|denied)", shown, re.MULTILINE)) == len(EXPECTED)
-    assert "GRANT SELECT ON TABLE tpch.main.supplier" in shown
-    assert "denied: no USE SCHEMA on tpch.main" in shown
-    assert shown.count("finance.books.margins\n") == 1, "the owner alone is shown what the report is made of"
-    assert "    3 principals of lake-users\n" in shown
-    drawings = [(tmp_path / drawing).read_text() for drawing in (DRAWING, DRAWING_OF_ANALYST)]
+@dataclass
+class Shown:
+    """One whole show: where it was given, what was seen, and the drawings it left."""
+
+    stage: Stage
+    screen: Screen
+    last_line: str
+    drawings: Path
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    screen = Screen(io.StringIO(), io.StringIO(), width=80)
+    with open_stage(screen) as stage:
+        last_line = run_show(stage, screen)
+        drawings = tmp_path_factory.mktemp("drawings")
+        show_lineage(stage.world, screen, drawings)
+        yield Shown(stage, screen, last_line, drawings)
+
+
+def test_demo_shows_what_it_expects_and_ends_with_the_line(shown: Shown) -> None:
+    assert re.fullmatch(r"demo ok: 41 allowed, 25 denied, \d+\.\d µs per decision", shown.last_line)
+    seen = printed(shown.screen)
+    assert len(re.findall(r"^q\d\d  +(allowed|denied)", seen, re.MULTILINE)) == len(EXPECTED)
+    assert "GRANT SELECT ON TABLE tpch.main.supplier" in seen
+    assert "denied: no USE SCHEMA on tpch.main" in seen
+    assert seen.count("finance.books.margins\n") == 1, "the owner alone is shown what the report is made of"
+    assert "    3 principals of lake-users\n" in seen
+    drawings = [(shown.drawings / drawing).read_text() for drawing in (DRAWING, DRAWING_OF_ANALYST)]
     assert ["finance.books.margins" in drawing for drawing in drawings] == [True, False]
     assert all(drawing.startswith("<svg") for drawing in drawings)
 
 
-def test_no_line_is_wider_than_the_terminal(stage: Stage, screen: Screen, tmp_path: Path) -> None:
-    run_show(stage, screen)
-    show_lineage(stage.world, screen, tmp_path)
-    assert max(map(len, printed(screen).splitlines())) <= screen.width
+def test_no_line_is_wider_than_the_terminal(shown: Shown) -> None:
+    assert max(map(len, printed(shown.screen).splitlines())) <= shown.screen.width
 
 
 def test_one_grant_too_many_fails_the_demo(stage: Stage, screen: Screen) -> None:
@@ -99,13 +114,11 @@ def test_outcomes_are_compared_one_by_one() -> None:
     assert len(differences({**outcomes, (23, ANALYST): ALLOW})) == 1
 
 
-def test_expected_outcomes_agree_with_the_tables_duckdb_reads(stage: Stage) -> None:
+def test_expected_outcomes_agree_with_the_tables_duckdb_reads(shown: Shown) -> None:
     """The hand-written rows against DuckDB's own binder: a slip of the pen must not hide a wrong decision."""
+    lake = shown.stage.lake
     for query, row in EXPECTED.items():
-        read = {
-            name.rpartition(".")[2]
-            for name in stage.lake.connection.get_table_names(stage.lake.queries[query])
-        }
+        read = {name.rpartition(".")[2] for name in lake.connection.get_table_names(lake.queries[query])}
         assert row == tuple(ALLOW if read <= tables else DENY for tables in TABLES_BY_PERSON), query
 
 

@@ -18,6 +18,8 @@ from lakewarden import Client, LakewardenError
 WORKERS = 2
 SERVE = (str(EXECUTABLE), "serve", "--workers", str(WORKERS))
 SECONDS_MAX = 60.0
+PAUSE_SECONDS = 0.05
+"""Between two calls of one thread of a gentle load."""
 SERVES = re.compile(r"worker (\d+) \(process (\d+)\) serves")
 
 
@@ -26,6 +28,14 @@ def impatient(**constants: object) -> tuple[str, ...]:
     changes = "; ".join(f"supervisor.{name} = {value!r}" for name, value in constants.items())
     program = f"from lakewarden_server import cli, supervisor; {changes}; cli.main()"
     return (sys.executable, "-c", program, "serve", "--workers", str(WORKERS))
+
+
+@dataclass(frozen=True)
+class Group:
+    """A server of several workers, and what it serves."""
+
+    installation: Installation
+    server: ServerProcess
 
 
 def workers_of(server: ServerProcess) -> dict[int, int]:
@@ -78,6 +88,16 @@ class Load:
     answered: int = 0
     errors: list[str] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
+    pause_seconds: float = 0.0
+
+    @contextmanager
+    def gently(self) -> Iterator[None]:
+        """Few calls during the block, which waits for processes to start: they need the cores more."""
+        self.pause_seconds = PAUSE_SECONDS
+        try:
+            yield
+        finally:
+            self.pause_seconds = 0.0
 
     def more(self, calls: int) -> None:
         """Waits until so many calls more were answered."""
@@ -88,7 +108,7 @@ class Load:
     def run(self, client: Client, name: str) -> None:
         """One thread."""
         number = 0
-        while not self.stopping.is_set():
+        while not self.stopping.wait(self.pause_seconds):
             number += 1
             try:
                 if number % 5:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,13 +72,27 @@ class TlsServer:
         self.server.app.start()
 
 
-@pytest.fixture
-def over_tls(tmp_path: Path) -> Iterator[TlsServer]:
-    """A server over TLS."""
+@contextmanager
+def served_over_tls(directory: Path) -> Iterator[TlsServer]:
+    """A server over TLS, its files in a directory."""
     with serve() as server:
         authority = Authority()
-        made = TlsServer(server, authority, tmp_path, authority.server())
+        made = TlsServer(server, authority, directory, authority.server())
         made.ca_file.write_bytes(authority.certificate)
         made.pair.write(made.chain_file, made.key_file)
         made.start(metrics="127.0.0.1:0")
         yield made
+
+
+@pytest.fixture
+def over_tls(tmp_path: Path) -> Iterator[TlsServer]:
+    """A server over TLS."""
+    with served_over_tls(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def over_tls_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
+    """One for the tests of a module that do not change it."""
+    with served_over_tls(tmp_path_factory.mktemp("tls")) as server:
+        yield server

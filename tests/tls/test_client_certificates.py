@@ -29,8 +29,17 @@ from tls.conftest import TlsServer, until
 from tls.mutual import SPARK, Mutual, refused
 
 
+@pytest.fixture(scope="module")
+def mutual(over_tls_once: TlsServer) -> Iterator[Mutual]:
+    """For the tests that leave it as it was, but for principals and policies nobody else looks at."""
+    made = Mutual(over_tls_once)
+    yield made
+    made.admin.close()
+
+
 @pytest.fixture
-def mutual(over_tls: TlsServer) -> Iterator[Mutual]:
+def own(over_tls: TlsServer) -> Iterator[Mutual]:
+    """One that the test may change."""
     made = Mutual(over_tls)
     yield made
     made.admin.close()
@@ -127,21 +136,21 @@ def test_a_certificate_that_ends_during_a_connection_ends_with_it(mutual: Mutual
                 late.session.get()
 
 
-def test_a_removed_policy_and_a_disabled_principal_hold_with_the_next_call(mutual: Mutual) -> None:
-    with mutual.client(mutual.authority.client(SPARK)) as client:
-        assert client.session.get().principal == mutual.spark
-        mutual.admin.service_principals.update(mutual.spark, active=False)
+def test_a_removed_policy_and_a_disabled_principal_hold_with_the_next_call(own: Mutual) -> None:
+    with own.client(own.authority.client(SPARK)) as client:
+        assert client.session.get().principal == own.spark
+        own.admin.service_principals.update(own.spark, active=False)
         with fails("PRINCIPAL_DISABLED"):
             client.session.get()
-        mutual.admin.service_principals.update(mutual.spark, active=True)
-        assert client.session.get().principal == mutual.spark
-        mutual.admin.federation_policies.delete(mutual.policy)
+        own.admin.service_principals.update(own.spark, active=True)
+        assert client.session.get().principal == own.spark
+        own.admin.federation_policies.delete(own.policy)
         with fails("CERTIFICATE_INVALID"):
             client.session.get()
-        another = mutual.admin.service_principals.create("another").name
-        mutual.map(SPARK, another)
+        another = own.admin.service_principals.create("another").name
+        own.map(SPARK, another)
         assert client.session.get().principal == another
-        mutual.admin.service_principals.delete(another)
+        own.admin.service_principals.delete(another)
         with fails("CERTIFICATE_INVALID"):
             client.session.get()
 
@@ -188,15 +197,15 @@ def test_the_secret_of_one_program_is_not_traded_over_the_certificate_of_another
         assert client.tokens.create_access_token(another, secret).access_token
 
 
-def test_a_certificate_makes_no_credentials_and_is_not_traded(mutual: Mutual) -> None:
-    mutual.admin.grants.grant("ADMIN", "account", "account", mutual.spark)
-    with mutual.client(mutual.authority.client(SPARK)) as client:
+def test_a_certificate_makes_no_credentials_and_is_not_traded(own: Mutual) -> None:
+    own.admin.grants.grant("ADMIN", "account", "account", own.spark)
+    with own.client(own.authority.client(SPARK)) as client:
         assert client.service_principals.create("made").name
         for make in (
             lambda: client.tokens.create(),
-            lambda: client.service_principals.create_secret(mutual.spark),
+            lambda: client.service_principals.create_secret(own.spark),
             lambda: client.federation_policies.create_for_certificates(
-                "urn:x:y", service_principal=mutual.spark
+                "urn:x:y", service_principal=own.spark
             ),
             lambda: client.tokens.create_access_token(),
         ):
@@ -227,6 +236,7 @@ def test_policies_of_certificates_are_checked(mutual: Mutual) -> None:
         mutual.admin.federation_policies.create,
         mutual.admin.service_principals.create("another").name,
     )
+    before = list(mutual.admin.federation_policies.list())
     for_certificates = mutual.admin.federation_policies.create_for_certificates
     with fails("NAME_TAKEN"):
         for_certificates(SPARK, service_principal=another)
@@ -253,30 +263,31 @@ def test_policies_of_certificates_are_checked(mutual: Mutual) -> None:
     ):
         with fails("FIELD_INVALID"):
             create(issuer, audiences, keys, **options)
-    assert [policy.id for policy in mutual.admin.federation_policies.list()] == [mutual.policy]
+    assert mutual.policy in {policy.id for policy in before}
+    assert list(mutual.admin.federation_policies.list()) == before
 
 
-def test_new_authorities_are_taken_without_a_restart_and_old_ones_no_longer(mutual: Mutual) -> None:
-    old, successor = mutual.authority.client(SPARK), Authority("Client CA 2")
-    file = mutual.server.directory / "client-ca.pem"
-    with mutual.client(old) as running:
-        assert running.session.get().principal == mutual.spark
-        assert refused(mutual, successor.client(SPARK)) == "UNAVAILABLE"
-        for authorities in ((mutual.authority, successor), (successor,)):
+def test_new_authorities_are_taken_without_a_restart_and_old_ones_no_longer(own: Mutual) -> None:
+    old, successor = own.authority.client(SPARK), Authority("Client CA 2")
+    file = own.server.directory / "client-ca.pem"
+    with own.client(old) as running:
+        assert running.session.get().principal == own.spark
+        assert refused(own, successor.client(SPARK)) == "UNAVAILABLE"
+        for authorities in ((own.authority, successor), (successor,)):
             file.with_suffix(".new").write_bytes(b"".join(authority.certificate for authority in authorities))
             file.with_suffix(".new").replace(file)
             accepted = len(authorities)
-            until(lambda: mutual.server.server.app._certificates.loaded == 3 - accepted, "not read")  # noqa: B023
-            assert mutual.who(successor.client(SPARK)) == mutual.spark
-            assert mutual.web(successor.client(SPARK)).status_code == 200
-        assert refused(mutual, old) == "UNAVAILABLE"
+            until(lambda: own.server.server.app._certificates.loaded == 3 - accepted, "not read")  # noqa: B023
+            assert own.who(successor.client(SPARK)) == own.spark
+            assert own.web(successor.client(SPARK)).status_code == 200
+        assert refused(own, old) == "UNAVAILABLE"
         with pytest.raises(httpx2.HTTPError):
-            mutual.web(old)
-        assert running.session.get().principal == mutual.spark
+            own.web(old)
+        assert running.session.get().principal == own.spark
     file.write_bytes(b"")
-    until(lambda: mutual.server.server.app._certificates.refused == 1, "an empty file was not refused")
-    assert mutual.who(successor.client(SPARK)) == mutual.spark
-    assert refused(mutual, old) == "UNAVAILABLE"
+    until(lambda: own.server.server.app._certificates.refused == 1, "an empty file was not refused")
+    assert own.who(successor.client(SPARK)) == own.spark
+    assert refused(own, old) == "UNAVAILABLE"
 
 
 def test_commands_show_certificates(mutual: Mutual, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
