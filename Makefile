@@ -18,10 +18,10 @@ demo: $(READY) ## Run the main job: an engine asks, Lakewarden decides, on real 
 	@$(BIN)/python -m lakewarden_server.demo
 
 test: check ## Lint, types, contracts and the whole suite, on SQLite and PostgreSQL
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-full: check ## The same with the long versions of the consistency, fuzz and scale suites
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY) ## Format, lint, types, import contracts: about a minute
 	$(BIN)/ruff format --check $(SOURCES)

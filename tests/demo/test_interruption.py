@@ -59,8 +59,14 @@ def test_demo_exits_with_zero_and_leaves_its_drawings_alone(tmp_path: Path) -> N
     assert_nothing_is_left(tmp_path, process)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("delay_seconds", [0.0, 0.15, 0.4])
+@pytest.mark.parametrize(
+    ("number", "delay_seconds"),
+    [
+        pytest.param(number, delay, marks=() if at == place else pytest.mark.slow)
+        for at, number in enumerate((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+        for place, delay in enumerate((0.0, 0.15, 0.4))
+    ],
+)
 def test_interrupted_demo_leaves_nothing(
     tmp_path: Path, number: signal.Signals, delay_seconds: float
 ) -> None:

@@ -17,8 +17,7 @@ import pytest
 from house.dockerfiles import read
 from house.repository import CODE, ROOT
 
-# One worker builds and installs for all of them.
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("wheel")]
+pytestmark = pytest.mark.timeout(600)
 
 SERVER_ONLY = (
     "sqlalchemy",

@@ -14,7 +14,6 @@ from lakewarden_server.entities import LineageMapping
 from lakewarden_server.testing import WORKSPACE, serve
 from lineage.lake import OURS
 
-pytestmark = pytest.mark.xdist_group("producers")
 HERE = Path(__file__).parent
 PROGRAM = HERE / "transport.py"
 SECONDS_MAX = 120

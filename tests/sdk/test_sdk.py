@@ -13,7 +13,6 @@ from house.test_identity_document import OF_THE_SDK, blocks
 from lakewarden import Client
 from sdk.conftest import WORKSPACE
 
-pytestmark = pytest.mark.xdist_group("sdk")  # One server, and one run of the program.
 PROGRAM = Path(__file__).with_name("program.py")
 SCENARIOS = [
     statement.name
