@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,11 @@ import pytest
 import yaml
 
 from house.dockerfiles import Instruction, read
+from house.listening import until_it_listens
 from house.repository import ROOT
-from lakewarden_server.core.clock import monotonic
 from lakewarden_server.storage.migrations import latest_revision
 
 DOCKER = ROOT / "docker"
-START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
 
@@ -131,7 +130,8 @@ def test_secrets_of_compose_are_not_kept_in_the_repository() -> None:
     assert (DOCKER / ".gitignore").read_text().split() == ["secrets/"]
 
 
-@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+# The one over TLS migrates and serves SQLite too.
+@pytest.mark.parametrize("dialect", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"])
 def test_entrypoint_migrates_serves_and_stops_on_sigterm(
     dialect: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -139,7 +139,8 @@ def test_entrypoint_migrates_serves_and_stops_on_sigterm(
     if dialect == "postgresql":
         environment["LAKEWARDEN_DATABASE_URL"] = request.getfixturevalue("postgresql_server").create()
     with _container(environment) as (process, endpoint):
-        _wait_until(lambda: _health(endpoint).returncode == 0, process)
+        until_it_listens(endpoint, process)
+        assert _health(endpoint).returncode == 0
         first = _entrypoint(environment, "init", "--admin", "ada@example.com")
         assert first.returncode == 0, first.stderr
         assert (tmp_path / "data/bootstrap-token").read_text().startswith("lwboot_")
@@ -160,7 +161,8 @@ def test_entrypoint_serves_over_tls(tmp_path: Path) -> None:
     }
     with _container(environment) as (process, endpoint):
         localhost = endpoint.replace("127.0.0.1", "localhost")
-        _wait_until(lambda: _health(localhost, "--ca-file", str(certificate)).returncode == 0, process)
+        until_it_listens(endpoint, process)
+        assert _health(localhost, "--ca-file", str(certificate)).returncode == 0
         assert _health(endpoint).stdout.strip() == "UNREACHABLE"
         process.send_signal(signal.SIGTERM)
         assert process.wait(STOP_SECONDS) == 0
@@ -246,14 +248,6 @@ def _entrypoint(environment: dict[str, str], *words: str) -> subprocess.Complete
 def _health(endpoint: str, *options: str) -> subprocess.CompletedProcess[str]:
     command = [Path(sys.executable).parent / "lakewarden-server", "health", "--endpoint", endpoint, *options]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-
-def _wait_until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    give_up = monotonic() + START_SECONDS
-    while not holds():
-        if process.poll() is not None or monotonic() > give_up:
-            process.kill()
-            raise AssertionError(f"the server does not serve: {process.communicate()[0]}")
 
 
 def _certificate(directory: Path) -> tuple[Path, Path]:

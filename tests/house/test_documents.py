@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from house.listening import until_it_listens
 from house.repository import ROOT, named, written_modules
 from lakewarden.cli import _application as command_line
 from lakewarden_server.cli import COMMANDS as SERVER_COMMANDS
 from lakewarden_server.core import errors
-from lakewarden_server.core.clock import monotonic
 from lakewarden_server.pipeline import headers
 
 README = (ROOT / "README.md").read_text()
@@ -30,7 +30,6 @@ OPERATORS_ONLY = [
     ROOT / "server/lakewarden_server" / name for name in ("bootstrap.py", "storage/connections.py")
 ]
 """What they raise is met at a start or by a command of `lakewarden-server`, never over the wire."""
-START_SECONDS = 60.0
 
 
 def rows_under(heading: str) -> list[list[str]]:
@@ -206,7 +205,7 @@ def test_commands_to_run_it_work_as_shown(tmp_path: Path) -> None:
         ["sh", "-c", f"exec {serve}"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE
     )
     try:
-        _wait_until_it_serves(tmp_path, environment)
+        until_it_listens(environment["LAKEWARDEN_ENDPOINT"], server)
         output = _shell(using, tmp_path, environment)
     finally:
         server.send_signal(signal.SIGTERM)
@@ -245,10 +244,3 @@ def _shell(script: str, directory: Path, environment: dict[str, str]) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def _wait_until_it_serves(directory: Path, environment: dict[str, str]) -> None:
-    command = ["lakewarden-server", "health", "--endpoint", environment["LAKEWARDEN_ENDPOINT"]]
-    give_up = monotonic() + START_SECONDS
-    while subprocess.run(command, cwd=directory, env=environment, capture_output=True).returncode != 0:
-        assert monotonic() < give_up, "the server does not serve"
