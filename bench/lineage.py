@@ -18,8 +18,8 @@ from sqlalchemy import Connection, insert, update
 
 from bench.figures import Figure, median_of, percentile
 from bench.lineage_columns import column_figures, mappings
-from bench.processes import bench_server, served
-from bench.server import ROWS_PER_STATEMENT, table_of
+from bench.processes import served
+from bench.server import ROWS_PER_STATEMENT, filled, table_of
 from bench.worlds import SEED, Size
 from lakewarden import Client, PermissionDenied
 from lakewarden_policy import Snapshot, load_policy
@@ -66,12 +66,11 @@ def lineage_figures(size: Size = WORLD, effort: Effort | None = None) -> list[Fi
     """One caller beside nothing else. The graph is read at the first question."""
     effort = effort or Effort()
     with tempfile.TemporaryDirectory(prefix="lakewarden-bench-") as directory:
-        with bench_server(None, size, directory=Path(directory)) as filled:
-            pass
+        target = filled(size, Path(directory))
         names = _roots(fill(Path(directory), effort), effort)
         with (
             served(Path(directory)) as server,
-            Client(server.endpoint, token=filled.admin_token, workspace=filled.workspace) as admin,
+            Client(server.endpoint, token=target.admin_token, workspace=target.workspace) as admin,
         ):
             started = perf_counter()
             admin.lineage.traverse(names.small[0], max_depth=1)

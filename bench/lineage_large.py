@@ -16,8 +16,8 @@ from sqlalchemy import Connection, select, update
 
 from bench.figures import Figure, median_of
 from bench.lineage import FILL_SECONDS, MILLISECONDS, Effort, fill, put
-from bench.processes import bench_server, served
-from bench.server import table_of
+from bench.processes import served
+from bench.server import filled, table_of
 from bench.worlds import Size
 from lakewarden import Client
 from lakewarden_server import entities
@@ -64,14 +64,13 @@ def lineage_large_figures(size: Size = WORLD, effort: LargeEffort | None = None)
     effort = effort or LargeEffort()
     with tempfile.TemporaryDirectory(prefix="lakewarden-bench-") as name:
         directory = Path(name)
-        with bench_server(None, size, directory=directory) as filled:
-            pass
+        target = filled(size, directory)
         tables = fill(directory, Effort(edges=effort.edges, near=effort.reach, far=effort.reach))
         fill_runs(directory)
         with (
             served(directory) as server,
             Client(
-                server.endpoint, token=filled.admin_token, workspace=filled.workspace, timeout_seconds=30
+                server.endpoint, token=target.admin_token, workspace=target.workspace, timeout_seconds=30
             ) as admin,
         ):
             root = tables[max(0, len(tables) - effort.after)]

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, select
 
 from bench.figures import Figure, median_of, percentile
-from bench.processes import Callers, Target, bench_server, callers_of, producers_of, served
-from bench.server import table_of
+from bench.processes import Callers, Target, callers_of, producers_of, served
+from bench.server import filled, table_of
 from bench.worlds import Size
 from bench.writers import asked, asked_while
 from lakewarden_server import entities
@@ -65,11 +65,10 @@ def recording_server(size: Size, http_workers: int) -> Iterator[Target]:
     """A filled server as an operator starts it where lineage is sent over HTTP."""
     with tempfile.TemporaryDirectory(prefix="lakewarden-bench-") as name:
         directory = Path(name)
-        with bench_server(None, size, directory=directory) as filled:
-            pass
+        target = filled(size, directory)
         with served(directory, http_workers=http_workers) as server:
             yield replace(
-                filled,
+                target,
                 endpoint=server.endpoint,
                 process_id=server.process_id,
                 http_url=server.http_url,

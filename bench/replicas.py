@@ -47,14 +47,16 @@ def replica_figures(
     size: Size = WORLD, effort: Effort | None = None, watchers: int = WATCHERS
 ) -> list[Figure]:
     """All of one server on SQLite."""
-    wanted = effort or Effort()
-    world = make_world(size)
-    with (
-        bench_server(None, size) as target,
-        Client(target.endpoint, token=target.token, workspace=target.workspace) as engine,
-    ):
-        figures = [*_snapshots(engine, wanted), _checks(engine, world, wanted)]
-        return [*figures, _watched(target, world, wanted, watchers)]
+    with bench_server(None, size) as target:
+        return figures_of(target, effort or Effort(), watchers)
+
+
+def figures_of(target: Target, effort: Effort, watchers: int) -> list[Figure]:
+    """The same of a server that runs."""
+    world = make_world(target.size)
+    with Client(target.endpoint, token=target.token, workspace=target.workspace) as engine:
+        figures = [*_snapshots(engine, effort), _checks(engine, world, effort)]
+        return [*figures, _watched(target, world, effort, watchers)]
 
 
 def _snapshots(engine: Client, effort: Effort) -> Iterator[Figure]:

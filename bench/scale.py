@@ -11,7 +11,8 @@ from typing import NamedTuple
 import psutil
 
 from bench.figures import Figure, median_of
-from bench.processes import Target, bench_server, served
+from bench.processes import Target, served
+from bench.server import filled
 from bench.worlds import SEED, Size
 from lakewarden import Client
 from lakewarden_server.rpc.probe import ask_health
@@ -70,9 +71,8 @@ def scale_figures(size: Size = WORLD, few: int = FEW_GRANTS, rounds: int = ROUND
 def starts(size: Size, rounds: int) -> list[Start]:
     """Fills a database, stops the server that did it, and starts another one on it again and again."""
     with tempfile.TemporaryDirectory(prefix="lakewarden-bench-") as directory:
-        with bench_server(None, size, directory=Path(directory)) as filled:
-            pass
-        return [_start(filled) for _ in range(rounds)]
+        target = filled(size, Path(directory))
+        return [_start(target) for _ in range(rounds)]
 
 
 def _start(target: Target) -> Start:

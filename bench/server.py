@@ -19,6 +19,7 @@ from sqlalchemy import Table, insert
 
 from bench import plans
 from bench.echo import EchoPool, add_echo
+from bench.processes import Target
 from bench.worlds import Size, World, make_world
 from lakewarden_policy import KINDS, load_policy
 from lakewarden_server import entities
@@ -59,6 +60,21 @@ def main(argument: str) -> None:
         gc.freeze()
         print(json.dumps(ready), flush=True)
         sys.stdin.read()
+
+
+def filled(size: Size, directory: Path) -> Target:
+    """A filled SQLite database in a directory, made in this process and served by nobody: `processes.served` serves it."""
+    with serve(directory=directory) as server:
+        fill(server, size)
+        return Target(
+            endpoint="",
+            directory=directory,
+            workspace=WORKSPACE,
+            token=engine_token(server),
+            admin_token=server.admin_token,
+            size=size,
+            process_id=os.getpid(),
+        )
 
 
 def engine_token(server: EmbeddedServer) -> str:

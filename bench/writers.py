@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from bench.figures import Figure, median_of
-from bench.processes import Callers, bench_server, callers_of, postgresql
+from bench.processes import Callers, Target, bench_server, callers_of, postgresql
 from bench.worlds import Size
 
 WRITERS = 24
@@ -36,14 +36,16 @@ def writer_figures(size: Size = WORLD, effort: Effort | None = None) -> list[Fig
 
 def writer_figure(key: str, database_url: str | None, size: Size, effort: Effort) -> Figure:
     """One database. Raises RuntimeError when the writers end before anything was asked beside them."""
+    with bench_server(database_url, size) as target:
+        return beside_writers(key, target, effort)
+
+
+def beside_writers(key: str, target: Target, effort: Effort) -> Figure:
+    """The same of a server that runs."""
     idle: list[float] = []
     busy: list[float] = []
     writes: list[float] = []
-    with (
-        bench_server(database_url, size) as target,
-        callers_of(target) as asking,
-        callers_of(target) as writing,
-    ):
+    with callers_of(target) as asking, callers_of(target) as writing:
         asked(asking, effort.calls)
         write = partial(
             writing.measure, "throughput", method="grant", callers=WRITERS, seconds=effort.seconds

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from bench.batches import batch_figures
@@ -27,9 +30,9 @@ from bench.plans import plan_figures
 from bench.processes import Callers, Target, bench_server, callers_of, producers_of
 from bench.profiles import PATHS, profiles
 from bench.recording import Effort as RecordingEffort
-from bench.recording import recording_figures, recording_server, require_recorded
+from bench.recording import recording_figures, require_recorded
 from bench.replicas import Effort as ReplicaEffort
-from bench.replicas import replica_figures
+from bench.replicas import figures_of
 from bench.revokes import revoke_figures
 from bench.rpc import BOUNDED, FULL_SQLITE, compare, rpc_figures
 from bench.rpc import Effort as RpcEffort
@@ -38,11 +41,12 @@ from bench.shared_heads import SharedRead, shared_head_figures
 from bench.sql_lineage import sql_lineage_figures
 from bench.worlds import WORKSPACE, Size, ask, make_world
 from bench.writers import Effort as WriterEffort
-from bench.writers import writer_figure, writer_figures
+from bench.writers import beside_writers, writer_figures
 
 from lakewarden_policy import Decider, load_policy
 from lakewarden_server.lineage.events import read_event
 from lakewarden_server.lineage.facets import understand
+from lakewarden_server.testing import serve
 
 TINY = Size(users=200, groups=40, catalogs=10, schemas_per_catalog=4, tables_per_schema=20, grants=1_500)
 LITTLE = RpcEffort(rounds=1, calls=20, seconds=0.2)
@@ -114,15 +118,17 @@ def test_revoke_holds_on_the_other_server() -> None:
     assert figures["revoke_stale_allows_full"].value == 0
 
 
-def test_checks_are_timed_while_writers_write() -> None:
-    figure = writer_figure("check_p50_with_24_writers_vs_idle_sqlite", None, TINY, WRITTEN)
+def test_checks_are_timed_while_writers_write(target: Target) -> None:
+    figure = beside_writers("check_p50_with_24_writers_vs_idle_sqlite", target, WRITTEN)
     assert figure.value == figure.raw["busy_p50_us"] / figure.raw["idle_p50_us"]
     assert figure.raw["writes_per_second"] > 0
 
 
-def test_replica_is_timed_on_what_the_server_sends_and_watchers_receive_what_is_written() -> None:
+def test_replica_is_timed_on_what_the_server_sends_and_watchers_receive_what_is_written(
+    target: Target,
+) -> None:
     few = ReplicaEffort(snapshots=1, rounds=1, questions=100, calls=400)
-    figures = by_key(replica_figures(TINY, few, watchers=3))
+    figures = by_key(figures_of(target, few, watchers=3))
     snapshot = figures["replica_snapshot_s_1m"]
     # Grants of one principal on one object count once, owners and implicit rows too.
     assert snapshot.raw["holders"] >= TINY.grants
@@ -208,8 +214,12 @@ def test_profiles_tell_the_functions_of_their_path() -> None:
         assert all(0 <= share <= 1.01 for line in profile["lines"] for share in line[:2])
 
 
-def test_options_are_compared_with_the_echo_as_it_is_served() -> None:
-    few = {name: CHANGES[name] for name in ("grpc_gzip", "grpc_not_pinned", "grpc_no_limits")}
+@pytest.mark.parametrize(
+    "names",
+    [["grpc_gzip"], pytest.param(["grpc_gzip", "grpc_not_pinned", "grpc_no_limits"], marks=pytest.mark.slow)],
+)
+def test_options_are_compared_with_the_echo_as_it_is_served(names: list[str]) -> None:
+    few = {name: CHANGES[name] for name in names}
     found = by_key(option_figures(OptionEffort(rounds=1, calls=10, seconds=0.2), few))
     assert set(found) == set(few)
     for figure in found.values():
@@ -272,6 +282,7 @@ def test_a_past_time_is_walked_and_a_rename_writes_no_edge() -> None:
 
 def test_recording_is_timed_and_check_beside_it() -> None:
     effort = RecordingEffort(
+        http_workers=0,
         jobs=5,
         clients=2,
         batch=10,
@@ -296,8 +307,20 @@ def test_recording_is_timed_and_check_beside_it() -> None:
     assert beside.raw["loaded_calls"] > 0
 
 
-def test_events_that_are_known_or_not_recorded_are_found_out() -> None:
-    with recording_server(TINY, 0) as target, producers_of(target, 3) as producers:
+def test_events_that_are_known_or_not_recorded_are_found_out(tmp_path: Path) -> None:
+    with serve(directory=tmp_path, http=True) as server, ExitStack() as stack:
+        target = Target(
+            endpoint=server.endpoint,
+            directory=tmp_path,
+            workspace=server.workspace or "",
+            token=server.admin_token,
+            admin_token=server.admin_token,
+            size=TINY,
+            process_id=os.getpid(),
+            http_url=server.http_url,
+            pinned=False,
+        )
+        producers = stack.enter_context(producers_of(target, 3))
         producers.measure("prepare", count=6, batch=2)
         for _ in range(2):
             producers.measure("send", clients=2)
