@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 from durability.processes import EXECUTABLE, WORKSPACE, Installation, ServerProcess
 from lakewarden import Client, LakewardenError
@@ -129,10 +130,7 @@ def load_on(installation: Installation, server: ServerProcess, *, threads: int =
         Client(server.endpoint, token=installation.token, workspace=WORKSPACE, retries=1)
         for _ in range(threads)
     ]
-    running = [
-        threading.Thread(target=load.run, args=(client, f"load{number}"))
-        for number, client in enumerate(clients)
-    ]
+    running = [threading.Thread(target=load.run, args=(client, f"load{uuid4().hex}")) for client in clients]
     for thread in running:
         thread.start()
     try:

@@ -7,13 +7,13 @@ import os
 import re
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 
 import pytest
 
-from durability.groups import connections, is_running, until, workers_of
+from durability.groups import Group, connections, is_running, until, workers_of
 from durability.processes import EXECUTABLE, WORKSPACE, Installation, ServerProcess
 
 pytestmark = pytest.mark.timeout(240)
@@ -22,15 +22,20 @@ HTTP = re.compile(r"over HTTP on (127\.0\.0\.1:\d+)")
 GRPC_WORKER, HTTP_WORKER = 0, 1
 
 
-def test_each_kind_of_worker_answers_its_own(installed_once: Installation) -> None:
-    with (
-        _served(installed_once) as server,
-        installed_once.client(server) as client,
-        _sender(server) as sender,
-    ):
+@pytest.fixture(scope="module")
+def group(install_shared: Callable[[str], Installation]) -> Iterator[Group]:
+    """A running server of one worker of each kind; each test leaves both serving."""
+    installation = install_shared("sqlite")
+    with _served(installation) as server:
+        yield Group(installation, server)
+
+
+def test_each_kind_of_worker_answers_its_own(group: Group) -> None:
+    server = group.server
+    with group.installation.client(server) as client, _sender(server) as sender:
         workers = workers_of(server)
         assert sorted(workers) == [GRPC_WORKER, HTTP_WORKER]
-        assert _sent(sender, installed_once, "told") == 201
+        assert _sent(sender, group.installation, "told") == 201
         # What one worker acknowledged the other has.
         found = client.lineage.traverse("/told", namespace="file", direction="upstream")
         assert [node.name for node in found.nodes] == ["file /told", "file /raw"]
@@ -45,15 +50,16 @@ def test_each_kind_of_worker_answers_its_own(installed_once: Installation) -> No
     assert accepted == {"grpc": [1, 0], "http": [0, 1]}
 
 
-def test_a_killed_worker_of_http_leaves_grpc_alone_and_comes_back(installed_once: Installation) -> None:
-    with _served(installed_once) as server, installed_once.client(server) as client:
+def test_a_killed_worker_of_http_leaves_grpc_alone_and_comes_back(group: Group) -> None:
+    server = group.server
+    with group.installation.client(server) as client:
         before = workers_of(server)
         os.kill(before[HTTP_WORKER], signal.SIGKILL)
         assert client.health() == "SERVING"
         until(lambda: workers_of(server)[HTTP_WORKER] != before[HTTP_WORKER], server.output)
         assert workers_of(server)[GRPC_WORKER] == before[GRPC_WORKER]
         with _sender(server) as sender:
-            assert _sent(sender, installed_once, "again") == 201
+            assert _sent(sender, group.installation, "again") == 201
 
 
 def test_all_are_replaced_and_stopped(installed_once: Installation) -> None:
