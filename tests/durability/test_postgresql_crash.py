@@ -9,7 +9,7 @@ import pytest
 
 from durability.invariants import problems, stored
 from durability.mortal import MortalPostgresql
-from durability.processes import Installation, ServerProcess, install, launched
+from durability.processes import Installation, ServerProcess, forked, install
 from durability.recoveries import Recoveries
 from durability.writers import Ledger, writing
 from lakewarden import Unavailable
@@ -46,7 +46,7 @@ def test_control_without_synchronous_commit_a_killed_postgresql_loses_writes(
     installation = install(postgresql.url, tmp_path / "data")
     for number in range(CONTROL_KILLS_MAX):
         ledger = Ledger()
-        with installation.serve(command=launched("--synchronous", "off")) as server:
+        with installation.serve(command=forked("--synchronous", "off")) as server:
             kill_while_writing(postgresql, installation, server, ledger, name=f"kill{number}")
         if set(ledger.acknowledged) - stored(postgresql.url):
             return

@@ -16,7 +16,7 @@ import pytest
 
 from durability.images import Disk, mounted_disk, why_no_disk
 from durability.invariants import problems, stored
-from durability.processes import Installation, install, launched, set_up
+from durability.processes import Installation, forked, install, launched, set_up
 from durability.recoveries import Recoveries
 from durability.writers import Ledger, writing
 
@@ -28,7 +28,7 @@ WRITERS = 4
 SECONDS = (0.2, 0.6)
 COUNTED_WRITES = 30
 SYNC = re.compile(r"\b(?:fdatasync|fsync)\(")
-STRACE = ("strace", "-f", "-qq", "-e", "trace=fdatasync,fsync", "-o")
+STRACE = ("strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=fdatasync,fsync", "-o")
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def disk() -> Iterator[Disk]:
 
 @pytest.mark.timeout(240)
 def test_a_power_cut_loses_no_acknowledged_write(disk: Disk) -> None:
-    cut_over_and_over(disk, cuts=CUTS)
+    cut_over_and_over(disk, cuts=CUTS, command=forked())
 
 
 @pytest.mark.slow
@@ -54,7 +54,7 @@ def test_a_power_cut_loses_no_acknowledged_write_for_long(disk: Disk) -> None:
 @pytest.mark.timeout(240)
 def test_control_without_syncing_a_power_cut_loses_acknowledged_writes(disk: Disk) -> None:
     chance = random.Random(20261121)
-    relaxed = launched("--synchronous", "off")
+    relaxed = forked("--synchronous", "off")
     installation = install_on(disk)
     for number in range(CONTROL_CUTS_MAX):
         ledger, seconds = Ledger(), chance.uniform(*SECONDS)
@@ -92,13 +92,24 @@ def install_on(disk: Disk) -> Installation:
     return set_up(f"sqlite:///{directory / 'lakewarden.db'}", directory)
 
 
-def cut_over_and_over(disk: Disk, *, cuts: int) -> None:
-    """Cuts the power of a server under load, starts it on what is left, and looks at everything each time."""
+def cut_over_and_over(disk: Disk, *, cuts: int, command: Sequence[str] = ()) -> None:
+    """Cuts the power of a server under load, starts it on what is left, and looks at everything each time.
+
+    Those that are cut are started by `command`; what is left at last the real executable serves.
+    """
     ledger, recoveries, chance = Ledger(), Recoveries(), random.Random(20261120)
     installation = install_on(disk)
     for number in range(cuts):
         seconds = chance.uniform(*SECONDS)
-        cut(disk, installation, ledger, name=f"cut{number}", seconds=seconds, recoveries=recoveries)
+        cut(
+            disk,
+            installation,
+            ledger,
+            name=f"cut{number}",
+            seconds=seconds,
+            recoveries=recoveries,
+            command=command,
+        )
         assert problems(installation.url, ledger) == [], f"cut {number}"
     with recoveries.serve(installation) as server, installation.client(server) as client:
         present = {catalog.name for catalog in client.catalogs.list()}
