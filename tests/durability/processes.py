@@ -24,7 +24,7 @@ from lakewarden_server.testing import serve as embedded
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 EXECUTABLE = Path(sys.executable).with_name("lakewarden-server")
-START_SECONDS_MAX = 60.0
+START_SECONDS_MAX = 120.0
 STOP_SECONDS_MAX = 20.0
 LISTENS = re.compile(rb"listens on (127\.0\.0\.1:\d+)")
 SQLITE = "sqlite:///"

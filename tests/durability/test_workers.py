@@ -255,7 +255,7 @@ def test_wrong_arguments_end_the_start(
     installed_once: Installation, options: tuple[str, ...], says: str
 ) -> None:
     answer = subprocess.run(
-        [*installed_once.command(), *options], capture_output=True, text=True, timeout=2 * START_SECONDS_MAX
+        [*installed_once.command(), *options], capture_output=True, text=True, timeout=START_SECONDS_MAX
     )
     assert answer.returncode == 1, answer.stderr
     assert says in answer.stderr

@@ -5,21 +5,19 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import httpx2
 import pytest
 
+from durability.groups import until
+from durability.processes import EXECUTABLE, install
 from lakewarden_server.app import App
 from lakewarden_server.config import SettingsError, read_settings
 from lakewarden_server.core.addresses import AddressUnavailable, InsecureAddress
 from lakewarden_server.http import server as http_server
 from lakewarden_server.testing import serve
-
-EXECUTABLE = Path(sys.executable).with_name("lakewarden-server")
 
 
 def test_http_is_off_unless_it_is_asked_for():
@@ -124,21 +122,12 @@ def test_handshakes_that_do_not_come_keep_nobody_out(over_tls, certificate, monk
 
 
 def test_workers_share_the_address(tmp_path):
-    environment = {"LAKEWARDEN_DATA_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
-    subprocess.run(
-        [EXECUTABLE, "init", "--admin", "ada@example.com"], env=environment, check=True, capture_output=True
-    )
-    process = subprocess.Popen(
-        [EXECUTABLE, "serve", "--workers", "2", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"],
-        env=environment, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        line = next(line for line in process.stderr if "over HTTP on" in line)
-        address = re.search(r"on (\S+:\d+)", line).group(1)
+    installation = install(f"sqlite:///{tmp_path}/lakewarden.db", tmp_path / "data")
+    command = (EXECUTABLE, "serve", "--workers", "2", "--http", "127.0.0.1:0")
+    with installation.serve(command=command) as server:
+        until(lambda: "over HTTP on" in server.output, server.output)
+        address = re.search(r"over HTTP on (\S+:\d+)", server.output).group(1)
         for _ in range(8):
             answer = httpx2.get(f"http://{address}/scim/v2/ServiceProviderConfig")
             assert answer.json()["patch"]["supported"]
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)
-    assert process.returncode == 0
+        assert server.stop() == 0
