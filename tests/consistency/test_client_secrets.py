@@ -13,7 +13,7 @@ from consistency.cluster import Cluster
 from lakewarden import Client, Unauthenticated
 from services.providers import AUDIENCE, ISSUER, SUBJECT, Provider
 
-ROUNDS = 3
+ROUNDS = 2
 USERS_PER_REPLICA = 2
 BEGINNING_SECONDS = 60.0
 

@@ -19,7 +19,8 @@ from lakewarden import Client, Unavailable
 from lakewarden_server.storage import create_database
 from lakewarden_server.storage.snapshot import load_snapshot
 
-ROUNDS = 2
+SQLITE_ROUNDS, POSTGRESQL_ROUNDS = 2, 1
+"""A kill and a copy of PostgreSQL take ten times as long; that a second loss is met as well, SQLite shows."""
 ROUNDS_LONG = 20
 SECONDS_MAX = 30.0
 VICTIM = "victim@example.com"
@@ -184,13 +185,13 @@ def run_postgresql(postgresql: MortalPostgresql, directory: Path, *, rounds: int
 def test_an_older_sqlite_file_put_in_place_under_live_replicas(
     make_database_url: Callable[[str], str], tmp_path: Path
 ) -> None:
-    run_sqlite(make_database_url("sqlite"), tmp_path, rounds=ROUNDS)
+    run_sqlite(make_database_url("sqlite"), tmp_path, rounds=SQLITE_ROUNDS)
 
 
 def test_a_postgresql_that_lost_its_tail_under_live_replicas(
     postgresql: MortalPostgresql, tmp_path: Path
 ) -> None:
-    run_postgresql(postgresql, tmp_path, rounds=ROUNDS)
+    run_postgresql(postgresql, tmp_path, rounds=POSTGRESQL_ROUNDS)
 
 
 @pytest.mark.slow

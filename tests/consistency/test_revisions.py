@@ -14,7 +14,7 @@ from lakewarden_server.core.clock import monotonic
 from lakewarden_server.storage import Database
 from lakewarden_server.storage.head import renew_epoch
 
-PAIRS = 60
+PAIRS = 40
 PAIRS_LONG = 2_000
 REFUSALS = 30
 

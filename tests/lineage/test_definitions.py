@@ -177,9 +177,23 @@ def runs(draw) -> list[bytes]:
     return event(type_, second, run=run, job=job, inputs=draw(SOURCES), outputs=[dataset(target, **facets)])
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.lists(runs(), min_size=2, max_size=8), st.randoms(use_true_random=False))
+ANY_ORDER = given(st.lists(runs(), min_size=2, max_size=8), st.randoms(use_true_random=False))
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@ANY_ORDER
 def test_random_definitions_give_the_same_in_any_order(sqlite_database, bodies, order):
+    check_any_order(sqlite_database, bodies, order)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@ANY_ORDER
+def test_many_random_definitions_give_the_same_in_any_order(sqlite_database, bodies, order):
+    check_any_order(sqlite_database, bodies, order)
+
+
+def check_any_order(sqlite_database, bodies, order):
     wanted = told_in(sqlite_database, next(NUMBERS), bodies, [1])
     shuffled = [*bodies, *bodies]
     order.shuffle(shuffled)

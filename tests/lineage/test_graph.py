@@ -137,11 +137,27 @@ def test_a_walk_tells_what_a_walk_by_hand_finds(
     assert told(Graph.of(1, edges), asked, hidden) == by_hand(edges, asked, hidden)
 
 
-@settings(max_examples=200)
-@given(edges_of, edges_of, st.lists(st.integers(0, 40)), st.integers(0, 60))
+FORWARD = given(edges_of, edges_of, st.lists(st.integers(0, 40)), st.integers(0, 60))
+
+
+@settings(max_examples=50)
+@FORWARD
 def test_a_graph_brought_forward_is_the_one_made_anew(
     edges: list[Edge], later: list[Edge], removed: list[int], later_max: int
 ) -> None:
+    check_forward(edges, later, removed, later_max)
+
+
+@pytest.mark.slow
+@settings(max_examples=1_000)
+@FORWARD
+def test_many_graphs_brought_forward_are_those_made_anew(
+    edges: list[Edge], later: list[Edge], removed: list[int], later_max: int
+) -> None:
+    check_forward(edges, later, removed, later_max)
+
+
+def check_forward(edges: list[Edge], later: list[Edge], removed: list[int], later_max: int) -> None:
     moved = [edge._replace(id=edge.id + 15) for edge in later]  # Some are new, some replace.
     left = {edge.id: edge for edge in edges if edge.id not in removed} | {edge.id: edge for edge in moved}
     with pytest.MonkeyPatch.context() as patched:

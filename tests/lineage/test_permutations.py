@@ -114,9 +114,23 @@ def events(draw):
 NUMBERS = iter(range(10_000, 10_000_000))
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.lists(events(), min_size=2, max_size=8), st.randoms(use_true_random=False))
+ANY_ORDER = given(st.lists(events(), min_size=2, max_size=8), st.randoms(use_true_random=False))
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@ANY_ORDER
 def test_random_events_give_the_same_bytes_in_any_order(sqlite_database, bodies, order):
+    check_any_order(sqlite_database, bodies, order)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@ANY_ORDER
+def test_many_random_events_give_the_same_bytes_in_any_order(sqlite_database, bodies, order):
+    check_any_order(sqlite_database, bodies, order)
+
+
+def check_any_order(sqlite_database, bodies, order):
     one, other = (Lineage(sqlite_database, next(NUMBERS)) for _ in range(2))
     one.record_in_batches(bodies, [1])
     shuffled = [*bodies, *bodies]

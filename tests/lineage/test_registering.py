@@ -21,6 +21,7 @@ from lakewarden_server.testing import METASTORE, EmbeddedServer, serve
 from lineage.corpus import dataset, event
 from lineage.lake import OURS, Lake, of, shown
 from lineage.stored import Lineage
+from storage.dialects import ON_SQLITE
 
 ORDERS, REPORT = "main.raw.orders", "main.sales.report"
 
@@ -146,6 +147,7 @@ def test_a_rename_takes_nothing_that_is_another_tables(lake: Lake) -> None:
     assert upstream(lake.admin, "main.sales.past") == {("kafka://broker old", "sales.past")}
 
 
+@ON_SQLITE
 def test_what_another_table_had_stays_that_ones(lake: Lake) -> None:
     """A table that was dropped and one made after it under its name are two."""
     lake.admin.tables.create(REPORT, columns=bigint("total"))
@@ -157,6 +159,7 @@ def test_what_another_table_had_stays_that_ones(lake: Lake) -> None:
     assert upstream(lake.admin, REPORT) == set()
 
 
+@ON_SQLITE
 def test_names_at_other_hosts_are_other_tables(lake: Lake) -> None:
     elsewhere = dataset("main.sales.report", "unitycatalog://other.example.com")
     lake.record(event(second=5, run=90, inputs=[of("raw.orders")], outputs=[elsewhere]))
@@ -165,6 +168,7 @@ def test_names_at_other_hosts_are_other_tables(lake: Lake) -> None:
     assert upstream(lake.admin, REPORT) == set()
 
 
+@ON_SQLITE
 def test_names_at_hosts_of_ones_own_and_at_the_metastores_id_are_ones_own(lake: Lake) -> None:
     metastore = lake.server.app.follower.at_head().snapshot.locate("METASTORE", METASTORE, None).securable
     assert metastore
@@ -177,6 +181,7 @@ def test_names_at_hosts_of_ones_own_and_at_the_metastores_id_are_ones_own(lake: 
         assert upstream(lake.admin, f"main.sales.t{run}") == {("raw.orders", f"sales.t{run}")}
 
 
+@ON_SQLITE
 def test_what_was_told_after_a_table_was_dropped_is_not_its_own(lake: Lake) -> None:
     lake.admin.tables.create(REPORT, columns=bigint("total"))
     lake.admin.tables.delete(REPORT)
@@ -218,6 +223,7 @@ def test_it_goes_in_steps_and_what_is_too_much_holds_up_nothing(
     assert told == set(names) - ({"t2"} if passed_over else set())
 
 
+@ON_SQLITE
 def test_nobody_sees_more_than_the_table_by_registering_it(lake: Lake) -> None:
     """Whoever makes a table of a name that others told lineage of sees that there is some, and no hidden end of it."""
     lake.made("raw.orders", "sales.report", second=5)

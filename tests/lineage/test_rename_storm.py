@@ -15,7 +15,7 @@ from lineage.lake import Lake
 SEED = 20261127
 TABLES = 30
 EDGES = 90
-RENAMES, RENAMES_LONG = 60, 1_000
+RENAMES, RENAMES_LONG = 25, 1_000
 READERS = 2
 WAIT_SECONDS = 600
 ROOT = "main.still.root"

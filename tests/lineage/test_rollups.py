@@ -49,7 +49,7 @@ def played(lineage: Past, seed: int, *, purges: bool) -> list[dict[str, Any]]:
     return answers
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))])
 def test_nothing_that_is_answered_changes_with_a_purge(database, seed, short):
     wanted = played(Past(database, 1), seed, purges=False)
     found = played(Past(database, 2), seed, purges=True)

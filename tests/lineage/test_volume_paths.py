@@ -22,6 +22,7 @@ from lakewarden_server.testing import WORKSPACE, serve
 from lineage.corpus import NOW, columns, dataset, event
 from lineage.lake import OURS, Lake, may_use
 from lineage.volume_files import FILE, NAMES, STORED, kinds, landing, read_into, registered, upstream
+from storage.dialects import ON_SQLITE
 
 
 def test_what_was_told_before_is_taken_along_also_below_the_place(stored_lake: Lake) -> None:
@@ -166,6 +167,7 @@ def test_a_spark_run_over_http_says_which_column_of_a_file_became_which_of_a_tab
         assert kinds(lake.admin, FILE) == {FILE: "PATH", "main.raw.orders": "TABLE"}
 
 
+@ON_SQLITE
 def test_sql_names_files_of_volumes(stored_lake: Lake) -> None:
     lake = stored_lake
     landing(lake)
@@ -207,6 +209,7 @@ def test_system_tables_tell_a_file_as_a_path_and_of_a_hidden_one_nothing(stored_
     assert (STORED, "PATH", None, "main.raw.orders") in told(lake.admin)
 
 
+@ON_SQLITE
 def test_an_export_is_recorded_again_as_the_same(stored_lake: Lake) -> None:
     lake = stored_lake
     landing(lake)

@@ -11,6 +11,7 @@ from lakewarden import PermissionDenied
 from lineage.corpus import dataset, event
 from lineage.lake import Lake, may_use, shown
 from lineage.volume_files import FILE, NAMES, STORED, kinds, landing, read_into, registered, upstream
+from storage.dialects import ON_SQLITE
 
 
 def test_a_file_of_a_volume_is_one_asset_by_all_its_names(stored_lake: Lake) -> None:
@@ -68,6 +69,7 @@ def test_a_file_that_copy_into_names_by_a_pattern_is_the_tables_that_lies_there(
     assert upstream(lake.admin) == {("raw.days", "raw.orders")}
 
 
+@ON_SQLITE
 def test_every_question_takes_a_file_by_its_name(stored_lake: Lake) -> None:
     lake = stored_lake
     landing(lake)
@@ -105,6 +107,7 @@ def test_a_renamed_volume_schema_or_catalog_keeps_the_files_with_no_write(stored
     assert len(lake.admin.lineage.traverse(file).nodes) == 3
 
 
+@ON_SQLITE
 def test_files_of_one_volume_are_not_one_another_and_the_volume_is_an_asset_too(stored_lake: Lake) -> None:
     lake = stored_lake
     landing(lake)
@@ -116,6 +119,7 @@ def test_files_of_one_volume_are_not_one_another_and_the_volume_is_an_asset_too(
     assert kinds(lake.admin, root) == {root: "VOLUME", "main.raw.orders": "TABLE"}
 
 
+@ON_SQLITE
 def test_a_volume_without_lineage_is_there_and_a_file_nobody_told_of_is_not(stored_lake: Lake) -> None:
     lake = stored_lake
     landing(lake)
@@ -126,6 +130,7 @@ def test_a_volume_without_lineage_is_there_and_a_file_nobody_told_of_is_not(stor
         lake.admin.lineage.traverse(FILE)
 
 
+@ON_SQLITE
 def test_paths_that_could_be_read_as_two_are_no_files_of_a_volume(stored_lake: Lake) -> None:
     lake = stored_lake
     landing(lake)
@@ -139,6 +144,7 @@ def test_paths_that_could_be_read_as_two_are_no_files_of_a_volume(stored_lake: L
     }
 
 
+@ON_SQLITE
 def test_a_file_is_seen_by_who_may_see_the_volume_and_nothing_of_it_by_others(stored_lake: Lake) -> None:
     lake = stored_lake
     landing(lake)
@@ -193,6 +199,7 @@ def test_a_dropped_volumes_files_are_seen_as_a_dropped_tables_lineage(stored_lak
     assert upstream(lake.admin) == {(f"{FILE} (dropped)", "raw.orders"), (FILE, "raw.orders")}
 
 
+@ON_SQLITE
 def test_a_path_in_an_external_location_is_seen_by_who_may_see_that(stored_lake: Lake) -> None:
     lake = stored_lake
     lake.admin.external_locations.create("inner", "s3://else/inner", "key")
@@ -212,6 +219,7 @@ def test_a_path_in_an_external_location_is_seen_by_who_may_see_that(stored_lake:
     assert kinds(lake.admin, "s3://lake/files/a.csv")
 
 
+@ON_SQLITE
 def test_a_name_that_went_to_another_volume_is_that_ones(stored_lake: Lake) -> None:
     lake = stored_lake
     landing(lake)

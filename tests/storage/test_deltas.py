@@ -16,6 +16,7 @@ from lakewarden_server.core.clock import monotonic
 from lakewarden_server.entities import FederationPolicy, Principal, SecurableReference
 from lakewarden_server.storage import Database, deltas, load_snapshot
 from lakewarden_server.storage.snapshot import SOURCES
+from storage.dialects import ON_SQLITE
 from storage.random_changes import CHANGES, Walk
 from storage.worlds import committed, user, writing
 
@@ -77,7 +78,7 @@ def drift(database: Database, seed: int, bring: Forward, *, steps: int = STEPS) 
     return walk.done
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_brought_forward_is_read_anew(database: Database, seed: int) -> None:
     done = drift(database, seed, forward)
     if seed == 1:
@@ -85,7 +86,7 @@ def test_brought_forward_is_read_anew(database: Database, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4, 24))
+@pytest.mark.parametrize("seed", range(3, 24))
 def test_brought_forward_is_read_anew_for_long(database: Database, seed: int) -> None:
     drift(database, seed, forward, steps=300)
 
@@ -113,6 +114,7 @@ def test_every_replica_holds_what_the_database_holds_for_long(database: Database
     follow_apart(database, seed, steps=300)
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("name", [*SOURCES, "deleted"])
 def test_control_a_list_left_out_of_the_deltas_is_seen(database: Database, name: str) -> None:
     def without(database: Database, held: Snapshot) -> Snapshot | None:
@@ -127,6 +129,7 @@ def test_control_a_list_left_out_of_the_deltas_is_seen(database: Database, name:
         drift(database, 1, without, steps=300)
 
 
+@ON_SQLITE
 def test_control_a_cache_kept_too_long_is_seen(database: Database) -> None:
     def stale(database: Database, held: Snapshot) -> Snapshot | None:
         later = forward(database, held)
@@ -138,6 +141,7 @@ def test_control_a_cache_kept_too_long_is_seen(database: Database) -> None:
         drift(database, 1, stale)
 
 
+@ON_SQLITE
 def test_decisions_on_a_state_brought_forward_are_those_on_one_read_anew(database: Database) -> None:
     """The decider keeps what it found out about people and places from state to state."""
     walk, rng, policy = Walk(database, 7), random.Random(7), load_policy()
@@ -205,6 +209,7 @@ def test_one_of_two_rows_that_say_the_same_may_go(database: Database) -> None:
     assert_same(later, database)
 
 
+@ON_SQLITE
 def test_what_is_gone_leaves_nothing_behind(database: Database) -> None:
     """A process that follows a thousand dropped schemas holds what it would after reading the state anew."""
     walk = Walk(database, 9)
@@ -219,6 +224,7 @@ def test_what_is_gone_leaves_nothing_behind(database: Database) -> None:
     assert remembered - {None} <= set(held.securables)
 
 
+@ON_SQLITE
 def test_what_a_delta_leaves_alone_is_shared(database: Database) -> None:
     """A change costs what it changes: the holders and names of everything else are the very same objects."""
     walk = Walk(database, 8)

@@ -18,8 +18,9 @@ WRITES_EACH = 30
 
 
 def in_processes(function: Callable[..., object], *arguments: tuple[object, ...]) -> list[object]:
-    """Runs one call a process, all at once, and returns the results."""
-    context = multiprocessing.get_context("spawn")
+    """Runs one call a process, all at once, and returns the results. The processes are forked from one that has read the code and nothing else."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["storage.workers"])
     with ProcessPoolExecutor(len(arguments), mp_context=context) as pool:
         return [future.result() for future in [pool.submit(function, *given) for given in arguments]]
 

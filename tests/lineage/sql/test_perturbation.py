@@ -42,7 +42,7 @@ def broken(engine: Engine, asked: Sequence[Asked], tables: Sequence[str]) -> Ite
                         yield f"{table}.{column}: {each.sql}"
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_random_queries_depend_on_nothing_they_do_not_list(seed: int) -> None:
     engine, asked = small(seed, 60)
     assert [each.sql for each in asked if each.traced.reason] == []

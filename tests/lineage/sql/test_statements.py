@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from lakewarden_server.lineage.sql import tracing
 from lakewarden_server.lineage.sql.traced import (
     STATEMENTS_MAX,
     TEXT_BYTES_MAX,
-    USES_MAX,
     Kind,
     Path,
     Reason,
@@ -254,14 +254,16 @@ def test_statement_that_does_not_parse_takes_no_other_along() -> None:
     assert [names(answer.reads) for answer in answers] == [["orders"], ["customers"], ["customers"]]
 
 
-def test_what_does_not_parse_or_is_too_much_has_a_reason() -> None:
+def test_what_does_not_parse_or_is_too_much_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     assert traced("SELECT FROM WHERE").reason is Reason.SYNTAX
     assert traced("SELECT 1", "oracle").reason is Reason.DIALECT_UNKNOWN
     assert traced(f"SELECT '{'x' * TEXT_BYTES_MAX}'").reason is Reason.TEXT_TOO_LONG
     assert traced("SELECT 1;" * (STATEMENTS_MAX + 1)).reason is Reason.TOO_MANY_STATEMENTS
+    # As many as it really takes half a minute to write down.
+    monkeypatch.setattr(tracing, "USES_MAX", 4_000)
     wide = [f"c{number}" for number in range(400)]
     every = " + ".join(wide)
-    many = ", ".join(f"{every} AS s{number}" for number in range(USES_MAX // 400 + 1))
+    many = ", ".join(f"{every} AS s{number}" for number in range(11))
     answer = traced(f"CREATE TABLE t AS SELECT {many} FROM wide", columns=only({"wide": wide}))
     assert (answer.uses, names(answer.reads), answer.reason) == ((), ["wide"], Reason.TOO_MANY_USES)
 
