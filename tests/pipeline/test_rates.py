@@ -191,19 +191,28 @@ def test_peer_is_held_before_its_credential_is_looked_at_and_nobody_else() -> No
         assert bob.session.get().principal == "bob@example.com"
 
 
+@pytest.fixture(scope="module")
+def strict() -> Iterator[EmbeddedServer]:
+    """A server with a limit for each address, for tests that come from an address of their own."""
+    with limited(calls_per_second_per_peer=PER_SECOND) as server:
+        yield server
+
+
 @pytest.mark.parametrize(
-    ("path", "status"),
+    ("number", "path", "status"),
     [
-        ("/scim/v2/Users", 401), ("/scim/v2/Schemas", 200), ("/scim/v2/Nothing/at/all", 404), ("/api/2.0/token/list", 401),
-        ("/api/2.0/nothing", 404), ("/oidc/v1/token", 405), ("/nothing", 404), (DISCOVERY, 200),
+        (1, "/scim/v2/Users", 401), (2, "/scim/v2/Schemas", 200), (3, "/scim/v2/Nothing/at/all", 404), (4, "/api/2.0/token/list", 401),
+        (5, "/api/2.0/nothing", 404), (6, "/oidc/v1/token", 405), (7, "/nothing", 404), (8, DISCOVERY, 200),
     ],
 )  # fmt: skip
-def test_strangers_requests_are_counted_wherever_they_go(path: str, status: int) -> None:
+def test_strangers_requests_are_counted_wherever_they_go(
+    strict: EmbeddedServer, number: int, path: str, status: int
+) -> None:
     with (
-        limited(calls_per_second_per_peer=PER_SECOND) as server,
-        relayed(server.http_url.removeprefix("http://"), EVE) as endpoint,
+        relayed(strict.http_url.removeprefix("http://"), f"127.0.1.{number}") as endpoint,
+        relayed(strict.http_url.removeprefix("http://"), f"127.0.2.{number}") as other,
         browser(f"http://{endpoint}", "") as stranger,
-        browser(server.http_url, server.token_of("bob")) as bob,
+        browser(f"http://{other}", strict.token_of("bob")) as bob,
     ):
         assert set(statuses(stranger, path)) == {status, 429}
         assert held(lambda: stranger.get(path)).headers["retry-after"] == "1"

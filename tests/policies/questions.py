@@ -42,7 +42,7 @@ def _about_a_right(rng: random.Random, world: World) -> Question:
 
 
 def _right(
-    rng: random.Random, world: World, wanted: Callable[[Any], bool] = lambda right: True
+    rng: random.Random, world: World, wanted: Callable[[Any], bool] | None = None
 ) -> tuple[str, str, str]:
     """An object, a holder and a privilege: a grant or an ownership; of a deleted object, what stands there now."""
     rights = [
@@ -53,7 +53,8 @@ def _right(
         ),
         *((o, thing["owner"], "OWNER") for o, thing in world["objects"].items() if thing["owner"]),
     ]
-    place, holder, privilege = rng.choice([right for right in rights if wanted(right)] or rights)
+    fitting = [right for right in rights if wanted(right)] if wanted else rights
+    place, holder, privilege = rng.choice(fitting or rights)
     return world["deleted"].get(place, {}).get("recreated_as", place), holder, privilege
 
 

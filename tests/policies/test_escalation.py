@@ -15,7 +15,7 @@ from policies.snapshots import ask, snapshot_of
 from policies.walks import HOME, NOW, OUTSIDER, Step, Walk, begin
 from policies.worlds import World, make_world
 
-WALKS, LONG_WALKS = 12, 20
+WALKS, LONG_WALKS = 8, 20
 ATTEMPTS, LONG_ATTEMPTS = 250, 400
 WATCHED = ("u1", "u2", "u3", "p1", OUTSIDER)
 DATA = dict.fromkeys(RELATIONS, "SELECT") | {

@@ -19,6 +19,7 @@ from lakewarden_server.services import watching
 from policies.small import SECURABLES, small_world
 from replica.restless import CHANGES, Watched, watched
 from storage import random_changes
+from storage.dialects import ON_SQLITE
 
 HERE, MAIN = (next(found for found in SECURABLES if found.id == key) for key in ("w", "c"))
 
@@ -73,6 +74,7 @@ def test_roles_on_principals_are_the_servers_to_answer_about() -> None:
         assert admin.authorization.check("MANAGER", "group", "crew")
 
 
+@ON_SQLITE
 def test_a_border_that_moves_is_sent_anew(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a workspace knows at all hangs on its metastore: detached it knows nothing, attached again all of it."""
     with watched(2, database_url) as found:
@@ -118,6 +120,7 @@ def follow(found: Watched, *, steps: int) -> None:
         assert brought.digest() == sent.digest()
 
 
+@ON_SQLITE
 def test_a_state_brought_forward_is_the_one_sent_anew(database_url: str) -> None:
     with watched(3, database_url) as found:
         follow(found, steps=60)

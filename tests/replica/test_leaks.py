@@ -17,6 +17,7 @@ from lakewarden.v1 import authorization_pb2
 from lakewarden_policy import slices
 from lakewarden_server.testing import EmbeddedServer, serve
 from replica.restless import engine
+from storage.dialects import ON_SQLITE
 
 Change = authorization_pb2.WatchPolicyResponse
 FOREIGN = "xqz"
@@ -160,6 +161,7 @@ def test_snapshot_and_changes_tell_nothing_foreign_and_nothing_secret(server: Em
     assert leaks(server, later.data) == []
 
 
+@ON_SQLITE
 def test_who_comes_to_work_here_gets_a_name_and_who_leaves_loses_it(server: EmbeddedServer) -> None:
     client, admin = engine(server)[1], server.client()
     first = client.authorization.watch_policy()
@@ -172,6 +174,7 @@ def test_who_comes_to_work_here_gets_a_name_and_who_leaves_loses_it(server: Embe
     assert leaks(server, third.data) == []
 
 
+@ON_SQLITE
 def test_what_is_isolated_after_the_engine_knew_it_is_sent_no_more(server: EmbeddedServer) -> None:
     client, beside = engine(server)[1], server.client(workspace="xqz_beside")
     beside.workspace_bindings.update("catalog", "xqz_hidden", isolated=False)
@@ -194,6 +197,7 @@ SPOILED: dict[str, Any] = {
 }
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("method", SPOILED)
 def test_slice_that_hides_less_is_caught(
     server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, method: str
@@ -204,11 +208,13 @@ def test_slice_that_hides_less_is_caught(
     assert found == [FOREIGN.encode()]
 
 
+@ON_SQLITE
 def test_url_that_is_sent_is_caught(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slices, "_without_url", lambda location: location)
     assert leaks(server, engine(server)[1].authorization.watch_policy().data) == [FOREIGN.encode()]
 
 
+@ON_SQLITE
 def test_tokens_in_the_bytes_are_caught(server: EmbeddedServer) -> None:
     """The control of the search itself."""
     sink = pa.BufferOutputStream()

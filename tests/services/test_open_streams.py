@@ -30,8 +30,9 @@ FAILURES: dict[str, tuple[str, Any, str]] = {
 }  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def collector_off() -> Iterator[None]:
+    """Once for all, for it looks at everything that was ever imported."""
     gc.collect()
     gc.disable()
     try:

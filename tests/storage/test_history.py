@@ -15,6 +15,7 @@ from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import FailedPrecondition, Reason
 from lakewarden_server.storage import Database, history, load_snapshot
 from lakewarden_server.storage.snapshot import SOURCES
+from storage.dialects import ON_SQLITE
 from storage.random_changes import CHANGES, Walk
 from storage.worlds import committed, user, writing
 
@@ -89,6 +90,7 @@ def test_every_revision_of_a_long_history(database: Database) -> None:
         assert content(past(database, revision)) == expected, revision
 
 
+@ON_SQLITE
 def test_control_rows_missing_from_the_log_are_seen(database: Database) -> None:
     expected = walked(database, 1, STEPS)
     # Only of revisions that leave other rows: one without any is refused, which would be seen at once.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -11,22 +11,38 @@ import pytest
 from sqlalchemy import text
 
 from lakewarden_server.storage import Database, audit, create_database
-from storage.workers import migrate_now, write_users
+from storage.workers import at_once, meet_at, migrate_now, write_users
+
+pytestmark = pytest.mark.xdist_group("processes")  # The same processes for all of it, which start slowly.
 
 PROCESSES = 3
 WRITES_EACH = 30
 
 
-def in_processes(function: Callable[..., object], *arguments: tuple[object, ...]) -> list[object]:
-    """Runs one call a process, all at once, and returns the results. The processes are forked from one that has read the code and nothing else."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["storage.workers"])
-    with ProcessPoolExecutor(len(arguments), mp_context=context) as pool:
-        return [future.result() for future in [pool.submit(function, *given) for given in arguments]]
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessPoolExecutor]:
+    """Processes that have read the code, and meet before each call."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        PROCESSES, mp_context=context, initializer=meet_at, initargs=(context.Barrier(PROCESSES),)
+    ) as pool:
+        yield pool
 
 
-def test_processes_writing_at_once_share_one_order(database: Database, database_url: str) -> None:
-    results = in_processes(write_users, *[(database_url, f"p{n}", WRITES_EACH) for n in range(PROCESSES)])
+def in_processes(
+    pool: ProcessPoolExecutor, function: Callable[..., object], *arguments: tuple[object, ...]
+) -> list[object]:
+    """Runs one call a process, all at once, and returns the results."""
+    futures = [pool.submit(at_once, function, *given) for given in arguments]
+    return [future.result() for future in futures]
+
+
+def test_processes_writing_at_once_share_one_order(
+    pool: ProcessPoolExecutor, database: Database, database_url: str
+) -> None:
+    results = in_processes(
+        pool, write_users, *[(database_url, f"p{n}", WRITES_EACH) for n in range(PROCESSES)]
+    )
     revisions = sorted(revision for result in results for revision in result)  # type: ignore[attr-defined]
     assert revisions == list(range(1, PROCESSES * WRITES_EACH + 1))
     assert database.head()[0].revision == len(revisions)
@@ -38,13 +54,13 @@ def test_processes_writing_at_once_share_one_order(database: Database, database_
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 def test_processes_starting_at_once_make_one_migration(
-    dialect: str, tmp_path: Path, request: pytest.FixtureRequest
+    pool: ProcessPoolExecutor, dialect: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     if dialect == "sqlite":
         url = f"sqlite:///{tmp_path / 'new.db'}"
     else:
         url = request.getfixturevalue("postgresql_server").create()
-    epochs = in_processes(migrate_now, *[(url,)] * PROCESSES)
+    epochs = in_processes(pool, migrate_now, *[(url,)] * PROCESSES)
     assert len(set(epochs)) == 1
     database = create_database(url)
     with database.read() as uow:

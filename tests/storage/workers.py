@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from multiprocessing.synchronize import Barrier
+
 from lakewarden_server.storage import create_database
 from lakewarden_server.storage.migrations import migrate
 from storage.worlds import committed, user
+
+BARRIER_SECONDS = 120.0
+_barriers: list[Barrier] = []
+
+
+def meet_at(barrier: Barrier) -> None:
+    """Where the processes of a pool meet before each call; said once to each of them."""
+    _barriers.append(barrier)
+
+
+def at_once(function: Callable[..., object], *arguments: object) -> object:
+    """Calls a function when the other processes are about to, too; so none of them takes two calls."""
+    _barriers[-1].wait(BARRIER_SECONDS)
+    return function(*arguments)
 
 
 def write_users(url: str, name: str, count: int) -> list[int]:
