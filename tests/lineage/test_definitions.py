@@ -180,7 +180,7 @@ def runs(draw) -> list[bytes]:
 ANY_ORDER = given(st.lists(runs(), min_size=2, max_size=8), st.randoms(use_true_random=False))
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @ANY_ORDER
 def test_random_definitions_give_the_same_in_any_order(sqlite_database, bodies, order):
     check_any_order(sqlite_database, bodies, order)

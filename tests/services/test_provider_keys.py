@@ -45,7 +45,6 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes minutes takes tenths of a second."""
     monkeypatch.setattr(provider_keys, "REFRESH_SECONDS", 0.3)
     monkeypatch.setattr(provider_keys, "REPEAT_SECONDS_MIN", 0.3)
-    monkeypatch.setattr(provider_keys, "FETCH_SECONDS_MAX", 1.0)
 
 
 class Following:
