@@ -22,8 +22,6 @@ from lakewarden_server.services.call import Call
 from lakewarden_server.services.paging import Pager
 from lakewarden_server.testing import serve
 
-pytestmark = pytest.mark.xdist_group("isolation")  # One world for all of it, which takes long to make.
-
 ROUNDS = 2
 """Calls of each RPC in the short test."""
 CALLS_LONG = 3_000

@@ -21,8 +21,6 @@ from lakewarden_server.services import replay
 from lakewarden_server.storage import history
 from lakewarden_server.testing import EmbeddedServer, serve
 
-pytestmark = pytest.mark.xdist_group("replay")  # One world for all of it, which takes long to make.
-
 PEOPLE = [f"p{number}@example.com" for number in range(4)]
 TABLES = ["main.sales.a", "main.sales.b", "main.hr.c"]
 QUESTIONS = [

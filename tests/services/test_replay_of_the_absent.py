@@ -17,10 +17,6 @@ from lakewarden_server.core.clock import monotonic
 from lakewarden_server.entities import DecisionLog
 from lakewarden_server.testing import EmbeddedServer, serve
 
-pytestmark = pytest.mark.xdist_group(
-    "replay_of_the_absent"
-)  # One world for all of it, which takes long to make.
-
 CONTAINERS = ("nope", "main.nope", "nope.nope")
 NOUNS = (
     "schemas", "tables", "views", "materialized_views", "streaming_tables", "volumes", "functions", "models",

@@ -13,8 +13,6 @@ from sqlalchemy import text
 from lakewarden_server.storage import Database, audit, create_database
 from storage.workers import at_once, meet_at, migrate_now, write_users
 
-pytestmark = pytest.mark.xdist_group("processes")  # The same processes for all of it, which start slowly.
-
 PROCESSES = 3
 WRITES_EACH = 30
 

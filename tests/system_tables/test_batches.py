@@ -17,8 +17,6 @@ from lakewarden.v1 import system_tables_pb2, system_tables_pb2_grpc
 from lakewarden_server.services.system_tables import service
 from lakewarden_server.testing import EmbeddedServer, serve
 
-pytestmark = pytest.mark.xdist_group("batches")  # One world for all of it, which takes long to make.
-
 TABLES = "system.information_schema.tables"
 COLUMNS = "system.information_schema.columns"
 TABLES_MAX = 105
