@@ -88,7 +88,7 @@ def test_a_renamed_volume_schema_or_catalog_keeps_the_files_with_no_write(stored
     lake = stored_lake
     landing(lake)
     read_into(lake, "dbfs", FILE)
-    before = lake.sequence()
+    before = lake.changes()
     for resource, old, new, now in (
         ("volumes", "main.raw.landing", "arrivals", "/Volumes/main/raw/arrivals"),
         ("schemas", "main.raw", "bronze", "/Volumes/main/bronze/arrivals"),
@@ -101,7 +101,8 @@ def test_a_renamed_volume_schema_or_catalog_keeps_the_files_with_no_write(stored
             f"{now.split('/')[2]}.{now.split('/')[3]}.orders": "TABLE",
         }
         assert kinds(lake.admin, STORED) == kinds(lake.admin, file)
-    assert lake.sequence() == before
+    registered(lake)
+    assert lake.changes() == before
     # By its name of today it is the same one when it is told of again.
     read_into(lake, "dbfs", file, "sales.elsewhere", run=2)
     assert len(lake.admin.lineage.traverse(file).nodes) == 3
@@ -252,7 +253,7 @@ def test_no_answer_misses_a_file_or_tells_it_twice_while_the_volume_is_renamed(s
             event(run=50 + number, second=50 + number, inputs=[dataset(name[1], name[0])], outputs=["kafka"])
         )
     lake.admin.catalogs.create("still")
-    written, over, wrong, asked = lake.sequence(), threading.Event(), [], []
+    written, over, wrong, asked = lake.changes(), threading.Event(), [], []
 
     def ask() -> None:
         with lake.server.client() as client:
@@ -278,7 +279,7 @@ def test_no_answer_misses_a_file_or_tells_it_twice_while_the_volume_is_renamed(s
             reader.join(WAIT_SECONDS)
     assert wrong == []
     assert len(asked) > RENAMES / 10
-    assert lake.sequence() == written
+    assert lake.changes() == written
     found = lake.admin.lineage.traverse("kafka", namespace="postgres://db", direction="upstream")
     today = f"/Volumes/{'/'.join(names)}"
     assert {node.label for node in found.nodes if node.distance} == {f"{today}/{n}.csv" for n in range(FILES)}
