@@ -15,20 +15,10 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from lakewarden_server.app import App
 from lakewarden_server.config import Settings, read_settings
-from lakewarden_server.processes import (
-    EXIT_FAILED,
-    EXPECTED_ERRORS,
-    READY,
-    Serves,
-    Task,
-    collected_later,
-    pinned,
-)
-
-with collected_later():
-    from lakewarden_server.app import App
-    from lakewarden_server.observability.logs import configure_logging
+from lakewarden_server.observability.logs import configure_logging
+from lakewarden_server.processes import EXIT_FAILED, EXPECTED_ERRORS, READY, Serves, Task, pinned
 
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter from one that waits: with Python's 5 ms and eight busy threads, the one that takes

@@ -8,7 +8,7 @@ from importlib import import_module
 
 import click
 
-from lakewarden_server.processes import EXIT_FAILED, EXPECTED_ERRORS, collected_later
+from lakewarden_server.processes import EXIT_FAILED, EXPECTED_ERRORS
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("setup:init", "Set up a new database: schema, key file, and the first account admin."),
@@ -51,8 +51,7 @@ class _Group(click.Group):
         if name not in COMMANDS:
             return None
         module, attribute = COMMANDS[name][0].split(":")
-        with collected_later():
-            command = getattr(import_module(f"{__name__}.{module}"), attribute)
+        command = getattr(import_module(f"{__name__}.{module}"), attribute)
         assert isinstance(command, click.Command)
         return command
 
