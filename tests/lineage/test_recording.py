@@ -184,6 +184,18 @@ def test_a_rename_writes_no_edge(lineage):
     assert lineage.edges() == {("a", "new"), ("new", "c"), ("new", "d")}
 
 
+def test_names_that_a_run_made_one_are_two_again_when_it_failed_after_all(lineage):
+    """Which is so where its later end comes after one that was a success."""
+    renamed = dataset("new", lifecycleStateChange=lifecycle("RENAME", (DB, "old")))
+    lineage.record(write("a", "old", 1, 1), write("b", "new", 2, 2))
+    lineage.record(event("COMPLETE", 3, run=3, outputs=[renamed]))
+    assert lineage.meaning("new", 9) == lineage.meaning("old", 2)
+    lineage.record(event("FAIL", 4, run=3))
+    assert lineage.edges() == {("a", "old"), ("b", "new")}
+    assert {alias[0][2] for alias in lineage.meaning("new")["aliases"]} == {"new"}
+    assert {alias[0][2] for alias in lineage.meaning("old")["aliases"]} == {"old"}
+
+
 @pytest.mark.parametrize("state", ["TRUNCATE", "OVERWRITE", "ALTER", "CREATE"])
 def test_what_leaves_a_table_there_leaves_its_edges(lineage, state):
     changed = dataset("b", lifecycleStateChange=lifecycle(state))

@@ -53,6 +53,10 @@ class Places:
         """Aliases to be written, by name and the time after which they hold."""
         self._grown: set[int] = set()
         """Names that this transaction links or ends."""
+        self._placed: dict[int, Any] = {}
+        """The assets as they were that names of this transaction meant; below, which of them go on, and what each went into."""
+        self._taken: set[int] = set()
+        self._heirs: dict[int, int] = {}
         self._mentioned: set[int] = set()
         """Names that an event of this transaction speaks of."""
         self.moved: set[Moved] = set()
@@ -247,6 +251,7 @@ class Places:
                 ],
             )
             self._place(names, meant)
+        self._merge_the_rest()
         self._write_aliases()
         self._store.put(LineageAsset, list(self.changed.values()))
 
@@ -289,26 +294,28 @@ class Places:
         rows = {row.id: row for row in self._store.find(LineageAsset, "id", known)}
         spoken = self._spoken(found, before)
         called = names_by_asset(before)
-        taken: set[int] = set()
-        heirs: dict[int, int] = {}
+        self._placed |= rows
         now: dict[int, list[Span]] = {name_id: [] for name_id in names}
         for index, asset in enumerate(found):
             asset_id = None
             if index in spoken:
                 overlapping = self._overlapping(asset, before)
-                free = [before_id for before_id in overlapping if before_id not in taken]
+                free = [before_id for before_id in overlapping if before_id not in self._taken]
                 asset_id = free[0] if free else self._store.new_id("asset_id")
-                taken.add(asset_id)
+                self._taken.add(asset_id)
                 for before_id in overlapping:
-                    heirs.setdefault(before_id, asset_id)
+                    self._heirs.setdefault(before_id, asset_id)
                 self._write_asset(asset_id, asset, rows.get(asset_id), called.get(asset_id, ()))
             for alias in asset.aliases:
                 now[self._ids[alias.name]].append(Span(alias.after, alias.until, asset_id))
-        self.ended |= rows.keys() - taken
-        for before_id in rows.keys() - taken:
-            row = dict(rows[before_id]._mapping)
-            self.changed[before_id] = row | {"state": "MERGED", "merged_into_id": heirs.get(before_id)}
         self._note_aliases(before, now)
+
+    def _merge_the_rest(self) -> None:
+        """Ends the assets that went on in none of the components: what was one may be several now."""
+        for before_id in self._placed.keys() - self._taken:
+            self.ended.add(before_id)
+            row = dict(self._placed[before_id]._mapping)
+            self.changed[before_id] = row | {"state": "MERGED", "merged_into_id": self._heirs.get(before_id)}
 
     def _overlapping(self, asset: Asset, before: Mapping[int, list[Span]]) -> list[int]:
         """The ids its names had in its time, the earliest and oldest first."""
