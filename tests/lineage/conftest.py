@@ -21,6 +21,20 @@ def lineage(database: Database) -> Lineage:
 
 
 @pytest.fixture
+def ada(database: Database) -> Lineage:
+    """The lineage that one principal tells of."""
+    return Lineage(database)
+
+
+@pytest.fixture
+def eve(database: Database) -> Lineage:
+    """That of another one."""
+    other = Lineage(database)
+    other.origin = other.origin._replace(principal_id="eve")
+    return other
+
+
+@pytest.fixture
 def sqlite_database(make_database_url: Callable[[str], str]) -> Iterator[Database]:
     """A fresh migrated SQLite, for what takes long and is the same on both."""
     opened = create_database(make_database_url("sqlite"))

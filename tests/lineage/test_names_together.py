@@ -6,7 +6,6 @@ import pytest
 
 from lakewarden_server.core.errors import InvalidArgument
 from lakewarden_server.lineage import components
-from lakewarden_server.storage import Database
 from lineage.corpus import dataset, event, lifecycle, symlinks
 from lineage.stored import Lineage
 
@@ -18,18 +17,6 @@ NAMES = 20
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(components, "OWN_NAMES_MAX", NAMES)
     monkeypatch.setattr(components, "OWN_CUTS_MAX", 3 * NAMES)
-
-
-@pytest.fixture
-def ada(database: Database) -> Lineage:
-    return Lineage(database)
-
-
-@pytest.fixture
-def eve(database: Database) -> Lineage:
-    other = Lineage(database)
-    other.origin = other.origin._replace(principal_id="eve")
-    return other
 
 
 def linked(run: int, *names: str, hub: str = "hub") -> bytes:

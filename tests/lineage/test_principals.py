@@ -18,18 +18,6 @@ DB = "postgres://db"
 
 
 @pytest.fixture
-def ada(database: Database) -> Lineage:
-    return Lineage(database)
-
-
-@pytest.fixture
-def eve(database: Database) -> Lineage:
-    other = Lineage(database)
-    other.origin = other.origin._replace(principal_id="eve")
-    return other
-
-
-@pytest.fixture
 def follower(database: Database) -> LineageFollower:
     return LineageFollower()
 

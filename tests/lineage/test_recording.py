@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from lakewarden_server.lineage.follower import LineageFollower
+from lakewarden_server.lineage.nodes import Node
 from lakewarden_server.storage import Database
 from lineage.corpus import (
     columns,
@@ -22,11 +24,6 @@ from lineage.corpus import (
 from lineage.stored import Lineage
 
 DB = "postgres://db"
-
-
-@pytest.fixture
-def lineage(database: Database) -> Lineage:
-    return Lineage(database)
 
 
 def write(source: str, target: str, second: float, run: int, type_: str = "COMPLETE", **more) -> bytes:
@@ -194,6 +191,30 @@ def test_names_that_a_run_made_one_are_two_again_when_it_failed_after_all(lineag
     assert lineage.edges() == {("a", "old"), ("b", "new")}
     assert {alias[0][2] for alias in lineage.meaning("new")["aliases"]} == {"new"}
     assert {alias[0][2] for alias in lineage.meaning("old")["aliases"]} == {"old"}
+
+
+@pytest.mark.parametrize("known_first", ["old", "new"])
+def test_who_follows_knows_the_names_of_what_is_two_again(database, lineage, known_first):
+    """A path that was another one's too is seen with the location over itself alone from then on, whichever of the two goes on."""
+    bucket, follower = "s3://lake", LineageFollower()
+    renamed = dataset("new", bucket, lifecycleStateChange=lifecycle("RENAME", (bucket, "old")))
+    told = {
+        "old": event(second=1, run=1, inputs=[dataset("old", bucket)], outputs=["b"]),
+        "new": event(second=5, run=2, inputs=[dataset("new", bucket)], outputs=["b"]),
+    }
+    for name in sorted(told, key=lambda name: name != known_first):
+        lineage.record(told[name])
+    lineage.record(event(second=3, run=3, outputs=[renamed]))
+    assert {node.other_paths for node in nodes(database, follower)} == {(), (f"{bucket}/old",)}
+    lineage.record(event("FAIL", 4, run=3))
+    assert nodes(database, follower) == nodes(database, LineageFollower())
+    assert {node.other_paths for node in nodes(database, follower)} == {()}
+
+
+def nodes(database: Database, follower: LineageFollower) -> list[Node]:
+    """The assets as a server has them in memory."""
+    with database.read() as uow:
+        return sorted(follower.at_head(uow).nodes.values())
 
 
 @pytest.mark.parametrize("state", ["TRUNCATE", "OVERWRITE", "ALTER", "CREATE"])

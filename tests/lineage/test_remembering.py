@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from lakewarden_server.lineage import canonical, events, statements
+from lakewarden_server.lineage import bindings, canonical, events, statements
 from lakewarden_server.lineage import facets as facets_module
 from lakewarden_server.lineage.facets import LINKS_MAX, Facets, understand
-from lakewarden_server.lineage.remembering import ENTRY_BYTES, SHARE_MAX, Remembered
+from lakewarden_server.lineage.remembering import ENTRY_BYTES, REMEMBERED_BYTES_MAX, SHARE_MAX, Remembered
 from lakewarden_server.lineage.statements import Statement, statement
 from lineage.corpus import dataset, event, folded, ours, read, symlinks
 
@@ -20,7 +20,9 @@ def nothing_known(monkeypatch):
     """Forgets what other tests had remembered, and begins again whenever it is called."""
 
     def forget() -> None:
+        monkeypatch.setattr(bindings, "_ANCESTORS", Remembered())
         monkeypatch.setattr(canonical, "_OWNERS", Remembered())
+        monkeypatch.setattr(canonical, "_SPELT", Remembered())
         monkeypatch.setattr(events, "_DATASETS", Remembered())
         monkeypatch.setattr(facets_module, "_REMEMBERED", Remembered())
         monkeypatch.setattr(facets_module, "_OF_DATASETS", Remembered())
@@ -117,6 +119,16 @@ def test_texts_that_are_short_and_names_that_are_long_count_as_what_they_take(no
     assert len(known._newer) + len(known._older) <= 64
     statement(folded([event(inputs=["a" * 4_000], outputs=["b" * 4_000])]).popitem()[1])
     assert statements._REMEMBERED._bytes > 8_000
+
+
+def test_jobs_and_datasets_count_as_the_facets_they_have(nothing_known):
+    """Each is an object, however short its text."""
+    for job in range(400):
+        read(event(job_facets={f"f{number}": 100 * job + number for number in range(100)}))
+    known = canonical._OWNERS
+    kept = [owner for each in (known._newer, known._older) for owner in each.values()]
+    facets = sum(len(owner.members["facets"]) for owner in kept)
+    assert 0 < facets * ENTRY_BYTES <= REMEMBERED_BYTES_MAX
 
 
 def test_what_is_large_is_not_remembered():

@@ -8,12 +8,13 @@ deep nesting), is for `json` to read and write, so that a key does not hang on w
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 import msgspec
 
-from lakewarden_server.lineage.remembering import Remembered
+from lakewarden_server.lineage.remembering import ENTRY_BYTES, Remembered
 
 
 class _Fraction(Exception):
@@ -72,8 +73,9 @@ class Spelt:
         """What it says."""
         return read_spelt(self.raw)
 
-    def __len__(self) -> int:
-        """How long it is, in bytes."""
+    @property
+    def weight(self) -> int:
+        """What remembering it counts for, in bytes of text."""
         return len(self.raw)
 
 
@@ -85,6 +87,14 @@ class SpeltOwner(Spelt):
     def __init__(self, members: dict[str, Any]) -> None:
         super().__init__(_encode(members))
         self.members = members
+
+    @property
+    def weight(self) -> int:
+        """Each facet is an object of its own, however short its text."""
+        return len(self.raw) + ENTRY_BYTES * len(self.members.get("facets", ()))
+
+
+S = TypeVar("S", bound=Spelt)
 
 
 class Parsed(NamedTuple):
@@ -153,7 +163,7 @@ def _plain(body: bytes) -> Any:
 
 def _read_member(member: Any) -> Any:
     if isinstance(member, msgspec.Raw):
-        return _owner(bytes(member))
+        return _remembered(_OWNERS, bytes(member), _owner)
     if isinstance(member, _Owner):
         return _owner_members(member)
     if isinstance(member, list):
@@ -162,19 +172,31 @@ def _read_member(member: Any) -> Any:
 
 
 def _owner(text: bytes) -> SpeltOwner:
-    """A job or a dataset, which is known of a text that was read before."""
-    known = _OWNERS.get(text)
-    if known is None:
-        known = SpeltOwner(_owner_members(_decode_owner(text)))
-        _OWNERS.keep(text, known, len(text))
-    return known
+    """A job or a dataset in the one spelling."""
+    return SpeltOwner(_owner_members(_decode_owner(text)))
 
 
 def _owner_members(owner: _Owner) -> dict[str, Any]:
     value = _members(owner)
     if "facets" in value:
-        value["facets"] = {name: _spelt(bytes(said)) for name, said in value["facets"].items()}
+        value["facets"] = {
+            name: _remembered(_SPELT, bytes(said), _facet) for name, said in value["facets"].items()
+        }
     return value
+
+
+def _facet(text: bytes) -> Spelt:
+    """A facet in the one spelling."""
+    return Spelt(_encode(_decode_whole(text)))
+
+
+def _remembered(memory: Remembered[S], text: bytes, read: Callable[[bytes], S]) -> S:
+    """What is known of a text that was read before, else what reading it gives."""
+    known = memory.get(text)
+    if known is None:
+        known = read(text)
+        memory.keep(text, known, known.weight)
+    return known
 
 
 def _members(read: msgspec.Struct) -> dict[str, Any]:
@@ -184,15 +206,6 @@ def _members(read: msgspec.Struct) -> dict[str, Any]:
         for name in read.__struct_fields__
         if (member := getattr(read, name)) is not msgspec.UNSET
     }
-
-
-def _spelt(text: bytes) -> Spelt:
-    """A facet in the one spelling, which is known of a text that was read before."""
-    known = _SPELT.get(text)
-    if known is None:
-        known = Spelt(_encode(_decode_whole(text)))
-        _SPELT.keep(text, known, len(text))
-    return known
 
 
 def _refuse_constant(text: str) -> NoReturn:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from lakewarden_server.core.errors import InvalidArgument, Reason
 from lakewarden_server.lineage.events import Code
+from lakewarden_server.lineage.identities import Asset, LinkSpan, assets
+from lakewarden_server.lineage.names import AssetName
+from lakewarden_server.lineage.statements import Ending
 from lakewarden_server.storage.repositories.lineage import LineageStore
 
 OWN_NAMES_MAX: Final = 5_000
@@ -22,6 +25,20 @@ class Component(NamedTuple):
     names: list[int]
     links: list[Any]
     endings: list[Any]
+
+    def assets(self, names: Mapping[int, AssetName]) -> list[Asset]:
+        """What its names mean when, by what stands in the rows; `names` are those of ids."""
+        return assets(
+            [names[name_id] for name_id in self.names],
+            [
+                LinkSpan(names[row.one_id], names[row.other_id], row.first_time, row.last_time, row.binds)
+                for row in self.links
+            ],
+            [
+                Ending(names[row.name_id], row.time, names[row.renamed_to_id] if row.renamed_to_id else None)
+                for row in self.endings
+            ],
+        )
 
 
 def components(store: LineageStore, name_ids: Collection[int]) -> list[Component]:

@@ -299,7 +299,7 @@ def _dataset(told: Any, reading: _Reading) -> Dataset:
         if known is None:
             # Nothing of it can be strange: facets that are no object are not kept as text.
             known = _dataset(told.members, reading)._replace(text=told)
-            _DATASETS.keep(told, known, len(told))
+            _DATASETS.keep(told, known, told.weight)
         return known
     if not isinstance(told, dict):
         raise EventInvalid(Code.DATASET_INVALID, "a dataset is a JSON object")

@@ -126,7 +126,7 @@ def _dataset(dataset: Dataset, job: AssetName | None, dropped: list[Dropped]) ->
     faults: list[Dropped] = []
     known = dataset.name, _read(dataset.name.name, dataset.facets, DATASET, job, faults)
     if dataset.text is not None and not faults and "lineage" not in dataset.facets:
-        _OF_DATASETS.keep(dataset.text, known, len(dataset.text))
+        _OF_DATASETS.keep(dataset.text, known, dataset.text.weight)
     dropped += faults
     return known
 
@@ -160,7 +160,7 @@ def _understood(name: str, facet: Any, reader: Reader, job: AssetName | None) ->
     known = _REMEMBERED.get(key)
     if known is None:
         known = _read_one(facet.value, reader, job)
-        _REMEMBERED.keep(key, known, len(facet))
+        _REMEMBERED.keep(key, known, facet.weight)
     return known
 
 

@@ -19,7 +19,7 @@ from lakewarden_server.entities import (
     LineageName,
 )
 from lakewarden_server.lineage.components import Component, check_together, components
-from lakewarden_server.lineage.identities import BEGINNING, FOREVER, Asset, LinkSpan, assets
+from lakewarden_server.lineage.identities import BEGINNING, FOREVER, Asset
 from lakewarden_server.lineage.names import (
     AssetKind,
     AssetName,
@@ -228,29 +228,10 @@ class Places:
         """Goes through the history of every name that was changed, and writes what it means now. Raises EVENT_INVALID where that is too much."""
         found = self._components()
         check_together(found, self._grown, {name_id for name_id in self._names if self._is_own(name_id)})
-        for names, links, endings in found:
-            meant = assets(
-                [self._names[name_id] for name_id in names],
-                [
-                    LinkSpan(
-                        self._names[row.one_id],
-                        self._names[row.other_id],
-                        row.first_time,
-                        row.last_time,
-                        row.binds,
-                    )
-                    for row in links
-                ],
-                [
-                    Ending(
-                        self._names[row.name_id],
-                        row.time,
-                        self._names[row.renamed_to_id] if row.renamed_to_id else None,
-                    )
-                    for row in endings
-                ],
-            )
-            self._place(names, meant)
+        # What was one asset may be several: each looks at all the names that it had.
+        called = names_by_asset({name_id: self._spans[name_id] for each in found for name_id in each.names})
+        for component in found:
+            self._place(component.names, component.assets(self._names), called)
         self._merge_the_rest()
         self._write_aliases()
         self._store.put(LineageAsset, list(self.changed.values()))
@@ -287,13 +268,14 @@ class Places:
             self._know(row.id, AssetName(AssetKind(row.kind), row.namespace, row.name), row.principal_id)
         self._load(name_ids)
 
-    def _place(self, names: list[int], found: list[Asset]) -> None:
-        """Writes what the names of one component mean now, keeping the ids of assets wherever they go on."""
+    def _place(
+        self, names: list[int], found: list[Asset], called: Mapping[int | None, Collection[int]]
+    ) -> None:
+        """Writes what the names of one component mean now, keeping the ids of assets wherever they go on; `called` are the names of each before."""
         before = {name_id: self._spans[name_id] for name_id in names}
         known = {span.asset_id for spans in before.values() for span in spans} - {None}
         rows = {row.id: row for row in self._store.find(LineageAsset, "id", known)}
         spoken = self._spoken(found, before)
-        called = names_by_asset(before)
         self._placed |= rows
         now: dict[int, list[Span]] = {name_id: [] for name_id in names}
         for index, asset in enumerate(found):
