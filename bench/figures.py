@@ -17,6 +17,8 @@ class Figure:
     key: str
     value: float
     raw: Mapping[str, Any] = field(default_factory=dict)
+    has_load: bool = True
+    """Whether the load was reached that its bar is set for: below it a figure is reported, and reaches no bar."""
 
     @property
     def declared(self) -> Declared:
@@ -27,7 +29,7 @@ class Figure:
     def met(self) -> bool | None:
         """Whether it reaches its bar; None where the design sets none."""
         bar = self.declared.bar
-        return bar.met_by(self.value) if bar else None
+        return self.has_load and bar.met_by(self.value) if bar else None
 
     def as_json(self) -> dict[str, Any]:
         """The figure as results.json has it."""
@@ -44,7 +46,11 @@ class Figure:
     def as_lines(self) -> list[str]:
         """The figure as a person reads it."""
         title, unit, bar = self.declared
-        verdict = f"   bar {bar}: {'met' if self.met else 'MISSED'}" if bar else ""
+        verdict = (
+            f"   bar {bar}: {'met' if self.met else 'MISSED' if self.has_load else 'LOAD NOT REACHED'}"
+            if bar
+            else ""
+        )
         raw = ", ".join(f"{name} {rounded(value)}" for name, value in self.raw.items())
         return [f"{self.key:<40} {rounded(self.value):>10} {unit}{verdict}", f"    {title}: {raw}"]
 

@@ -21,6 +21,8 @@ from lakewarden_server import entities
 from lakewarden_server.storage import create_database
 
 WORLD = Size()
+LOAD_SHARE_MIN = 0.95
+"""Of the events a second that Check is asked beside: with fewer it says nothing of them."""
 MILLISECONDS = 1_000
 MICROSECONDS = 1e6
 
@@ -157,4 +159,5 @@ def _beside(asking: Callers, producers: Callers, effort: Effort) -> Figure:
             "batch": effort.batch,
             "rounds": effort.rounds,
         },
+        has_load=median_of(per_second) >= effort.load_per_second * LOAD_SHARE_MIN,
     )

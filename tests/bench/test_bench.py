@@ -86,6 +86,9 @@ def test_figures_say_whether_they_reach_their_bar() -> None:
     assert written["filter_growth_1k_to_1m"]["raw"] == {"both": [1.23, 2]}
     assert set(written["measured"]) >= {"time", "cpu_count", "versions", "python"}
     assert "MISSED" in figures[0].as_lines()[0]
+    light = Figure("check_p50_under_lineage_load_vs_idle", 0.5, has_load=False)
+    assert (light.met, "LOAD NOT REACHED" in light.as_lines()[0]) == (False, True)
+    assert Figure("filter_growth_1k_to_1m", 1.0, has_load=False).met is None
 
 
 def test_percentile_and_rounding() -> None:

@@ -29,8 +29,8 @@ from bench.options import Effort as OptionEffort
 from bench.plans import plan_figures
 from bench.processes import Callers, Target, bench_server, callers_of, producers_of
 from bench.profiles import PATHS, profiles
+from bench.recording import LOAD_SHARE_MIN, recording_figures, require_recorded
 from bench.recording import Effort as RecordingEffort
-from bench.recording import recording_figures, require_recorded
 from bench.replicas import Effort as ReplicaEffort
 from bench.replicas import figures_of
 from bench.revokes import revoke_figures
@@ -304,6 +304,7 @@ def test_recording_is_timed_and_check_beside_it() -> None:
     assert 0 < acknowledged.raw["per_second"] < 66
     assert beside.value == beside.raw["loaded_p50_us"] / beside.raw["idle_p50_us"] > 0
     assert 0 < beside.raw["events_per_second"] < 65
+    assert beside.has_load is (beside.raw["events_per_second"] >= 50 * LOAD_SHARE_MIN)
     assert beside.raw["loaded_calls"] > 0
 
 

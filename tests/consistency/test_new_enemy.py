@@ -21,8 +21,8 @@ from lakewarden import Client, LakewardenError, PermissionDenied
 from lakewarden_server.storage import UnitOfWork
 from storage.dialects import ON_SQLITE
 
-ROUNDS = 60
-"""On each kind of database; 40 show a leak of two replicas that cache grants at least twice, mostly seven times."""
+ROUNDS = 250
+"""On each kind of database: 500 in all."""
 ROUNDS_LONG = 2_000
 CONTROL_ROUNDS = 6
 ENEMY = "enemy@example.com"

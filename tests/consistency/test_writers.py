@@ -20,8 +20,8 @@ WRITER = "writer@example.com"
 WRITERS_GROUP = "writers"
 RACES = 10
 RACES_LONG = 500
-PAUSES = 42
-"""On each kind of database: each way to take the right at each moment three times."""
+PAUSES = 250
+"""On each kind of database: 500 in all, each way to take the right at each moment many times."""
 PAUSES_LONG = 2_000
 EVENT_SECONDS_MAX = 20.0
 DENIALS = (PermissionDenied, Unauthenticated)
@@ -155,7 +155,7 @@ def pause_writes(cluster: Cluster, *, rounds: int, seed: int) -> None:
         if kind == "principal":
             # The token went with the right, for good.
             writer = cluster.client(cluster.server.issue_token(WRITER), endpoint)
-        if number % 10 == 0:
+        if number % 25 == 0:
             # Not refused for something else.
             writer.schemas.create(f"main.early_{number}")
     assert not any(name.startswith("late") for name in schemas(cluster))

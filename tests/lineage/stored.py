@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from lakewarden_policy import Snapshot, load_policy
@@ -142,6 +143,15 @@ class Lineage:
         """The sequence of the newest change."""
         with self.database.reading() as connection:
             return max((row.sequence for row in LineageStore(connection).all(LineageChange)), default=0)
+
+
+def is_same_in_any_order(
+    told: Callable[[Sequence[bytes], Sequence[int]], Any], bodies: Sequence[bytes], order: random.Random
+) -> bool:
+    """Whether events told one by one, and twice each in any order and in batches of one size, give the same."""
+    shuffled = [*bodies, *bodies]
+    order.shuffle(shuffled)
+    return bool(told(shuffled, [order.choice([1, 2, 5])]) == told(bodies, [1]))
 
 
 def _asset(row: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ WORLDS, LONG_WORLDS = 50, 280
 QUESTIONS = 1200
 STOCK_WORLDS, STOCK_WORLDS_LONG = 8, 24
 STOCK_ATOMS_PER_WORLD = 75
-RULE_MIN, RULE_MIN_LONG = 100, 500
+RULE_MIN = 500
 """How often each rule must decide. Until it has, every denial is judged again without it, which is most of the work."""
 RULES = {
     "direct grant", "grant on a container", "owner", "management of an owner above", "MANAGE", "BROWSE",
@@ -33,8 +33,7 @@ RULES = {
 class Tally:
     """What was compared: answers, the rules that decided them, and the operations asked, by answer."""
 
-    def __init__(self, *, rule_min: int) -> None:
-        self.rule_min = rule_min
+    def __init__(self) -> None:
         self.outcomes: Counter[bool] = Counter()
         self.rules: Counter[str] = Counter()
         self.operations: Counter[tuple[str, bool]] = Counter()
@@ -56,16 +55,16 @@ class Tally:
 
     def known(self) -> set[str]:
         """The rules that have decided often enough; trying each on every denial would cost most of the time."""
-        return {rule for rule, times in self.rules.items() if times >= self.rule_min and rule != NO_GRANT}
+        return {rule for rule, times in self.rules.items() if times >= RULE_MIN and rule != NO_GRANT}
 
 
-def agree(worlds: int, *, first: int = 0, rule_min: int = RULE_MIN) -> Tally:
+def agree(worlds: int, *, first: int = 0) -> Tally:
     """Compares so many worlds; fails on a lopsided mix of answers, rules or operations."""
-    tally = Tally(rule_min=rule_min)
+    tally = Tally()
     for case in cases(worlds, questions=QUESTIONS, first=first):
         tally.judge(case)
     assert min(tally.outcomes.values()) >= tally.outcomes.total() / 4, tally.outcomes
-    assert {rule: tally.rules[rule] for rule in RULES if tally.rules[rule] < rule_min} == {}, tally.rules
+    assert {rule: tally.rules[rule] for rule in RULES if tally.rules[rule] < RULE_MIN} == {}, tally.rules
     asked = {name for name, _ in tally.operations}
     assert _judged_here() - asked == set(), "the judge and the questions know nothing of these"
     return tally
@@ -88,7 +87,7 @@ def test_engine_and_reference_agree_on_every_operation() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_engine_and_reference_agree_in_many_worlds() -> None:
-    tally = agree(LONG_WORLDS, first=WORLDS, rule_min=RULE_MIN_LONG)
+    tally = agree(LONG_WORLDS, first=WORLDS)
     assert tally.outcomes.total() >= 200_000
     one_sided = {
         name

@@ -19,8 +19,7 @@ from policies.stored import ENGINE, fill, storable
 from policies.worlds import WORKSPACES, World, full_name, make_world
 
 SEED = 20261126
-WORLDS = {"sqlite": 2, "postgresql": 1}
-"""What is asked of a state does not depend on where it is stored; that it is read as it is, one world shows."""
+WORLDS = 2
 QUESTIONS = 6000
 NOW = 5
 KINDS = set(grants_pb2.SecurableType.keys()) - {"ACCOUNT", "METASTORE", "WORKSPACE"}
@@ -67,7 +66,7 @@ def engines(server: EmbeddedServer) -> dict[str, Client]:
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_check_says_what_the_second_judge_says(database: str, request: pytest.FixtureRequest) -> None:
     outcomes: Counter[bool] = Counter()
-    for seed in range(SEED, SEED + WORLDS[database]):
+    for seed in range(SEED, SEED + WORLDS):
         rng = random.Random(seed)
         world = storable(make_world(rng))
         url = None
@@ -82,5 +81,5 @@ def test_check_says_what_the_second_judge_says(database: str, request: pytest.Fi
                 for access, verdict in zip(wanted, verdicts, strict=True):
                     assert verdict.allowed == access.expected, f"seed {seed}: {who} in {workspace}: {access}"
                     outcomes[access.expected] += 1
-    assert outcomes.total() > 500 * WORLDS[database]
-    assert min(outcomes.values()) > outcomes.total() / 6, outcomes
+    assert outcomes.total() > 1000
+    assert min(outcomes.values()) > outcomes.total() / 5, outcomes

@@ -244,10 +244,9 @@ def _at(name: AssetName, canonical: str, call: Call) -> tuple[End, Securable | N
         location = ExternalLocations(call.snapshot, call.metastore_id).over(canonical)
         return End.of_path(canonical), location
     found = call.snapshot.securables[meant.name]
-    is_file = found.kind == VOLUME
-    return End.of_file(found.id, meant.namespace) if is_file else End.of_securable(
-        found.kind, found.id
-    ), found
+    if found.kind == VOLUME:
+        return End.of_file(found.id, meant.namespace), found
+    return End.of_securable(found.kind, found.id), found
 
 
 def _columns(
