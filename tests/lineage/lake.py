@@ -9,14 +9,15 @@ from sqlalchemy import func, select
 
 from lakewarden import Client
 from lakewarden.lineage import Lineage as Answer
-from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.clock import monotonic, utc_now
 from lakewarden_server.entities import LineageChange
+from lakewarden_server.lineage.events import read_event
 from lakewarden_server.lineage.facets import understand
 from lakewarden_server.lineage.recorder import Recorder
 from lakewarden_server.lineage.recording import Origin, Received
 from lakewarden_server.storage.repositories.lineage_graph import LineageGraphReader
 from lakewarden_server.testing import METASTORE, WORKSPACE, EmbeddedServer
-from lineage.corpus import NOW, columns, dataset, event, read
+from lineage.corpus import columns, dataset, event
 
 OURS = "unitycatalog://lake.example.com"
 
@@ -70,8 +71,10 @@ class Lake:
         assert workspace
         assert admin
         origin = Origin(metastore.id, workspace_id or workspace.id, admin.id, snapshot)
-        received = [Received(found, understand(found)) for found in map(read, bodies)]
-        self._recorder.record(origin, received, time=NOW, deadline=monotonic() + 60)
+        now = utc_now()
+        events = [read_event(body, now=now) for body in bodies]
+        received = [Received(event, understand(event)) for event in events]
+        self._recorder.record(origin, received, time=now, deadline=monotonic() + 60)
 
     def sequence(self) -> int:
         """Of the newest change of the lineage."""

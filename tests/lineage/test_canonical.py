@@ -165,7 +165,11 @@ def test_facets_are_handed_on_as_they_were_spelt():
     told["inputs"][0]["facets"] = {"x": {"b": 1, "a": "ä"}}
     found = read(json.dumps(told).encode())
     (facet,) = found.inputs[0].facets.values()
-    assert (bytes(facet.raw), facet.value, len(facet)) == ('{"a":"ä","b":1}'.encode(), {"a": "ä", "b": 1}, 16)
+    assert (bytes(facet.raw), facet.value, facet.weight) == (
+        '{"a":"ä","b":1}'.encode(),
+        {"a": "ä", "b": 1},
+        16,
+    )
     assert found.outputs[0].facets == {}
 
 
