@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
+import pytest
 from sqlalchemy import event as listening
 
 from lakewarden_server.entities import LineageName
 from lakewarden_server.storage import Database
+from lakewarden_server.storage.repositories import prepared
 from lakewarden_server.storage.repositories.lineage import LineageStore
 from lineage.corpus import dataset, event, lifecycle, symlinks
 from lineage.stored import Lineage
@@ -23,15 +26,21 @@ def linked(name: str, other: str, run: int) -> bytes:
 
 
 def statements_of(lineage: Lineage, body: bytes) -> int:
-    """How many statements recording an event takes."""
-    engine, found = lineage.database.engines.writer, []
+    """How many statements recording an event takes, those of SQLAlchemy and those that go to the driver itself."""
+    engine, found, to_driver = lineage.database.engines.writer, [], prepared._run
 
     def count(*_told: object) -> None:
         found.append(1)
 
+    def counted(*given: Any) -> list[Any]:
+        count()
+        return to_driver(*given)
+
     listening.listen(engine, "before_cursor_execute", count)
     try:
-        lineage.record(body)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(prepared, "_run", counted)
+            lineage.record(body)
     finally:
         listening.remove(engine, "before_cursor_execute", count)
     return len(found)

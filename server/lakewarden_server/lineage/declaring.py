@@ -24,7 +24,7 @@ from lakewarden_server.lineage.mapping import ColumnUse, Subtype
 from lakewarden_server.lineage.names import AssetName, path_name, securable_name
 from lakewarden_server.lineage.recorder import Recorder
 from lakewarden_server.lineage.recording import Origin, Received, record
-from lakewarden_server.storage.repositories.lineage import LineageStore
+from lakewarden_server.storage.repositories.lineage import LineageStore, values_of
 
 RELATIONSHIPS_MAX: Final = 1_000_000
 """In one metastore; ten times what the closed Unity Catalog takes."""
@@ -169,7 +169,7 @@ class Declarations:
 def _found(store: LineageStore, origin: Origin, source: End, target: End) -> dict[str, Any] | None:
     ends = {"metastore_id": origin.metastore_id, "target_digest": target.digest}
     rows = store.find(LineageDeclaration, "source_digest", [source.digest], **ends)
-    return dict(rows[0]._mapping) if rows else None
+    return values_of(rows[0]) if rows else None
 
 
 def _required(store: LineageStore, origin: Origin, source: End, target: End) -> dict[str, Any]:

@@ -296,7 +296,7 @@ class Places:
         """Ends the assets that went on in none of the components: what was one may be several now."""
         for before_id in self._placed.keys() - self._taken:
             self.ended.add(before_id)
-            row = dict(self._placed[before_id]._mapping)
+            row = values_of(self._placed[before_id])
             self.changed[before_id] = row | {"state": "MERGED", "merged_into_id": self._heirs.get(before_id)}
 
     def _overlapping(self, asset: Asset, before: Mapping[int, list[Span]]) -> list[int]:
@@ -352,7 +352,7 @@ class Places:
         if row is not None and (row.state, row.end_time) != (written["state"], written["end_time"]):
             self.ended.add(asset_id)
         names = {self._ids[alias.name] for alias in asset.aliases}
-        if row is None or written != dict(row._mapping) or (asset.securable is None and names != called):
+        if row is None or written != values_of(row) or (asset.securable is None and names != called):
             self.changed[asset_id] = written
 
     def _recorder_of(self, asset: Asset) -> str | None:

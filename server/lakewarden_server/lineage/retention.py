@@ -13,7 +13,7 @@ from lakewarden_server.lineage.rollups import Rollup, roll_up
 from lakewarden_server.lineage.unused_mappings import forget_mappings
 from lakewarden_server.lineage.versions import History
 from lakewarden_server.storage.engine import Database
-from lakewarden_server.storage.repositories.lineage import LineageStore
+from lakewarden_server.storage.repositories.lineage import LineageStore, values_of
 from lakewarden_server.storage.repositories.lineage_retention import LineageRetention
 
 UNMADE_RUNS: Final = 3
@@ -99,7 +99,7 @@ def _retire(database: Database, now: datetime) -> int:
             seen_before, UNMADE_RUNS, EDGES_RETIRED_MAX, [each.edge_id for each in found]
         )
         times = {each.edge_id: each.time for each in sure}
-        before = {row.id: dict(row._mapping) for row in store.find(LineageEdge, "id", times)}
+        before = {row.id: values_of(row) for row in store.find(LineageEdge, "id", times)}
         rows = {edge_id: dict(row) for edge_id, row in before.items()}
         history = History(store)
         for edge_id, row in rows.items():

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from lakewarden_server.entities import LineageEdgeVersion
 from lakewarden_server.lineage.definitions import Cuts, Span, began, cuts, first_after
 from lakewarden_server.lineage.identities import BEGINNING, FOREVER
-from lakewarden_server.storage.repositories.lineage import LineageStore
+from lakewarden_server.storage.repositories.lineage import LineageStore, values_of
 
 Row = dict[str, Any]
 
@@ -172,7 +172,7 @@ class History:
 
     def _stored(self, edge_ids: Collection[int]) -> dict[int, dict[int, Row]]:
         found: dict[int, dict[int, Row]] = {}
-        rows = [dict(row._mapping) for row in self._store.find(LineageEdgeVersion, "edge_id", edge_ids)]
+        rows = [values_of(row) for row in self._store.find(LineageEdgeVersion, "edge_id", edge_ids)]
         for row in sorted(rows, key=lambda row: row["valid_from"]):
             found.setdefault(row["edge_id"], {})[row["valid_from"]] = row
         return found

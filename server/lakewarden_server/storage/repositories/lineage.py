@@ -44,6 +44,7 @@ from lakewarden_server.storage.errors import deadline_passed
 from lakewarden_server.storage.repositories.prepared import (
     AMONG,
     array,
+    run,
     select_among,
     select_tuples,
     tuples,
@@ -102,9 +103,9 @@ class LineageStore:
 
     def take(self) -> None:
         """Takes the head's lock and its next sequence in one statement: sequence order is commit order."""
-        row = self._connection.execute(_TAKE).one()
+        (row,) = run(self._connection, _TAKE, {})
         self.sequence, self.bound_revision = row.sequence, row.bound_revision
-        self._ids = {name: row._mapping[name] for name in _IDS}
+        self._ids = {name: getattr(row, name) for name in _IDS}
 
     def new_id(self, kind: str) -> int:
         """The next dense id of a kind: `name_id`, `job_id`, `run_id`, `asset_id` or `edge_id`."""
@@ -125,7 +126,7 @@ class LineageStore:
 
     def keep_ids(self) -> None:
         """Writes which ids were given away, and up to where names are bound; before COMMIT."""
-        self._connection.execute(_KEEP_IDS, {**self._ids, "bound_revision": self.bound_revision})
+        run(self._connection, _KEEP_IDS, {**self._ids, "bound_revision": self.bound_revision})
 
     def find(
         self,
@@ -137,12 +138,14 @@ class LineageStore:
         **where: Any,
     ) -> list[Any]:
         """The rows whose column has one of the values, and whose other columns are as given; `only` some columns of them."""
+        found: list[Any] = []
+        if not values:
+            return found
         dialect = self._connection.dialect.name
         statement = select_among(entity, dialect, column, tuple(only), tuple(where))
-        found: list[Any] = []
         for batch in batches(values, ARRAY):
             self._check_deadline()
-            found += self._connection.execute(statement, {AMONG: array(dialect, batch), **where}).all()
+            found += run(self._connection, statement, {AMONG: array(dialect, batch), **where})
         return found
 
     def all(self, entity: type[Base], **where: Any) -> Iterator[Any]:
@@ -235,7 +238,7 @@ class LineageStore:
         found: list[Any] = []
         for batch in batches(ends, ARRAY):
             self._check_deadline()
-            found += self._connection.execute(statement, tuples(dialect, _ENDS, batch)).all()
+            found += run(self._connection, statement, tuples(dialect, _ENDS, batch))
         return found
 
     def edges_at(self, asset_ids: Collection[int]) -> list[Any]:
@@ -299,7 +302,7 @@ class LineageStore:
         found: list[Any] = []
         for batch in batches(values, ARRAY):
             self._check_deadline()
-            found += self._connection.execute(prepared(dialect), {AMONG: array(dialect, batch)}).all()
+            found += run(self._connection, prepared(dialect), {AMONG: array(dialect, batch)})
         return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, or_, select
 
 from lakewarden_server.entities import Securable, StoragePath
 from lakewarden_server.storage.repositories.lineage import LineageStore
@@ -31,5 +31,9 @@ def _data_at(dialect: str) -> Select[Any]:
     return (
         select(path.url, path.securable_id, securable.kind)
         .join_from(StoragePath, Securable, securable.id == path.securable_id)
-        .where(among(path.url, dialect), path.use == "DATA", securable.kind.in_(("TABLE", "VOLUME")))
+        .where(
+            among(path.url, dialect),
+            path.use == "DATA",
+            or_(securable.kind == "TABLE", securable.kind == "VOLUME"),
+        )
     )

@@ -6,7 +6,9 @@ SQLAlchemy's own way costs more than the database does here: it writes `IN` anew
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import namedtuple
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +24,8 @@ def _dialect_of(driver: Any) -> Any:
     """As its engines have it; SQLAlchemy does not type this."""
     return driver.dialect()
 
+
+_Process = Callable[[Any], Any]
 
 AMONG: Final = "among"
 """The parameter that holds the values; see `array`."""
@@ -82,13 +86,29 @@ def tuples(dialect: str, columns: Sequence[str], values: Collection[tuple[int, .
     return {name: [each[place] for each in values] for place, name in enumerate(columns)}
 
 
-class _Upsert(NamedTuple):
-    """An INSERT of some rows in the words of a driver; its columns, with what it makes of their values before."""
+class _Prepared(NamedTuple):
+    """A statement in the words of a driver."""
 
     text: str
-    columns: tuple[tuple[str, Callable[[Any], Any] | None], ...]
+    parameters: tuple[tuple[str, Any, _Process | None], ...]
+    """In their order, the name of each, its value where that is a part of the statement, and what makes it one of the driver's."""
     names: tuple[str, ...] | None
-    """Of its parameters, row by row; None where a driver takes them by their place."""
+    """Of the parameters; None where the driver takes them by their place."""
+    row: Callable[[Iterable[Any]], Any] | None
+    """Gives the values of a row their names; None where there are no rows."""
+    results: tuple[tuple[int, _Process], ...]
+    """Places in a row whose values the driver gives in another form, and what makes it ours."""
+
+
+def run(connection: Connection, statement: Any, values: Mapping[str, Any]) -> list[Any]:
+    """The rows, as named tuples, of a statement that is made once and kept for ever.
+
+    The driver is given it without SQLAlchemy's execution, which takes five times as long as a look-up does: what is raised is the driver's
+    error, and whoever listens to SQLAlchemy's cursors hears nothing.
+    """
+    prepared = _prepared(statement, connection.dialect.name)
+    given = [values[name] if fixed is None else fixed for name, fixed, _process in prepared.parameters]
+    return _run(connection, prepared, given)
 
 
 def upsert(connection: Connection, entity: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -98,28 +118,64 @@ def upsert(connection: Connection, entity: type[Base], rows: Sequence[Mapping[st
         if start + count > len(rows):
             continue
         prepared = _upsert(entity, connection.dialect.name, frozenset(rows[0]), count)
+        columns = [column.name for column in entity.__table__.c if column.name in rows[0]]
         while start + count <= len(rows):
-            values = _values(prepared, rows[start : start + count])
-            given = values if prepared.names is None else dict(zip(prepared.names, values, strict=True))
-            connection.exec_driver_sql(prepared.text, given)
+            _run(connection, prepared, [row[name] for row in rows[start : start + count] for name in columns])
             start += count
 
 
-def _values(prepared: _Upsert, rows: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
-    """Row by row."""
-    return tuple(
-        [
-            row[name] if process is None else process(row[name])
-            for row in rows
-            for name, process in prepared.columns
-        ]
+def _run(connection: Connection, prepared: _Prepared, given: Sequence[Any]) -> list[Any]:
+    if not connection.in_transaction():
+        raise LookupError("a prepared statement belongs in a transaction that was begun")
+    values = [
+        value if process is None else process(value)
+        for value, (_name, _fixed, process) in zip(given, prepared.parameters, strict=True)
+    ]
+    named = values if prepared.names is None else dict(zip(prepared.names, values, strict=True))
+    with closing(connection.connection.cursor()) as cursor:
+        cursor.execute(prepared.text, named)
+        if prepared.row is None:
+            return []
+        rows: Sequence[Sequence[Any]] = cursor.fetchall()
+    if prepared.results:
+        rows = [_ours(row, prepared.results) for row in rows]
+    return list(map(prepared.row, rows))
+
+
+def _ours(row: Sequence[Any], results: Sequence[tuple[int, _Process]]) -> Sequence[Any]:
+    values = list(row)
+    for place, process in results:
+        values[place] = process(values[place])
+    return values
+
+
+@cache
+def _prepared(statement: Any, dialect: str) -> _Prepared:
+    driver = _DRIVERS[dialect]
+    compiled = statement.compile(dialect=driver)
+    bound = {name: parameter for parameter, name in compiled.bind_names.items()}
+    names = tuple(compiled.positiontup or compiled.params)
+    if any(bound[name].expanding for name in names):
+        raise LookupError("a list is written anew for every length of it: give an array")
+    parameters = tuple(
+        (name, bound[name].value, bound[name].type.dialect_impl(driver).bind_processor(driver))
+        for name in names
+    )
+    columns = list(statement.exported_columns)
+    row: Any = namedtuple("Row", [column.name for column in columns])  # type: ignore[misc]
+    processors = [column.type.dialect_impl(driver).result_processor(driver, None) for column in columns]
+    return _Prepared(
+        compiled.string,
+        parameters,
+        None if compiled.positional else names,
+        row._make if columns else None,
+        tuple((place, process) for place, process in enumerate(processors) if process is not None),
     )
 
 
 @cache
-def _upsert(entity: type[Base], dialect: str, columns: frozenset[str], count: int) -> _Upsert:
+def _upsert(entity: type[Base], dialect: str, columns: frozenset[str], count: int) -> _Prepared:
     table: Any = entity.__table__
-    driver = _DRIVERS[dialect]
     statement: Any = _INSERTS[dialect](table)
     keys = [column.name for column in table.primary_key]
     others = {name: statement.excluded[name] for name in sorted(columns) if name not in keys}
@@ -127,11 +183,9 @@ def _upsert(entity: type[Base], dialect: str, columns: frozenset[str], count: in
         statement = statement.on_conflict_do_update(index_elements=keys, set_=others)
     else:
         statement = statement.on_conflict_do_nothing(index_elements=keys)
-    compiled = statement.values([dict.fromkeys(columns)] * count).compile(dialect=driver)
-    written = [column for column in table.c if column.name in columns]
-    names = tuple(f"{column.name}_m{number}" for number in range(count) for column in written)
-    if tuple(compiled.positiontup or compiled.params) != names:
+    prepared = _prepared(statement.values([dict.fromkeys(columns)] * count), dialect)
+    written = [column.name for column in table.c if column.name in columns]
+    names = [f"{name}_m{number}" for number in range(count) for name in written]
+    if [name for name, _fixed, _process in prepared.parameters] != names:
         raise LookupError(f"the values of {table.name} are taken in another order")
-    processors = [column.type.dialect_impl(driver).bind_processor(driver) for column in written]
-    found = tuple((column.name, process) for column, process in zip(written, processors, strict=True))
-    return _Upsert(compiled.string, found, None if compiled.positional else names)
+    return prepared
