@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import random
+import zlib
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakewarden_server.lineage import folding
+from lakewarden_server.lineage import folding, folds
 from lakewarden_server.lineage.events import DATASETS_MAX, PAIRS_MAX
-from lakewarden_server.lineage.folding import Run, RunState
+from lakewarden_server.lineage.facets import understand
+from lakewarden_server.lineage.folding import Run, RunState, Stamped, fold
+from lakewarden_server.lineage.folds import pack, unpack
 from lakewarden_server.lineage.mapping import WHOLE
 from lakewarden_server.lineage.names import AssetKind, dataset_name
+from lakewarden_server.lineage.remembering import Remembered
 from lakewarden_server.lineage.statements import edges, endings, meant_at, statement
 from lineage.corpus import (
     columns,
@@ -26,6 +30,7 @@ from lineage.corpus import (
     lifecycle,
     microseconds,
     ours,
+    read,
     recorded,
     run_id,
 )
@@ -110,6 +115,21 @@ def test_random_events_fold_to_the_same_in_any_order(bodies, random):
 def test_a_run_is_stored_and_read_back_whole():
     for run in folded(corpus()).values():
         assert Run.from_json(run.to_json()) == run
+
+
+def test_a_remembered_run_is_the_one_that_is_read_and_its_callers_own(monkeypatch):
+    for run in folded(corpus()).values():
+        packed = pack(run)
+        mine = unpack(packed.fold)
+        assert mine == run == Run.from_json(zlib.decompress(packed.fold))
+        later = read(event(second=99, run=1, inputs=["more"], outputs=["even more"]))
+        fold(mine, later, understand(later))
+        for facets in (mine.run_facets, mine.job_facets, *mine.inputs.values(), *mine.outputs.values()):
+            facets["x"] = Stamped(1, "k", None, 1)
+        assert unpack(packed.fold) == run
+        with monkeypatch.context() as forgetful:
+            forgetful.setattr(folds, "_RUNS", Remembered())
+            assert unpack(packed.fold) == run
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -109,6 +109,16 @@ class Run:
     def _is_endless(self) -> bool:
         job_type = said(self.job_facets, "jobType")
         return bool(job_type) and job_type["processing"] in _ENDLESS
+
+    def copy(self) -> Run:
+        """One of its own: what it says of its facets is never changed, only what it has of them."""
+        return replace(
+            self,
+            run_facets=dict(self.run_facets),
+            job_facets=dict(self.job_facets),
+            inputs={name: dict(facets) for name, facets in self.inputs.items()},
+            outputs={name: dict(facets) for name, facets in self.outputs.items()},
+        )
 
     def to_json(self) -> bytes:
         """As text that `from_json` reads; of equal runs the same."""

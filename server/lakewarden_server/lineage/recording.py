@@ -20,6 +20,7 @@ from lakewarden_server.lineage.events import PAIRS_MAX, Code, Event, EventKind
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.facets import Facets
 from lakewarden_server.lineage.folding import Run, fold, run_key
+from lakewarden_server.lineage.folds import ZLIB_LEVEL, pack, unpack
 from lakewarden_server.lineage.names import AssetName
 from lakewarden_server.lineage.placing import Places
 from lakewarden_server.lineage.rollups import PURGED, RUNS_KEPT, Rollup
@@ -36,7 +37,6 @@ from lakewarden_server.lineage.statements import (
 from lakewarden_server.lineage.weaving import Weaver
 from lakewarden_server.storage.repositories.lineage import LineageStore
 
-BODY_ZLIB_LEVEL: Final = 3
 """A third of the time of the default, for a tenth more bytes."""
 CHARACTERS_OF_WEIGHT: Final = 2_000
 """Of JSON, that are read and written in the time of a name or an edge."""
@@ -68,7 +68,7 @@ class Received(NamedTuple):
 
 def packed(received: Received) -> Received:
     """The event with its body as it is stored: made by whoever waits, it takes nothing of the time of who records for all."""
-    return received._replace(packed=zlib.compress(received.event.body, BODY_ZLIB_LEVEL))
+    return received._replace(packed=zlib.compress(received.event.body, ZLIB_LEVEL))
 
 
 def record(
@@ -221,7 +221,7 @@ class _Recording:
         keys = [run_key(each.event, each.facets) for each in new]
         rows = self._store.find(LineageRun, "key", self._stored_keys.intersection(keys), **self._own)
         self._stored = {row.key: row for row in rows}
-        runs = {key: Run.from_json(zlib.decompress(row.fold)) for key, row in self._stored.items()}
+        runs = {key: unpack(row.fold) for key, row in self._stored.items()}
         for key, each in zip(keys, new, strict=True):
             if key in runs and runs[key].kind is EventKind.RUN and runs[key].evidence is Evidence.DECLARED:
                 _check_declares(each.event)
@@ -262,7 +262,7 @@ class _Recording:
         jobs = {run_id: job_ids[said[run_id]] if run_id in said else 0 for run_id in runs}
         rows, heard = [], microseconds_of(self._time)
         for run_id, run in runs.items():
-            told, text = stated[run_id], run.to_json()
+            told, stored = stated[run_id], pack(run)
             rows.append(
                 {
                     "id": run_id,
@@ -275,8 +275,8 @@ class _Recording:
                     "first_time": run.first_time,
                     "last_time": run.last_time,
                     "flags": told.flags,
-                    "weight": len(told.names) + len(told.edges) + len(text) // CHARACTERS_OF_WEIGHT,
-                    "fold": zlib.compress(text, BODY_ZLIB_LEVEL),
+                    "weight": len(told.names) + len(told.edges) + stored.characters // CHARACTERS_OF_WEIGHT,
+                    "fold": stored.fold,
                     "heard_time": max(run.last_time, heard),
                     "rollup": Rollup.RUN.value,
                     "run_count": 1,
@@ -319,7 +319,7 @@ class _Recording:
                     "received_time": self._time,
                     "flags": sorted(event.flags),
                     "dropped_facets": [list(dropped) for dropped in facets.dropped],
-                    "body": body or zlib.compress(event.body, BODY_ZLIB_LEVEL),
+                    "body": body or zlib.compress(event.body, ZLIB_LEVEL),
                 }
                 for event, facets, body in new
             ],

@@ -11,7 +11,6 @@ every version that began with one of them began with the first.
 from __future__ import annotations
 
 import json
-import zlib
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +30,7 @@ from lakewarden_server.entities import (
 )
 from lakewarden_server.lineage.definitions import Teller, began
 from lakewarden_server.lineage.evidence import Evidence
-from lakewarden_server.lineage.folding import Run
+from lakewarden_server.lineage.folds import unpack
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.repositories.lineage import LineageStore, values_of
 from lakewarden_server.storage.repositories.lineage_history import DAY
@@ -238,7 +237,7 @@ class _Step:
             if each.row["state"] == "LIVE" and each.says and each.since == each.row["first_time"]
         ]
         for row in self._store.find(LineageRun, "id", streams, only=("id", "fold")):
-            if Run.from_json(zlib.decompress(row.fold)).end is None:
+            if unpack(row.fold).end is None:
                 found.add(row.id)
         return found
 

@@ -12,7 +12,18 @@ from contextlib import closing
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, any_, bindparam, func, select
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Connection,
+    Select,
+    any_,
+    bindparam,
+    func,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.dialects.sqlite import pysqlite
@@ -149,6 +160,18 @@ def _ours(row: Sequence[Any], results: Sequence[tuple[int, _Process]]) -> Sequen
     return values
 
 
+def _to_driver(kind: Any, driver: Any) -> _Process | None:
+    """What makes a value of a type one of the driver's."""
+    if isinstance(kind, Boolean):
+        return None
+    process: _Process | None = kind.dialect_impl(driver).bind_processor(driver)
+    if process is None or not isinstance(kind, JSON):
+        return process
+    # Most lists that are stored as JSON are empty.
+    empty = process([])
+    return lambda value: empty if value == [] else process(value)
+
+
 @cache
 def _prepared(statement: Any, dialect: str) -> _Prepared:
     driver = _DRIVERS[dialect]
@@ -157,10 +180,7 @@ def _prepared(statement: Any, dialect: str) -> _Prepared:
     names = tuple(compiled.positiontup or compiled.params)
     if any(bound[name].expanding for name in names):
         raise LookupError("a list is written anew for every length of it: give an array")
-    parameters = tuple(
-        (name, bound[name].value, bound[name].type.dialect_impl(driver).bind_processor(driver))
-        for name in names
-    )
+    parameters = tuple((name, bound[name].value, _to_driver(bound[name].type, driver)) for name in names)
     columns = list(statement.exported_columns)
     row: Any = namedtuple("Row", [column.name for column in columns])  # type: ignore[misc]
     processors = [column.type.dialect_impl(driver).result_processor(driver, None) for column in columns]
