@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from lakewarden_server.entities import LineageEdge
 from lakewarden_server.lineage.identities import FOREVER
-from lakewarden_server.storage.repositories.lineage import LineageStore
+from lakewarden_server.storage.repositories.lineage import LineageStore, values_of
 from lakewarden_server.storage.repositories.lineage_definitions import defined_since, last_said
 
 Row = dict[str, Any]
@@ -113,7 +113,7 @@ def affected(store: LineageStore, changed: Mapping[int, Collection[int]]) -> lis
     defined = _sources(store, [(target_id, min(times)) for target_id, times in changed.items()])
     found = []
     for stored in store.find(LineageEdge, "target_id", changed):
-        edge = dict(stored._mapping)
+        edge = values_of(stored)
         times = [
             time
             for time in changed[edge["target_id"]]

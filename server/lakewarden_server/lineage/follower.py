@@ -33,6 +33,7 @@ RETRACTED: Final = "RETRACTED"
 STATES: Final = {state.name: Edge(0, 0, 0, state).standing for state in State}
 EVIDENCE: Final = {evidence.name: evidence.value for evidence in Evidence}
 """What stored edges add to their standing."""
+_KINDS: Final = {kind.value: kind for kind in AssetKind}
 
 
 class LineageFollower:
@@ -131,24 +132,36 @@ def _with_nodes(state: LineageState, rows: Iterable[Any], other_names: Iterable[
     for asset_id, location in other_names:
         lying[asset_id].add(location if location and not location.startswith(VOLUMES_SCHEME) else None)
     nodes, by_securable = state.nodes.mutate(), state.by_securable.mutate()
-    for row in rows:
-        node = Node(
-            row.id,
-            row.metastore_id,
-            AssetKind(row.kind),
-            row.namespace,
-            row.name,
-            row.state != "LIVE",
-            row.securable_id,
-            row.parent_id,
-            row.recorder_id,
-            row.file_path,
-            bool(row.of_volume),
-            tuple(sorted(filter(None, lying.get(row.id, ())))),
-            None in lying.get(row.id, ()),
+    for (
+        asset_id,
+        metastore,
+        kind,
+        namespace,
+        name,
+        told,
+        securable,
+        parent,
+        recorder,
+        path,
+        of_volume,
+    ) in rows:
+        lies = lying.get(asset_id, ())
+        nodes[asset_id] = Node(
+            asset_id,
+            metastore,
+            _KINDS[kind],
+            namespace,
+            name,
+            told != "LIVE",
+            securable,
+            parent,
+            recorder,
+            path,
+            bool(of_volume),
+            tuple(sorted(filter(None, lies))),
+            None in lies,
         )
-        nodes[node.id] = node
-        if node.securable_id is not None and not node.file_path and row.state != "MERGED":
-            by_securable[node.securable_id] = node.id
-        end = max(end, node.id + 1)
+        if securable is not None and not path and told != "MERGED":
+            by_securable[securable] = asset_id
+        end = max(end, asset_id + 1)
     return state._replace(nodes=nodes.finish(), by_securable=by_securable.finish(), end=end)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, Self
+from collections.abc import Collection, Sequence
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,10 +71,12 @@ class MappingNumbers:
         return self._book
 
 
-def digests_of(hashes: Iterable[Any]) -> Digests:
+def digests_of(hashes: Collection[str]) -> Digests:
     """Digests from their hexadecimal hashes; of what is none, an empty one."""
-    nothing = "0" * HASH_CHARACTERS
-    told = "".join(each if len(each) == HASH_CHARACTERS else nothing for each in hashes)
+    told = "".join(hashes)
+    if len(told) != HASH_CHARACTERS * len(hashes):
+        nothing = "0" * HASH_CHARACTERS
+        told = "".join([each if len(each) == HASH_CHARACTERS else nothing for each in hashes])
     return np.frombuffer(bytes.fromhex(told), dtype=f"S{DIGEST_BYTES}")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import chain
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, case, not_, select
+from sqlalchemy import Connection, Row, Select, and_, case, not_, or_, select
 
 from lakewarden_server.entities import (
     LineageAlias,
@@ -18,8 +20,9 @@ from lakewarden_server.entities import (
     LineageName,
     Securable,
 )
+from lakewarden_server.storage.repositories.prepared import stream
 
-EDGES_CHUNK: Final = 50_000
+CHUNK: Final = 50_000
 BATCH: Final = 400
 MAPPINGS_CHUNK: Final = 10
 
@@ -53,24 +56,21 @@ class LineageGraphReader:
 
     def edges(self, states: Mapping[str, int], evidence: Mapping[str, int]) -> Iterator[Sequence[Any]]:
         """Every edge in one of the states, in chunks of rows: id, source, target, the sum of the numbers of state and evidence, and the hash of what it says of columns."""
-        number = case(states, value=_edge.state) + case(evidence, value=_edge.evidence)
-        statement = select(_edge.id, _edge.source_id, _edge.target_id, number, _edge.mapping_hash)
-        statement = statement.where(_edge.state.in_(states))
-        result = self._connection.execute(statement, execution_options={"yield_per": EDGES_CHUNK})
-        yield from result.partitions()
+        statement = _edges(tuple(states.items()), tuple(evidence.items()))
+        yield from stream(self._connection, statement, CHUNK)
 
-    def nodes(self, asset_ids: Collection[int] | None) -> Iterator[Row[Any]]:
+    def nodes(self, asset_ids: Collection[int] | None) -> Iterator[Any]:
         """Assets with their securable's container and who recorded them first; all for None."""
         if asset_ids is None:
-            yield from self._connection.execute(_nodes(), execution_options={"yield_per": EDGES_CHUNK})
+            yield from chain.from_iterable(stream(self._connection, _ALL_NODES, CHUNK))
             return
         for batch in batches(asset_ids):
             yield from self._connection.execute(_nodes(batch))
 
-    def other_names(self, asset_ids: Collection[int] | None) -> Iterator[Row[Any]]:
+    def other_names(self, asset_ids: Collection[int] | None) -> Iterator[Any]:
         """Of assets in no catalog the names beside the one that is shown, as asset and where that lies; of all assets for None."""
         if asset_ids is None:
-            yield from self._connection.execute(_other_names(), execution_options={"yield_per": EDGES_CHUNK})
+            yield from chain.from_iterable(stream(self._connection, _ALL_OTHER_NAMES, CHUNK))
             return
         for batch in batches(asset_ids):
             yield from self._connection.execute(_other_names().where(_asset.id.in_(batch)))
@@ -140,6 +140,14 @@ def batches(keys: Collection[Any]) -> Iterator[list[Any]]:
         yield listed[start : start + BATCH]
 
 
+@cache
+def _edges(states: tuple[tuple[str, int], ...], evidence: tuple[tuple[str, int], ...]) -> Select[Any]:
+    number = case(dict(states), value=_edge.state) + case(dict(evidence), value=_edge.evidence)
+    return select(
+        _edge.id, _edge.source_id, _edge.target_id, number.label("number"), _edge.mapping_hash
+    ).where(or_(*(_edge.state == state for state, _number in states)))
+
+
 def _nodes(asset_ids: Sequence[int] | None = None) -> Select[Any]:
     securable = Securable.__table__.c
     statement = (
@@ -170,3 +178,7 @@ def _other_names() -> Select[Any]:
         .join(LineageName, _name.id == _alias.name_id)
         .where(_asset.securable_id.is_(None), not_(is_shown))
     )
+
+
+_ALL_NODES: Final = _nodes()
+_ALL_OTHER_NAMES: Final = _other_names()

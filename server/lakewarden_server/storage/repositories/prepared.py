@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import namedtuple
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cache
 from typing import Any, Final, NamedTuple
@@ -40,6 +40,8 @@ _Process = Callable[[Any], Any]
 
 AMONG: Final = "among"
 """The parameter that holds the values; see `array`."""
+STREAM: Final = "stream"
+"""The cursor of `stream`, of which a transaction reads one at a time."""
 ROWS_TOGETHER: Final = (100, 10, 1)
 """Of one INSERT. With every row of its own a thread would give the interpreter away for each, and wait to have it back."""
 
@@ -122,6 +124,18 @@ def run(connection: Connection, statement: Any, values: Mapping[str, Any]) -> li
     return _run(connection, prepared, given)
 
 
+def stream(connection: Connection, statement: Any, size: int) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """All rows of a statement without parameters, so many at a time, each the values as the driver gives them; see `run`."""
+    prepared = _prepared(statement, connection.dialect.name)
+    named = [(name, process(fixed) if process else fixed) for name, fixed, process in prepared.parameters]
+    # PostgreSQL would send everything at once to a cursor without a name.
+    where = () if prepared.names is None else (STREAM,)
+    with closing(_driver(connection).cursor(*where)) as cursor:
+        cursor.execute(prepared.text, dict(named) if where else [value for _name, value in named])
+        while rows := cursor.fetchmany(size):
+            yield rows
+
+
 def upsert(connection: Connection, entity: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
     """Inserts rows that all have the same columns, or replaces those with their primary keys, of which each is there once."""
     start = 0
@@ -136,14 +150,12 @@ def upsert(connection: Connection, entity: type[Base], rows: Sequence[Mapping[st
 
 
 def _run(connection: Connection, prepared: _Prepared, given: Sequence[Any]) -> list[Any]:
-    if not connection.in_transaction():
-        raise LookupError("a prepared statement belongs in a transaction that was begun")
     values = [
         value if process is None else process(value)
         for value, (_name, _fixed, process) in zip(given, prepared.parameters, strict=True)
     ]
     named = values if prepared.names is None else dict(zip(prepared.names, values, strict=True))
-    with closing(connection.connection.cursor()) as cursor:
+    with closing(_driver(connection).cursor()) as cursor:
         cursor.execute(prepared.text, named)
         if prepared.row is None:
             return []
@@ -151,6 +163,12 @@ def _run(connection: Connection, prepared: _Prepared, given: Sequence[Any]) -> l
     if prepared.results:
         rows = [_ours(row, prepared.results) for row in rows]
     return list(map(prepared.row, rows))
+
+
+def _driver(connection: Connection) -> Any:
+    if not connection.in_transaction():
+        raise LookupError("a prepared statement belongs in a transaction that was begun")
+    return connection.connection
 
 
 def _ours(row: Sequence[Any], results: Sequence[tuple[int, _Process]]) -> Sequence[Any]:
