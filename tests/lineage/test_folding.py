@@ -132,6 +132,17 @@ def test_a_remembered_run_is_the_one_that_is_read_and_its_callers_own(monkeypatc
             assert unpack(packed.fold) == run
 
 
+def test_remembered_runs_count_for_what_they_are_made_of_however_short_their_text(monkeypatch):
+    remembered = Remembered(folds.RUNS_BYTES_MAX)
+    monkeypatch.setattr(folds, "_RUNS", remembered)
+    names = [f"{number:x}" for number in range(100)]
+    for number in range(1_000):
+        (run,) = folded([event(run=number, inputs=names)]).values()
+        assert len(pack(run).fold) < folds.PART_BYTES * len(names)
+    kept = [*remembered._newer.values(), *remembered._older.values()]
+    assert 100 < len(kept) <= folds.RUNS_BYTES_MAX // (folds.PART_BYTES * len(names))
+
+
 @pytest.mark.parametrize(
     ("types", "state"),
     [

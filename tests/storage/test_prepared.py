@@ -8,16 +8,21 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import Internal, Unavailable
 from lakewarden_server.entities import Base, LineageContribution, LineageEdge, LineageEvent, LineageRun
 from lakewarden_server.storage import Database, create_database
 from lakewarden_server.storage.repositories.lineage import LineageStore, values_of
-from lakewarden_server.storage.repositories.prepared import AMONG, array, run, select_among
+from lakewarden_server.storage.repositories.prepared import AMONG, array, run, select_among, stream
 
 OWN = {"workspace_id": "w", "principal_id": "p"}
+KEYS = (
+    select(LineageEvent.key, LineageEvent.run_id)
+    .where(LineageEvent.workspace_id == "w")
+    .order_by(LineageEvent.key)
+)
 EVENT = {
     **OWN,
     "key": "é",
@@ -85,6 +90,21 @@ def test_a_value_that_is_not_given_is_missed_and_not_taken_for_nothing(connectio
 def test_a_list_that_would_have_to_be_written_anew_is_refused(connection: Connection) -> None:
     with pytest.raises(LookupError, match="give an array"):
         run(connection, select(LineageEdge.__table__.c.id).where(LineageEdge.id.in_([1, 2])), {})
+
+
+def test_all_rows_come_in_chunks_and_postgresql_keeps_the_rest(connection: Connection) -> None:
+    LineageStore(connection).put(LineageEvent, [EVENT | {"key": str(number)} for number in range(4)])
+    chunks = stream(connection, KEYS, 2)
+    first = next(chunks)
+    if connection.dialect.name == "postgresql":
+        assert connection.execute(text("SELECT count(*) FROM pg_cursors WHERE name = 'stream'")).scalar() == 1
+    assert [list(map(tuple, chunk)) for chunk in (first, *chunks)] == [
+        [("0", 7), ("1", 7)],
+        [("2", 7), ("3", 7)],
+        [("é", 7)],
+    ]
+    if connection.dialect.name == "postgresql":
+        assert connection.execute(text("SELECT count(*) FROM pg_cursors WHERE name = 'stream'")).scalar() == 0
 
 
 def test_nothing_runs_outside_a_transaction(database: Database) -> None:

@@ -37,7 +37,6 @@ from lakewarden_server.lineage.statements import (
 from lakewarden_server.lineage.weaving import Weaver
 from lakewarden_server.storage.repositories.lineage import LineageStore
 
-"""A third of the time of the default, for a tenth more bytes."""
 CHARACTERS_OF_WEIGHT: Final = 2_000
 """Of JSON, that are read and written in the time of a name or an edge."""
 
