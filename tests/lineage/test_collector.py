@@ -20,9 +20,10 @@ from lineage.lake import Lake
 @pytest.fixture
 def as_it_was() -> Iterator[None]:
     """What a worker changes of its whole process."""
-    seconds = sys.getswitchinterval()
+    seconds, thresholds = sys.getswitchinterval(), gc.get_threshold()
     yield
     sys.setswitchinterval(seconds)
+    gc.set_threshold(*thresholds)
     gc.unfreeze()
     gc.enable()
 
@@ -48,6 +49,7 @@ def test_a_worker_keeps_its_lineage_from_the_collector(as_it_was: None) -> None:
         worker.serve(settings, stop, shared_port=False, on_ready=look)
     assert seen[0] > 1, "there is something it could look at"
     assert seen[1] == 0
+    assert gc.get_threshold() == worker.COLLECTOR_THRESHOLDS
 
 
 def _end(stop: threading.Event, seen: list[int]) -> None:
