@@ -25,7 +25,7 @@ SWITCH_SECONDS = 0.0005
 calls and refuses them would wait for longer than the calls."""
 COLLECTOR_THRESHOLDS = (2_000, 10, 100)
 """How many new objects, and looks at younger ones, the cyclic collector lets come before it looks at the young, the older, and all: a look at
-all keeps every call waiting for some 50 ms, and with Python's own (700, 10, 10) finds next to nothing every few seconds."""
+all keeps every call waiting for tens of milliseconds, and with Python's own (700, 10, 10) comes every few seconds."""
 WARM_STEP_SECONDS = 0.05
 """Between two looks at whether the lineage has been read."""
 

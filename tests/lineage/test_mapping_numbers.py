@@ -81,3 +81,9 @@ def test_what_a_number_stands_for_stays_while_threads_keep_more() -> None:
     pairs = book.pairs(np.array([2, 0, 3], dtype=np.int32))
     assert pairs.at.tolist() == [0, 0, 2, 2, 2]
     assert book.names(pairs.targets.tolist()) == ["t2", "t2", "t3", "t3", "t3"]
+
+
+def test_what_is_no_hash_is_empty_also_where_all_of_them_together_are_as_long_as_hashes():
+    told = ["ab" * 33, "cd" * 31, "[]", "ef" * 32]
+    assert [digest.hex() for digest in digests_of(told).tolist()] == ["", "", "", "ef" * 32]
+    assert [digest.hex() for digest in digests_of(told[:2]).tolist()] == ["", ""]

@@ -73,10 +73,10 @@ class MappingNumbers:
 
 def digests_of(hashes: Collection[str]) -> Digests:
     """Digests from their hexadecimal hashes; of what is none, an empty one."""
-    told = "".join(hashes)
-    if len(told) != HASH_CHARACTERS * len(hashes):
+    if set(map(len, hashes)) - {HASH_CHARACTERS}:
         nothing = "0" * HASH_CHARACTERS
-        told = "".join([each if len(each) == HASH_CHARACTERS else nothing for each in hashes])
+        hashes = [each if len(each) == HASH_CHARACTERS else nothing for each in hashes]
+    told = "".join(hashes)
     return np.frombuffer(bytes.fromhex(told), dtype=f"S{DIGEST_BYTES}")
 
 

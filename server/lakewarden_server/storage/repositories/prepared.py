@@ -38,6 +38,9 @@ def _dialect_of(driver: Any) -> Any:
 
 _Process = Callable[[Any], Any]
 
+_named: Final[Callable[[str, Sequence[str]], Any]] = namedtuple
+"""For names that a statement has, and not the code, which alone types know."""
+
 AMONG: Final = "among"
 """The parameter that holds the values; see `array`."""
 STREAM: Final = "stream"
@@ -200,7 +203,7 @@ def _prepared(statement: Any, dialect: str) -> _Prepared:
         raise LookupError("a list is written anew for every length of it: give an array")
     parameters = tuple((name, bound[name].value, _to_driver(bound[name].type, driver)) for name in names)
     columns = list(statement.exported_columns)
-    row: Any = namedtuple("Row", [column.name for column in columns])  # type: ignore[misc]
+    row = _named("Row", [column.name for column in columns])
     processors = [column.type.dialect_impl(driver).result_processor(driver, None) for column in columns]
     return _Prepared(
         compiled.string,
