@@ -49,7 +49,7 @@ class LineageHead(Base):
 
 
 class LineageEvent(Base):
-    """One event as it came, compressed with zlib; its key makes a repetition nothing new."""
+    """One event as it came, compressed (`lineage.compression`); its key makes a repetition nothing new."""
 
     __tablename__ = "lineage_events"
     __table_args__ = (Index("ix_lineage_events_received_time", "received_time"),)

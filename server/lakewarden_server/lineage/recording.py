@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -16,11 +15,12 @@ from lakewarden_server.core.clock import microseconds_of
 from lakewarden_server.core.errors import InvalidArgument, Reason
 from lakewarden_server.entities import LineageEvent, LineageJob, LineageRun
 from lakewarden_server.lineage.bindings import Bindings
+from lakewarden_server.lineage.compression import compressed
 from lakewarden_server.lineage.events import PAIRS_MAX, Code, Event, EventKind
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.facets import Facets
 from lakewarden_server.lineage.folding import Run, fold, run_key
-from lakewarden_server.lineage.folds import ZLIB_LEVEL, pack, unpack
+from lakewarden_server.lineage.folds import pack, unpack
 from lakewarden_server.lineage.names import AssetName
 from lakewarden_server.lineage.placing import Places
 from lakewarden_server.lineage.rollups import PURGED, RUNS_KEPT, Rollup
@@ -67,7 +67,7 @@ class Received(NamedTuple):
 
 def packed(received: Received) -> Received:
     """The event with its body as it is stored: made by whoever waits, it takes nothing of the time of who records for all."""
-    return received._replace(packed=zlib.compress(received.event.body, ZLIB_LEVEL))
+    return received._replace(packed=compressed(received.event.body))
 
 
 def record(
@@ -318,7 +318,7 @@ class _Recording:
                     "received_time": self._time,
                     "flags": sorted(event.flags),
                     "dropped_facets": [list(dropped) for dropped in facets.dropped],
-                    "body": body or zlib.compress(event.body, ZLIB_LEVEL),
+                    "body": body or compressed(event.body),
                 }
                 for event, facets, body in new
             ],
