@@ -21,8 +21,9 @@ from lakewarden_server.observability.logs import configure_logging
 from lakewarden_server.processes import EXIT_FAILED, EXPECTED_ERRORS, READY, Serves, Task, pinned
 
 SWITCH_SECONDS = 0.0005
-"""How long a thread may keep the interpreter from one that waits: with Python's 5 ms and eight busy threads, the one that takes
-calls and refuses them would wait for longer than the calls."""
+"""How long a thread may keep the interpreter from one that waits where gRPC is answered: with Python's 5 ms and eight busy threads, the one
+that takes calls and refuses them would wait for longer than the calls. Who answers HTTP alone, which is mostly lineage to be recorded, loses
+more by as many changes of thread than by waiting."""
 COLLECTOR_THRESHOLDS = (2_000, 10, 100)
 """How many new objects, and looks at younger ones, the cyclic collector lets come before it looks at the young, the older, and all: a look at
 all keeps every call waiting for tens of milliseconds, and with Python's own (700, 10, 10) comes every few seconds."""
@@ -34,7 +35,8 @@ def serve(
     settings: Settings, stop: threading.Event, *, shared_port: bool, on_ready: Callable[[App], None]
 ) -> None:
     """Serves until `stop`, then drains. Raises one of `EXPECTED_ERRORS` when it cannot start."""
-    sys.setswitchinterval(SWITCH_SECONDS)
+    if settings.listen:
+        sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
     gc.collect()
     gc.disable()

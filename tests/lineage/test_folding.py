@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-import zlib
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakewarden_server.lineage import folding, folds
+from lakewarden_server.lineage.compression import decompressed
 from lakewarden_server.lineage.events import DATASETS_MAX, PAIRS_MAX
 from lakewarden_server.lineage.facets import understand
 from lakewarden_server.lineage.folding import Run, RunState, Stamped, fold
@@ -121,7 +121,7 @@ def test_a_remembered_run_is_the_one_that_is_read_and_its_callers_own(monkeypatc
     for run in folded(corpus()).values():
         packed = pack(run)
         mine = unpack(packed.fold)
-        assert mine == run == Run.from_json(zlib.decompress(packed.fold))
+        assert mine == run == Run.from_json(decompressed(packed.fold))
         later = read(event(second=99, run=1, inputs=["more"], outputs=["even more"]))
         fold(mine, later, understand(later))
         for facets in (mine.run_facets, mine.job_facets, *mine.inputs.values(), *mine.outputs.values()):

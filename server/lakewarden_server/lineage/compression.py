@@ -1,29 +1,34 @@
-"""Text as it is stored, in LZ4: it is written with every event and hardly ever read, and zlib takes a tenth of the time of recording for a quarter fewer bytes."""
+"""Text as it is stored, in LZ4: it is written with every event and hardly ever read, and zlib takes ten times as long for a quarter fewer bytes."""
 
 from __future__ import annotations
 
+import struct
 import zlib
 from functools import cache
 from typing import Any, Final
 
 LZ4: Final = b"\x04"
-"""What text in LZ4 begins with, before its length and one block; what zlib made, as it did at first, begins otherwise."""
-LENGTH_BYTES: Final = 4
+"""What text in LZ4 begins with; what zlib made, as it did at first, begins otherwise."""
+HEAD: Final = struct.Struct(">cII")
+"""That, the length of the text and its Adler-32; one block follows."""
 
 
 def compressed(text: bytes) -> bytes:
-    """Text of less than 4 GiB as it is stored."""
-    return LZ4 + len(text).to_bytes(LENGTH_BYTES, "big") + _block().compress(text, asbytes=True)
+    """Text of less than 2 GiB as it is stored."""
+    return HEAD.pack(LZ4, len(text), zlib.adler32(text)) + _block().compress(text, asbytes=True)
 
 
 def decompressed(stored: bytes) -> bytes:
     """The text. Raises ValueError, OSError or zlib.error for what is none that is stored."""
     if not stored.startswith(LZ4):
         return zlib.decompress(stored)
-    start = len(LZ4) + LENGTH_BYTES
-    length = int.from_bytes(stored[len(LZ4) : start], "big")
-    found: bytes = _block().decompress(stored[start:], decompressed_size=length, asbytes=True)
-    return found
+    if len(stored) < HEAD.size:
+        raise ValueError("stored text ends before its length does")
+    _lz4, length, checksum = HEAD.unpack_from(stored)
+    text: bytes = _block().decompress(stored[HEAD.size :], decompressed_size=length, asbytes=True)
+    if zlib.adler32(text) != checksum:
+        raise ValueError("stored text is not what was stored")
+    return text
 
 
 @cache

@@ -106,14 +106,16 @@ class _Prepared(NamedTuple):
     """A statement in the words of a driver."""
 
     text: str
-    parameters: tuple[tuple[str, Any, _Process | None], ...]
-    """In their order, the name of each, its value where that is a part of the statement, and what makes it one of the driver's."""
+    parameters: tuple[tuple[str, Any], ...]
+    """In their order, the name of each, and its value where that is a part of the statement."""
+    processes: tuple[tuple[int, _Process], ...]
+    """Places of parameters that the driver takes in another form, and what makes it of ours."""
     names: tuple[str, ...] | None
     """Of the parameters; None where the driver takes them by their place."""
     row: Callable[[Iterable[Any]], Any] | None
     """Gives the values of a row their names; None where there are no rows."""
     results: tuple[tuple[int, _Process], ...]
-    """Places in a row whose values the driver gives in another form, and what makes it ours."""
+    """The same of the values of a row, and what makes ours of them."""
 
 
 def run(connection: Connection, statement: Any, values: Mapping[str, Any]) -> list[Any]:
@@ -123,18 +125,18 @@ def run(connection: Connection, statement: Any, values: Mapping[str, Any]) -> li
     error, and whoever listens to SQLAlchemy's cursors hears nothing.
     """
     prepared = _prepared(statement, connection.dialect.name)
-    given = [values[name] if fixed is None else fixed for name, fixed, _process in prepared.parameters]
+    given = [values[name] if fixed is None else fixed for name, fixed in prepared.parameters]
     return _run(connection, prepared, given)
 
 
 def stream(connection: Connection, statement: Any, size: int) -> Iterator[Sequence[tuple[Any, ...]]]:
     """All rows of a statement without parameters, so many at a time, each the values as the driver gives them; see `run`."""
     prepared = _prepared(statement, connection.dialect.name)
-    named = [(name, process(fixed) if process else fixed) for name, fixed, process in prepared.parameters]
+    given = _changed([fixed for _name, fixed in prepared.parameters], prepared.processes)
     # PostgreSQL would send everything at once to a cursor without a name.
     where = () if prepared.names is None else (STREAM,)
     with closing(_driver(connection).cursor(*where)) as cursor:
-        cursor.execute(prepared.text, dict(named) if where else [value for _name, value in named])
+        cursor.execute(prepared.text, _told(prepared, given))
         while rows := cursor.fetchmany(size):
             yield rows
 
@@ -148,37 +150,37 @@ def upsert(connection: Connection, entity: type[Base], rows: Sequence[Mapping[st
         prepared = _upsert(entity, connection.dialect.name, frozenset(rows[0]), count)
         columns = [column.name for column in entity.__table__.c if column.name in rows[0]]
         while start + count <= len(rows):
-            _run(connection, prepared, [row[name] for row in rows[start : start + count] for name in columns])
+            given = [row[name] for row in rows[start : start + count] for name in columns]
+            _run(connection, prepared, given)
             start += count
 
 
-def _run(connection: Connection, prepared: _Prepared, given: Sequence[Any]) -> list[Any]:
-    values = [
-        value if process is None else process(value)
-        for value, (_name, _fixed, process) in zip(given, prepared.parameters, strict=True)
-    ]
-    named = values if prepared.names is None else dict(zip(prepared.names, values, strict=True))
+def _run(connection: Connection, prepared: _Prepared, given: list[Any]) -> list[Any]:
     with closing(_driver(connection).cursor()) as cursor:
-        cursor.execute(prepared.text, named)
+        cursor.execute(prepared.text, _told(prepared, _changed(given, prepared.processes)))
         if prepared.row is None:
             return []
         rows: Sequence[Sequence[Any]] = cursor.fetchall()
     if prepared.results:
-        rows = [_ours(row, prepared.results) for row in rows]
+        rows = [_changed(list(row), prepared.results) for row in rows]
     return list(map(prepared.row, rows))
+
+
+def _told(prepared: _Prepared, given: list[Any]) -> Any:
+    """The values of all parameters as the driver takes them."""
+    return given if prepared.names is None else dict(zip(prepared.names, given, strict=True))
+
+
+def _changed(values: list[Any], processes: Iterable[tuple[int, _Process]]) -> list[Any]:
+    for place, process in processes:
+        values[place] = process(values[place])
+    return values
 
 
 def _driver(connection: Connection) -> Any:
     if not connection.in_transaction():
         raise LookupError("a prepared statement belongs in a transaction that was begun")
     return connection.connection
-
-
-def _ours(row: Sequence[Any], results: Sequence[tuple[int, _Process]]) -> Sequence[Any]:
-    values = list(row)
-    for place, process in results:
-        values[place] = process(values[place])
-    return values
 
 
 def _to_driver(kind: Any, driver: Any) -> _Process | None:
@@ -201,17 +203,23 @@ def _prepared(statement: Any, dialect: str) -> _Prepared:
     names = tuple(compiled.positiontup or compiled.params)
     if any(bound[name].expanding for name in names):
         raise LookupError("a list is written anew for every length of it: give an array")
-    parameters = tuple((name, bound[name].value, _to_driver(bound[name].type, driver)) for name in names)
+    parameters = tuple((name, bound[name].value) for name in names)
     columns = list(statement.exported_columns)
     row = _named("Row", [column.name for column in columns])
+    taken = [_to_driver(bound[name].type, driver) for name in names]
     processors = [column.type.dialect_impl(driver).result_processor(driver, None) for column in columns]
     return _Prepared(
         compiled.string,
         parameters,
+        _placed(taken),
         None if compiled.positional else names,
         row._make if columns else None,
-        tuple((place, process) for place, process in enumerate(processors) if process is not None),
+        _placed(processors),
     )
+
+
+def _placed(processes: Iterable[_Process | None]) -> tuple[tuple[int, _Process], ...]:
+    return tuple((place, process) for place, process in enumerate(processes) if process is not None)
 
 
 @cache
@@ -227,6 +235,6 @@ def _upsert(entity: type[Base], dialect: str, columns: frozenset[str], count: in
     prepared = _prepared(statement.values([dict.fromkeys(columns)] * count), dialect)
     written = [column.name for column in table.c if column.name in columns]
     names = [f"{name}_m{number}" for number in range(count) for name in written]
-    if [name for name, _fixed, _process in prepared.parameters] != names:
+    if [name for name, _fixed in prepared.parameters] != names:
         raise LookupError(f"the values of {table.name} are taken in another order")
     return prepared

@@ -1,4 +1,4 @@
-"""What of the lineage a server keeps for good is left alone by the cyclic collector."""
+"""What a worker sets of its whole process: the cyclic collector leaves alone what lineage it keeps for good, and threads change as suits what it answers."""
 
 from __future__ import annotations
 
@@ -58,3 +58,28 @@ def _end(stop: threading.Event, seen: list[int]) -> None:
         stop.wait(0.01)
     seen.append(_walked())
     stop.set()
+
+
+@pytest.mark.parametrize(
+    ("addresses", "seconds"),
+    [
+        ({"listen": "127.0.0.1:0"}, worker.SWITCH_SECONDS),
+        ({"listen": "127.0.0.1:0", "http": "127.0.0.1:0"}, worker.SWITCH_SECONDS),
+        ({"listen": "", "http": "127.0.0.1:0"}, sys.getswitchinterval()),
+    ],
+    ids=["grpc", "both", "http"],
+)
+def test_threads_change_often_where_grpc_is_answered(
+    as_it_was: None, addresses: dict[str, str], seconds: float
+) -> None:
+    stop = threading.Event()
+    seen: list[float] = []
+
+    def look(_app: App) -> None:
+        seen.append(sys.getswitchinterval())
+        stop.set()
+
+    with serve() as server:
+        settings = replace(server.app.settings, **addresses)
+        worker.serve(settings, stop, shared_port=False, on_ready=look)
+    assert seen == [pytest.approx(seconds)]
