@@ -15,7 +15,8 @@ HEAD: Final = struct.Struct(">cII")
 
 def compressed(text: bytes) -> bytes:
     """Text of less than 2 GiB as it is stored."""
-    return HEAD.pack(LZ4, len(text), zlib.adler32(text)) + _block().compress(text, asbytes=True)
+    block: bytes = _block().compress(text, asbytes=True)
+    return HEAD.pack(LZ4, len(text), zlib.adler32(text)) + block
 
 
 def decompressed(stored: bytes) -> bytes:
