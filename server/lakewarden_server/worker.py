@@ -24,6 +24,9 @@ SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter from one that waits where gRPC is answered: with Python's 5 ms and eight busy threads, the one
 that takes calls and refuses them would wait for longer than the calls. Who answers HTTP alone, which is mostly lineage to be recorded, loses
 more by as many changes of thread than by waiting."""
+HTTP_NICE = 5
+"""How far a process that answers HTTP alone steps back from those that answer engines, where there is not a core for each: lineage that is
+recorded later harms nobody, a check that waits holds up a query."""
 COLLECTOR_THRESHOLDS = (2_000, 10, 100)
 """How many new objects, and looks at younger ones, the cyclic collector lets come before it looks at the young, the older, and all: a look at
 all keeps every call waiting for tens of milliseconds, and with Python's own (700, 10, 10) comes every few seconds."""
@@ -75,6 +78,8 @@ def main() -> None:
     threading.Thread(target=_stop_with_supervisor, args=(stop,), daemon=True).start()
     try:
         settings = Serves(task.serves).of(read_settings(task.options))
+        if task.serves == Serves.HTTP:
+            os.nice(HTTP_NICE)
         configure_logging(json_lines=settings.log_format == "json", verbose=task.verbose)
         with pinned(task.core):
             serve(settings, stop, shared_port=True, on_ready=_tell_ready)

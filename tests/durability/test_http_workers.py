@@ -15,6 +15,7 @@ import pytest
 
 from durability.groups import Group, connections, is_running, until, workers_of
 from durability.processes import EXECUTABLE, WORKSPACE, Installation, ServerProcess
+from lakewarden_server.worker import HTTP_NICE
 
 pytestmark = pytest.mark.timeout(240)
 SERVE = (str(EXECUTABLE), "serve", "--workers", "1", "--http", "127.0.0.1:0", "--http-workers", "1")
@@ -48,6 +49,13 @@ def test_each_kind_of_worker_answers_its_own(group: Group) -> None:
             for kind, port in ports.items()
         }
     assert accepted == {"grpc": [1, 0], "http": [0, 1]}
+
+
+def test_http_steps_back_where_there_is_not_a_core_for_each(group: Group) -> None:
+    workers = workers_of(group.server)
+    grpc, http = (os.getpriority(os.PRIO_PROCESS, workers[worker]) for worker in (GRPC_WORKER, HTTP_WORKER))
+    assert grpc == os.getpriority(os.PRIO_PROCESS, 0)
+    assert http == grpc + HTTP_NICE
 
 
 def test_a_killed_worker_of_http_leaves_grpc_alone_and_comes_back(group: Group) -> None:
