@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lakewarden_server.lineage import columns as columns_module
+from lakewarden_server.lineage.column_arrays import BEGINNINGS, may_be_among
 from lakewarden_server.lineage.column_book import ColumnBook
 from lakewarden_server.lineage.columns import (
     Column,
@@ -105,6 +106,26 @@ def ahead(
                     if ends[0] in (column.name, WHOLE)
                 }
     return found
+
+
+def test_columns_of_one_asset_are_told_apart_by_all_of_their_numbers() -> None:
+    """Names get numbers as they are met; by the lowest bits alone, each of these would be taken for two others."""
+    names = [f"c{number}" for number in range(3 * BEGINNINGS)]
+    pairs: list[Any] = [
+        (0, 1, [Use("a", "a", Subtype.IDENTITY), *(Use(n, n, Subtype.IDENTITY) for n in names)])
+    ]
+    asked = asking(way=Direction.DOWNSTREAM, depth=1)
+    for root in ("a", names[0], names[BEGINNINGS], names[-1]):
+        seen, _, edges, _ = told(pairs, asked._replace(roots=(Column(0, root),)), set())
+        assert (seen, len(edges)) == ({Column(1, root)}, 1)
+
+
+def test_what_of_a_walk_is_looked_for_is_little_more_than_what_is_found() -> None:
+    assets, names = np.array([3, 3, 7], dtype=np.int32), np.array([5, 6, 6 + BEGINNINGS])
+    near, at = np.array([7, 3], dtype=np.int32), np.array([0, 0, 0, 1, 1, 1, 1])
+    said = np.array([6 + BEGINNINGS, 6, 5, 5, 6, 7, 0], dtype=np.int32)
+    found = may_be_among(assets, names, near, at, said)
+    assert found.tolist() == [True, True, False, True, True, False, True]
 
 
 @settings(max_examples=300)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from immutables import Map
 
+from lakewarden import Client
 from lakewarden.lineage import LineageEdge
 from lakewarden_server.lineage.graph import Graph
 from lakewarden_server.lineage.mapping_numbers import MappingNumbers
@@ -57,6 +58,29 @@ def test_answers_follow_every_change_of_a_name(lake: Lake) -> None:
     lake.admin.tables.delete("main.rough.purchases")
     found = lake.admin.lineage.traverse("main.sales.menu", include_states=["DROPPED"])
     assert [node.dropped for node in found.nodes] == [False, True]
+
+
+def test_answers_follow_every_grant_and_are_each_caller_s_own(lake: Lake) -> None:
+    lake.admin.tables.create("main.sales.bills", columns=[{"name": "id", "type_text": "BIGINT"}])
+    lake.admin.tables.create("main.sales.sums", columns=[{"name": "id", "type_text": "BIGINT"}])
+    lake.made("sales.bills", "sales.sums")
+    eve, bob = lake.server.client_as("eve"), lake.server.client_as("bob")
+    lake.admin.grants.grant("BROWSE", "catalog", "main", "bob@example.com")
+    for privilege, kind, name in (
+        ("USE CATALOG", "catalog", "main"),
+        ("USE SCHEMA", "schema", "main.sales"),
+        ("SELECT", "table", "main.sales.bills"),
+    ):
+        lake.admin.grants.grant(privilege, kind, name, "eve@example.com")
+
+    def hidden(client: Client) -> list[bool]:
+        return [node.hidden for node in client.lineage.traverse("main.sales.bills").nodes]
+
+    for _ in range(2):
+        assert (hidden(eve), hidden(bob)) == ([False, True], [False, False])
+        lake.admin.grants.grant("SELECT", "table", "main.sales.sums", "eve@example.com")
+        assert (hidden(eve), hidden(bob)) == ([False, False], [False, False])
+        lake.admin.grants.revoke("SELECT", "table", "main.sales.sums", "eve@example.com")
 
 
 def test_an_asset_nobody_knows_is_decided_by_itself(lake: Lake) -> None:

@@ -15,6 +15,7 @@ from immutables import Map
 from lakewarden_policy import Decider, load_policy
 from lakewarden_server.lineage import columns, traversal
 from lakewarden_server.lineage.columns import ColumnWalk, Use
+from lakewarden_server.lineage.follower import LineageFollower
 from lakewarden_server.lineage.graph import Direction, Edge, Flags, Graph, Ints
 from lakewarden_server.lineage.mapping import WHOLE, Subtype
 from lakewarden_server.lineage.mapping_numbers import MappingNumbers
@@ -22,7 +23,7 @@ from lakewarden_server.lineage.names import AssetKind
 from lakewarden_server.lineage.nodes import LineageState, Node
 from lakewarden_server.lineage.roster import Roster
 from lakewarden_server.lineage.traversal import Ending, Truncation, Walk, walk
-from lakewarden_server.lineage.visibility import Sight
+from lakewarden_server.lineage.visibility import SIGHTS_MAX, Sight
 from lineage.said import Said
 from policies.snapshots import snapshot_of
 from policies.worlds import WORKSPACES, make_world
@@ -330,3 +331,38 @@ DEFECTS: dict[str, Callable[..., traversal._Walker]] = {
     "what is hidden is not looked behind": _LooksBehind,
     "what is behind it does not make an answer partial": _CountsBehind,
 }
+
+
+def test_what_a_caller_sees_is_kept_for_its_next_question_until_the_decider_or_an_asset_is_another_one() -> (
+    None
+):
+    _chance, decider, nodes = next(worlds(1))
+    follower, state = LineageFollower(), state_of(nodes, [])
+    asked = ("u0", WORKSPACES[0], "m0")
+    sights = follower.sights(state, decider)
+    assert sights.of(*asked) is follower.sights(state._replace(sequence=2), decider).of(*asked)
+    others = [("u1", *asked[1:]), (asked[0], WORKSPACES[1], asked[2]), (*asked[:2], "m1")]
+    assert all(sights.of(*other) is not sights.of(*asked) for other in others)
+    later = Decider(decider.policy, decider.snapshot)
+    assert follower.sights(state, later).of(*asked) is not sights.of(*asked)
+    sights = follower.sights(state, later)
+    assert follower.sights(state_of(dict(nodes), []), later) is not sights
+
+
+def test_of_so_many_callers_and_no_more_is_kept_what_they_see() -> None:
+    _chance, decider, nodes = next(worlds(1))
+    sights = LineageFollower().sights(state_of(nodes, []), decider)
+    first, *_, last = [sights.of(f"u{number}", None, "m0") for number in range(SIGHTS_MAX + 1)]
+    assert sights.of(f"u{SIGHTS_MAX}", None, "m0") is last
+    assert sights.of("u0", None, "m0") is not first
+
+
+def test_nobody_finds_what_is_decided_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question of the same caller may be answered meanwhile: what is still open would be hidden from it."""
+    _chance, decider, nodes = next(worlds(1))
+    sight = sight_of(decider, "u0", WORKSPACES[0], "m0", state_of(nodes, []))
+    found: list[set[int]] = []
+    monkeypatch.setattr(Sight, "sees", lambda self, _asset: bool(found.append(set(self._known.tolist()))))
+    sight(np.array(sorted(nodes), dtype=np.int32))
+    assert found
+    assert set().union(*found) == {0}

@@ -74,7 +74,8 @@ class Pairs(NamedTuple):
 
     def where(self, wanted: Flags, *, indirect: bool) -> Pairs:
         """Those the flags are set for; without `indirect` only where values are made of values."""
-        found = Pairs(self.at[wanted], self.places[wanted], self.held)
+        few = np.flatnonzero(wanted)
+        found = Pairs(self.at[few], self.places[few], self.held)
         if indirect or (direct := DIRECT_KINDS[found.kinds]).all():
             return found
         return found.where(direct, indirect=True)
@@ -169,7 +170,7 @@ class ColumnBook:
         ends = np.cumsum(sizes)
         count = int(ends[-1]) if len(ends) else 0
         at = np.repeat(np.arange(len(mappings)), sizes)
-        places = np.arange(count) + (self._starts[mappings] - ends + sizes)[at]
+        places = np.arange(count) + np.repeat(self._starts[mappings] - ends + sizes, sizes)
         return Pairs(at, places, self._held)
 
     def _number(self, name: str) -> int:

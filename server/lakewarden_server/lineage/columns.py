@@ -7,12 +7,13 @@ are told.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lakewarden_server.core.clock import monotonic
+from lakewarden_server.lineage.column_arrays import among, counted, joined, may_be_among
 from lakewarden_server.lineage.column_book import (
     NOT_TOLD,
     WHOLE_NUMBER,
@@ -114,7 +115,7 @@ def columns_of(graph: Edges, asset: int, asked: ColumnWalk, says: Says) -> tuple
     names: set[str] = set()
     for way in asked.within.directions:
         hops = asked.within.wanted(graph.hops(np.array([asset], dtype=np.int32), way))
-        for _some, pairs in _in_parts(hops, says):
+        for _some, pairs, _quiet in _in_parts(hops, says):
             taken = pairs.where(np.ones(len(pairs.at), dtype=bool), indirect=asked.indirect)
             numbers = taken.near(downstream=way is Direction.DOWNSTREAM)
             names.update(says.book.names(distinct(numbers).tolist()))
@@ -139,11 +140,13 @@ class _Pairs(NamedTuple):
     hows: Keys
 
     def distinct(self) -> _Pairs:
-        """Each once, in order."""
-        order = np.lexsort(self[::-1])
-        ordered = _Pairs(*(part[order] for part in self))
-        near, far, hows = map(firsts, ordered)
-        return ordered.where(near | far | hows)
+        """Each once, in order, where the near columns are places: as numbers of which each is a pair, for one is sorted faster than three."""
+        met = distinct(self.far)
+        bits = len(met).bit_length()
+        ends = self.near << bits | np.searchsorted(met, self.far)
+        numbers = distinct(ends << _HOW_BITS | self.hows)
+        ends = numbers >> _HOW_BITS
+        return _Pairs(ends >> bits, met[ends & ((1 << bits) - 1)], numbers & ((1 << _HOW_BITS) - 1))
 
     def where(self, wanted: Flags) -> _Pairs:
         """Those the flags are set for: most often all."""
@@ -172,7 +175,7 @@ class _Leads(NamedTuple):
         if (self.counts == 1).all():
             return self
         hops, starts, far, kinds = (np.repeat(part, self.counts) for part in self[:-1])
-        return _Leads(hops, starts + _counted(self.counts), far, kinds, np.ones_like(hops))
+        return _Leads(hops, starts + counted(self.counts), far, kinds, np.ones_like(hops))
 
 
 class _Told:
@@ -186,7 +189,7 @@ class _Told:
 
     def has(self, keys: Keys) -> Flags:
         """Which of these are told of."""
-        return _among(keys, self.keys)
+        return among(keys, self.keys)
 
     def places(self, keys: Keys) -> Keys:
         """Those of columns told of, which never change."""
@@ -246,7 +249,7 @@ class _Walker:
         else:
             pairs = pairs.where(self._untold(pairs, way))
             self._edges_told = np.sort(np.concatenate([self._edges_told, self._rows(pairs, way)]))
-            ahead = far[~_among(far, self._reached[way])]
+            ahead = far[~among(far, self._reached[way])]
             self._reached[way] = np.sort(np.concatenate([self._reached[way], ahead]))
         self._frontiers[way] = ahead[ahead & NAME_MASK != WHOLE_NUMBER]
         self._edges += len(pairs.near)
@@ -259,11 +262,16 @@ class _Walker:
         frontier = self._frontiers[way]
         near = assets_of(frontier)
         hops = self._asked.within.wanted(self._graph.hops(near[firsts(near)], way))
+        found = self._found(frontier, hops, downstream=way is Direction.DOWNSTREAM)
+        return found._replace(near=frontier[found.near])
+
+    def _found(self, frontier: Keys, hops: Hops, *, downstream: bool) -> _Pairs:
+        """Where hops lead from columns, by the places of these in the frontier."""
         found = _NO_PAIRS
-        for some, said in _in_parts(hops, self._says):
-            leads = self._leads(frontier, some, said, downstream=way is Direction.DOWNSTREAM)
-            for met in self._met(frontier, some, leads):
-                found = (_Pairs(*_joined(found, met)) if len(found.near) else met).distinct()
+        for some, said, quiet in _in_parts(hops, self._says):
+            leads = self._leads(frontier, some, said, quiet, downstream=downstream)
+            for met in self._met(some, leads):
+                found = (_Pairs(*joined(found, met)) if len(found.near) else met).distinct()
                 if len(found.near) >= EDGES_MAX:
                     self._stopped = Truncation.NODES
                     return _Pairs(*(each[:EDGES_MAX] for each in found))
@@ -272,7 +280,7 @@ class _Walker:
                     return found
         return found
 
-    def _met(self, frontier: Keys, hops: Hops, leads: _Leads) -> Iterator[_Pairs]:
+    def _met(self, hops: Hops, leads: _Leads) -> Iterator[_Pairs]:
         """Where hops lead from columns, so many pairs at a time."""
         hidden = ~self._sight(hops.far)
         far_assets = hops.far.astype(np.int64) << NAME_BITS
@@ -282,15 +290,20 @@ class _Walker:
             masked = hidden[hop]
             if masked.any():
                 far, kinds = np.where(masked, WHOLE_NUMBER, far), np.where(masked, NOT_TOLD, kinds)
-            yield _Pairs(frontier[starts], far_assets[hop] | far, standings[hop] | kinds)
+            yield _Pairs(starts, far_assets[hop] | far, standings[hop] | kinds)
 
-    def _leads(self, frontier: Keys, hops: Hops, said: Pairs, *, downstream: bool) -> _Leads:
-        """How hops lead on from columns. What one says of the whole of the near asset it says of each, and of each where it says nothing."""
+    def _leads(self, frontier: Keys, hops: Hops, said: Pairs, quiet: Integers, *, downstream: bool) -> _Leads:
+        """How hops lead on from columns. What one says of the whole of the near asset it says of each, and of each where it says nothing, as the `quiet` do."""
         wholes = hops.near.astype(np.int64) << NAME_BITS
+        may_lead = may_be_among(
+            assets_of(frontier), frontier, hops.near, said.at, said.near(downstream=downstream)
+        )
+        said = said.where(may_lead, indirect=self._asked.indirect)
         near_names = said.near(downstream=downstream)
-        is_named = _among(wholes[said.at] | near_names, frontier)
-        named = said.where(is_named, indirect=self._asked.indirect)
-        columns = np.searchsorted(frontier, wholes[named.at] | named.near(downstream=downstream))
+        keys = wholes[said.at] | near_names
+        columns = np.searchsorted(frontier, keys)
+        is_named = frontier[np.minimum(columns, len(frontier) - 1)] == keys
+        named, columns = said.where(is_named, indirect=True), columns[is_named]
         of_one = _Leads(
             named.at,
             columns,
@@ -298,21 +311,18 @@ class _Walker:
             named.kinds,
             np.ones(len(columns), dtype=np.int64),
         )
-        silent = np.ones(len(hops.edges), dtype=bool)
-        silent[said.at] = False
-        quiet = np.flatnonzero(silent)
         if not len(quiet) and near_names.all():
             return of_one
         # Where the columns of each near asset are in the frontier; if the whole is among them, it is each.
         starts = np.searchsorted(frontier, wholes)
         counts = np.searchsorted(frontier, wholes | NAME_MASK, side="right") - starts
         counts[frontier[starts] == wholes] = 1
-        spread = said.where(~is_named & (near_names == WHOLE_NUMBER), indirect=self._asked.indirect)
+        spread = said.where(~is_named & (near_names == WHOLE_NUMBER), indirect=True)
         far = spread.far(downstream=downstream)
         of_each = _Leads(spread.at, starts[spread.at], far, spread.kinds, counts[spread.at])
         whole, not_told = (np.full(len(quiet), number) for number in (WHOLE_NUMBER, NOT_TOLD))
         of_all = _Leads(quiet, starts[quiet], whole, not_told, counts[quiet])
-        return _Leads(*_joined(of_one, of_each, of_all))
+        return _Leads(*joined(of_one, of_each, of_all))
 
     def _in_order(self, keys: Keys) -> Keys:
         """Columns by assets and names, which have their numbers in the order they were met in."""
@@ -327,7 +337,7 @@ class _Walker:
         """Which of pairs of columns told of were not told: a walk of two ways may come to one from both ends."""
         if not len(self._edges_told):
             return np.ones(len(pairs.near), dtype=bool)
-        return ~_among(self._rows(pairs, way), self._edges_told)
+        return ~among(self._rows(pairs, way), self._edges_told)
 
     def _rows(self, pairs: _Pairs, way: Direction) -> Keys:
         """Pairs of columns told of, as numbers."""
@@ -353,24 +363,6 @@ class _Walker:
 _NO_PAIRS: Final = _Pairs(*[np.zeros(0, dtype=np.int64)] * 3)
 
 
-def _among(keys: Keys, ordered: Keys) -> Flags:
-    """Which of the keys are among others, of which there is one at least."""
-    found: Flags = ordered[np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)] == keys
-    return found
-
-
-def _joined(*parts: tuple[Integers, ...]) -> Iterator[Any]:
-    """Arrays one after the other."""
-    return (np.concatenate(each) for each in zip(*parts, strict=True))
-
-
-def _counted(counts: Integers) -> Keys:
-    """0, 1 and so on for each count, one after the other."""
-    ends = np.cumsum(counts)
-    found: Keys = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
-    return found
-
-
 def _sliced(counts: Integers) -> Iterator[slice]:
     """Slices of what has these counts, of so many together, or of one that has more."""
     ends = np.cumsum(counts)
@@ -382,8 +374,10 @@ def _sliced(counts: Integers) -> Iterator[slice]:
         start = end
 
 
-def _in_parts(hops: Hops, says: Says) -> Iterator[tuple[Hops, Pairs]]:
-    """The hops and what they say, as many at a time as say so much together: many may say the same, and much."""
+def _in_parts(hops: Hops, says: Says) -> Iterator[tuple[Hops, Pairs, Integers]]:
+    """The hops, what they say, and the places of those that say nothing; as many at a time as say so much together: many may say the same, and much."""
     mappings = says.mappings(hops.edges)
-    for part in _sliced(says.book.sizes(mappings) + 1):
-        yield Hops(*(each[part] for each in hops)), says.book.pairs(mappings[part])
+    sizes = says.book.sizes(mappings)
+    for part in _sliced(sizes + 1):
+        quiet = np.flatnonzero(sizes[part] == 0)
+        yield Hops(*(each[part] for each in hops)), says.book.pairs(mappings[part]), quiet

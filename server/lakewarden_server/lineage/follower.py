@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from immutables import Map
 
-from lakewarden_policy import Snapshot
+from lakewarden_policy import Decider, Snapshot
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.collector import collector_paused
 from lakewarden_server.core.errors import LakewardenError
@@ -21,6 +21,7 @@ from lakewarden_server.lineage.mapping_numbers import MappingNumbers, digests_of
 from lakewarden_server.lineage.names import VOLUMES_SCHEME, AssetKind
 from lakewarden_server.lineage.nodes import LineageState, Node
 from lakewarden_server.lineage.roster import Roster
+from lakewarden_server.lineage.visibility import Sights
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.repositories.lineage_graph import LineageGraphReader
 from lakewarden_server.storage.unit_of_work import UnitOfWork
@@ -42,6 +43,7 @@ class LineageFollower:
     def __init__(self) -> None:
         self._state: LineageState | None = None
         self._roster: Roster | None = None
+        self._sights: Sights | None = None
         self._reading = threading.Lock()
         self.rebuilds = 0
 
@@ -74,6 +76,13 @@ class LineageFollower:
         if roster is None or not roster.is_of(state, snapshot):
             roster = self._roster = Roster(state, snapshot)
         return roster
+
+    def sights(self, state: LineageState, decider: Decider) -> Sights:
+        """What callers see of a state as a decider decides; the same for all who ask until either changes."""
+        roster, sights = self.roster(state, decider.snapshot), self._sights
+        if sights is None or not sights.is_of(decider, roster):
+            sights = self._sights = Sights(decider, state, roster)
+        return sights
 
     def warm(self, database: Database) -> None:
         """Reads what there is, so that the first question need not; without an answer from the database it will."""

@@ -114,7 +114,9 @@ class _Walker:
         self._told[roots] = True
         self._reached = {way: self._told.copy() for way in asked.directions}
         self._frontiers = dict.fromkeys(asked.directions, roots)
-        self._edges_told = np.zeros(graph.edges_end, dtype=bool)
+        # One way each asset is gone on from once, and no edge is met twice.
+        self._is_one_way = len(asked.directions) == 1
+        self._edges_told = np.zeros(0 if self._is_one_way else graph.edges_end, dtype=bool)
         self._nodes = self._edges = 0
 
     def levels(self) -> Generator[Level, None, Ending]:
@@ -140,7 +142,7 @@ class _Walker:
         first = first[: self._asked.nodes_max - self._nodes]
         self._told[first] = True
         seen = self._sight(first)
-        if len(self._asked.directions) == 1:
+        if self._is_one_way:
             # What is told and what is reached is the same then.
             self._frontiers[way] = first[seen]
         else:
@@ -149,8 +151,11 @@ class _Walker:
             ahead = ahead[~self._reached[way][ahead]]
             self._reached[way][ahead] = True
             self._frontiers[way] = ahead[self._sight(ahead)]
-        hops = hops.where(self._told[hops.far] & ~self._edges_told[hops.edges])
-        self._edges_told[hops.edges] = True
+        if cut:
+            hops = hops.where(self._told[hops.far])
+        if not self._is_one_way:
+            hops = hops.where(self._untold(hops))
+            self._edges_told[hops.edges] = True
         self._nodes += len(first)
         self._edges += len(hops.edges)
         upstream = way is Direction.UPSTREAM
@@ -162,7 +167,11 @@ class _Walker:
         return self._asked.wanted(self._graph.hops(self._frontiers[way], way))
 
     def _has_more(self) -> bool:
-        return any(not self._edges_told[self._next(way).edges].all() for way in self._asked.directions)
+        return any(self._untold(self._next(way)).any() for way in self._asked.directions)
+
+    def _untold(self, hops: Hops) -> Flags:
+        """Which of the edges that lie ahead were not told."""
+        return np.ones(len(hops.edges), dtype=bool) if self._is_one_way else ~self._edges_told[hops.edges]
 
     def _ending(self, truncated_by: Truncation | None) -> Ending:
         return Ending(truncated_by, self._nodes, self._edges)

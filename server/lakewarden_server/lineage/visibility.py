@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,8 @@ from lakewarden_server.lineage.names import AssetName, storage_url
 from lakewarden_server.lineage.nodes import LineageState, Node
 from lakewarden_server.lineage.roster import Roster
 
+SIGHTS_MAX: Final = 32
+"""Callers of whom is remembered what they see: of each, a byte for every asset."""
 _UNKNOWN: Final = 0
 _VISIBLE: Final = 1
 _HIDDEN: Final = 2
@@ -29,6 +32,7 @@ class Sight:
     An asset is seen by whoever sees what it stands for (BROWSE or more, the catalog bound to the workspace); a path by who
     sees the external location over it, of several paths every one; what stands for nothing of ours by who recorded it and by the
     metastore's admin; what was dropped by who may browse all of the schema it was dropped from, too.
+    Threads share it: one of them decides at a time, and nobody finds what is decided only in part.
     """
 
     def __init__(
@@ -50,12 +54,14 @@ class Sight:
         self._decided: dict[tuple[str, str], bool] = {}
         self._dropped: dict[str | None, bool] = {}
         self._locations: ExternalLocations | None = None
+        self._deciding = threading.Lock()
 
     def __call__(self, assets: Ints) -> Flags:
         """Which of them may be seen."""
         unknown = assets[self._known[assets] == _UNKNOWN]
         if len(unknown):
-            self._decide(unknown)
+            with self._deciding:
+                self._decide(unknown)
         seen: Flags = self._known[assets] == _VISIBLE
         return seen
 
@@ -65,9 +71,10 @@ class Sight:
         verdicts = self._verdicts_of(int(groups.max()) + 1)
         for group in set(groups[verdicts[groups] == _UNKNOWN].tolist()):
             verdicts[group] = self._verdict(group)
-        self._known[assets] = verdicts[groups]
-        for asset in assets[self._known[assets] == _OPEN].tolist():
-            self._known[asset] = _VISIBLE if self.sees(asset) else _HIDDEN
+        decided = verdicts[groups]
+        for place in np.flatnonzero(decided == _OPEN).tolist():
+            decided[place] = _VISIBLE if self.sees(int(assets[place])) else _HIDDEN
+        self._known[assets] = decided
 
     def _verdicts_of(self, count: int) -> NDArray[np.int8]:
         """The verdicts on that many groups at least, as far as they were decided about."""
@@ -162,6 +169,32 @@ class Sight:
         if self._locations is None:
             self._locations = ExternalLocations(self._decider.snapshot, self._metastore_id)
         return self._locations.over(url)
+
+
+class Sights:
+    """What callers see of the assets of one roster as one decider decides, each caller's kept for the questions that follow. Threads share it."""
+
+    def __init__(self, decider: Decider, state: LineageState, roster: Roster) -> None:
+        self._decider, self._state = decider, state
+        self.roster = roster
+        self._kept: dict[tuple[str, str | None, str | None], Sight] = {}
+        self._keeping = threading.Lock()
+
+    def is_of(self, decider: Decider, roster: Roster) -> bool:
+        """Whether it is decided by this decider, a new one after each change of a grant and when one expires, about what is in this roster."""
+        return self._decider is decider and self.roster is roster
+
+    def of(self, subject_id: str, workspace_id: str | None, metastore_id: str | None) -> Sight:
+        """What a subject sees from a workspace of a metastore. Who came first of too many is forgotten."""
+        asked = subject_id, workspace_id, metastore_id
+        found = self._kept.get(asked)
+        if found is None:
+            found = Sight(self._decider, *asked, self._state, self.roster)
+            with self._keeping:
+                if len(self._kept) >= SIGHTS_MAX:
+                    del self._kept[next(iter(self._kept))]
+                self._kept[asked] = found
+        return found
 
 
 def holds_on_dropped(

@@ -77,6 +77,9 @@ def status_of(error: LakewardenError, request_id: str) -> status_pb2.Status:
 
 def _fitting(message: str) -> str:
     """The beginning of a message that fits its header, where each byte but of printable ASCII is written as three."""
+    is_plain = message.isascii() and message.isprintable() and "%" not in message
+    if is_plain and len(message) <= MESSAGE_CHARACTERS_MAX:
+        return message
     taken = 0
     for position, character in enumerate(message):
         plain = " " <= character <= "~" and character != "%"

@@ -28,9 +28,8 @@ from lakewarden_server.lineage.graph import (
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.names import AssetName, NameInvalid, dataset_name, name_digest, path_name
 from lakewarden_server.lineage.nodes import LineageState
-from lakewarden_server.lineage.roster import Roster
-from lakewarden_server.lineage.traversal import Level
-from lakewarden_server.lineage.visibility import Sight
+from lakewarden_server.lineage.traversal import Ending, Level
+from lakewarden_server.lineage.visibility import Sights
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.denials import unseen
@@ -98,18 +97,16 @@ class EdgeRows(NamedTuple):
         """Those at these places."""
         return EdgeRows(*(column[places] for column in self))
 
-    def message(self) -> pb.LineageEdges:
-        """As an answer says them."""
+    def write(self, told: pb.LineageEdges) -> None:
+        """Writes them into an empty message."""
         fields = pb.LineageEdges.DESCRIPTOR.fields_by_name
         evidence = EVIDENCE_BY_NUMBER[self.standings & ((1 << EVIDENCE_BITS) - 1)]
-        told = pb.LineageEdges()
         told.MergeFromString(packed_fixed(fields["sources"], self.sources))
         told.MergeFromString(packed_fixed(fields["targets"], self.targets))
         told.MergeFromString(
             packed_bytes(fields["states"], STATES_BY_NUMBER[self.standings >> EVIDENCE_BITS])
         )
         told.MergeFromString(packed_bytes(fields["evidence"], evidence))
-        return told
 
 
 class Telling:
@@ -118,10 +115,10 @@ class Telling:
     Nothing told follows from the ids of assets and edges, which say what was recorded before them, also of what is hidden.
     """
 
-    def __init__(self, state: LineageState, roster: Roster, call: Call) -> None:
+    def __init__(self, state: LineageState, sights: Sights, call: Call) -> None:
         self.state = state
-        self.sight = Sight(call.decider, call.caller.id, call.workspace_id, call.metastore_id, state, roster)
-        self._call, self._roster = call, roster
+        self.sight = sights.of(call.caller.id, call.workspace_id, call.metastore_id)
+        self._call, self._roster = call, sights.roster
         self._handles: Ints = np.full(state.end + 1, _NO_HANDLE, dtype=np.int32)
         self._count = 0
         self._assets: list[Ints] = []
@@ -196,12 +193,12 @@ class Telling:
         """Which of them may not be seen."""
         return np.concatenate([np.zeros(0, dtype=bool), *self._hidden])
 
-    def nodes(self) -> pb.LineageNodes:
-        """The assets told of, in the order of their handles."""
-        return self.described(*self._node_rows())
+    def write_nodes(self, told: pb.LineageNodes) -> None:
+        """Writes the assets told of, in the order of their handles, into an empty message."""
+        self.describe(told, *self._node_rows())
 
-    def described(self, assets: Ints, distances: Ints, hidden: Flags) -> pb.LineageNodes:
-        """These assets as nodes, in this order."""
+    def describe(self, told: pb.LineageNodes, assets: Ints, distances: Ints, hidden: Flags) -> None:
+        """Writes these assets as nodes, in this order, into an empty message: of one that it is part of, as copying takes longer than all else."""
         roster = self._roster
         roster.groups_of(assets[~hidden], self._call.snapshot)
         columns = [texts[assets] for texts in (roster.names, roster.kinds, roster.namespaces)]
@@ -212,13 +209,12 @@ class Telling:
             shown = roster.describe(self._unrecorded, self._call.snapshot)
             for texts, text in zip(columns, shown, strict=False):
                 texts[assets == self.state.end] = text
-        names, kinds, namespaces = (texts.tolist() for texts in columns)
-        told = pb.LineageNodes(names=names, kinds=kinds, namespaces=namespaces)
+        for field, texts in zip((told.names, told.kinds, told.namespaces), columns, strict=True):
+            field.extend(texts.tolist())
         fields = pb.LineageNodes.DESCRIPTOR.fields_by_name
         told.MergeFromString(packed_fixed(fields["distances"], distances))
         told.MergeFromString(packed_bytes(fields["hidden"], hidden.astype(np.uint8)))
         told.MergeFromString(packed_bytes(fields["dropped"], dropped.astype(np.uint8)))
-        return told
 
     def securable(self, asset_id: int) -> Securable | None:
         """What a visible asset is, as long as it exists."""
@@ -226,9 +222,9 @@ class Telling:
             return self._unrecorded
         return self._call.snapshot.securables.get(self.state.nodes[asset_id].securable_id or "")
 
-    def edges(self) -> pb.LineageEdges:
-        """The edges told of, each pair and state once, with the strongest evidence, in the order of their handles."""
-        return self._edge_rows().message()
+    def write_edges(self, told: pb.LineageEdges) -> None:
+        """Writes the edges told of, each pair and state once, with the strongest evidence, in the order of their handles."""
+        self._edge_rows().write(told)
 
     def take(self) -> tuple[NodeRows, EdgeRows]:
         """What was told since this was asked last, for an answer in parts. All edges between two assets are told at once, so that each part has them once."""
@@ -256,6 +252,13 @@ class Telling:
         self._assets.append(assets)
         self._distances.append(np.full(len(assets), distance, dtype=np.int32))
         self._hidden.append(np.full(len(assets), hidden))
+
+
+def new_answer(ending: Ending) -> pb.TraverseLineageResponse:
+    """An answer that ended so, with nodes and edges to be written."""
+    answer = pb.TraverseLineageResponse(truncated_by=ending.truncated_by or "")
+    answer.edges.SetInParent()
+    return answer
 
 
 def root_named(named: pb.LineageAsset, field: str, call: Call, time: int = FOREVER) -> Root:

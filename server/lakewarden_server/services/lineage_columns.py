@@ -33,7 +33,13 @@ from lakewarden_server.lineage.nodes import LineageState
 from lakewarden_server.lineage.traversal import Edges, ending_of
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call, SnapshotBehind
-from lakewarden_server.services.lineage_answers import EVIDENCE_BY_NUMBER, STATES_BY_NUMBER, Telling, shuffled
+from lakewarden_server.services.lineage_answers import (
+    EVIDENCE_BY_NUMBER,
+    STATES_BY_NUMBER,
+    Telling,
+    new_answer,
+    shuffled,
+)
 from lakewarden_server.services.packed_fields import packed_bytes, packed_fixed
 from lakewarden_server.storage.repositories.lineage_graph import LineageGraphReader
 from lakewarden_server.storage.repositories.lineage_history import LineageHistoryReader
@@ -95,9 +101,10 @@ def column_answer(
     """What columns were made of and what was made of them."""
     telling = _ColumnTelling(told, asked.roots, uses_of.book)
     ending = ending_of(walk_columns(graph, asked, told.sight, uses_of), telling.add_level)
-    return pb.TraverseLineageResponse(
-        nodes=telling.nodes(), edges=telling.edges(), truncated_by=ending.truncated_by or ""
-    )
+    answer = new_answer(ending)
+    telling.write_nodes(answer.nodes)
+    telling.write_edges(answer.edges)
+    return answer
 
 
 class _ColumnTelling:
@@ -119,19 +126,18 @@ class _ColumnTelling:
             self._add(shuffled(level.hidden).astype(np.int64) << NAME_BITS, distance, hidden=True)
         self._edges.append(level.edges)
 
-    def nodes(self) -> pb.LineageNodes:
-        """The columns told of, in the order of their handles."""
+    def write_nodes(self, told: pb.LineageNodes) -> None:
+        """Writes the columns told of, in the order of their handles."""
         keys = np.concatenate(self._keys)
-        told = self._told.described(
-            assets_of(keys), np.concatenate(self._distances), np.concatenate(self._hidden)
+        self._told.describe(
+            told, assets_of(keys), np.concatenate(self._distances), np.concatenate(self._hidden)
         )
         told.columns.extend(self._book.names((keys & NAME_MASK).tolist()))
-        return told
 
-    def edges(self) -> pb.LineageEdges:
-        """The edges told of, each once, with the strongest evidence, in the order of their handles."""
+    def write_edges(self, told: pb.LineageEdges) -> None:
+        """Writes the edges told of, each once, with the strongest evidence, in the order of their handles."""
         if not self._edges:
-            return pb.LineageEdges()
+            return
         sources, targets, hows = (np.concatenate(part) for part in zip(*self._edges, strict=True))
         keys = np.concatenate(self._keys)
         handles = np.argsort(keys)
@@ -143,7 +149,7 @@ class _ColumnTelling:
         rows = ends[0] << bits | ends[1]
         rows = (rows << _STATE_BITS + _SAID_BITS | said) << EVIDENCE_BITS
         rows = np.sort(rows | standings & ((1 << EVIDENCE_BITS) - 1))
-        return _message(rows[firsts(rows >> EVIDENCE_BITS)], bits)
+        _write(told, rows[firsts(rows >> EVIDENCE_BITS)], bits)
 
     def _add(self, keys: Keys, distance: int, *, hidden: bool) -> None:
         self._keys.append(keys)
@@ -151,8 +157,8 @@ class _ColumnTelling:
         self._hidden.append(np.full(len(keys), hidden))
 
 
-def _message(rows: Keys, bits: int) -> pb.LineageEdges:
-    """Edges as an answer says them, from numbers: of so many bits each end, then state, subtype, masking and evidence."""
+def _write(told: pb.LineageEdges, rows: Keys, bits: int) -> None:
+    """Writes edges from numbers: of so many bits each end, then state, subtype, masking and evidence."""
     fields = pb.LineageEdges.DESCRIPTOR.fields_by_name
 
     def cut(width: int) -> Keys:
@@ -164,11 +170,9 @@ def _message(rows: Keys, bits: int) -> pb.LineageEdges:
     evidence, masking, subtypes, states, targets = map(
         cut, (EVIDENCE_BITS, 1, _SUBTYPE_BITS, _STATE_BITS, bits)
     )
-    told = pb.LineageEdges()
     for field, values in (("sources", rows), ("targets", targets)):
         told.MergeFromString(packed_fixed(fields[field], values))
     small = {"states": states, "subtypes": subtypes, "masking": masking}
     for field, values in small.items():
         told.MergeFromString(packed_bytes(fields[field], values.astype(np.uint8)))
     told.MergeFromString(packed_bytes(fields["evidence"], EVIDENCE_BY_NUMBER[evidence]))
-    return told

@@ -12,8 +12,8 @@ import numpy as np
 from lakewarden.v1 import lineage_governance_pb2 as pb
 from lakewarden_policy import RELATIONS, Alike, Audience, Row, Securable, name_key, source_of
 from lakewarden_server.lineage.nodes import LineageState
-from lakewarden_server.lineage.roster import Described, Roster
-from lakewarden_server.lineage.visibility import Sight
+from lakewarden_server.lineage.roster import Described
+from lakewarden_server.lineage.visibility import Sights
 from lakewarden_server.services.call import Call, SnapshotBehind
 from lakewarden_server.services.grants import sees_all
 from lakewarden_server.services.lineage_graph import DEPTH_MAX, limit_of
@@ -31,10 +31,10 @@ READ: Final = "SELECT"
 class Assets:
     """What there is of a lineage for the caller: what it sees, what assets are today, and whose grants it is told."""
 
-    def __init__(self, call: Call, state: LineageState, roster: Roster) -> None:
+    def __init__(self, call: Call, state: LineageState, sights: Sights) -> None:
         self.state = state
-        self.sight = Sight(call.decider, call.caller.id, call.workspace_id, call.metastore_id, state, roster)
-        self._call, self._roster = call, roster
+        self.sight = sights.of(call.caller.id, call.workspace_id, call.metastore_id)
+        self._call, self._roster = call, sights.roster
         self._grants_told: dict[str, bool] = {}
         self._labels: dict[int, str] = {}
 

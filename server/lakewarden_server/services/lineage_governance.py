@@ -28,4 +28,4 @@ class LineageGovernanceService:
 
     def _assets(self, call: Call) -> Assets:
         state = self._follower.at_head(call.uow)
-        return Assets(call, state, self._follower.roster(state, call.snapshot))
+        return Assets(call, state, self._follower.sights(state, call.decider))

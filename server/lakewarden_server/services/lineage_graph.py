@@ -18,7 +18,7 @@ from lakewarden_server.lineage.paths import Between, ways
 from lakewarden_server.lineage.traversal import Edges, Walk, ending_of, walk
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call
-from lakewarden_server.services.lineage_answers import EVIDENCE, STATES, Telling, root_named
+from lakewarden_server.services.lineage_answers import EVIDENCE, STATES, Telling, new_answer, root_named
 from lakewarden_server.services.lineage_columns import begun, column_answer, names_of, said_at
 from lakewarden_server.services.lineage_impact import Impact
 from lakewarden_server.services.lineage_past import days_of, history_between, past_graph, time_of
@@ -66,9 +66,10 @@ class Traversal(NamedTuple):
         if self.columns is not None:
             return column_answer(self.told, self.graph, *self.columns)
         ending = ending_of(walk(self.graph, self.within, self.told.sight), self.told.add_level)
-        return pb.TraverseLineageResponse(
-            nodes=self.told.nodes(), edges=self.told.edges(), truncated_by=ending.truncated_by or ""
-        )
+        answer = new_answer(ending)
+        self.told.write_nodes(answer.nodes)
+        self.told.write_edges(answer.edges)
+        return answer
 
 
 class LineageGraphService:
@@ -150,7 +151,7 @@ class LineageGraphService:
         for way in found[:paths_max]:
             handles = [told.handle(asset, step) for step, asset in enumerate(way.assets)]
             response.paths.append(pb.LineagePath(nodes=handles))
-        response.nodes.CopyFrom(told.nodes())
+        told.write_nodes(response.nodes)
         return response
 
     def get_lineage_history(
@@ -166,7 +167,7 @@ class LineageGraphService:
 
     def _telling(self, call: Call) -> Telling:
         state = self._follower.at_head(call.uow)
-        return Telling(state, self._follower.roster(state, call.snapshot), call)
+        return Telling(state, self._follower.sights(state, call.decider), call)
 
 
 def limit_of(asked: int, field: str, default: int, largest: int) -> int:

@@ -49,12 +49,12 @@ class Impact:
         """The whole answer."""
         ending = ending_of(self._steps(self._told.sight, self._within.nodes_max), self._meet)
         response = pb.AnalyzeImpactResponse(
-            nodes=self._told.nodes(),
             owners=self._owners(),
             observed_microseconds=self._observed(),
             hidden_consumers=self._hidden_consumers(),
             truncated_by=ending.truncated_by or "",
         )
+        self._told.write_nodes(response.nodes)
         for catalog, count in sorted(self._catalogs().items()):
             response.catalogs.add(catalog=catalog, assets=count)
         return response

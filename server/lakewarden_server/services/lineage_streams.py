@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final, TypeVar
 
 import numpy as np
@@ -18,6 +19,8 @@ PART_BYTES_MAX: Final = 1 << 20
 """Of the nodes of a part, unless there is only one of them."""
 
 Part = pb.StreamLineageResponse
+WriteEdges = Callable[[pb.LineageEdges], None]
+"""Writes edges into an empty message."""
 Columns = TypeVar("Columns", pb.LineageNodes, pb.LineageEdges)
 
 
@@ -27,20 +30,18 @@ class Parts:
     def __init__(self) -> None:
         self._nodes = self._edges = 0
 
-    def level(
-        self, distance: int, nodes: Iterator[pb.LineageNodes], edges: Iterator[pb.LineageEdges]
-    ) -> Iterator[Part]:
+    def level(self, distance: int, nodes: Iterator[Part], edges: Iterator[WriteEdges]) -> Iterator[Part]:
         """A level: nodes come before the edges between them, and in one part with them where both are few."""
         held: Part | None = None
         for few in nodes:
             if held is not None:
                 yield held
-            self._nodes += len(few.names)
-            held = Part(distance=distance, nodes=few)
-        for some in edges:
-            self._edges += len(some.sources)
+            self._nodes += len(few.nodes.names)
+            few.distance, held = distance, few
+        for write in edges:
             held = held or Part(distance=distance)
-            held.edges.CopyFrom(some)
+            write(held.edges)
+            self._edges += len(held.edges.sources)
             yield held
             held = None
         if held is not None:
@@ -84,36 +85,35 @@ def in_parts(answer: pb.TraverseLineageResponse) -> Iterator[Part]:
     first = first_edge = 0
     for end, bound in zip(ends.tolist(), bounds.tolist(), strict=True):
         places, rows = np.arange(first, end, dtype=np.int32), order[first_edge:bound]
-        nodes = _fitting(lambda some: _rows(answer.nodes, some), places, PART_NODES_MAX)
-        edges = (_rows(answer.edges, some) for some in _sliced(rows, PART_EDGES_MAX))
+        nodes = _fitting(lambda some, told: _copy(answer.nodes, some, told), places, PART_NODES_MAX)
+        edges = (partial(_copy, answer.edges, some) for some in _sliced(rows, PART_EDGES_MAX))
         yield from parts.level(int(distances[first]), nodes, edges)
         first, first_edge = end, bound
     yield parts.ending(answer.truncated_by)
 
 
-def _taken(told: Telling) -> tuple[Iterator[pb.LineageNodes], Iterator[pb.LineageEdges]]:
-    """What was told since it was last taken, as messages."""
+def _taken(told: Telling) -> tuple[Iterator[Part], Iterator[WriteEdges]]:
+    """What was told since it was last taken: nodes in parts, and edges to be written."""
     nodes, edges = told.take()
     places = np.arange(len(nodes.assets), dtype=np.int32)
     return (
-        _fitting(lambda some: told.described(*nodes.of(some)), places, PART_NODES_MAX),
+        _fitting(lambda some, part: told.describe(part, *nodes.of(some)), places, PART_NODES_MAX),
         (
-            edges.of(some).message()
+            edges.of(some).write
             for some in _sliced(np.arange(len(edges.sources), dtype=np.int32), PART_EDGES_MAX)
         ),
     )
 
 
-def _fitting(
-    message_of: Callable[[Ints], pb.LineageNodes], places: Ints, largest: int
-) -> Iterator[pb.LineageNodes]:
-    """The nodes at these places in messages that are not too large: names may be long."""
+def _fitting(write: Callable[[Ints, pb.LineageNodes], None], places: Ints, largest: int) -> Iterator[Part]:
+    """The nodes at these places in parts that are not too large: names may be long."""
     for some in _sliced(places, largest):
-        told = message_of(some)
-        if len(some) == 1 or told.ByteSize() <= PART_BYTES_MAX:
-            yield told
+        part = Part()
+        write(some, part.nodes)
+        if len(some) == 1 or part.nodes.ByteSize() <= PART_BYTES_MAX:
+            yield part
         else:
-            yield from _fitting(message_of, some, (len(some) + 1) // 2)
+            yield from _fitting(write, some, (len(some) + 1) // 2)
 
 
 def _sliced(rows: Ints, largest: int) -> Iterator[Ints]:
@@ -121,9 +121,7 @@ def _sliced(rows: Ints, largest: int) -> Iterator[Ints]:
         yield rows[first : first + largest]
 
 
-def _rows(columns: Columns, places: Ints) -> Columns:
-    """These rows of columns."""
-    told = type(columns)()
+def _copy(columns: Columns, places: Ints, told: Columns) -> None:
+    """Writes these rows of columns into an empty message."""
     for field, values in columns.ListFields():
         getattr(told, field.name).extend([values[place] for place in places.tolist()])
-    return told

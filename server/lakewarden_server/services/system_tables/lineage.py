@@ -24,7 +24,6 @@ from lakewarden_server.lineage.graph import Direction, Ints, State
 from lakewarden_server.lineage.names import AssetName, storage_url
 from lakewarden_server.lineage.nodes import LineageState, Node
 from lakewarden_server.lineage.roster import PATH, Roster
-from lakewarden_server.lineage.visibility import Sight
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.system_tables.reading import Key, Part, Reading, Row, Source
 from lakewarden_server.storage.repositories import lineage_rows
@@ -132,10 +131,10 @@ class LineageTables:
             if known.decider is call.decider and same and known.caller == caller:
                 # What changed is between the same assets, if anything did.
                 return known._replace(state=state)
-        roster = self._follower.roster(state, call.snapshot)
-        sight = Sight(call.decider, call.caller.id, call.workspace_id, call.metastore_id, state, roster)
+        sights = self._follower.sights(state, call.decider)
+        sight = sights.of(*caller, call.metastore_id)
         nodes = np.fromiter(state.nodes, dtype=np.int32, count=len(state.nodes))
-        assets = [_asset(state.nodes[node], roster) for node in nodes[sight(nodes)].tolist()]
+        assets = [_asset(state.nodes[node], sights.roster) for node in nodes[sight(nodes)].tolist()]
         # Of several of one name, as of a table that was made anew, the number says which; it counts what is seen alone.
         assets.sort(key=lambda asset: (*_name(asset), asset.id))
         keys: list[Key] = []

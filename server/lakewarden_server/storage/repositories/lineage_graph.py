@@ -46,7 +46,7 @@ class LineageGraphReader:
 
     def sequence(self) -> int:
         """The newest sequence number committed."""
-        found: int = self._connection.execute(select(LineageHead.__table__.c.sequence)).scalar_one()
+        found: int = self._connection.execute(_SEQUENCE).scalar_one()
         return found
 
     def changes_from(self) -> int:
@@ -182,3 +182,5 @@ def _other_names() -> Select[Any]:
 
 _ALL_NODES: Final = _nodes()
 _ALL_OTHER_NAMES: Final = _other_names()
+# Made once: it is asked before each question.
+_SEQUENCE: Final = select(LineageHead.__table__.c.sequence)
