@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby, islice
@@ -19,6 +20,7 @@ from lakewarden_server.core.errors import DeadlineExceeded, Overloaded, Reason, 
 from lakewarden_server.lineage.recording import Budget, Fresh, Origin, Received, packed, record
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.errors import deadline_passed
+from lakewarden_server.storage.locks import FairLock
 from lakewarden_server.storage.repositories.lineage import LineageStore
 
 Result = TypeVar("Result")
@@ -58,11 +60,25 @@ class Recorder:
         self._events = 0
         self._recording = False
         self._turn = threading.Condition()
+        self._working = FairLock()
 
     @property
     def waiting(self) -> int:
         """How many events wait to be recorded."""
         return self._events
+
+    @contextmanager
+    def working(self, deadline: float) -> Iterator[None]:
+        """Has one thread at a time read events or record them: there is one interpreter, and threads that take it from each other all take longer.
+
+        Whoever waits for the database or a commit keeps nobody from it. Raises DeadlineExceeded.
+        """
+        if not self._working.acquire(deadline):
+            raise deadline_passed()
+        try:
+            yield
+        finally:
+            self._working.release()
 
     def record(
         self, origin: Origin, received: Sequence[Received], *, time: datetime, deadline: float
@@ -188,7 +204,8 @@ class Recorder:
         with self._database.transaction(deadline=deadline) as connection:
             store = LineageStore(connection, deadline=deadline)
             store.take()
-            done = work(store)
+            with self.working(deadline):
+                done = work(store)
             store.keep_ids()
             connection.commit()
         return done

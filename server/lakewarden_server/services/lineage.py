@@ -16,12 +16,17 @@ from lakewarden_server.lineage.sql.tracer import Tracer
 from lakewarden_server.lineage.sql_events import Stated
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.sql_lineage import read_sql
+from lakewarden_server.storage.repositories.lineage import batches
 
 BATCH_EVENTS_MAX = 1_000
+READ_TOGETHER = 50
+"""Events of a call that are read before another one has its turn."""
 TOO_OLD = (
     f"{Code.EVENT_TOO_OLD}: the run was last heard of more than {RUNS_KEPT.days} days ago and is purged, or others of its job from then are;"
     " what it said before still counts"
 )
+
+_Read = tuple[pb.LineageEventOutcome, Received | None]
 
 
 class LineageService:
@@ -55,23 +60,15 @@ class LineageService:
         )
 
     def _record(self, bodies: Sequence[bytes], call: Call, *, strict: bool) -> list[pb.LineageEventOutcome]:
+        recorder = self._able()
         origin = origin_of(call, self._own_hosts)
-        outcomes, received, accepted = [], [], []
-        for body in bodies:
-            try:
-                event = read_event(body, now=call.now, strict=strict)
-            except EventInvalid as error:
-                outcomes.append(
-                    pb.LineageEventOutcome(code=error.code, message=str(error), retriable=error.retriable)
-                )
-                continue
-            facets = understand(event)
-            outcome = pb.LineageEventOutcome(key=event.key, accepted=True, flags=sorted(event.flags))
-            for dropped in facets.dropped:
-                outcome.dropped_facets.add(owner=dropped.owner, facet=dropped.facet, code=dropped.reason)
-            outcomes.append(outcome)
-            accepted.append(outcome)
-            received.append(Received(event, facets))
+        read: list[_Read] = []
+        for some in batches(bodies, READ_TOGETHER):
+            with recorder.working(call.deadline):
+                read += [_read(body, call, strict=strict) for body in some]
+        outcomes = [outcome for outcome, _received in read]
+        accepted = [outcome for outcome in outcomes if outcome.accepted]
+        received = [each for _outcome, each in read if each is not None]
         for outcome, is_new in zip(accepted, self._commit(origin, received, call), strict=True):
             if is_new is None:
                 outcome.Clear()
@@ -103,9 +100,25 @@ class LineageService:
         return response
 
     def _commit(self, origin: Origin, received: Sequence[Received], call: Call) -> list[Fresh]:
+        return self._able().record(origin, received, time=call.now, deadline=call.deadline)
+
+    def _able(self) -> Recorder:
         if self._recorder is None:
             raise unable()
-        return self._recorder.record(origin, received, time=call.now, deadline=call.deadline)
+        return self._recorder
+
+
+def _read(body: bytes, call: Call, *, strict: bool) -> _Read:
+    """One event, and what is told of it before it is recorded."""
+    try:
+        event = read_event(body, now=call.now, strict=strict)
+    except EventInvalid as error:
+        return pb.LineageEventOutcome(code=error.code, message=str(error), retriable=error.retriable), None
+    facets = understand(event)
+    outcome = pb.LineageEventOutcome(key=event.key, accepted=True, flags=sorted(event.flags))
+    for dropped in facets.dropped:
+        outcome.dropped_facets.add(owner=dropped.owner, facet=dropped.facet, code=dropped.reason)
+    return outcome, Received(event, facets)
 
 
 def unable() -> Internal:
