@@ -12,6 +12,7 @@ import pytest
 
 from lakewarden import Client
 from lakewarden.v1 import lineage_governance_pb2 as pb
+from lakewarden_server.lineage import visibility
 from lakewarden_server.lineage.visibility import Sight
 from lakewarden_server.services import lineage_findings, lineage_tagged
 from lineage.lake import Lake
@@ -272,7 +273,7 @@ def test_control_one_who_sees_everything_is_caught(lake: Lake, monkeypatch: pyte
         def __call__(self, assets: Any) -> Any:
             return np.ones(len(assets), dtype=bool)
 
-    monkeypatch.setattr(lineage_findings, "Sight", Everything)
+    monkeypatch.setattr(visibility, "Sight", Everything)
     assert any(differs(lake, range(3_000, 3_000 + WORLDS_SLOW)))
 
 

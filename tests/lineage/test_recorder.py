@@ -134,36 +134,6 @@ def test_nobody_is_answered_before_the_commit(database, monkeypatch):
     assert count(database, LineageEvent) == 1
 
 
-def test_one_thread_at_a_time_works_and_who_waits_too_long_for_it_is_told(database):
-    recorder, origin = Recorder(database), Lineage(database).origin
-    with (
-        recorder.working(monotonic() + 1),
-        pytest.raises(DeadlineExceeded),
-        recorder.working(monotonic() + 0.05),
-    ):
-        pass
-    with recorder.working(monotonic() + 1):
-        recording = threading.Thread(
-            target=recorder.record,
-            args=(origin, received(told(1))),
-            kwargs={"time": NOW, "deadline": monotonic() + 20},
-        )
-        recording.start()
-        recording.join(0.3)
-        assert recording.is_alive()
-        assert count(database, LineageEvent) == 0
-    recording.join()
-    assert count(database, LineageEvent) == 1
-
-
-def test_whoever_worked_leaves_it_to_the_next_however_it_ended(database):
-    recorder = Recorder(database)
-    with pytest.raises(ValueError, match="broken"), recorder.working(monotonic() + 1):
-        raise ValueError("broken")
-    with recorder.working(monotonic()):
-        pass
-
-
 @pytest.mark.parametrize("error", [ZeroDivisionError(), Internal(Reason.INTERNAL_ERROR, "refused")])
 def test_an_event_nobody_foresaw_fails_alone(database, monkeypatch, error):
     """Callers in one transaction with a fault: it is that caller's, and the others are recorded."""

@@ -1,0 +1,45 @@
+"""One thread at a time reads events or records them."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.errors import DeadlineExceeded
+from lakewarden_server.entities import LineageEvent
+from lakewarden_server.lineage.recorder import Recorder
+from lineage.corpus import NOW
+from lineage.stored import Lineage
+from lineage.test_recorder import count, received, told
+
+
+def test_one_thread_at_a_time_works_and_who_waits_too_long_for_it_is_told(database):
+    recorder, origin = Recorder(database), Lineage(database).origin
+    with (
+        recorder.working(monotonic() + 1),
+        pytest.raises(DeadlineExceeded),
+        recorder.working(monotonic() + 0.05),
+    ):
+        pass
+    with recorder.working(monotonic() + 1):
+        recording = threading.Thread(
+            target=recorder.record,
+            args=(origin, received(told(1))),
+            kwargs={"time": NOW, "deadline": monotonic() + 20},
+        )
+        recording.start()
+        recording.join(0.3)
+        assert recording.is_alive()
+        assert count(database, LineageEvent) == 0
+    recording.join()
+    assert count(database, LineageEvent) == 1
+
+
+def test_whoever_worked_leaves_it_to_the_next_however_it_ended(database):
+    recorder = Recorder(database)
+    with pytest.raises(ValueError, match="broken"), recorder.working(monotonic() + 1):
+        raise ValueError("broken")
+    with recorder.working(monotonic()):
+        pass
