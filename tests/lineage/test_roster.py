@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -81,6 +83,31 @@ def test_answers_follow_every_grant_and_are_each_caller_s_own(lake: Lake) -> Non
         lake.admin.grants.grant("SELECT", "table", "main.sales.sums", "eve@example.com")
         assert (hidden(eve), hidden(bob)) == ([False, False], [False, False])
         lake.admin.grants.revoke("SELECT", "table", "main.sales.sums", "eve@example.com")
+
+
+def test_what_a_grant_showed_is_hidden_once_it_has_ended_and_nobody_changed_anything(lake: Lake) -> None:
+    for name in ("ends", "begins"):
+        lake.admin.tables.create(f"main.sales.{name}", columns=[{"name": "id", "type_text": "BIGINT"}])
+    lake.made("sales.begins", "sales.ends")
+    zoe = lake.server.client_as("zoe")
+    end = datetime.now(UTC) + timedelta(seconds=2)
+    for privilege, kind, name, until in (
+        ("USE CATALOG", "catalog", "main", None),
+        ("USE SCHEMA", "schema", "main.sales", None),
+        ("SELECT", "table", "main.sales.begins", None),
+        ("SELECT", "table", "main.sales.ends", end),
+    ):
+        lake.admin.grants.grant(privilege, kind, name, "zoe@example.com", expire_time=until)
+
+    def hidden() -> list[bool]:
+        return [node.hidden for node in zoe.lineage.traverse("main.sales.begins").nodes]
+
+    assert hidden() == [False, False]
+    give_up = time.monotonic() + 60
+    while hidden() == [False, False]:
+        assert time.monotonic() < give_up, "the grant does not end"
+        time.sleep(0.05)
+    assert hidden() == [False, True]
 
 
 def test_an_asset_nobody_knows_is_decided_by_itself(lake: Lake) -> None:

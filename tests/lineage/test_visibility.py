@@ -338,11 +338,12 @@ def test_what_a_caller_sees_is_kept_for_its_next_question_until_the_decider_or_a
 ):
     _chance, decider, nodes = next(worlds(1))
     follower, state = LineageFollower(), state_of(nodes, [])
-    asked = ("u0", WORKSPACES[0], "m0")
+    whose = ("u0", WORKSPACES[0], "m0")
+    asked = (state, *whose)
     sights = follower.sights(state, decider)
     assert sights.of(*asked) is follower.sights(state._replace(sequence=2), decider).of(*asked)
-    others = [("u1", *asked[1:]), (asked[0], WORKSPACES[1], asked[2]), (*asked[:2], "m1")]
-    assert all(sights.of(*other) is not sights.of(*asked) for other in others)
+    others = [("u1", *whose[1:]), (whose[0], WORKSPACES[1], whose[2]), (*whose[:2], "m1")]
+    assert all(sights.of(state, *other) is not sights.of(*asked) for other in others)
     later = Decider(decider.policy, decider.snapshot)
     assert follower.sights(state, later).of(*asked) is not sights.of(*asked)
     sights = follower.sights(state, later)
@@ -351,10 +352,11 @@ def test_what_a_caller_sees_is_kept_for_its_next_question_until_the_decider_or_a
 
 def test_of_so_many_callers_and_no_more_is_kept_what_they_see() -> None:
     _chance, decider, nodes = next(worlds(1))
-    sights = LineageFollower().sights(state_of(nodes, []), decider)
-    first, *_, last = [sights.of(f"u{number}", None, "m0") for number in range(SIGHTS_MAX + 1)]
-    assert sights.of(f"u{SIGHTS_MAX}", None, "m0") is last
-    assert sights.of("u0", None, "m0") is not first
+    state = state_of(nodes, [])
+    sights = LineageFollower().sights(state, decider)
+    first, *_, last = [sights.of(state, f"u{number}", None, "m0") for number in range(SIGHTS_MAX + 1)]
+    assert sights.of(state, f"u{SIGHTS_MAX}", None, "m0") is last
+    assert sights.of(state, "u0", None, "m0") is not first
 
 
 def test_nobody_finds_what_is_decided_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,7 +364,7 @@ def test_nobody_finds_what_is_decided_in_part(monkeypatch: pytest.MonkeyPatch) -
     _chance, decider, nodes = next(worlds(1))
     sight = sight_of(decider, "u0", WORKSPACES[0], "m0", state_of(nodes, []))
     found: list[set[int]] = []
-    monkeypatch.setattr(Sight, "sees", lambda self, _asset: bool(found.append(set(self._known.tolist()))))
+    monkeypatch.setattr(Sight, "_sees", lambda self, _asset: bool(found.append(set(self._known.tolist()))))
     sight(np.array(sorted(nodes), dtype=np.int32))
     assert found
     assert set().union(*found) == {0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -10,9 +11,11 @@ from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import DeadlineExceeded
 from lakewarden_server.entities import LineageEvent
 from lakewarden_server.lineage.recorder import Recorder
+from lakewarden_server.services import lineage as services
+from lakewarden_server.testing import serve
 from lineage.corpus import NOW
 from lineage.stored import Lineage
-from lineage.test_recorder import count, received, told
+from lineage.test_recorder import count, in_threads, received, told
 
 
 def test_one_thread_at_a_time_works_and_who_waits_too_long_for_it_is_told(database):
@@ -43,3 +46,28 @@ def test_whoever_worked_leaves_it_to_the_next_however_it_ended(database):
         raise ValueError("broken")
     with recorder.working(monotonic()):
         pass
+
+
+def test_events_of_calls_that_come_at_once_are_read_by_one_at_a_time(monkeypatch):
+    reading, most = [], []
+    read_event = services.read_event
+
+    def watched(*arguments, **options):
+        reading.append(None)
+        most.append(len(reading))
+        time.sleep(0.002)
+        try:
+            return read_event(*arguments, **options)
+        finally:
+            reading.pop()
+
+    monkeypatch.setattr(services, "read_event", watched)
+    with serve() as server:
+        clients = [server.client() for _ in range(4)]
+        sent = [[told(100 * caller + number) for number in range(60)] for caller in range(4)]
+        in_threads(
+            lambda client=client, bodies=bodies: client.lineage_events.record_batch(bodies)
+            for client, bodies in zip(clients, sent, strict=True)
+        )
+    assert len(most) == 240
+    assert max(most) == 1

@@ -81,7 +81,7 @@ class LineageFollower:
         """What callers see of a state as a decider decides; the same for all who ask until either changes."""
         roster, sights = self.roster(state, decider.snapshot), self._sights
         if sights is None or not sights.is_of(decider, roster):
-            sights = self._sights = Sights(decider, state, roster)
+            sights = self._sights = Sights(decider, roster)
         return sights
 
     def warm(self, database: Database) -> None:

@@ -71,7 +71,7 @@ class Recorder:
     def working(self, deadline: float) -> Iterator[None]:
         """Has one thread at a time read events or record them: there is one interpreter, and threads that take it from each other all take longer.
 
-        Whoever waits for the database or a commit keeps nobody from it. Raises DeadlineExceeded.
+        Whoever waits for the head or a commit keeps nobody from it. Raises DeadlineExceeded.
         """
         if not self._working.acquire(deadline):
             raise deadline_passed()

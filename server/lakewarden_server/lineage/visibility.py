@@ -54,7 +54,7 @@ class Sight:
         self._decided: dict[tuple[str, str], bool] = {}
         self._dropped: dict[str | None, bool] = {}
         self._locations: ExternalLocations | None = None
-        self._deciding = threading.Lock()
+        self._deciding = threading.RLock()
 
     def __call__(self, assets: Ints) -> Flags:
         """Which of them may be seen."""
@@ -73,7 +73,7 @@ class Sight:
             verdicts[group] = self._verdict(group)
         decided = verdicts[groups]
         for place in np.flatnonzero(decided == _OPEN).tolist():
-            decided[place] = _VISIBLE if self.sees(int(assets[place])) else _HIDDEN
+            decided[place] = _VISIBLE if self._sees(int(assets[place])) else _HIDDEN
         self._known[assets] = decided
 
     def _verdicts_of(self, count: int) -> NDArray[np.int8]:
@@ -97,6 +97,10 @@ class Sight:
 
     def sees(self, asset_id: int) -> bool:
         """Whether one may be seen."""
+        with self._deciding:
+            return self._sees(asset_id)
+
+    def _sees(self, asset_id: int) -> bool:
         node = self._nodes.get(asset_id)
         if node is None or node.metastore_id != self._metastore_id:
             return False
@@ -174,8 +178,8 @@ class Sight:
 class Sights:
     """What callers see of the assets of one roster as one decider decides, each caller's kept for the questions that follow. Threads share it."""
 
-    def __init__(self, decider: Decider, state: LineageState, roster: Roster) -> None:
-        self._decider, self._state = decider, state
+    def __init__(self, decider: Decider, roster: Roster) -> None:
+        self._decider = decider
         self.roster = roster
         self._kept: dict[tuple[str, str | None, str | None], Sight] = {}
         self._keeping = threading.Lock()
@@ -184,12 +188,14 @@ class Sights:
         """Whether it is decided by this decider, a new one after each change of a grant and when one expires, about what is in this roster."""
         return self._decider is decider and self.roster is roster
 
-    def of(self, subject_id: str, workspace_id: str | None, metastore_id: str | None) -> Sight:
-        """What a subject sees from a workspace of a metastore. Who came first of too many is forgotten."""
+    def of(
+        self, state: LineageState, subject_id: str, workspace_id: str | None, metastore_id: str | None
+    ) -> Sight:
+        """What a subject sees from a workspace of a metastore of a state that the roster is of. Who came first of too many is forgotten."""
         asked = subject_id, workspace_id, metastore_id
         found = self._kept.get(asked)
         if found is None:
-            found = Sight(self._decider, *asked, self._state, self.roster)
+            found = Sight(self._decider, *asked, state, self.roster)
             with self._keeping:
                 if len(self._kept) >= SIGHTS_MAX:
                     del self._kept[next(iter(self._kept))]

@@ -117,7 +117,7 @@ class Telling:
 
     def __init__(self, state: LineageState, sights: Sights, call: Call) -> None:
         self.state = state
-        self.sight = sights.of(call.caller.id, call.workspace_id, call.metastore_id)
+        self.sight = sights.of(state, call.caller.id, call.workspace_id, call.metastore_id)
         self._call, self._roster = call, sights.roster
         self._handles: Ints = np.full(state.end + 1, _NO_HANDLE, dtype=np.int32)
         self._count = 0

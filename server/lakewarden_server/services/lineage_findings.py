@@ -33,7 +33,7 @@ class Assets:
 
     def __init__(self, call: Call, state: LineageState, sights: Sights) -> None:
         self.state = state
-        self.sight = sights.of(call.caller.id, call.workspace_id, call.metastore_id)
+        self.sight = sights.of(state, call.caller.id, call.workspace_id, call.metastore_id)
         self._call, self._roster = call, sights.roster
         self._grants_told: dict[str, bool] = {}
         self._labels: dict[int, str] = {}

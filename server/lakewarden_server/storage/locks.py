@@ -1,7 +1,7 @@
 """Locks with deadlines, put in front of SQLite's single writer: one between threads, one between processes.
 
 SQLite's busy handler sleeps and retries, so under load some threads win again and again while others starve;
-here threads of one process are served in the order they came.
+here threads of one process are served in the order they came, as those are that take turns to record lineage.
 """
 
 from __future__ import annotations

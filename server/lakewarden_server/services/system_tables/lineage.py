@@ -132,7 +132,7 @@ class LineageTables:
                 # What changed is between the same assets, if anything did.
                 return known._replace(state=state)
         sights = self._follower.sights(state, call.decider)
-        sight = sights.of(*caller, call.metastore_id)
+        sight = sights.of(state, *caller, call.metastore_id)
         nodes = np.fromiter(state.nodes, dtype=np.int32, count=len(state.nodes))
         assets = [_asset(state.nodes[node], sights.roster) for node in nodes[sight(nodes)].tolist()]
         # Of several of one name, as of a table that was made anew, the number says which; it counts what is seen alone.
