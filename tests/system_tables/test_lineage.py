@@ -204,9 +204,9 @@ def test_the_comparison_fails_where_a_hidden_asset_is_taken_for_visible(
     reader = may_use(small, "ada", "sales.menu")
     traversed = _traversed(reader)
     assert _pairs(reader) == traversed
-    sees = Sight.sees
+    sees = Sight._sees
     monkeypatch.setattr(
-        Sight, "sees", lambda self, asset: self._nodes[asset].name.endswith("report") or sees(self, asset)
+        Sight, "_sees", lambda self, asset: self._nodes[asset].name.endswith("report") or sees(self, asset)
     )
     small.admin.catalogs.create("other")
     assert _pairs(reader) != traversed
