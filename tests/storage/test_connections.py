@@ -21,7 +21,7 @@ from lakewarden_server.core.errors import (
     Unavailable,
 )
 from lakewarden_server.storage import Database, create_database
-from lakewarden_server.storage.connections import refuse_network_file_system
+from lakewarden_server.storage.connections import SQLITE_WRITER_CACHE_KIB, refuse_network_file_system
 from lakewarden_server.storage.template import SqliteTemplate
 from storage.worlds import committed, dump, user, writing
 
@@ -109,6 +109,18 @@ def test_every_sqlite_connection_has_our_settings(make_database_url: Callable[[s
     database = create_database(make_database_url("sqlite"), pool_size=POOL_SIZE)
     assert settings_of_many(database.engines.reader, _pragmas, READERS) == {("wal", 2, 1, 1, 0)}
     assert settings_of_many(database.engines.writer, _pragmas, READERS) == {("wal", 2, 1, 0, 1000)}
+    database.close()
+
+
+def _cache_size(connection: Connection) -> object:
+    return connection.exec_driver_sql("PRAGMA cache_size").scalar_one()
+
+
+def test_the_writer_of_sqlite_keeps_what_a_large_transaction_changes(
+    make_database_url: Callable[[str], str],
+) -> None:
+    database = create_database(make_database_url("sqlite"), pool_size=POOL_SIZE)
+    assert settings_of_many(database.engines.writer, _cache_size, READERS) == {-SQLITE_WRITER_CACHE_KIB}
     database.close()
 
 

@@ -22,6 +22,9 @@ from lakewarden_server.core.errors import FailedPrecondition, InvalidArgument, R
 
 SQLITE_BUSY_MILLISECONDS = 5_000
 SQLITE_WAL_SWITCH_SECONDS = 10.0
+SQLITE_WRITER_CACHE_KIB = 32 * 1024
+"""Of pages of the one writing connection of a process. A batch of lineage changes a thousand, of 4 KiB; with SQLite's own 2 MB they would
+be written before the transaction ends, read back and written again."""
 POOL_TIMEOUT_SECONDS = 5.0
 WRITERS_MAX = 15
 """One for each thread that writes, urgent ones included, and three for what the server itself writes, lineage among it."""
@@ -190,7 +193,7 @@ def _begin_deferred(connection: Connection) -> None:
 
 
 def _set_up_sqlite_writer(connection: DBAPIConnection, _record: object) -> None:
-    _set_up_sqlite(connection, {"wal_autocheckpoint": 1000})
+    _set_up_sqlite(connection, {"wal_autocheckpoint": 1000, "cache_size": -SQLITE_WRITER_CACHE_KIB})
 
 
 def _set_up_sqlite_reader(connection: DBAPIConnection, _record: object) -> None:
