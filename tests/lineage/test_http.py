@@ -7,11 +7,14 @@ import json
 import select
 import socket
 import threading
+import time
+from contextlib import ExitStack, contextmanager
 
 import httpx2
 import pytest
 
 from lakewarden_server.core.clock import monotonic
+from lakewarden_server.http import connections
 from lakewarden_server.http.openlineage import bodies, endpoints
 from lakewarden_server.http.openlineage.bodies import BodyInvalid, decoded, split
 from lakewarden_server.http.requests import BODY_BYTES_MAX, LARGE_BODIES_PER_CALLER_MAX, BodyTooLarge
@@ -278,17 +281,63 @@ def test_the_paths_are_those_of_openlineages_clients():
     assert endpoints.PATH == ONE
 
 
+@contextmanager
+def large_bodies_of(server, name):
+    """As many as one caller holds at once, which do not come to their end."""
+    with ExitStack() as stack:
+        for _ in range(LARGE_BODIES_PER_CALLER_MAX):
+            stack.enter_context(begun(server, name, bodies.BODY_BYTES_MAX)).sendall(
+                b" " * (BODY_BYTES_MAX + 200_000)
+            )
+        yield
+
+
+def begun(server, name, length):
+    """A connection on which a body is announced."""
+    host, _, port = server.http_url.removeprefix("http://").partition(":")
+    connection = socket.create_connection((host, int(port)), timeout=20)
+    head = f"POST {ONE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.token_of(name)}\r\nContent-Length: {length}\r\n\r\n"
+    connection.sendall(head.encode())
+    return connection
+
+
+def status_after_the_body(connection, length):
+    """What who sends a whole body first reads then."""
+    for start in range(0, length, 100_000):
+        connection.sendall(b" " * min(100_000, length - start))
+        # So that the answer is there long before the end.
+        time.sleep(0.005)
+    return int(connection.recv(12)[9:])
+
+
+def test_who_sends_a_refused_body_to_its_end_reads_that_it_was_refused(server):
+    """Else its client finds the connection broken, does not come again, and the events are lost."""
+    with large_bodies_of(server, "dora"), begun(server, "dora", 3 * BODY_BYTES_MAX) as connection:
+        assert status_after_the_body(connection, 3 * BODY_BYTES_MAX) == 503
+        connection.sendall(b"GET /scim/v2/ServiceProviderConfig HTTP/1.1\r\nHost: x\r\n\r\n")
+        while b"HTTP/1.1 200" not in connection.recv(10_000):
+            pass
+    too_much = bodies.BODY_BYTES_MAX + BODY_BYTES_MAX
+    with begun(server, "dora", too_much) as connection:
+        assert status_after_the_body(connection, too_much) == 413
+
+
+def test_of_a_refused_body_not_everything_is_let_pass(server, monkeypatch):
+    monkeypatch.setattr(connections, "PASSED_BYTES_MAX", BODY_BYTES_MAX // 2)
+    with (
+        large_bodies_of(server, "erin"),
+        begun(server, "erin", 3 * BODY_BYTES_MAX) as connection,
+        pytest.raises(ConnectionError),
+    ):
+        status_after_the_body(connection, 3 * BODY_BYTES_MAX)
+
+
 def test_one_caller_holds_few_large_bodies_at_once_and_leaves_room_for_others(server):
     """Else whoever has a token holds 8 MB of this process on each of two hundred connections."""
-    host, _, port = server.http_url.removeprefix("http://").partition(":")
-    begun = [socket.create_connection((host, int(port)), timeout=20) for _ in range(6)]
-    head = (
-        f"POST {ONE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.token_of('carol')}\r\n"
-        f"Content-Length: {bodies.BODY_BYTES_MAX}\r\n\r\n"
-    )
+    opened = [begun(server, "carol", bodies.BODY_BYTES_MAX) for _ in range(6)]
     refused = []
-    for connection in begun:
-        connection.sendall(head.encode() + b" " * (BODY_BYTES_MAX + 200_000))
+    for connection in opened:
+        connection.sendall(b" " * (BODY_BYTES_MAX + 200_000))
         ready, _, _ = select.select([connection], [], [], 1)
         refused += [connection.recv(12) for connection in ready]
     assert refused == [b"HTTP/1.1 503"] * (6 - LARGE_BODIES_PER_CALLER_MAX)
@@ -296,7 +345,7 @@ def test_one_caller_holds_few_large_bodies_at_once_and_leaves_room_for_others(se
     assert len(large) > BODY_BYTES_MAX
     with client_of(server, server.token_of("airflow")) as http:
         assert http.post(MANY, content=large).status_code == 204
-    for connection in begun:
+    for connection in opened:
         connection.close()
     give_up = monotonic() + 20
     with client_of(server, server.token_of("carol")) as carol:

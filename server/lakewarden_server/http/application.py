@@ -78,7 +78,7 @@ class Scim:
         except NotArrived:
             return PlainTextResponse("the request did not arrive", 408, {"Connection": "close"})
         except BodyTooLarge as error:
-            return _response(self._edge.refuse(errors.BodyTooLarge(str(error))), {"Connection": "close"})
+            return _response(self._edge.refuse(errors.BodyTooLarge(str(error))))
         except Busy:
             return _response(self._edge.refuse(errors.Busy()), {"Retry-After": "1"})
 

@@ -20,6 +20,9 @@ HEAD_SECONDS = 10.0
 """In which the head of a request arrives: from the connection on, or from the first byte after an answer."""
 ANSWER_SECONDS = 30.0
 """In which a client takes an answer that the network did not take at once."""
+PASSED_BYTES_MAX = 16_777_216
+"""Of a body whose answer was there before it: let pass and dropped within `HEAD_SECONDS`, or a client that sends on would find the connection
+broken and never read that it is to come again, or that this was too much."""
 
 _CERTIFICATE = "client_certificate"
 
@@ -47,6 +50,7 @@ class Connection(H11Protocol):
         self._answer_timer: asyncio.TimerHandle | None = None
         self._phase, self._phase_since = _Phase.HEAD, self.loop.time()
         self._unsent_since: float | None = None
+        self._passed = 0
 
     @property
     def waits_since(self) -> float | None:
@@ -73,6 +77,7 @@ class Connection(H11Protocol):
         """Reads on; a head that is begun has its time however slowly its bytes come."""
         super().data_received(data)
         self._watch()
+        self._let_pass(data)
 
     def on_response_complete(self) -> None:
         """Waits for the next request, or begins it where it has arrived already."""
@@ -113,6 +118,13 @@ class Connection(H11Protocol):
             self._stop_head_timer()
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self._end)
+
+    def _let_pass(self, data: bytes) -> None:
+        """Counts what follows an answer of the body it refused."""
+        is_refused = self._phase is _Phase.HEAD and self.cycle is not None and self.cycle.more_body
+        self._passed = self._passed + len(data) if is_refused else 0
+        if self._passed > PASSED_BYTES_MAX:
+            self._end()
 
     def _make_room(self) -> None:
         """Where there are too many connections, of a peer or of all, the one of them ends that has waited longest for its client.

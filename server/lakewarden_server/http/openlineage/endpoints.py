@@ -91,11 +91,7 @@ class OpenLineageEndpoints:
         except NotArrived:
             return _refusal(408, "the request did not arrive", {"Connection": "close"})
         except Busy:
-            return _refusal(
-                503,
-                "too many requests wait: retry",
-                {"Retry-After": str(RETRY_SECONDS), "Connection": "close"},
-            )
+            return _refusal(503, "too many requests wait: retry", {"Retry-After": str(RETRY_SECONDS)})
 
     def _answer(self, answer: Answer, request: Request, body: bytes, calls: Calls) -> Response:
         strict = request.query_params.get("strict", "").lower() in ("1", "true")
@@ -169,11 +165,7 @@ def _failure(failure: CallFailed) -> Response:
 
 
 def _too_large() -> Response:
-    return _refusal(
-        413,
-        f"at most {BODY_BYTES_MAX} bytes are read, decompressed: send less at once",
-        {"Connection": "close"},
-    )
+    return _refusal(413, f"at most {BODY_BYTES_MAX} bytes are read, decompressed: send less at once")
 
 
 def _refusal(

@@ -41,7 +41,6 @@ OPERATIONS = (
 _ABSENT = Refusal(404, "ENDPOINT_NOT_FOUND", "there is no such call here", [])
 _LATE = Refusal(408, "MALFORMED_REQUEST", "the request did not arrive", [])
 _BUSY = Refusal(429, "RESOURCE_EXHAUSTED", "the server has all it can do: retry later", [], 1)
-_CLOSE = {"Connection": "close"}
 _FAILED = Refusal(500, "INTERNAL_ERROR", "internal error", [])
 Endpoint = Callable[[Request], Awaitable[Response]]
 logger = logging.getLogger("lakewarden.rest")
@@ -74,9 +73,9 @@ class RestEndpoints:
         except CallFailed as failure:
             return _refusal(refusal_of(failure.status))
         except BodyTooLarge as error:
-            return _refusal(Refusal(413, "MAX_REQUEST_SIZE_EXCEEDED", str(error), []), _CLOSE)
+            return _refusal(Refusal(413, "MAX_REQUEST_SIZE_EXCEEDED", str(error), []))
         except NotArrived:
-            return _refusal(_LATE, _CLOSE)
+            return _refusal(_LATE, {"Connection": "close"})
         except Busy:
             return _refusal(_BUSY)
 
