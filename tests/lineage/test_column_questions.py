@@ -25,6 +25,8 @@ TABLES = (
     "raw.prices",
     "raw.later",
     "raw.anew",
+    "raw.past",
+    "raw.often",
     "raw.newer",
     "sales.menu",
     "sales.report",
@@ -187,6 +189,55 @@ def test_columns_of_an_earlier_time_are_those_of_then(lake: Lake) -> None:
         assert shown(found) == {(f"raw.orders.{column}", "raw.later.x", "identity")}
     now = lake.admin.lineage.columns("main.raw.later", direction="upstream")
     assert shown(now) == {("raw.orders.second", "raw.later.x", "identity")}
+
+
+@pytest.fixture
+def followers(monkeypatch: pytest.MonkeyPatch) -> list[LineageFollower]:
+    """Who follows lineage for the questions that are asked meanwhile, the last of them at the end."""
+    met: list[LineageFollower] = []
+    at_head = LineageFollower.at_head
+
+    def watched(follower: LineageFollower, uow: UnitOfWork) -> LineageState:
+        met.append(follower)
+        return at_head(follower, uow)
+
+    monkeypatch.setattr(LineageFollower, "at_head", watched)
+    return met
+
+
+def numbered_later(follower: LineageFollower) -> int:
+    """How many hashes came since the lineage was read."""
+    assert follower._state is not None
+    return len(follower._state.mappings._later)
+
+
+def test_questions_about_an_earlier_time_leave_nothing_behind(
+    lake: Lake, followers: list[LineageFollower]
+) -> None:
+    for second, column in ((100, "once"), (200, "now")):
+        lake.made_of_columns("raw.past", second=second, job="past", x=[("raw.orders", column, "IDENTITY")])
+    lake.admin.lineage.columns("main.raw.past", "x", direction="upstream")
+    before = numbered_later(followers[-1])
+    then = datetime.fromtimestamp(microseconds(150) / 1_000_000, UTC)
+    found = lake.admin.lineage.columns("main.raw.past", "x", direction="upstream", as_of=then)
+    assert shown(found) == {("raw.orders.once", "raw.past.x", "identity")}
+    assert numbered_later(followers[-1]) == before
+
+
+def test_lineage_whose_columns_change_with_every_run_is_read_anew_now_and_then(
+    lake: Lake, followers: list[LineageFollower], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(column: str) -> tuple[int, int]:
+        lake.made_of_columns("raw.often", job="often", x=[("raw.orders", column, "IDENTITY")])
+        found = lake.admin.lineage.columns("main.raw.often", "x", direction="upstream")
+        assert shown(found) == {(f"raw.orders.{column}", "raw.often.x", "identity")}
+        return followers[-1].rebuilds, numbered_later(followers[-1])
+
+    rebuilds, later = told("often1")
+    monkeypatch.setattr(mapping_numbers, "LATER_MAX", later)
+    assert told("often2") == (rebuilds, later + 1)
+    assert told("often3") == (rebuilds + 1, 0)
+    assert told("often4") == (rebuilds + 1, 1)
 
 
 def test_what_runs_say_anew_of_columns_is_told_from_then_on(lake: Lake) -> None:

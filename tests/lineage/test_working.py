@@ -71,3 +71,53 @@ def test_events_of_calls_that_come_at_once_are_read_by_one_at_a_time(monkeypatch
         )
     assert len(most) == 240
     assert max(most) == 1
+
+
+def test_who_has_the_head_works_before_those_who_only_read(database):
+    """Else a grant waits for the head while large events of others are read."""
+    recorder = Recorder(database)
+    order, deadline = [], monotonic() + 20
+
+    def read(number):
+        with recorder.working(deadline):
+            order.append(f"read {number}")
+
+    def record():
+        recorder.transact(lambda _store: order.append("recorded"), deadline=deadline)
+
+    with recorder.working(deadline):
+        waiting = [threading.Thread(target=read, args=(number,)) for number in range(3)]
+        for thread in waiting:
+            thread.start()
+        eventually(lambda: len(recorder._working._waiters) == 3)
+        waiting.append(threading.Thread(target=record))
+        waiting[-1].start()
+        eventually(lambda: len(recorder._working._waiters) == 4)
+    for thread in waiting:
+        thread.join()
+    assert order[0] == "recorded"
+    assert sorted(order[1:]) == ["read 0", "read 1", "read 2"]
+
+
+def eventually(condition):
+    """Waits until a condition holds."""
+    give_up = monotonic() + 10
+    while not condition():
+        assert monotonic() < give_up
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "turns"),
+    [
+        ([1] * 120, [50, 50, 20]),
+        ([200_000] * 5, [2, 2, 1]),
+        ([600_000, 1, 600_000], [1, 1, 1]),
+        ([], []),
+    ],
+)
+def test_a_turn_is_of_few_events_and_few_bytes(sizes, turns):
+    bodies = [b" " * size for size in sizes]
+    taken = list(services._turns(bodies))
+    assert [len(some) for some in taken] == turns
+    assert [body for some in taken for body in some] == bodies

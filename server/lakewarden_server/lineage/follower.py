@@ -62,6 +62,7 @@ class LineageFollower:
                 held is not None
                 and held.epoch == uow.head.epoch
                 and held.sequence + 1 >= reader.changes_from()
+                and not held.mappings.are_many
             ):
                 later = _brought(held, reader, sequence)
             else:

@@ -14,6 +14,8 @@ from lakewarden_server.lineage.graph import Ints
 
 BOOK_BYTES_MAX: Final = 134_217_728
 """What is kept of columns for the questions that follow; with more, a process begins anew."""
+LATER_MAX: Final = 500_000
+"""Hashes that came since all were read, some 250 bytes each; with more they are read anew, without those that no edge has any more."""
 DIGEST_BYTES: Final = 32
 HASH_CHARACTERS: Final = 2 * DIGEST_BYTES
 
@@ -23,7 +25,7 @@ Digests = NDArray[np.bytes_]
 class MappingNumbers:
     """The numbers of hashes, which never change, and the book of what they stand for. Threads share it.
 
-    A million different hashes take 32 MB in an array; those that came since it was made are few, and in a dictionary.
+    A million different hashes take 32 MB in an array; those that came since it was made are in a dictionary.
     """
 
     def __init__(self, ordered: Digests | None = None) -> None:
@@ -57,6 +59,11 @@ class MappingNumbers:
                 self._later.append(mapping_hash)
                 self._numbers[mapping_hash] = len(self._ordered) + len(self._later) - 1
             return self._numbers[mapping_hash]
+
+    @property
+    def are_many(self) -> bool:
+        """Whether so many came that they are to be read anew."""
+        return len(self._later) > LATER_MAX
 
     def hash_of(self, number: int) -> str:
         """The hash of a number other than 0."""

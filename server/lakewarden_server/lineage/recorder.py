@@ -68,12 +68,13 @@ class Recorder:
         return self._events
 
     @contextmanager
-    def working(self, deadline: float) -> Iterator[None]:
+    def working(self, deadline: float, *, has_head: bool = False) -> Iterator[None]:
         """Has one thread at a time read events or record them: there is one interpreter, and threads that take it from each other all take longer.
 
-        Whoever waits for the head or a commit keeps nobody from it. Raises DeadlineExceeded.
+        Who waits for the head or a commit keeps nobody from it. Who has the head is next: others wait for that who may write what is
+        no lineage. Raises DeadlineExceeded.
         """
-        if not self._working.acquire(deadline):
+        if not self._working.acquire(deadline, is_next=has_head):
             raise deadline_passed()
         try:
             yield
@@ -204,7 +205,7 @@ class Recorder:
         with self._database.transaction(deadline=deadline) as connection:
             store = LineageStore(connection, deadline=deadline)
             store.take()
-            with self.working(deadline):
+            with self.working(deadline, has_head=True):
                 done = work(store)
             store.keep_ids()
             connection.commit()

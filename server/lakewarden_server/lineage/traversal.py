@@ -112,10 +112,12 @@ class _Walker:
         roots = np.array(sorted(set(asked.roots)), dtype=np.int32)
         self._told = np.zeros(end, dtype=bool)
         self._told[roots] = True
-        self._reached = {way: self._told.copy() for way in asked.directions}
         self._frontiers = dict.fromkeys(asked.directions, roots)
-        # One way each asset is gone on from once, and no edge is met twice.
+        # One way each asset is gone on from once, when it is told of, and no edge is met twice.
         self._is_one_way = len(asked.directions) == 1
+        self._reached = {
+            way: self._told if self._is_one_way else self._told.copy() for way in asked.directions
+        }
         self._edges_told = np.zeros(0 if self._is_one_way else graph.edges_end, dtype=bool)
         self._nodes = self._edges = 0
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -10,15 +14,18 @@ from numpy.typing import NDArray
 
 from lakewarden_policy import Decider, Snapshot
 from lakewarden_policy.records import Securable
-from lakewarden_policy.siblings import Access, Asked, Siblings
+from lakewarden_policy.siblings import CONTAINERS_KEPT_MAX, Access, Asked, Siblings
 from lakewarden_server.core.urls import InvalidUrl, ancestors, canonical_url
 from lakewarden_server.lineage.graph import Flags, Ints
 from lakewarden_server.lineage.names import AssetName, storage_url
 from lakewarden_server.lineage.nodes import LineageState, Node
 from lakewarden_server.lineage.roster import Roster
+from lakewarden_server.storage.locks import FairLock
 
 SIGHTS_MAX: Final = 32
-"""Callers of whom is remembered what they see: of each, a byte for every asset."""
+"""Callers of whom is remembered what they see: of each, a byte for every asset, and what the containers it met last have in common."""
+DECIDED_TOGETHER: Final = 2_000
+"""Assets about which is decided before another question of the same caller has its turn."""
 _UNKNOWN: Final = 0
 _VISIBLE: Final = 1
 _HIDDEN: Final = 2
@@ -43,8 +50,11 @@ class Sight:
         metastore_id: str | None,
         state: LineageState,
         roster: Roster,
+        locations: Callable[[], ExternalLocations],
     ) -> None:
-        """``metastore_id`` is that of the workspace; what is in another one is hidden. ``roster`` is of the state and of the decider's snapshot."""
+        """``metastore_id`` is that of the workspace; what is in another one is hidden, and ``locations`` are its own. ``roster`` is of the state and
+        of the decider's snapshot.
+        """
         self._decider, self._nodes, self._roster = decider, state.nodes, roster
         self._subject_id, self._workspace_id, self._metastore_id = subject_id, workspace_id, metastore_id
         self._known: NDArray[np.int8] = np.zeros(state.end + 1, dtype=np.int8)
@@ -53,17 +63,25 @@ class Sight:
         self._siblings: dict[tuple[str, str], Siblings] = {}
         self._decided: dict[tuple[str, str], bool] = {}
         self._dropped: dict[str | None, bool] = {}
-        self._locations: ExternalLocations | None = None
-        self._deciding = threading.RLock()
+        self._locations = locations
+        self._turns = FairLock()
 
     def __call__(self, assets: Ints) -> Flags:
         """Which of them may be seen."""
         unknown = assets[self._known[assets] == _UNKNOWN]
-        if len(unknown):
-            with self._deciding:
-                self._decide(unknown)
+        for start in range(0, len(unknown), DECIDED_TOGETHER):
+            with self._deciding():
+                self._decide(unknown[start : start + DECIDED_TOGETHER])
         seen: Flags = self._known[assets] == _VISIBLE
         return seen
+
+    @contextmanager
+    def _deciding(self) -> Iterator[None]:
+        self._turns.acquire(math.inf)
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     def _decide(self, assets: Ints) -> None:
         """Decides about each group once, and about each asset where its group leaves that open."""
@@ -97,7 +115,7 @@ class Sight:
 
     def sees(self, asset_id: int) -> bool:
         """Whether one may be seen."""
-        with self._deciding:
+        with self._deciding():
             return self._sees(asset_id)
 
     def _sees(self, asset_id: int) -> bool:
@@ -136,6 +154,8 @@ class Sight:
     def _siblings_of(self, parent_id: str, kind: str, child_id: str) -> Siblings:
         siblings = self._siblings.get((parent_id, kind))
         if siblings is None:
+            if len(self._siblings) >= CONTAINERS_KEPT_MAX:
+                self._siblings, self._access = {}, {}
             siblings = self._access_to(kind).siblings(parent_id, (child_id,))
             self._siblings[parent_id, kind] = siblings
         return siblings
@@ -168,11 +188,7 @@ class Sight:
 
     def _location_over(self, url: str) -> Securable | None:
         """The external location with the longest URL that a path lies in; None for no path."""
-        if not url:
-            return None
-        if self._locations is None:
-            self._locations = ExternalLocations(self._decider.snapshot, self._metastore_id)
-        return self._locations.over(url)
+        return self._locations().over(url) if url else None
 
 
 class Sights:
@@ -182,6 +198,7 @@ class Sights:
         self._decider = decider
         self.roster = roster
         self._kept: dict[tuple[str, str | None, str | None], Sight] = {}
+        self._locations: dict[str | None, ExternalLocations] = {}
         self._keeping = threading.Lock()
 
     def is_of(self, decider: Decider, roster: Roster) -> bool:
@@ -193,13 +210,20 @@ class Sights:
     ) -> Sight:
         """What a subject sees from a workspace of a metastore of a state that the roster is of. Who came first of too many is forgotten."""
         asked = subject_id, workspace_id, metastore_id
-        found = self._kept.get(asked)
-        if found is None:
-            found = Sight(self._decider, *asked, state, self.roster)
-            with self._keeping:
+        with self._keeping:
+            found = self._kept.get(asked)
+            if found is None:
                 if len(self._kept) >= SIGHTS_MAX:
                     del self._kept[next(iter(self._kept))]
-                self._kept[asked] = found
+                locations = partial(self._locations_of, metastore_id)
+                found = self._kept[asked] = Sight(self._decider, *asked, state, self.roster, locations)
+        return found
+
+    def _locations_of(self, metastore_id: str | None) -> ExternalLocations:
+        found = self._locations.get(metastore_id)
+        if found is None:
+            found = ExternalLocations(self._decider.snapshot, metastore_id)
+            self._locations[metastore_id] = found
         return found
 
 

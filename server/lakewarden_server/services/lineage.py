@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lakewarden.v1 import lineage_pb2 as pb
 from lakewarden_server.core.errors import Internal, InvalidArgument, Reason
@@ -16,11 +16,11 @@ from lakewarden_server.lineage.sql.tracer import Tracer
 from lakewarden_server.lineage.sql_events import Stated
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.sql_lineage import read_sql
-from lakewarden_server.storage.repositories.lineage import batches
 
 BATCH_EVENTS_MAX = 1_000
 READ_TOGETHER = 50
-"""Events of a call that are read before another one has its turn."""
+READ_BYTES_TOGETHER = 524_288
+"""Events of a call, and bytes of them, that are read before another one has its turn; one event may have more."""
 TOO_OLD = (
     f"{Code.EVENT_TOO_OLD}: the run was last heard of more than {RUNS_KEPT.days} days ago and is purged, or others of its job from then are;"
     " what it said before still counts"
@@ -63,7 +63,7 @@ class LineageService:
         recorder = self._able()
         origin = origin_of(call, self._own_hosts)
         read: list[_Read] = []
-        for some in batches(bodies, READ_TOGETHER):
+        for some in _turns(bodies):
             with recorder.working(call.deadline):
                 read += [_read(body, call, strict=strict) for body in some]
         outcomes = [outcome for outcome, _received in read]
@@ -106,6 +106,20 @@ class LineageService:
         if self._recorder is None:
             raise unable()
         return self._recorder
+
+
+def _turns(bodies: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """The events of a call, as many at a time as are read in one turn."""
+    some: list[bytes] = []
+    size = 0
+    for body in bodies:
+        if some and (len(some) == READ_TOGETHER or size + len(body) > READ_BYTES_TOGETHER):
+            yield some
+            some, size = [], 0
+        some.append(body)
+        size += len(body)
+    if some:
+        yield some
 
 
 def _read(body: bytes, call: Call, *, strict: bool) -> _Read:

@@ -28,6 +28,7 @@ from lakewarden_server.lineage.columns import (
 from lakewarden_server.lineage.graph import EVIDENCE_BITS, Direction, Flags, Ints, firsts
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.mapping import Subtype
+from lakewarden_server.lineage.mapping_numbers import MappingNumbers
 from lakewarden_server.lineage.names import NameInvalid, check_name
 from lakewarden_server.lineage.nodes import LineageState
 from lakewarden_server.lineage.traversal import Edges, ending_of
@@ -84,7 +85,10 @@ def said_at(call: Call, state: LineageState, time: int = FOREVER) -> ColumnUses:
     if time == FOREVER:
         return ColumnUses(state, read)
     past = LineageHistoryReader(connection)
-    return ColumnUses(state, read, lambda edges: past.mapping_hashes(edges, time))
+    # What edges said once has numbers of its own: among those of the state it would stay for good.
+    return ColumnUses(
+        state._replace(mappings=MappingNumbers()), read, lambda edges: past.mapping_hashes(edges, time)
+    )
 
 
 def begun(
