@@ -18,7 +18,7 @@ from lakewarden_server.lineage.folds import pack, unpack
 from lakewarden_server.lineage.mapping import WHOLE
 from lakewarden_server.lineage.names import AssetKind, dataset_name
 from lakewarden_server.lineage.remembering import Remembered
-from lakewarden_server.lineage.statements import edges, endings, meant_at, statement
+from lakewarden_server.lineage.statements import edges, endings, meant, statement
 from lineage.corpus import (
     columns,
     dataset,
@@ -311,9 +311,10 @@ def test_a_run_means_one_incarnation_of_what_it_drops_creates_and_renames():
     ]
     run = only(bodies)
     end = microseconds(2)
-    assert meant_at(run, dataset_name("postgres://db", "read")) == microseconds(1)
-    assert (meant_at(run, dropped), meant_at(run, created), meant_at(run, old)) == (end, end, end)
-    assert meant_at(run, renamed) == end + 1
+    read = dataset_name("postgres://db", "read")
+    assert meant(run, [read, dropped, created, old, renamed]) == {
+        read: microseconds(1), dropped: end, created: end, old: end, renamed: end + 1,
+    }  # fmt: skip
     assert [(ending.name, ending.time, ending.renamed_to) for ending in endings(run)] == [
         (dropped, end, None),
         (old, end, renamed),

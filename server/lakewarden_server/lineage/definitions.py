@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lakewarden_server.entities import LineageEdge
+from lakewarden_server.lineage.graph import RETRACTED
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.storage.repositories.lineage import LineageStore, values_of
 from lakewarden_server.storage.repositories.lineage_definitions import defined_since, last_said
@@ -142,7 +143,7 @@ def _definitions(row: Row | None) -> set[tuple[int, int]]:
 
 def _is_unmoved(edge: Row, stated: Iterable[Collection[int] | None], time: int) -> bool:
     """Whether an edge is what it was, whatever definitions at a time say: gone before, or there before and stated by each."""
-    if edge["state"] == "RETRACTED":
+    if edge["state"] == RETRACTED:
         return bool(edge["changed_time"] < time)
     sources = [found for found in stated if found is not None]
     return (

@@ -16,6 +16,7 @@ from lakewarden_server.entities import (
     LineageName,
     LineageRun,
 )
+from lakewarden_server.lineage.graph import RETRACTED
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.storage.repositories.lineage import LineageStore
 
@@ -83,7 +84,7 @@ def _edges(
             "columns": columns[row.mapping_hash],
         }
         for row in store.all(LineageEdge, metastore_id=metastore_id)
-        if row.state != "RETRACTED"
+        if row.state != RETRACTED
     ]
 
 

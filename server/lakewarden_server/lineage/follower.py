@@ -16,7 +16,7 @@ from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.collector import collector_paused
 from lakewarden_server.core.errors import LakewardenError
 from lakewarden_server.lineage.evidence import Evidence
-from lakewarden_server.lineage.graph import Edge, Graph, State
+from lakewarden_server.lineage.graph import RETRACTED, Edge, Graph, State
 from lakewarden_server.lineage.mapping_numbers import MappingNumbers, digests_of
 from lakewarden_server.lineage.names import VOLUMES_SCHEME, AssetKind
 from lakewarden_server.lineage.nodes import LineageState, Node
@@ -29,8 +29,6 @@ from lakewarden_server.storage.unit_of_work import UnitOfWork
 logger = logging.getLogger("lakewarden.lineage")
 
 WARM_SECONDS_MAX: Final = 60.0
-RETRACTED: Final = "RETRACTED"
-"""What an edge is that no run states any more: none."""
 STATES: Final = {state.name: Edge(0, 0, 0, state).standing for state in State}
 EVIDENCE: Final = {evidence.name: evidence.value for evidence in Evidence}
 """What stored edges add to their standing."""

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from lakewarden_server.core.clock import microseconds_of, monotonic
 from lakewarden_server.entities import LineageAlias, LineageName
 from lakewarden_server.lineage.components import components
+from lakewarden_server.lineage.graph import RETRACTED
 from lakewarden_server.lineage.names import AssetKind
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.repositories.lineage import LineageStore, values_of
@@ -28,8 +29,6 @@ NAMES_TOGETHER_MAX: Final = 2_000
 """Names that have to do with each other; of more none is forgotten."""
 STEP_SECONDS_MAX: Final = 10.0
 FORGOTTEN: Final = "FORGOTTEN"
-RETRACTED: Final = "RETRACTED"
-"""What followers are told of assets, and of edges, that are gone."""
 
 
 class Step(NamedTuple):

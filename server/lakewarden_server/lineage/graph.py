@@ -44,6 +44,10 @@ class State(IntEnum):
     """An end of it was dropped, or its run failed."""
 
 
+RETRACTED: Final = "RETRACTED"
+"""What an edge is stored as that no run states any more: it is none."""
+
+
 class Edge(NamedTuple):
     """Data of one asset went into another."""
 

@@ -109,7 +109,7 @@ def _retire(database: Database, now: datetime) -> int:
         store.put(LineageEdge, list(rows.values()))
         store.tell(edges=list(rows.values()))
         connection.commit()
-    return len(found)
+    return len(rows)
 
 
 def _delete_changes(database: Database, now: datetime) -> int:

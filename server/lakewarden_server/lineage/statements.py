@@ -184,18 +184,13 @@ def _is_defined(facets: FacetsSaid) -> bool:
 
 
 def meant(run: Run, names: Iterable[AssetName]) -> dict[AssetName, int]:
-    """The times at which a run means names."""
-    changes = _changes(run)
-    return {name: _meant_at(run, name, changes) for name in names}
-
-
-def meant_at(run: Run, name: AssetName) -> int:
-    """The time at which a run means a name: one for the whole run, so that it speaks of one incarnation.
+    """The times at which a run means names: each one for the whole run, so that it speaks of one incarnation.
 
     What a run drops or renames it means as it was; the new name of what it renames, and what it creates, as it is after. Else
     a name is meant as it was when the run began.
     """
-    return _meant_at(run, name, _changes(run))
+    changes = _changes(run)
+    return {name: _meant_at(run, name, changes) for name in names}
 
 
 def _meant_at(run: Run, name: AssetName, changes: Iterable[tuple[AssetName, str, AssetName | None]]) -> int:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from lakewarden_server.entities import LineageEdgeVersion
 from lakewarden_server.lineage.definitions import Cuts, Span, began, cuts, first_after
+from lakewarden_server.lineage.graph import RETRACTED
 from lakewarden_server.lineage.identities import BEGINNING, FOREVER
 from lakewarden_server.storage.repositories.lineage import LineageStore, values_of
 
@@ -119,7 +120,7 @@ class History:
 
     def retire(self, edge: Row, time: int) -> None:
         """An edge is no more from a time on, also if its runs say it that ended before."""
-        edge |= {"state": "RETRACTED", "kept_until": time + 1}
+        edge |= {"state": RETRACTED, "kept_until": time + 1}
         self.change(edge["id"], time + 1)
 
     def write(self, before: Mapping[int, Row], rows: Mapping[int, Row], new: Collection[int]) -> None:
@@ -156,7 +157,7 @@ class History:
                 if each["valid_from"] < time and each["reason"] != Change.DROPPED
             ]
             found = versions(kept, observed.get(edge_id, ()), row["end_time"])
-            if row["state"] == "RETRACTED" and found and found[-1].reason not in GONE:
+            if row["state"] == RETRACTED and found and found[-1].reason not in GONE:
                 # Versions are left where what said so was replaced: then it ended.
                 found.append(Version(row["kept_until"] - 1, Change.RETIRED))
             row["changed_time"] = found[-1].valid_from if found else 0

@@ -17,6 +17,7 @@ from lakewarden_server.lineage.definitions import Changed, Span, affected, left_
 from lakewarden_server.lineage.events import EventKind
 from lakewarden_server.lineage.evidence import Evidence
 from lakewarden_server.lineage.folding import Run, RunState
+from lakewarden_server.lineage.graph import RETRACTED
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.mapping import mapping_hash
 from lakewarden_server.lineage.placing import Places
@@ -173,7 +174,7 @@ class Weaver:
                 "target_id": target,
                 "job_id": job,
                 "evidence": evidence.get(job, Evidence.OBSERVED.name),
-                "state": "RETRACTED",
+                "state": RETRACTED,
                 "first_time": 0,
                 "last_time": 0,
                 "end_time": FOREVER,
@@ -246,14 +247,14 @@ class Weaver:
         row = dict(self._edges[edge_id])
         row["end_time"] = min(ends[row["source_id"]], ends[row["target_id"]])
         if summary is None:
-            return row | {"state": "RETRACTED", "run_count": 0}
+            return row | {"state": RETRACTED, "run_count": 0}
         if not summary.live:
             state = "PROVISIONAL"
-        elif row["state"] == "RETRACTED" and summary.since < row["kept_until"]:
+        elif row["state"] == RETRACTED and summary.since < row["kept_until"]:
             # It was retired, and no run has said it since.
-            state = "RETRACTED"
+            state = RETRACTED
         elif self._left_out.get(row["id"], FOREVER) < row["end_time"]:
-            state = "RETRACTED"
+            state = RETRACTED
         else:
             state = "LIVE" if row["end_time"] == FOREVER else "DROPPED"
         return row | {

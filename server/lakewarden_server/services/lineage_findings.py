@@ -19,7 +19,7 @@ from lakewarden_server.services.grants import sees_all
 from lakewarden_server.services.lineage_graph import DEPTH_MAX, limit_of
 from lakewarden_server.services.sources import source_message
 from lakewarden_server.storage.repositories import columns as column_rows
-from lakewarden_server.storage.repositories.lineage_graph import batches
+from lakewarden_server.storage.repositories.lineage_graph import sorted_batches
 
 READERS_MAX: Final = 100
 JOBS_MAX: Final = 20
@@ -96,7 +96,7 @@ def _row_order(call: Call, row: Row) -> tuple[str, str, str]:
 def columns_of(call: Call, table_ids: Iterable[str]) -> dict[str, dict[str, str]]:
     """The names of the columns of tables by their keys, by the ids of the tables. Raises SnapshotBehind for one that is newer than the decision."""
     found: dict[str, dict[str, str]] = {}
-    for batch in batches(set(table_ids)):
+    for batch in sorted_batches(set(table_ids)):
         for table_id, key, name, revision in column_rows.names_of(call.uow.session, batch):
             if revision > call.snapshot.head.revision:
                 raise SnapshotBehind

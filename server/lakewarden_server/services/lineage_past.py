@@ -14,7 +14,7 @@ from lakewarden_server.core.clock import microseconds_of, monotonic, time_at
 from lakewarden_server.core.errors import FailedPrecondition
 from lakewarden_server.lineage.events import AHEAD_SECONDS_MAX
 from lakewarden_server.lineage.folding import run_id_of
-from lakewarden_server.lineage.graph import State
+from lakewarden_server.lineage.graph import RETRACTED, State
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.past import PastGraph
 from lakewarden_server.services import validation
@@ -91,7 +91,7 @@ def history_between(
     for row in rows[:JOBS_MAX]:
         edge = pb.LineageEdgeHistory(state=_STATES.get(row.state, pb.LINEAGE_STATE_UNSPECIFIED))
         versions = reader.versions(row.id, VERSIONS_MAX)
-        if not versions and row.state == "RETRACTED":
+        if not versions and row.state == RETRACTED:
             continue
         edge.versions.extend(_versions(versions))
         if row.workspace_id == call.workspace_id:

@@ -13,7 +13,7 @@ from lakewarden_server.entities import (
     LineageJob,
     LineageRun,
 )
-from lakewarden_server.storage.repositories.lineage_graph import batches
+from lakewarden_server.storage.repositories.lineage_graph import sorted_batches
 
 _contribution: Final = LineageContribution.__table__.c
 _edge: Final = LineageEdge.__table__.c
@@ -52,5 +52,5 @@ class LineageEvidenceReader:
     def _of(
         self, statement: Select[Any], edge_ids: Collection[int], of: Any = _edge.id
     ) -> Iterator[Row[Any]]:
-        for batch in batches(edge_ids):
+        for batch in sorted_batches(edge_ids):
             yield from self._connection.execute(statement.where(of.in_(batch)))

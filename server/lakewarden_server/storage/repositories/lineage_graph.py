@@ -64,7 +64,7 @@ class LineageGraphReader:
         if asset_ids is None:
             yield from chain.from_iterable(stream(self._connection, _ALL_NODES, CHUNK))
             return
-        for batch in batches(asset_ids):
+        for batch in sorted_batches(asset_ids):
             yield from self._connection.execute(_nodes(batch))
 
     def other_names(self, asset_ids: Collection[int] | None) -> Iterator[Any]:
@@ -72,7 +72,7 @@ class LineageGraphReader:
         if asset_ids is None:
             yield from chain.from_iterable(stream(self._connection, _ALL_OTHER_NAMES, CHUNK))
             return
-        for batch in batches(asset_ids):
+        for batch in sorted_batches(asset_ids):
             yield from self._connection.execute(_other_names().where(_asset.id.in_(batch)))
 
     def changes(self, after: int) -> tuple[list[EdgeRow], set[int]]:
@@ -104,7 +104,7 @@ class LineageGraphReader:
     def last_times(self, edge_ids: Collection[int], workspace_id: str) -> dict[int, int]:
         """Of each edge that a job of a workspace made when it last did, in microseconds since 1970."""
         found: dict[int, int] = {}
-        for batch in batches(edge_ids):
+        for batch in sorted_batches(edge_ids):
             statement = (
                 select(_edge.id, _edge.last_time)
                 .join_from(LineageEdge, LineageJob, _job.id == _edge.job_id)
@@ -116,7 +116,7 @@ class LineageGraphReader:
 
     def mappings(self, hashes: Collection[str]) -> Iterator[Row[Any, Any]]:
         """What the hashes stand for: [target, source, subtype, masking] of each pair of columns."""
-        for batch in batches(hashes):
+        for batch in sorted_batches(hashes):
             statement = select(_mapping.hash, _mapping.columns).where(_mapping.hash.in_(batch))
             # Few at a time, so that who takes no more holds no more: one may be megabytes.
             yield from self._connection.execute(statement, execution_options={"yield_per": MAPPINGS_CHUNK})
@@ -133,7 +133,7 @@ class LineageGraphReader:
         return found
 
 
-def batches(keys: Collection[Any]) -> Iterator[list[Any]]:
+def sorted_batches(keys: Collection[Any]) -> Iterator[list[Any]]:
     """Keys in order, as many at a time as one statement takes."""
     listed = sorted(keys)
     for start in range(0, len(listed), BATCH):

@@ -17,7 +17,7 @@ from lakewarden_server.entities import (
     LineageJob,
     LineageRun,
 )
-from lakewarden_server.storage.repositories.lineage_graph import batches
+from lakewarden_server.storage.repositories.lineage_graph import sorted_batches
 
 DAY: Final = timedelta(days=1) // timedelta(microseconds=1)
 EPOCH: Final = date(1970, 1, 1)
@@ -102,7 +102,7 @@ class LineageHistoryReader:
     def mapping_hashes(self, edge_ids: Collection[int], time: int) -> dict[int, str]:
         """Of each edge the hash of what it said of columns at a time."""
         found: dict[int, str] = {}
-        for batch in batches(edge_ids):
+        for batch in sorted_batches(edge_ids):
             statement = select(_version.edge_id, _version.mapping_hash).where(
                 _version.edge_id.in_(batch), _version.valid_from <= time, _version.valid_to > time
             )

@@ -17,7 +17,7 @@ from lakewarden_server.entities import (
     LineageName,
     StoragePath,
 )
-from lakewarden_server.storage.repositories.lineage_graph import batches
+from lakewarden_server.storage.repositories.lineage_graph import sorted_batches
 
 _head: Final = LineageHead.__table__.c
 _change: Final = ChangeLog.__table__.c
@@ -85,7 +85,7 @@ class RegisteringReader:
     def paths(self, securable_ids: Collection[str]) -> dict[str, list[str]]:
         """The URLs at which their data is, by id."""
         found: dict[str, list[str]] = defaultdict(list)
-        for batch in batches(securable_ids):
+        for batch in sorted_batches(securable_ids):
             statement = select(_path.securable_id, _path.url).where(
                 _path.securable_id.in_(batch), _path.use == "DATA"
             )
@@ -97,7 +97,7 @@ class RegisteringReader:
         self, digests: Collection[str], metastore_ids: Collection[str], forever: int
     ) -> Iterator[Any]:
         """The names in Unity Catalogs of metastores with these digests that mean an asset now, that is `forever`, and no securable."""
-        for batch in batches(digests):
+        for batch in sorted_batches(digests):
             statement = _unbound(forever).where(
                 _name.metastore_id.in_(sorted(metastore_ids)), _name.catalog_digest.in_(batch)
             )
