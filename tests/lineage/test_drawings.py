@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -176,6 +177,45 @@ def test_a_box_is_as_broad_as_its_widest_letters(letter: str, pixels: float) -> 
     ]
     assert boxes
     assert all(box is not None and float(box.attrib["width"]) >= 28 + 40 * pixels for box in boxes)
+
+
+def _boxes(found: Lineage) -> dict[str, tuple[float, ...]]:
+    """Left, top, width and height of each node of a drawing."""
+    drawn = ElementTree.fromstring(to_svg(found))
+    boxes = {group.attrib["aria-label"]: group.find(f"{SVG}rect") for group in drawn.iter(f"{SVG}g")}
+    return {
+        name: tuple(float(box.get(side, "")) for side in ("x", "y", "width", "height"))
+        for name, box in boxes.items()
+        if box is not None
+    }
+
+
+def test_a_source_stands_left_of_what_was_made_of_it_where_both_feed_a_third() -> None:
+    nodes = tuple(
+        LineageNode(name, name, "TABLE", distance)
+        for name, distance in (("report", 0), ("raw", -1), ("clean", -1))
+    )
+    edges = (LineageEdge("raw", "clean"), LineageEdge("clean", "report"), LineageEdge("raw", "report"))
+    boxes = _boxes(Lineage(nodes, edges))
+    assert sorted(boxes, key=lambda name: boxes[name]) == ["raw", "clean", "report"]
+
+
+def test_an_edge_over_several_layers_passes_no_box() -> None:
+    nodes = tuple(LineageNode(name, name, "TABLE", number) for number, name in enumerate("abc"))
+    edges = (LineageEdge("a", "b"), LineageEdge("b", "c"), LineageEdge("a", "c"))
+    drawn = ElementTree.fromstring(to_svg(Lineage(nodes, edges)))
+    (curve,) = [path.attrib["d"] for path in drawn.findall(f"{SVG}path") if "H" in path.attrib["d"]]
+    passing = float(re.findall(r" ([\d.]+)H", curve)[0])
+    _, top, _, height = _boxes(Lineage(nodes, edges))["b"]
+    assert not top <= passing <= top + height
+
+
+def test_a_circle_is_drawn_with_one_edge_that_leads_back() -> None:
+    nodes = tuple(LineageNode(name, name, "TABLE", -min(number, 1)) for number, name in enumerate("abc"))
+    pairs = [("b", "a"), ("c", "a"), ("b", "c"), ("c", "b")]
+    boxes = _boxes(Lineage(nodes, tuple(LineageEdge(*pair) for pair in pairs)))
+    assert sum(boxes[source][0] > boxes[target][0] for source, target in pairs) == 1
+    assert len({left for left, *_ in boxes.values()}) == 3
 
 
 def test_datasets_of_one_long_namespace_are_told_apart_in_an_svg() -> None:
