@@ -152,7 +152,9 @@ class LineageQuestions(Resource[Any]):
         reply: lineage_graph_pb2.TraverseLineageResponse = self._connection.call(
             self._stub.TraverseLineage, request
         )
-        return Lineage(nodes_of(reply.nodes), edges_of(reply.edges), reply.truncated_by)
+        return Lineage(
+            nodes_of(reply.nodes), edges_of(reply.edges), reply.truncated_by, str(asked["direction"])
+        )
 
     def record_sql(self, sql: str, **said: Any) -> lineage_pb2.RecordSqlResponse:
         """Record what SQL that was run read and wrote: `lineage_events.record_sql`, which says what can be told beside the text."""

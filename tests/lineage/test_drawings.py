@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from lakewarden._rows import SHOWN_MAX, Rows
 from lakewarden.lineage import Lineage, LineageEdge, LineageNode, to_dot, to_mermaid, to_svg, to_tree
 from lakewarden.lineage.mermaid import CHARACTERS_MAX, EDGES_MAX
 
@@ -75,6 +76,15 @@ def test_a_tree_follows_what_several_ways_lead_to_once_and_ends_in_cycles() -> N
             "      └─ t3 … (above)",
         ][-5:]
     )
+
+
+@pytest.mark.parametrize(("direction", "title"), [("upstream", "made of"), ("downstream", "used by")])
+def test_a_tree_of_one_direction_says_nothing_of_the_other_also_in_a_circle(
+    direction: str, title: str
+) -> None:
+    nodes = (LineageNode("0", "a", "TABLE", 0), LineageNode("1", "b", "TABLE", 1))
+    found = Lineage(nodes, (LineageEdge("0", "1"), LineageEdge("1", "0")), direction=direction)
+    assert list(to_tree(found)) == ["a", f"  {title}", "   └─ b", "      └─ a … (above)"]
 
 
 def test_what_is_only_declared_is_drawn_otherwise_in_every_form() -> None:
@@ -247,3 +257,11 @@ def test_an_answer_is_shown_in_the_same_order_however_it_came() -> None:
     turned = Lineage(found.nodes[::-1], found.edges[::-1])
     assert turned.to_dict() == found.to_dict()
     assert to_dot(turned) == to_dot(found)
+
+
+def test_an_answer_is_written_out_where_it_is_printed_but_for_what_is_much() -> None:
+    def rows(count: int) -> Rows[LineageEdge]:
+        return Rows(LineageEdge, [str(number) for number in range(count)], ["x"] * count)
+
+    assert repr(rows(1)) == f"[{LineageEdge('0', 'x')!r}]"
+    assert repr(rows(SHOWN_MAX + 2)).endswith(", … 2 more]")
