@@ -78,6 +78,60 @@ def test_two_assets_without_a_run_between_them_have_no_history_and_perhaps_ways(
     assert run("lineage history main.s.raw main.s.orders")[1] == ""
 
 
+@pytest.mark.parametrize("line", ["upstream dashboard", "impact dashboard", "paths main.s.raw dashboard"])
+def test_what_is_no_name_of_a_table_is_told_how_it_may_be_said(run: Run, line: str) -> None:
+    _, told = run(f"lineage {line}", exits=2)
+    assert "--type external_metadata" in told
+    assert "--namespace" in told
+    assert "lakewarden lineage column" in told
+
+
+def test_the_impact_of_what_is_no_table_is_asked_by_its_type_or_namespace(
+    run: Run, server: EmbeddedServer
+) -> None:
+    admin = server.client()
+    admin.external_metadata.create("dashboard", "TABLEAU", "dashboard")
+    admin.external_lineage.create("main.s.report", "dashboard", target_type="external_metadata")
+    admin.external_lineage.create("dashboard", "main.s.raw", source_type="external_metadata")
+    told, _ = run("lineage impact dashboard --type external_metadata -o name")
+    assert told.splitlines()[0] == "main.s.raw"
+    event = {
+        "eventTime": "2026-11-28T09:00:00Z",
+        "producer": "urn:p",
+        "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/JobEvent",
+        "job": {"namespace": "n", "name": "j"},
+        "inputs": [{"namespace": "kafka://broker", "name": "one.two.three.four"}],
+        "outputs": [{"namespace": "unitycatalog://lake", "name": "main.s.raw"}],
+    }
+    admin.lineage_events.record(event)
+    told, _ = run("lineage impact one.two.three.four --namespace kafka://broker -o name")
+    assert told.splitlines()[0] == "main.s.raw"
+    told, _ = run("lineage column one.two.three.four --namespace kafka://broker")
+    assert told.startswith("kafka://broker one.two.three.four")
+
+
+def test_that_nothing_depends_on_a_table_is_said(run: Run, server: EmbeddedServer) -> None:
+    server.client().tables.create("main.s.unused")
+    _, said = run("lineage impact main.s.unused")
+    assert said == "Nothing that you may see depends on main.s.unused.\n"
+
+
+def test_a_revoke_is_asked_about_without_what_is_about_a_name(run: Run, server: EmbeddedServer) -> None:
+    server.client_as("carol")
+    privileges = ["USE CATALOG", "USE SCHEMA", "SELECT"]
+    server.client().grants.grant(privileges, "catalog", "main", "carol@example.com")
+    line = "lineage impact --revoke SELECT --on catalog main --from carol@example.com"
+    _, said = run(line)
+    assert "Nothing downstream that you may know of would change." in said
+    _, said = run(f"{line} --namespace kafka://broker", exits=2)
+    assert "about NAME" in said
+
+
+def test_a_name_that_a_row_has_not_is_an_empty_line(run: Run) -> None:
+    told, _ = run("system-table read system.access.table_lineage --limit 1 -o name")
+    assert told == "\n"
+
+
 def test_a_revoke_that_takes_nothing_is_said_to(run: Run) -> None:
     line = "lineage impact --revoke SELECT --on table main.s.orders --from bob@example.com"
     assert "Nobody that you may know of would lose anything." in run(line)[1]
