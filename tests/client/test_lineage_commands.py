@@ -110,6 +110,26 @@ def test_the_impact_of_what_is_no_table_is_asked_by_its_type_or_namespace(
     assert told.startswith("kafka://broker one.two.three.four")
 
 
+def test_a_way_is_told_once_however_many_jobs_made_it_and_that_there_are_more(
+    run: Run, server: EmbeddedServer
+) -> None:
+    admin = server.client()
+    for name in ("first", "middle", "last"):
+        admin.tables.create(f"main.s.{name}", columns=[{"name": "id", "type_text": "BIGINT"}])
+    for number in range(3):
+        for source, target in (("first", "middle"), ("middle", "last")):
+            text = f"INSERT INTO main.s.{target} SELECT id FROM main.s.{source}"
+            admin.lineage.record_sql(text, job_name=f"{source} {number}")
+    assert run("lineage paths main.s.first main.s.last") == (
+        "main.s.first → main.s.middle → main.s.last\n",
+        "",
+    )
+    admin.lineage.record_sql("INSERT INTO main.s.last SELECT id FROM main.s.first")
+    told, said = run("lineage paths main.s.first main.s.last --limit 1")
+    assert told == "main.s.first → main.s.last\n"
+    assert "may not be all" in said
+
+
 def test_that_nothing_depends_on_a_table_is_said(run: Run, server: EmbeddedServer) -> None:
     server.client().tables.create("main.s.unused")
     _, said = run("lineage impact main.s.unused")

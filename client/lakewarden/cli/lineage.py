@@ -17,7 +17,7 @@ from lakewarden._times import time_text
 from lakewarden.cli._commands import Group
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._parameters import time_of
-from lakewarden.cli._terminal import printable
+from lakewarden.cli._terminal import counted, printable
 from lakewarden.cli.external_lineage import declare, declared, or_nothing, undeclare
 from lakewarden.cli.lineage_events import from_sql, ingest
 from lakewarden.cli.lineage_export import directions, export
@@ -171,6 +171,8 @@ def paths(
     else:
         rows = [{"steps": len(way) - 1, "assets": [node.name for node in way]} for way in found]
         invocation.show_all(rows, ("steps", "assets"), name="assets")
+    if found.truncated:
+        click.echo("This may not be all: --limit says how many ways are shown.", err=True)
     if not found:
         click.echo("No way that you may see leads there.", err=True)
         context.exit(EXIT_NO_PATH)
@@ -278,7 +280,8 @@ def _tell(invocation: Invocation, found: Lineage, form: str, target: Path | None
         return
     with _writing(target) as file:
         file.write(text)
-    invocation.note(f"{len(found.nodes)} assets and {len(found.edges)} edges in {target}")
+    assets, edges = counted(len(found.nodes), "asset"), counted(len(found.edges), "edge")
+    invocation.note(f"{assets} and {edges} in {target}")
 
 
 @contextmanager

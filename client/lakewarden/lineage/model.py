@@ -73,6 +73,13 @@ class LineageEdge(NamedTuple):
         return self.is_declared or self.state != "LIVE"
 
 
+class LineagePaths(tuple[tuple[LineageNode, ...], ...]):
+    """The ways from one asset to another, each from its first asset to its last."""
+
+    truncated: bool = False
+    """Whether there may be more ways than these."""
+
+
 class LineageLevel(NamedTuple):
     """What is one step further from the root, or a part of it where that is much. Ids of nodes are good for all levels of an answer."""
 
