@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -95,6 +96,8 @@ def test_the_impact_of_what_is_no_table_is_asked_by_its_type_or_namespace(
     admin.external_lineage.create("dashboard", "main.s.raw", source_type="external_metadata")
     told, _ = run("lineage impact dashboard --type external_metadata -o name")
     assert told.splitlines()[0] == "main.s.raw"
+    told, _ = run("lineage export dashboard --type external_metadata --downstream --depth 1")
+    assert told == ""
     event = {
         "eventTime": "2026-11-28T09:00:00Z",
         "producer": "urn:p",
@@ -128,6 +131,13 @@ def test_a_way_is_told_once_however_many_jobs_made_it_and_that_there_are_more(
     told, said = run("lineage paths main.s.first main.s.last --limit 1")
     assert told == "main.s.first → main.s.last\n"
     assert "may not be all" in said
+
+
+def test_a_file_holds_json_where_that_is_asked_for_in_either_way(run: Run, tmp_path: Path) -> None:
+    for number, asked in enumerate(("--format json", "-o json")):
+        path = tmp_path / f"{number}.json"
+        run(f"lineage upstream main.s.report --to {path} {asked}")
+        assert json.loads(path.read_text())["edges"]
 
 
 def test_that_nothing_depends_on_a_table_is_said(run: Run, server: EmbeddedServer) -> None:

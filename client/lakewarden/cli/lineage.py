@@ -274,7 +274,7 @@ def _tell(invocation: Invocation, found: Lineage, form: str, target: Path | None
     if form == "tree" and target is None and invocation.output != "table":
         invocation.show(found.to_dict(), name="nodes")
         return
-    text = _form(found, form)
+    text = _form(found, "json" if form == "tree" and invocation.output == "json" else form)
     if target is None:
         click.echo(text, nl=False)
         return
