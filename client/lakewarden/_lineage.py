@@ -13,7 +13,7 @@ from lakewarden._lineage_streams import LineageStream
 from lakewarden._resources import Resource
 from lakewarden._times import to_timestamp
 from lakewarden.lineage.history import LineageEdgeDay, LineageEdgeHistory, LineageEdgeVersion, LineageHistory
-from lakewarden.lineage.model import Impact, ImpactedAsset, Lineage, LineageNode, is_path
+from lakewarden.lineage.model import Impact, ImpactedAsset, Lineage, LineagePaths, is_path
 from lakewarden.v1 import lineage_graph_pb2, lineage_graph_pb2_grpc, lineage_pb2
 
 DIRECTIONS: dict[str, Any] = {"both": 0, "upstream": 1, "downstream": 2}
@@ -152,7 +152,9 @@ class LineageQuestions(Resource[Any]):
         reply: lineage_graph_pb2.TraverseLineageResponse = self._connection.call(
             self._stub.TraverseLineage, request
         )
-        return Lineage(nodes_of(reply.nodes), edges_of(reply.edges), reply.truncated_by)
+        return Lineage(
+            nodes_of(reply.nodes), edges_of(reply.edges), reply.truncated_by, str(asked["direction"])
+        )
 
     def record_sql(self, sql: str, **said: Any) -> lineage_pb2.RecordSqlResponse:
         """Record what SQL that was run read and wrote: `lineage_events.record_sql`, which says what can be told beside the text."""
@@ -169,10 +171,10 @@ class LineageQuestions(Resource[Any]):
         target_namespace: str = "",
         max_paths: int = 0,
         max_depth: int = 0,
-    ) -> tuple[tuple[LineageNode, ...], ...]:
+    ) -> LineagePaths:
         """Return the ways from one asset to another, the shortest first, at most `max_paths` (10).
 
-        What an end is the name of is said as in `traverse`, by its type or its namespace.
+        What an end is the name of is said as in `traverse`, by its type or its namespace. `truncated` says that there may be more.
         """
         reply: lineage_graph_pb2.FindLineagePathsResponse = self._call(
             "FindLineagePaths",
@@ -182,7 +184,9 @@ class LineageQuestions(Resource[Any]):
             max_depth=max_depth,
         )
         nodes = nodes_of(reply.nodes)
-        return tuple(tuple(nodes[handle] for handle in path.nodes) for path in reply.paths)
+        found = LineagePaths(tuple(nodes[handle] for handle in path.nodes) for path in reply.paths)
+        found.truncated = reply.truncated
+        return found
 
     def history(
         self,

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, overload
 
 Row = TypeVar("Row")
+SHOWN_MAX = 20
+"""Rows that are written out where all are printed."""
 
 
 class Rows(Sequence[Row]):
@@ -21,6 +23,11 @@ class Rows(Sequence[Row]):
 
     def __iter__(self) -> Iterator[Row]:
         return map(self._make, *self._columns)
+
+    def __repr__(self) -> str:
+        """The first rows, as a person who tries it wants to see them."""
+        more = "" if len(self) <= SHOWN_MAX else f", … {len(self) - SHOWN_MAX:,} more"
+        return f"[{', '.join(map(repr, self[:SHOWN_MAX]))}{more}]"
 
     @overload
     def __getitem__(self, place: int) -> Row: ...

@@ -356,7 +356,9 @@ class GovernedConnection:
     def _result(self) -> duckdb.DuckDBPyConnection:
         if not self._has_result:
             # Without this, a caller who ignored a denial would go on reading an earlier statement's rows.
-            raise duckdb.InvalidInputException("there is no result: the last statement was not run")
+            raise duckdb.InvalidInputException(
+                "there is no result: the last statement was not run, or made a temporary view"
+            )
         return self._cursor
 
     def close(self) -> None:

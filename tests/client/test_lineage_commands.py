@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,6 +77,89 @@ def test_two_assets_without_a_run_between_them_have_no_history_and_perhaps_ways(
         in run("lineage history main.s.raw main.s.report")[1]
     )
     assert run("lineage history main.s.raw main.s.orders")[1] == ""
+
+
+@pytest.mark.parametrize("line", ["upstream dashboard", "impact dashboard", "paths main.s.raw dashboard"])
+def test_what_is_no_name_of_a_table_is_told_how_it_may_be_said(run: Run, line: str) -> None:
+    _, told = run(f"lineage {line}", exits=2)
+    assert "--type external_metadata" in told
+    assert "--namespace" in told
+    assert "lakewarden lineage column" in told
+
+
+def test_the_impact_of_what_is_no_table_is_asked_by_its_type_or_namespace(
+    run: Run, server: EmbeddedServer
+) -> None:
+    admin = server.client()
+    admin.external_metadata.create("dashboard", "TABLEAU", "dashboard")
+    admin.external_lineage.create("main.s.report", "dashboard", target_type="external_metadata")
+    admin.external_lineage.create("dashboard", "main.s.raw", source_type="external_metadata")
+    told, _ = run("lineage impact dashboard --type external_metadata -o name")
+    assert told.splitlines()[0] == "main.s.raw"
+    told, _ = run("lineage export dashboard --type external_metadata --downstream --depth 1")
+    assert told == ""
+    event = {
+        "eventTime": "2026-11-28T09:00:00Z",
+        "producer": "urn:p",
+        "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/JobEvent",
+        "job": {"namespace": "n", "name": "j"},
+        "inputs": [{"namespace": "kafka://broker", "name": "one.two.three.four"}],
+        "outputs": [{"namespace": "unitycatalog://lake", "name": "main.s.raw"}],
+    }
+    admin.lineage_events.record(event)
+    told, _ = run("lineage impact one.two.three.four --namespace kafka://broker -o name")
+    assert told.splitlines()[0] == "main.s.raw"
+    told, _ = run("lineage column one.two.three.four --namespace kafka://broker")
+    assert told.startswith("kafka://broker one.two.three.four")
+
+
+def test_a_way_is_told_once_however_many_jobs_made_it_and_that_there_are_more(
+    run: Run, server: EmbeddedServer
+) -> None:
+    admin = server.client()
+    for name in ("first", "middle", "last"):
+        admin.tables.create(f"main.s.{name}", columns=[{"name": "id", "type_text": "BIGINT"}])
+    for number in range(3):
+        for source, target in (("first", "middle"), ("middle", "last")):
+            text = f"INSERT INTO main.s.{target} SELECT id FROM main.s.{source}"
+            admin.lineage.record_sql(text, job_name=f"{source} {number}")
+    assert run("lineage paths main.s.first main.s.last") == (
+        "main.s.first → main.s.middle → main.s.last\n",
+        "",
+    )
+    admin.lineage.record_sql("INSERT INTO main.s.last SELECT id FROM main.s.first")
+    told, said = run("lineage paths main.s.first main.s.last --limit 1")
+    assert told == "main.s.first → main.s.last\n"
+    assert "may not be all" in said
+
+
+def test_a_file_holds_json_where_that_is_asked_for_in_either_way(run: Run, tmp_path: Path) -> None:
+    for number, asked in enumerate(("--format json", "-o json")):
+        path = tmp_path / f"{number}.json"
+        run(f"lineage upstream main.s.report --to {path} {asked}")
+        assert json.loads(path.read_text())["edges"]
+
+
+def test_that_nothing_depends_on_a_table_is_said(run: Run, server: EmbeddedServer) -> None:
+    server.client().tables.create("main.s.unused")
+    _, said = run("lineage impact main.s.unused")
+    assert said == "Nothing that you may see depends on main.s.unused.\n"
+
+
+def test_a_revoke_is_asked_about_without_what_is_about_a_name(run: Run, server: EmbeddedServer) -> None:
+    server.client_as("carol")
+    privileges = ["USE CATALOG", "USE SCHEMA", "SELECT"]
+    server.client().grants.grant(privileges, "catalog", "main", "carol@example.com")
+    line = "lineage impact --revoke SELECT --on catalog main --from carol@example.com"
+    _, said = run(line)
+    assert "Nothing downstream that you may know of would change." in said
+    _, said = run(f"{line} --namespace kafka://broker", exits=2)
+    assert "about NAME" in said
+
+
+def test_a_name_that_a_row_has_not_is_an_empty_line(run: Run) -> None:
+    told, _ = run("system-table read system.access.table_lineage --limit 1 -o name")
+    assert told == "\n"
 
 
 def test_a_revoke_that_takes_nothing_is_said_to(run: Run) -> None:

@@ -71,6 +71,12 @@ def protect(admin: Client) -> None:
     admin.tables.set_row_filter("lake.main.people", "lake.main.european", ["region"])
 
 
+def test_there_is_no_result_of_a_view_that_was_made_and_that_is_why(ann: GovernedConnection) -> None:
+    ann.execute("CREATE TEMP VIEW made AS SELECT id FROM people")
+    with pytest.raises(duckdb.InvalidInputException, match="or made a temporary view"):
+        ann.fetchall()
+
+
 def test_a_view_follows_grants_filters_and_masks_that_came_after_it(
     ann: GovernedConnection, server: EmbeddedServer
 ) -> None:

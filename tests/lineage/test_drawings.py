@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from lakewarden._rows import SHOWN_MAX, Rows
 from lakewarden.lineage import Lineage, LineageEdge, LineageNode, to_dot, to_mermaid, to_svg, to_tree
 from lakewarden.lineage.mermaid import CHARACTERS_MAX, EDGES_MAX
 
@@ -74,6 +76,15 @@ def test_a_tree_follows_what_several_ways_lead_to_once_and_ends_in_cycles() -> N
             "      └─ t3 … (above)",
         ][-5:]
     )
+
+
+@pytest.mark.parametrize(("direction", "title"), [("upstream", "made of"), ("downstream", "used by")])
+def test_a_tree_of_one_direction_says_nothing_of_the_other_also_in_a_circle(
+    direction: str, title: str
+) -> None:
+    nodes = (LineageNode("0", "a", "TABLE", 0), LineageNode("1", "b", "TABLE", 1))
+    found = Lineage(nodes, (LineageEdge("0", "1"), LineageEdge("1", "0")), direction=direction)
+    assert list(to_tree(found)) == ["a", f"  {title}", "   └─ b", "      └─ a … (above)"]
 
 
 def test_what_is_only_declared_is_drawn_otherwise_in_every_form() -> None:
@@ -178,6 +189,45 @@ def test_a_box_is_as_broad_as_its_widest_letters(letter: str, pixels: float) -> 
     assert all(box is not None and float(box.attrib["width"]) >= 28 + 40 * pixels for box in boxes)
 
 
+def _boxes(found: Lineage) -> dict[str, tuple[float, ...]]:
+    """Left, top, width and height of each node of a drawing."""
+    drawn = ElementTree.fromstring(to_svg(found))
+    boxes = {group.attrib["aria-label"]: group.find(f"{SVG}rect") for group in drawn.iter(f"{SVG}g")}
+    return {
+        name: tuple(float(box.get(side, "")) for side in ("x", "y", "width", "height"))
+        for name, box in boxes.items()
+        if box is not None
+    }
+
+
+def test_a_source_stands_left_of_what_was_made_of_it_where_both_feed_a_third() -> None:
+    nodes = tuple(
+        LineageNode(name, name, "TABLE", distance)
+        for name, distance in (("report", 0), ("raw", -1), ("clean", -1))
+    )
+    edges = (LineageEdge("raw", "clean"), LineageEdge("clean", "report"), LineageEdge("raw", "report"))
+    boxes = _boxes(Lineage(nodes, edges))
+    assert sorted(boxes, key=lambda name: boxes[name]) == ["raw", "clean", "report"]
+
+
+def test_an_edge_over_several_layers_passes_no_box() -> None:
+    nodes = tuple(LineageNode(name, name, "TABLE", number) for number, name in enumerate("abc"))
+    edges = (LineageEdge("a", "b"), LineageEdge("b", "c"), LineageEdge("a", "c"))
+    drawn = ElementTree.fromstring(to_svg(Lineage(nodes, edges)))
+    (curve,) = [path.attrib["d"] for path in drawn.findall(f"{SVG}path") if "H" in path.attrib["d"]]
+    passing = float(re.findall(r" ([\d.]+)H", curve)[0])
+    _, top, _, height = _boxes(Lineage(nodes, edges))["b"]
+    assert not top <= passing <= top + height
+
+
+def test_a_circle_is_drawn_with_one_edge_that_leads_back() -> None:
+    nodes = tuple(LineageNode(name, name, "TABLE", -min(number, 1)) for number, name in enumerate("abc"))
+    pairs = [("b", "a"), ("c", "a"), ("b", "c"), ("c", "b")]
+    boxes = _boxes(Lineage(nodes, tuple(LineageEdge(*pair) for pair in pairs)))
+    assert sum(boxes[source][0] > boxes[target][0] for source, target in pairs) == 1
+    assert len({left for left, *_ in boxes.values()}) == 3
+
+
 def test_datasets_of_one_long_namespace_are_told_apart_in_an_svg() -> None:
     namespace = f"kafka://{'broker.' * 10}example.com:9092"
     names = ["department.one.orders", "department.two.orders"]
@@ -207,3 +257,11 @@ def test_an_answer_is_shown_in_the_same_order_however_it_came() -> None:
     turned = Lineage(found.nodes[::-1], found.edges[::-1])
     assert turned.to_dict() == found.to_dict()
     assert to_dot(turned) == to_dot(found)
+
+
+def test_an_answer_is_written_out_where_it_is_printed_but_for_what_is_much() -> None:
+    def rows(count: int) -> Rows[LineageEdge]:
+        return Rows(LineageEdge, [str(number) for number in range(count)], ["x"] * count)
+
+    assert repr(rows(1)) == f"[{LineageEdge('0', 'x')!r}]"
+    assert repr(rows(SHOWN_MAX + 2)).endswith(", … 2 more]")

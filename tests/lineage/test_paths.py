@@ -22,7 +22,7 @@ def found(edges: list[Edge], asked: Between, hidden: set[int]) -> list[tuple[int
     def sight(nodes: Ints) -> Flags:
         return ~np.isin(nodes, np.array(sorted(hidden), dtype=np.int32))
 
-    return [way.assets for way in ways(Graph.of(1, edges), asked, sight)]
+    return list(ways(Graph.of(1, edges), asked, sight))
 
 
 def by_hand(edges: list[Edge], asked: Between, hidden: set[int]) -> Iterator[tuple[int, ...]]:
@@ -54,6 +54,13 @@ def test_a_diamond_has_both_its_ways() -> None:
     edges = [Edge(0, 0, 2), Edge(1, 0, 3), Edge(2, 2, 1), Edge(3, 3, 1)]
     assert found(edges, Between(0, 1, 5, inf), set()) == [(0, 2, 1), (0, 3, 1)]
     assert found(edges, Between(0, 1, 5, inf), {3}) == [(0, 2, 1)]
+
+
+def test_a_way_that_several_jobs_made_is_one() -> None:
+    edges = [
+        Edge(number, *pair) for number, pair in enumerate([(0, 2), (0, 2), (2, 1), (2, 1), (0, 1), (0, 1)])
+    ]
+    assert found(edges, Between(0, 1, 5, inf), set()) == [(0, 1), (0, 2, 1)]
 
 
 def test_late_is_without_an_answer_and_not_with_a_wrong_one() -> None:

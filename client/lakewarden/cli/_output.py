@@ -59,7 +59,8 @@ def _name_of(record: Mapping[str, Any], name: str) -> str:
     """What `-o name` prints. Raises UsageError where there is no such field."""
     if name not in record:
         raise click.UsageError(f"This has no {name} that -o name could print: choose another -o.")
-    return str(record[name])
+    value = record[name]
+    return "" if value is None else str(value)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

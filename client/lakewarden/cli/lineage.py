@@ -12,16 +12,24 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
+from lakewarden._errors import InvalidArgument
 from lakewarden._times import time_text
 from lakewarden.cli._commands import Group
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._parameters import time_of
-from lakewarden.cli._terminal import printable
+from lakewarden.cli._terminal import counted, printable
 from lakewarden.cli.external_lineage import declare, declared, or_nothing, undeclare
 from lakewarden.cli.lineage_events import from_sql, ingest
 from lakewarden.cli.lineage_export import directions, export
 from lakewarden.cli.lineage_governance import leaks
-from lakewarden.cli.lineage_impact import impact, unknown_columns, with_last
+from lakewarden.cli.lineage_impact import (
+    ASSET_TYPES,
+    impact,
+    namespace_option,
+    type_option,
+    unknown_columns,
+    with_last,
+)
 
 if TYPE_CHECKING:
     from lakewarden.lineage import Lineage, LineageEdgeHistory
@@ -35,12 +43,26 @@ NODES_MAX = 20_000
 STREAM_NODES_MAX = 250_000
 """Of an answer that is told as it comes, level by level."""
 DAYS_MAX = 400
-ASSET_TYPES = ("table", "path", "external_metadata", "registered_model")
 EXIT_NO_PATH = 1
+OTHER_NAMES = """\
+A column: lakewarden lineage column catalog.schema.table.column, also impact.
+What is no table or view: --type external_metadata and the like; of two ends --source-type, --target-type.
+A dataset of another system: --namespace; of two ends --source-namespace, --target-namespace."""
 NO_HISTORY = "No run that you may know of made one directly of the other. Ways over other assets:"
 
 
-@click.group("lineage", cls=Group, example="lakewarden lineage upstream main.sales.orders")
+class _Lineage(Group):
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command; of a name that is no table's tell how else it may be meant."""
+        try:
+            return super().invoke(context)
+        except InvalidArgument as error:
+            if error.reason == "NAME_INVALID":
+                error.add_note(OTHER_NAMES)
+            raise
+
+
+@click.group("lineage", cls=_Lineage, example="lakewarden lineage upstream main.sales.orders")
 def lineage() -> None:
     """Show which data was made of which, as far as you may see it; what you may not see is named (hidden)."""
 
@@ -51,8 +73,8 @@ for _command in (ingest, from_sql, export, leaks, impact, declare, declared, und
 
 _OPTIONS = (
     click.argument("name"),
-    click.option("--type", "asset_type", callback=or_nothing, type=click.Choice(ASSET_TYPES), help="What NAME is the name of. A URL or /Volumes/… is a path, else it is a table or view."),
-    click.option("--namespace", default="", metavar="TEXT", help="NAME is that of a dataset of this OpenLineage namespace."),
+    type_option,
+    namespace_option,
     click.option("--depth", "max_depth", type=click.IntRange(1, 100), default=DEPTH_DEFAULT, show_default=True, metavar="N", help="At most so many steps."),
     click.option("--nodes", "max_nodes", type=click.IntRange(1, STREAM_NODES_MAX), default=NODES_DEFAULT, show_default=True, metavar="N", help=f"At most so many assets: up to {NODES_MAX:,}, as jsonl up to {STREAM_NODES_MAX:,}."),
     click.option("--include", "include_states", multiple=True, type=click.Choice(["PROVISIONAL", "DROPPED"], case_sensitive=False), help="Also edges in this state; repeatable."),
@@ -108,7 +130,7 @@ def column(invocation: Invocation, /, name: str, columns: tuple[str, ...], **ask
     A column may be the fourth part of NAME too.
     """
     form, target = asked.pop("form"), asked.pop("target")
-    name, columns = with_last(name, columns)
+    name, columns = with_last(name, columns, asked)
     if form == "jsonl":
         _stream(invocation, target, name=name, columns=columns, **asked)
         return
@@ -149,6 +171,8 @@ def paths(
     else:
         rows = [{"steps": len(way) - 1, "assets": [node.name for node in way]} for way in found]
         invocation.show_all(rows, ("steps", "assets"), name="assets")
+    if found.truncated:
+        click.echo("This may not be all: --limit says how many ways are shown.", err=True)
     if not found:
         click.echo("No way that you may see leads there.", err=True)
         context.exit(EXIT_NO_PATH)
@@ -250,13 +274,14 @@ def _tell(invocation: Invocation, found: Lineage, form: str, target: Path | None
     if form == "tree" and target is None and invocation.output != "table":
         invocation.show(found.to_dict(), name="nodes")
         return
-    text = _form(found, form)
+    text = _form(found, "json" if form == "tree" and invocation.output == "json" else form)
     if target is None:
         click.echo(text, nl=False)
         return
     with _writing(target) as file:
         file.write(text)
-    invocation.note(f"{len(found.nodes)} assets and {len(found.edges)} edges in {target}")
+    assets, edges = counted(len(found.nodes), "asset"), counted(len(found.edges), "edge")
+    invocation.note(f"{assets} and {edges} in {target}")
 
 
 @contextmanager

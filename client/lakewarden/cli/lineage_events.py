@@ -18,6 +18,7 @@ SHOWN_MAX = 20
 """Refused events that are written out."""
 PROGRESS_EVENTS = 1_000
 HINTS = {
+    "COLUMNS_UNKNOWN": "where columns are not known, as of a table that is not registered, lineage is of whole tables",
     "SYNTAX": "the text does not parse; say its --dialect where it is not that of DuckDB",
     "TABLE_UNKNOWN": "of what was left out you see no such table; say --catalog and --schema where names are not in full",
 }

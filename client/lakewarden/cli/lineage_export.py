@@ -14,6 +14,7 @@ import click
 from lakewarden.cli._commands import Command
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._terminal import counted
+from lakewarden.cli.lineage_impact import namespace_option, type_option
 
 HOST_DEFAULT = "lakewarden"
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?")
@@ -48,7 +49,8 @@ def _host(_context: click.Context, _parameter: click.Parameter, value: str) -> s
     "export", cls=Command, example="lakewarden lineage export main.sales.orders --to orders-lineage.jsonl"
 )
 @click.argument("name")
-@click.option("--namespace", default="", metavar="TEXT", help="NAME is that of a dataset of this OpenLineage namespace.")  # fmt: skip
+@type_option
+@namespace_option
 @directions("it was", "it")
 @click.option("--depth", "max_depth", type=click.IntRange(1, 100), default=100, show_default=True, metavar="N", help="At most so many steps.")  # fmt: skip
 @click.option("--nodes", "max_nodes", type=click.IntRange(1, 20_000), default=20_000, show_default=True, metavar="N", help="At most so many assets, and columns.")  # fmt: skip
@@ -59,6 +61,7 @@ def export(
     invocation: Invocation,
     name: str,
     *,
+    asset_type: str,
     namespace: str,
     direction: str,
     max_depth: int,
@@ -75,6 +78,7 @@ def export(
 
     client = invocation.open_client()
     asked: dict[str, Any] = {
+        "asset_type": asset_type,
         "namespace": namespace,
         "direction": direction,
         "max_depth": max_depth,

@@ -101,6 +101,8 @@ def show_revoke(
         invocation.show_all(map(_effect_row, found.effects), columns)
         if not found.losses and not found.effects and len(found.not_granted) < len(set(privileges)):
             invocation.note("Nobody that you may know of would lose anything.")
+        elif found.losses and not found.effects:
+            invocation.note("Nothing downstream that you may know of would change.")
     else:
         invocation.show(found, name="revision")
     for absent in found.not_granted:

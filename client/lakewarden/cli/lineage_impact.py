@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
 from lakewarden.cli._commands import Command
 from lakewarden.cli._invocation import Invocation, pass_invocation
 from lakewarden.cli._parameters import SECURABLE_TYPES
+from lakewarden.cli.external_lineage import or_nothing
 from lakewarden.cli.lineage_governance import DEPTH_DEFAULT, format_option, show_revoke
 from lakewarden.lineage.model import is_path
 
+ASSET_TYPES = ("table", "path", "external_metadata", "registered_model")
+type_option = click.option("--type", "asset_type", callback=or_nothing, type=click.Choice(ASSET_TYPES), help="What NAME is the name of. A URL or /Volumes/… is a path, else it is a table or view.")  # fmt: skip
+namespace_option = click.option("--namespace", default="", metavar="TEXT", help="NAME is that of a dataset of this OpenLineage namespace.")  # fmt: skip
 DOTS_OF_A_COLUMN = 3
 """Catalog, schema, table, column."""
 
@@ -23,6 +28,8 @@ DOTS_OF_A_COLUMN = 3
     "lakewarden lineage impact --revoke SELECT --on table main.sales.orders --from analysts",
 )
 @click.argument("name", default="")
+@type_option
+@namespace_option
 @click.option("--column", "columns", multiple=True, metavar="COLUMN", help="Only what depends on this column of NAME, as its fourth part says too; repeatable.")  # fmt: skip
 @click.option("--revoke", "privileges", multiple=True, metavar="PRIVILEGE", help="In place of NAME: as if this were revoked; repeatable.")  # fmt: skip
 @click.option("--on", "securable", type=(click.Choice(SECURABLE_TYPES, case_sensitive=False), str), metavar="TYPE NAME", help="The securable it would be revoked on.")  # fmt: skip
@@ -34,6 +41,8 @@ DOTS_OF_A_COLUMN = 3
 def impact(
     invocation: Invocation,
     name: str,
+    asset_type: str,
+    namespace: str,
     columns: tuple[str, ...],
     privileges: tuple[str, ...],
     securable: tuple[str, str] | None,
@@ -50,10 +59,15 @@ def impact(
     invocation.output = form or invocation.output
     if bool(name) == bool(privileges) or len({bool(privileges), bool(securable), bool(principal)}) > 1:
         raise click.UsageError("say either NAME, or --revoke, --on and --from")
+    if securable and (asset_type or namespace or columns):
+        raise click.UsageError(
+            "--type, --namespace and --column are about NAME: with --revoke say --on alone"
+        )
     if securable:
         show_revoke(invocation, privileges, securable, principal, max_depth or DEPTH_DEFAULT)
     else:
-        _show(invocation, name, columns, max_depth or 0, max_nodes)
+        asked = {"asset_type": asset_type, "namespace": namespace, "max_depth": max_depth or 0}
+        _show(invocation, name, columns, max_nodes=max_nodes, **asked)
 
 
 def unknown_columns(name: str, columns: Sequence[str]) -> str:
@@ -64,21 +78,21 @@ def unknown_columns(name: str, columns: Sequence[str]) -> str:
     )
 
 
-def with_last(name: str, columns: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """A name and columns, with the fourth part of the name, where it has one, as a column beside them."""
-    if is_path(name) or name.count(".") != DOTS_OF_A_COLUMN:
+def with_last(name: str, columns: tuple[str, ...], asked: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """A name and columns, with the fourth part of a table's name, where it has one, as a column beside them."""
+    is_other = asked["namespace"] or asked["asset_type"] not in ("", "table")
+    if is_other or is_path(name) or name.count(".") != DOTS_OF_A_COLUMN:
         return name, columns
     name, _, last = name.rpartition(".")
     return name, (*columns, last)
 
 
-def _show(
-    invocation: Invocation, name: str, columns: tuple[str, ...], max_depth: int, max_nodes: int
-) -> None:
-    name, columns = with_last(name, columns)
-    found = invocation.open_client().lineage.impact(name, *columns, max_depth=max_depth, max_nodes=max_nodes)
-    if columns and not found.assets:
-        invocation.note(unknown_columns(name, columns))
+def _show(invocation: Invocation, name: str, columns: tuple[str, ...], **asked: Any) -> None:
+    name, columns = with_last(name, columns, asked)
+    found = invocation.open_client().lineage.impact(name, *columns, **asked)
+    if not found.assets:
+        nothing = f"Nothing that you may see depends on {name}."
+        invocation.note(unknown_columns(name, columns) if columns else nothing)
     told = found.to_dict()
     if invocation.output not in ("table", "name"):
         invocation.show(told)

@@ -86,7 +86,7 @@ def _pairs(_context: click.Context, _parameter: click.Parameter, values: tuple[s
 def read(invocation: Invocation, /, full_name: str, form: str, path: Path | None, **asked: Any) -> None:
     """Read a system table. Needs pyarrow: pip install 'lakewarden[audit]'.
 
-    A file appears when it is whole; times in it are in UTC.
+    A file appears when it is whole; times in it are in UTC. With -o name the first column is printed, of those that --column names.
     """
     if path is not None and path.suffix not in SUFFIXES:
         raise click.BadParameter(f"{path} must end in {', '.join(SUFFIXES)}", param_hint="--export")

@@ -12,6 +12,7 @@ from lakewarden.lineage.model import (
     LineageEnding,
     LineageLevel,
     LineageNode,
+    LineagePaths,
 )
 from lakewarden.lineage.open_lineage import to_open_lineage
 from lakewarden.lineage.svg import to_svg
@@ -28,6 +29,7 @@ __all__ = [
     "LineageHistory",
     "LineageLevel",
     "LineageNode",
+    "LineagePaths",
     "to_dot",
     "to_mermaid",
     "to_open_lineage",

@@ -7,21 +7,24 @@ from collections.abc import Iterable, Iterator
 from lakewarden.lineage.model import Lineage, LineageEdge, LineageNode, plain
 
 LABEL_MAX = 200
+_WAYS = {"upstream": ("made of", True), "downstream": ("used by", False)}
+"""What is said above what each direction leads to, and whether that is upstream."""
 
 
 def to_tree(lineage: Lineage) -> Iterator[str]:
-    """Lines: each root, then what it was made of and what was made of it."""
+    """Lines: each root, then what it was made of and what was made of it, or the one that was asked for."""
     lineage = lineage.ordered()
+    ways = [way for direction, way in _WAYS.items() if lineage.direction in (direction, "both")]
     nodes = {node.id: node for node in lineage.nodes}
     for root in lineage.roots:
         whole = not root.column and len(lineage.roots) > 1
-        if whole and not any(list(lineage.around(root.id, upstream=way)) for way in (True, False)):
+        if whole and not any(list(lineage.around(root.id, upstream=upstream)) for _, upstream in ways):
             # Of a table's columns it is there for what is known of no single one.
             continue
         yield _label(root)
         branches = [
             (title, branch)
-            for title, upstream in (("made of", True), ("used by", False))
+            for title, upstream in ways
             if (
                 branch := list(
                     _branch(lineage, nodes, root.id, upstream=upstream, indent="   ", told={root.id})

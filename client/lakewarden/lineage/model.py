@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -73,6 +73,13 @@ class LineageEdge(NamedTuple):
         return self.is_declared or self.state != "LIVE"
 
 
+class LineagePaths(tuple[tuple[LineageNode, ...], ...]):
+    """The ways from one asset to another, each from its first asset to its last."""
+
+    truncated: bool = False
+    """Whether there may be more ways than these."""
+
+
 class LineageLevel(NamedTuple):
     """What is one step further from the root, or a part of it where that is much. Ids of nodes are good for all levels of an answer."""
 
@@ -115,6 +122,8 @@ class Lineage:
     edges: Sequence[LineageEdge]
     truncated_by: str = ""
     """DEPTH, NODES or TIME where there is more than this; empty where this is all of it."""
+    direction: str = "both"
+    """What was asked for: `upstream`, `downstream` or `both`. Of a circle an answer has all edges, whichever way it was found."""
 
     @property
     def roots(self) -> tuple[LineageNode, ...]:
@@ -125,7 +134,7 @@ class Lineage:
         """The same, always in the same order, so that two answers can be compared line by line."""
         names = {node.id: _place(node) for node in self.nodes}
         edges = sorted(self.edges, key=lambda edge: (names[edge.source_id], names[edge.target_id], *edge[2:]))
-        return Lineage(tuple(sorted(self.nodes, key=_place)), tuple(edges), self.truncated_by)
+        return replace(self, nodes=tuple(sorted(self.nodes, key=_place)), edges=tuple(edges))
 
     def around(self, node_id: str, *, upstream: bool) -> Iterator[LineageEdge]:
         """The edges that lead on from a node, in order."""

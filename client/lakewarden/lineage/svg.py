@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 from unicodedata import east_asian_width
 from xml.sax.saxutils import escape, quoteattr
 
+from lakewarden.lineage.layers import Layers, Place, layers_of
 from lakewarden.lineage.model import Lineage, LineageNode, plain
 
 LABEL_MAX, SMALL_MAX = 44, 50
 SMALL_WIDTH = 0.86
 """Of a character of the second line, in those of the first."""
-SWEEPS = 8
-"""Times the order within the layers is improved from their neighbours'."""
-CHARACTER_WIDTH, PADDING, HEIGHT, ROW, GAP, MARGIN, LANE = 7.2, 14, 40, 58, 90, 24, 10
+CHARACTER_WIDTH, PADDING, HEIGHT, SPACE, GAP, MARGIN, LANE = 7.2, 14, 40, 18, 90, 24, 10
+PASSAGE_HEIGHT = 2
 INDIRECT = {"FILTER", "JOIN", "GROUP_BY", "SORT", "WINDOW", "CONDITIONAL"}
 """What only chooses or orders rows; drawn dashed, like what is not sure."""
 _STYLE = """
@@ -33,18 +34,25 @@ _STYLE = """
 
 
 class _Box(NamedTuple):
-    node: LineageNode
+    node: LineageNode | None
+    """None where an edge passes."""
     x: float
     y: float
     width: float
+    height: int
+
+    @property
+    def middle(self) -> float:
+        return self.y + self.height / 2
 
 
 def to_svg(lineage: Lineage) -> str:
     """One SVG document that stands alone; every label is escaped, and in full where one points at it."""
     lineage = lineage.ordered()
-    boxes, width, height = _boxes(lineage)
+    layers = layers_of(lineage)
+    boxes, width, height = _boxes(lineage, layers)
     floor = height - MARGIN
-    back = [edge for edge in lineage.edges if not _leads_on(boxes[edge.source_id], boxes[edge.target_id])]
+    back = [edge for edge in lineage.edges if edge[:2] not in layers.ways]
     lanes = {edge: floor + (lane + 1) * LANE for lane, edge in enumerate(back)}
     height += len(back) * LANE
     note = " · ".join(_notes(lineage))
@@ -61,10 +69,11 @@ def to_svg(lineage: Lineage) -> str:
     for edge in lineage.edges:
         look = "edge unsure" if edge.is_dashed or edge.subtype in INDIRECT else "edge"
         look += " declared" if edge.is_declared else ""
-        curve = _curve(boxes[edge.source_id], boxes[edge.target_id], lanes.get(edge))
+        way = [boxes[place] for place in layers.ways.get(edge[:2], edge[:2])]
+        curve = _back(way[0], way[-1], lanes[edge]) if edge in lanes else _onward(way)
         how = f"><title>{escape(edge.how)}</title></path>" if edge.how else "/>"
         lines.append(f'<path class="{look}" marker-end="url(#arrow)" d="{curve}"{how}')
-    lines += [_drawn(box) for box in boxes.values()]
+    lines += [_drawn(box.node, box) for box in boxes.values() if box.node]
     if note:
         lines.append(f'<text class="note" x="{MARGIN}" y="{height - 14:.0f}">{note}</text>')
     return "\n".join([*lines, "</svg>"]) + "\n"
@@ -82,41 +91,26 @@ def _notes(lineage: Lineage) -> list[str]:
     return [note for note, is_so in told.items() if is_so]
 
 
-def _boxes(lineage: Lineage) -> tuple[dict[str, _Box], float, float]:
-    """Where each node is drawn, and the size of the whole."""
-    layers = _ordered_layers(lineage)
-    tallest = max((len(layer) for layer in layers), default=0)
-    boxes: dict[str, _Box] = {}
+def _boxes(lineage: Lineage, layers: Layers) -> tuple[dict[Place, _Box], float, float]:
+    """Where each node is drawn and each passage leads through, and the size of the whole."""
+    nodes = {node.id: node for node in lineage.nodes}
+    heights = [sum(_height(place) + SPACE for place in layer) - SPACE for layer in layers.places]
+    tallest = max(heights, default=0)
+    boxes: dict[Place, _Box] = {}
     x = float(MARGIN)
-    for layer in layers:
-        width = max(_width(node) for node in layer)
-        top = MARGIN + (tallest - len(layer)) * ROW / 2
-        for row, node in enumerate(layer):
-            boxes[node.id] = _Box(node, x, top + row * ROW, width)
+    for layer, height in zip(layers.places, heights, strict=True):
+        width = max(_width(nodes[place]) for place in layer if isinstance(place, str))
+        y = MARGIN + (tallest - height) / 2
+        for place in layer:
+            node = nodes[place] if isinstance(place, str) else None
+            boxes[place] = _Box(node, x, y, width, _height(place))
+            y += _height(place) + SPACE
         x += width + GAP
-    return boxes, max(x - GAP + MARGIN, 2 * MARGIN), 2 * MARGIN + max(tallest * ROW - (ROW - HEIGHT), 0)
+    return boxes, max(x - GAP + MARGIN, 2 * MARGIN), 2 * MARGIN + tallest
 
 
-def _ordered_layers(lineage: Lineage) -> list[list[LineageNode]]:
-    """The nodes by their layer, each layer ordered by where its neighbours stand (barycentres, swept both ways)."""
-    found: dict[int, list[LineageNode]] = defaultdict(list)
-    for node in lineage.nodes:
-        found[node.distance].append(node)
-    layers = [found[distance] for distance in sorted(found)]
-    beside: dict[str, list[str]] = defaultdict(list)
-    for edge in lineage.edges:
-        beside[edge.source_id].append(edge.target_id)
-        beside[edge.target_id].append(edge.source_id)
-    rows = {node.id: float(row) for layer in layers for row, node in enumerate(layer)}
-    for sweep in range(SWEEPS):
-        for layer in layers if sweep % 2 == 0 else reversed(layers):
-            layer.sort(key=lambda node: (_middle(rows, beside[node.id], rows[node.id]), rows[node.id]))
-            rows.update((node.id, row - (len(layer) - 1) / 2) for row, node in enumerate(layer))
-    return layers
-
-
-def _middle(rows: dict[str, float], others: list[str], alone: float) -> float:
-    return sum(rows[other] for other in others) / len(others) if others else alone
+def _height(place: Place) -> int:
+    return HEIGHT if isinstance(place, str) else PASSAGE_HEIGHT
 
 
 def _width(node: LineageNode) -> float:
@@ -142,30 +136,31 @@ def _lines(node: LineageNode) -> tuple[str, str]:
     return plain(title, LABEL_MAX), plain(small, SMALL_MAX)
 
 
-def _leads_on(source: _Box, target: _Box) -> bool:
-    return target.x > source.x
-
-
-def _curve(source: _Box, target: _Box, lane: float | None) -> str:
-    """From the right of one box to the left of the other; what leads back goes round below everything, in a lane of its own."""
-    start_x, start_y = source.x + source.width, source.y + HEIGHT / 2
-    end_x, end_y = target.x, target.y + HEIGHT / 2
-    if lane is None:
-        bend = (end_x - start_x) / 2
-        return (
-            f"M{start_x:.1f} {start_y:.1f}C{start_x + bend:.1f} {start_y:.1f} "
-            f"{end_x - bend:.1f} {end_y:.1f} {end_x:.1f} {end_y:.1f}"
+def _onward(way: Sequence[_Box]) -> str:
+    """From the right of one box to the left of the next, and straight on where it only passes."""
+    curve = f"M{way[0].x + way[0].width:.1f} {way[0].middle:.1f}"
+    for source, target in itertools.pairwise(way):
+        start = source.x + source.width
+        bend = (target.x - start) / 2
+        curve += (
+            f"C{start + bend:.1f} {source.middle:.1f} {target.x - bend:.1f} {target.middle:.1f} "
+            f"{target.x:.1f} {target.middle:.1f}"
         )
-    side = GAP / 3
+        curve += f"H{target.x + target.width:.1f}" if target.node is None else ""
+    return curve
+
+
+def _back(source: _Box, target: _Box, lane: float) -> str:
+    """What leads back goes round below everything, in a lane of its own."""
+    start, end, side = source.x + source.width, target.x, GAP / 3
     return (
-        f"M{start_x:.1f} {start_y:.1f}C{start_x + side:.1f} {start_y:.1f} {start_x + side:.1f} {lane:.1f} "
-        f"{start_x:.1f} {lane:.1f}L{end_x:.1f} {lane:.1f}C{end_x - side:.1f} {lane:.1f} "
-        f"{end_x - side:.1f} {end_y:.1f} {end_x:.1f} {end_y:.1f}"
+        f"M{start:.1f} {source.middle:.1f}C{start + side:.1f} {source.middle:.1f} {start + side:.1f} {lane:.1f} "
+        f"{start:.1f} {lane:.1f}L{end:.1f} {lane:.1f}C{end - side:.1f} {lane:.1f} "
+        f"{end - side:.1f} {target.middle:.1f} {end:.1f} {target.middle:.1f}"
     )
 
 
-def _drawn(box: _Box) -> str:
-    node = box.node
+def _drawn(node: LineageNode, box: _Box) -> str:
     look = "hidden" if node.hidden else "dropped" if node.dropped else "root" if node.distance == 0 else ""
     title, small = _lines(node)
     full = quoteattr(plain(node.label, 4_000))

@@ -13,12 +13,8 @@ from lakewarden_server.core.clock import monotonic
 from lakewarden_server.lineage.graph import Direction, Graph, State
 from lakewarden_server.lineage.traversal import Sight
 
-
-class Way(NamedTuple):
-    """A path without repeated assets: one more asset than edges."""
-
-    assets: tuple[int, ...]
-    edges: tuple[int, ...]
+Way = tuple[int, ...]
+"""The assets of a path, none of them twice. Several jobs that make the same of the same are one way, not as many as they have edges."""
 
 
 class Between(NamedTuple):
@@ -33,20 +29,20 @@ class Between(NamedTuple):
 
 
 def ways(graph: Graph, asked: Between, sight: Sight) -> Iterator[Way]:
-    """The ways through visible assets, shortest first, then in the order of asset and edge ids. None is hidden in it."""
+    """The ways through visible assets, shortest first, then in the order of asset ids. None is hidden in it."""
     left = _distances(graph, asked, sight)
     if asked.source not in left or asked.source == asked.target:
         return
-    queue = [(left[asked.source], Way((asked.source,), ()))]
+    queue: list[tuple[int, Way]] = [(left[asked.source], (asked.source,))]
     while queue and monotonic() <= asked.deadline:
         _, way = heappop(queue)
-        if way.assets[-1] == asked.target:
+        if way[-1] == asked.target:
             yield way
             continue
-        for far, edge in _ahead(graph, way.assets[-1], Direction.DOWNSTREAM, asked.states):
-            steps = len(way.edges) + 1 + left.get(far, asked.steps_max)
-            if far in left and far not in way.assets and steps <= asked.steps_max:
-                heappush(queue, (steps, Way((*way.assets, far), (*way.edges, edge))))
+        for far in _ahead(graph, way[-1], Direction.DOWNSTREAM, asked.states):
+            steps = len(way) + left.get(far, asked.steps_max)
+            if far in left and far not in way and steps <= asked.steps_max:
+                heappush(queue, (steps, (*way, far)))
 
 
 def _distances(graph: Graph, asked: Between, sight: Sight) -> dict[int, int]:
@@ -57,16 +53,17 @@ def _distances(graph: Graph, asked: Between, sight: Sight) -> dict[int, int]:
         node = queue.popleft()
         if found[node] >= asked.steps_max or node == asked.source:
             continue
-        ahead = [far for far, _ in _ahead(graph, node, Direction.UPSTREAM, asked.states) if far not in found]
-        fresh = np.array(sorted(set(ahead)), dtype=np.int32)
+        ahead = _ahead(graph, node, Direction.UPSTREAM, asked.states)
+        fresh = np.array([far for far in ahead if far not in found], dtype=np.int32)
         for far in fresh[sight(fresh)].tolist():
             found[far] = found[node] + 1
             queue.append(far)
     return found
 
 
-def _ahead(graph: Graph, node: int, way: Direction, states: frozenset[State]) -> Iterator[tuple[int, int]]:
+def _ahead(graph: Graph, node: int, way: Direction, states: frozenset[State]) -> list[int]:
+    """The assets one step on, each once, in order."""
     hops = graph.hops(np.array([node], dtype=np.int32), way)
-    for far, edge, state in zip(hops.far.tolist(), hops.edges.tolist(), hops.states.tolist(), strict=True):
-        if state in states:
-            yield far, edge
+    return sorted(
+        {far for far, state in zip(hops.far.tolist(), hops.states.tolist(), strict=True) if state in states}
+    )

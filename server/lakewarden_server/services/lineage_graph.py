@@ -149,7 +149,7 @@ class LineageGraphService:
         )
         response = pb.FindLineagePathsResponse(truncated=len(found) > paths_max or monotonic() > deadline)
         for way in found[:paths_max]:
-            handles = [told.handle(asset, step) for step, asset in enumerate(way.assets)]
+            handles = [told.handle(asset, step) for step, asset in enumerate(way)]
             response.paths.append(pb.LineagePath(nodes=handles))
         told.write_nodes(response.nodes)
         return response
