@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby, islice
@@ -18,9 +17,9 @@ from typing import Final, TypeVar
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import DeadlineExceeded, Overloaded, Reason, ResourceExhausted, Unavailable
 from lakewarden_server.lineage.recording import Budget, Fresh, Origin, Received, packed, record
+from lakewarden_server.lineage.turns import Turns
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.errors import deadline_passed
-from lakewarden_server.storage.locks import FairLock
 from lakewarden_server.storage.repositories.lineage import LineageStore
 
 Result = TypeVar("Result")
@@ -60,25 +59,12 @@ class Recorder:
         self._events = 0
         self._recording = False
         self._turn = threading.Condition()
-        self._working = FairLock()
+        self.turns = Turns()
 
     @property
     def waiting(self) -> int:
         """How many events wait to be recorded."""
         return self._events
-
-    @contextmanager
-    def working(self, deadline: float) -> Iterator[None]:
-        """Has one thread at a time read events or record them: there is one interpreter, and threads that take it from each other all take longer.
-
-        Whoever waits for the head or a commit keeps nobody from it. Raises DeadlineExceeded.
-        """
-        if not self._working.acquire(deadline):
-            raise deadline_passed()
-        try:
-            yield
-        finally:
-            self._working.release()
 
     def record(
         self, origin: Origin, received: Sequence[Received], *, time: datetime, deadline: float
@@ -204,7 +190,7 @@ class Recorder:
         with self._database.transaction(deadline=deadline) as connection:
             store = LineageStore(connection, deadline=deadline)
             store.take()
-            with self.working(deadline):
+            with self.turns.recording(deadline):
                 done = work(store)
             store.keep_ids()
             connection.commit()

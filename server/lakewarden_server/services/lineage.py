@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lakewarden.v1 import lineage_pb2 as pb
 from lakewarden_server.core.errors import Internal, InvalidArgument, Reason
@@ -14,9 +14,9 @@ from lakewarden_server.lineage.recording import Fresh, Origin, Received
 from lakewarden_server.lineage.rollups import RUNS_KEPT
 from lakewarden_server.lineage.sql.tracer import Tracer
 from lakewarden_server.lineage.sql_events import Stated
+from lakewarden_server.lineage.turns import TURN_BYTES_MAX
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.sql_lineage import read_sql
-from lakewarden_server.storage.repositories.lineage import batches
 
 BATCH_EVENTS_MAX = 1_000
 READ_TOGETHER = 50
@@ -63,8 +63,8 @@ class LineageService:
         recorder = self._able()
         origin = origin_of(call, self._own_hosts)
         read: list[_Read] = []
-        for some in batches(bodies, READ_TOGETHER):
-            with recorder.working(call.deadline):
+        for some in _in_turns(bodies):
+            with recorder.turns.reading(sum(map(len, some)), call.caller.id, call.deadline):
                 read += [_read(body, call, strict=strict) for body in some]
         outcomes = [outcome for outcome, _received in read]
         accepted = [outcome for outcome in outcomes if outcome.accepted]
@@ -106,6 +106,20 @@ class LineageService:
         if self._recorder is None:
             raise unable()
         return self._recorder
+
+
+def _in_turns(bodies: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """The events of a call in order, as many at a time as are read in one turn, or one that is larger."""
+    some: list[bytes] = []
+    size = 0
+    for body in bodies:
+        if some and (len(some) == READ_TOGETHER or size + len(body) > TURN_BYTES_MAX):
+            yield some
+            some, size = [], 0
+        some.append(body)
+        size += len(body)
+    if some:
+        yield some
 
 
 def _read(body: bytes, call: Call, *, strict: bool) -> _Read:

@@ -24,15 +24,18 @@ class FairLock:
         self._held = False
         self._waiters: deque[threading.Lock] = deque()
 
-    def acquire(self, deadline: float) -> bool:
-        """Waits until the lock is ours or `deadline` (monotonic seconds) passes; true when it is ours."""
+    def acquire(self, deadline: float, *, first: bool = False) -> bool:
+        """Waits until the lock is ours or `deadline` (monotonic seconds) passes; true when it is ours. Who is `first` comes before all who wait."""
         with self._mutex:
             if not self._held:
                 self._held = True
                 return True
             turn = threading.Lock()
             turn.acquire()
-            self._waiters.append(turn)
+            if first:
+                self._waiters.appendleft(turn)
+            else:
+                self._waiters.append(turn)
         if turn.acquire(timeout=max(0.0, min(deadline - monotonic(), threading.TIMEOUT_MAX))):
             return True
         with self._mutex:
