@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 
 import pytest
 
 from lakewarden_server.core.clock import monotonic
-from lakewarden_server.core.errors import DeadlineExceeded
+from lakewarden_server.core.errors import DeadlineExceeded, Overloaded
 from lakewarden_server.entities import LineageEvent
 from lakewarden_server.lineage.recorder import Recorder
+from lakewarden_server.lineage.turns import LARGE_OF_PRINCIPAL_MAX, TURN_BYTES_MAX, Turns
 from lakewarden_server.services import lineage as services
 from lakewarden_server.testing import serve
-from lineage.corpus import NOW
+from lineage.corpus import NOW, event
 from lineage.stored import Lineage
 from lineage.test_recorder import count, in_threads, received, told
 
@@ -21,12 +25,12 @@ from lineage.test_recorder import count, in_threads, received, told
 def test_one_thread_at_a_time_works_and_who_waits_too_long_for_it_is_told(database):
     recorder, origin = Recorder(database), Lineage(database).origin
     with (
-        recorder.working(monotonic() + 1),
+        recorder.turns.recording(monotonic() + 1),
         pytest.raises(DeadlineExceeded),
-        recorder.working(monotonic() + 0.05),
+        recorder.turns.recording(monotonic() + 0.05),
     ):
         pass
-    with recorder.working(monotonic() + 1):
+    with recorder.turns.recording(monotonic() + 1):
         recording = threading.Thread(
             target=recorder.record,
             args=(origin, received(told(1))),
@@ -42,9 +46,9 @@ def test_one_thread_at_a_time_works_and_who_waits_too_long_for_it_is_told(databa
 
 def test_whoever_worked_leaves_it_to_the_next_however_it_ended(database):
     recorder = Recorder(database)
-    with pytest.raises(ValueError, match="broken"), recorder.working(monotonic() + 1):
+    with pytest.raises(ValueError, match="broken"), recorder.turns.recording(monotonic() + 1):
         raise ValueError("broken")
-    with recorder.working(monotonic()):
+    with recorder.turns.recording(monotonic()):
         pass
 
 
@@ -73,51 +77,105 @@ def test_events_of_calls_that_come_at_once_are_read_by_one_at_a_time(monkeypatch
     assert max(most) == 1
 
 
-def test_who_has_the_head_works_before_those_who_only_read(database):
-    """Else a grant waits for the head while large events of others are read."""
-    recorder = Recorder(database)
-    order, deadline = [], monotonic() + 20
+def in_order(*waiting: Callable[[], AbstractContextManager[None]]) -> Iterator[int]:
+    """In which order those have a turn who began to wait in this one."""
+    order: list[int] = []
 
-    def read(number):
-        with recorder.working(deadline):
-            order.append(f"read {number}")
+    def wait(place: int) -> None:
+        with waiting[place]():
+            order.append(place)
 
-    def record():
-        recorder.transact(lambda _store: order.append("recorded"), deadline=deadline)
-
-    with recorder.working(deadline):
-        waiting = [threading.Thread(target=read, args=(number,)) for number in range(3)]
-        for thread in waiting:
-            thread.start()
-        eventually(lambda: len(recorder._working._waiters) == 3)
-        waiting.append(threading.Thread(target=record))
-        waiting[-1].start()
-        eventually(lambda: len(recorder._working._waiters) == 4)
-    for thread in waiting:
+    threads = [threading.Thread(target=wait, args=(place,)) for place in range(len(waiting))]
+    for thread in threads:
+        thread.start()
+        # Nobody tells that a thread waits; each comes to it at once.
+        thread.join(0.05)
+    yield -1
+    for thread in threads:
         thread.join()
-    assert order[0] == "recorded"
-    assert sorted(order[1:]) == ["read 0", "read 1", "read 2"]
+    yield from order
 
 
-def eventually(condition):
-    """Waits until a condition holds."""
-    give_up = monotonic() + 10
-    while not condition():
-        assert monotonic() < give_up
-        time.sleep(0.002)
+def test_who_records_comes_before_all_who_wait_to_read():
+    turns = Turns()
+    later = monotonic() + 20
+    reading, recording = partial(turns.reading, 1, "ada", later), partial(turns.recording, later)
+    waited = in_order(reading, reading, recording)
+    with turns.recording(later):
+        next(waited)
+    assert list(waited) == [2, 0, 1]
+
+
+def test_who_reads_what_is_large_keeps_nobody_from_reading_or_recording_what_is_small():
+    turns = Turns()
+    soon = monotonic() + 1
+    with turns.reading(TURN_BYTES_MAX + 1, "eve", soon), turns.reading(TURN_BYTES_MAX, "ada", soon):
+        pass
+    with turns.reading(TURN_BYTES_MAX + 1, "eve", soon), turns.recording(soon):
+        pass
+
+
+def test_large_events_of_principals_are_read_in_turn_however_many_one_sends():
+    turns = Turns()
+    later = monotonic() + 20
+    eve, ada = (partial(turns.reading, TURN_BYTES_MAX + 1, name, later) for name in ("eve", "ada"))
+    waited = in_order(eve, eve, ada)
+    with eve():
+        next(waited)
+    order = list(waited)
+    assert order.index(2) < 2
+    assert not turns._principals
+
+
+def test_of_one_principal_wait_so_many_large_ones_and_what_is_more_is_refused_at_once():
+    turns = Turns()
+    later = monotonic() + 20
+    eve = partial(turns.reading, TURN_BYTES_MAX + 1, "eve", later)
+    with turns.reading(TURN_BYTES_MAX + 1, "ada", later):
+        waited = in_order(*[eve] * LARGE_OF_PRINCIPAL_MAX)
+        next(waited)
+        with pytest.raises(Overloaded), eve():
+            pass
+    assert len(list(waited)) == LARGE_OF_PRINCIPAL_MAX
+    with eve():
+        pass
+
+
+def test_an_event_is_recorded_while_a_call_of_another_has_large_ones_read(monkeypatch):
+    begun, go = threading.Event(), threading.Event()
+    read_event, large = services.read_event, event(run=7, job="x" * 99, producer="y" * TURN_BYTES_MAX)
+
+    def held_up(body, **options):
+        if len(body) > TURN_BYTES_MAX:
+            begun.set()
+            assert go.wait(20)
+        return read_event(body, **options)
+
+    monkeypatch.setattr(services, "read_event", held_up)
+    with serve() as server:
+        client, other = server.client(), server.client()
+        sending = threading.Thread(target=client.lineage_events.record_batch, args=([large, told(1)],))
+        sending.start()
+        assert begun.wait(20)
+        try:
+            assert other.lineage_events.record(told(2)).is_new
+        finally:
+            go.set()
+            sending.join()
 
 
 @pytest.mark.parametrize(
     ("sizes", "turns"),
     [
-        ([1] * 120, [50, 50, 20]),
-        ([200_000] * 5, [2, 2, 1]),
-        ([600_000, 1, 600_000], [1, 1, 1]),
         ([], []),
+        ([1] * 60, [50, 10]),
+        ([TURN_BYTES_MAX // 2] * 3, [2, 1]),
+        ([1, TURN_BYTES_MAX + 1, 1, 1], [1, 1, 2]),
+        ([TURN_BYTES_MAX + 1] * 2, [1, 1]),
     ],
 )
-def test_a_turn_is_of_few_events_and_few_bytes(sizes, turns):
-    bodies = [b" " * size for size in sizes]
-    taken = list(services._turns(bodies))
-    assert [len(some) for some in taken] == turns
-    assert [body for some in taken for body in some] == bodies
+def test_a_turn_has_so_many_events_of_so_many_bytes_or_a_larger_one(sizes, turns):
+    bodies = [b"x" * size for size in sizes]
+    some = list(services._in_turns(bodies))
+    assert [len(each) for each in some] == turns
+    assert [body for each in some for body in each] == bodies

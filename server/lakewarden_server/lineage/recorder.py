@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby, islice
@@ -18,9 +17,10 @@ from typing import Final, TypeVar
 from lakewarden_server.core.clock import monotonic
 from lakewarden_server.core.errors import DeadlineExceeded, Overloaded, Reason, ResourceExhausted, Unavailable
 from lakewarden_server.lineage.recording import Budget, Fresh, Origin, Received, packed, record
+from lakewarden_server.lineage.shares import Shares
+from lakewarden_server.lineage.turns import Turns
 from lakewarden_server.storage.engine import Database
 from lakewarden_server.storage.errors import deadline_passed
-from lakewarden_server.storage.locks import FairLock
 from lakewarden_server.storage.repositories.lineage import LineageStore
 
 Result = TypeVar("Result")
@@ -60,26 +60,13 @@ class Recorder:
         self._events = 0
         self._recording = False
         self._turn = threading.Condition()
-        self._working = FairLock()
+        self._shares = Shares()
+        self.turns = Turns()
 
     @property
     def waiting(self) -> int:
         """How many events wait to be recorded."""
         return self._events
-
-    @contextmanager
-    def working(self, deadline: float, *, has_head: bool = False) -> Iterator[None]:
-        """Has one thread at a time read events or record them: there is one interpreter, and threads that take it from each other all take longer.
-
-        Who waits for the head or a commit keeps nobody from it. Who has the head is next: others wait for that who may write what is
-        no lineage. Raises DeadlineExceeded.
-        """
-        if not self._working.acquire(deadline, is_next=has_head):
-            raise deadline_passed()
-        try:
-            yield
-        finally:
-            self._working.release()
 
     def record(
         self, origin: Origin, received: Sequence[Received], *, time: datetime, deadline: float
@@ -116,6 +103,7 @@ class Recorder:
     def _append(self, submission: _Submission) -> None:
         self._queue.append(submission)
         self._events += len(submission.received)
+        self._shares.join(submission.origin.principal_id)
 
     def _wait(self, submission: _Submission, deadline: float) -> list[_Submission]:
         """Waits until the submission is done, or its caller is the one to record: then what to record."""
@@ -137,14 +125,24 @@ class Recorder:
         return deadline_passed()
 
     def _take(self) -> list[_Submission]:
+        """The first of those who took least so far. Events of who took more are in another transaction, however little they look like."""
+        rank = min((self._rank(each) for each in self._queue), default=0)
         batch: list[_Submission] = []
         count = 0
-        while self._queue and (not batch or count + len(self._queue[0].received) <= COMMIT_EVENTS_MAX):
-            submission = self._queue.popleft()
+        for submission in self._queue:
+            if self._rank(submission) != rank:
+                continue
+            if batch and count + len(submission.received) > COMMIT_EVENTS_MAX:
+                break
             count += len(submission.received)
             batch.append(submission)
+        for submission in batch:
+            self._queue.remove(submission)
         self._events -= count
         return batch
+
+    def _rank(self, submission: _Submission) -> int:
+        return self._shares.rank(submission.origin.principal_id)
 
     def _lead(self, batch: list[_Submission]) -> None:
         done = True
@@ -164,6 +162,8 @@ class Recorder:
                     submission.alone = submission.alone or not done
                 self._put_back([each for each in batch if not (each.done or each.alone)])
                 self._recording = False
+                if not self._queue:
+                    self._shares.clear()
                 self._turn.notify_all()
 
     def _put_back(self, batch: list[_Submission]) -> None:
@@ -181,16 +181,7 @@ class Recorder:
         budget = Budget(COMMIT_WEIGHT_MAX)
         alike = [list(group) for _origin, group in groupby(batch, key=_origin)]
         told = self.transact(
-            lambda store: [
-                record(
-                    store,
-                    group[0].origin,
-                    [each for said in group for each in said.received],
-                    group[-1].time,
-                    budget,
-                )
-                for group in alike
-            ],
+            lambda store: [self._record(store, group, budget) for group in alike],
             deadline=monotonic() + RECORD_SECONDS_MAX,
         )
         for group, fresh in zip(alike, told, strict=True):
@@ -200,12 +191,21 @@ class Recorder:
                 submission.fresh += done
                 submission.received = submission.received[len(done) :]
 
+    def _record(self, store: LineageStore, group: Sequence[_Submission], budget: Budget) -> list[Fresh]:
+        """Records calls of one origin, whose principal took that long."""
+        origin, received = group[0].origin, [each for said in group for each in said.received]
+        began = monotonic()
+        try:
+            return record(store, origin, received, group[-1].time, budget)
+        finally:
+            self._shares.took(origin.principal_id, monotonic() - began)
+
     def transact(self, work: Callable[[LineageStore], Result], *, deadline: float) -> Result:
         """What `work` gives, in a transaction of its own that holds lineage's head; committed unless it raises."""
         with self._database.transaction(deadline=deadline) as connection:
             store = LineageStore(connection, deadline=deadline)
             store.take()
-            with self.working(deadline, has_head=True):
+            with self.turns.recording(deadline):
                 done = work(store)
             store.keep_ids()
             connection.commit()

@@ -14,13 +14,13 @@ from lakewarden_server.lineage.recording import Fresh, Origin, Received
 from lakewarden_server.lineage.rollups import RUNS_KEPT
 from lakewarden_server.lineage.sql.tracer import Tracer
 from lakewarden_server.lineage.sql_events import Stated
+from lakewarden_server.lineage.turns import TURN_BYTES_MAX
 from lakewarden_server.services.call import Call
 from lakewarden_server.services.sql_lineage import read_sql
 
 BATCH_EVENTS_MAX = 1_000
 READ_TOGETHER = 50
-READ_BYTES_TOGETHER = 524_288
-"""Events of a call, and bytes of them, that are read before another one has its turn; one event may have more."""
+"""Events of a call that are read before another one has its turn."""
 TOO_OLD = (
     f"{Code.EVENT_TOO_OLD}: the run was last heard of more than {RUNS_KEPT.days} days ago and is purged, or others of its job from then are;"
     " what it said before still counts"
@@ -63,8 +63,8 @@ class LineageService:
         recorder = self._able()
         origin = origin_of(call, self._own_hosts)
         read: list[_Read] = []
-        for some in _turns(bodies):
-            with recorder.working(call.deadline):
+        for some in _in_turns(bodies):
+            with recorder.turns.reading(sum(map(len, some)), call.caller.id, call.deadline):
                 read += [_read(body, call, strict=strict) for body in some]
         outcomes = [outcome for outcome, _received in read]
         accepted = [outcome for outcome in outcomes if outcome.accepted]
@@ -108,12 +108,12 @@ class LineageService:
         return self._recorder
 
 
-def _turns(bodies: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """The events of a call, as many at a time as are read in one turn."""
+def _in_turns(bodies: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """The events of a call in order, as many at a time as are read in one turn, or one that is larger."""
     some: list[bytes] = []
     size = 0
     for body in bodies:
-        if some and (len(some) == READ_TOGETHER or size + len(body) > READ_BYTES_TOGETHER):
+        if some and (len(some) == READ_TOGETHER or size + len(body) > TURN_BYTES_MAX):
             yield some
             some, size = [], 0
         some.append(body)

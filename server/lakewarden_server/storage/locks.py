@@ -17,22 +17,25 @@ from lakewarden_server.core.clock import monotonic
 
 
 class FairLock:
-    """A mutual exclusion lock that hands itself over in first-come order, to those first who may not wait for others."""
+    """A mutual exclusion lock that hands itself over in first-come order."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._held = False
         self._waiters: deque[threading.Lock] = deque()
 
-    def acquire(self, deadline: float, *, is_next: bool = False) -> bool:
-        """Waits until the lock is ours or `deadline` (monotonic seconds) passes; true when it is ours. Who `is_next` waits for its holder alone."""
+    def acquire(self, deadline: float, *, first: bool = False) -> bool:
+        """Waits until the lock is ours or `deadline` (monotonic seconds) passes; true when it is ours. Who is `first` comes before all who wait."""
         with self._mutex:
             if not self._held:
                 self._held = True
                 return True
             turn = threading.Lock()
             turn.acquire()
-            (self._waiters.appendleft if is_next else self._waiters.append)(turn)
+            if first:
+                self._waiters.appendleft(turn)
+            else:
+                self._waiters.append(turn)
         if turn.acquire(timeout=max(0.0, min(deadline - monotonic(), threading.TIMEOUT_MAX))):
             return True
         with self._mutex:
