@@ -9,7 +9,7 @@ import numpy as np
 
 from lakewarden_server.lineage.column_book import NOT_TOLD, ColumnBook, how
 from lakewarden_server.lineage.columns import NAME_BITS, NAME_MASK, Column, ColumnLevel, Use
-from lakewarden_server.lineage.graph import Ints
+from lakewarden_server.lineage.graph import Flags, Ints
 from lakewarden_server.lineage.mapping import Subtype
 
 
@@ -33,7 +33,7 @@ class Said:
         for edge, said in uses.items():
             self.book.keep(self._numbers[edge], said)
 
-    def mappings(self, edges: Ints) -> Ints:
+    def mappings(self, edges: Ints, _seen: Flags) -> Ints:
         """The numbers of what these edges say."""
         return np.array([self._numbers.get(edge, 0) for edge in edges.tolist()], dtype=np.int32)
 

@@ -31,6 +31,7 @@ TABLES = (
     "sales.menu",
     "sales.report",
     "sales.copy",
+    "sales.seen",
 )
 
 
@@ -55,7 +56,7 @@ def lake() -> Iterator[Lake]:
 
 @pytest.fixture(scope="module")
 def reader(lake: Lake) -> Client:
-    return may_use(lake, "ada", "sales.menu", "sales.report")
+    return may_use(lake, "ada", "sales.menu", "sales.report", "sales.seen")
 
 
 def shown(answer: Lineage) -> set[tuple[str, str, str]]:
@@ -116,7 +117,7 @@ def test_not_even_the_bytes_of_an_answer_tell_what_was_recorded_of_hidden_column
     for secret in (False, True):
         with serve() as server:
             lake = Lake(server, (*TABLES, "raw.dark", "raw.darker"))
-            reader = may_use(lake, "ada", "sales.menu", "sales.report")
+            reader = may_use(lake, "ada", "sales.menu", "sales.report", "sales.seen")
             if secret:
                 lake.made_of_columns("raw.darker", x=[("raw.dark", "y", "IDENTITY")])
             lake.made_of_columns("sales.menu", total=[("raw.orders", "amount", "IDENTITY")])
@@ -149,6 +150,35 @@ def test_of_more_than_can_be_read_there_is_no_answer(lake: Lake, monkeypatch: py
     monkeypatch.setattr(column_uses, "USES_READ_MAX", 3)
     with pytest.raises(DeadlineExceeded):
         lake.admin.lineage.columns("main.sales.menu")
+
+
+def test_whether_there_is_an_answer_does_not_hang_on_what_hidden_assets_say(
+    lake: Lake, reader: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither on how much that is nor on whether it is what a visible one says, too."""
+
+    def hidden(client: Client) -> list[int]:
+        """How many nodes are hidden in the answers about a table and about a column of it."""
+        questions = [(), ("shown",)]
+        told = [
+            client.lineage.columns("main.sales.seen", *asked, direction="upstream") for asked in questions
+        ]
+        return [sum(node.hidden for node in answer.nodes) for answer in told]
+
+    seen = [("sales.menu", f"c{number}", "IDENTITY") for number in range(5)]
+    lake.made_of_columns("sales.seen", job="seen", shown=seen)
+    monkeypatch.setattr(column_uses, "USES_READ_MAX", len(seen))
+    assert hidden(reader) == [0, 0]
+    for job, count in (("alike", 5), ("more", 40)):
+        lake.made_of_columns(
+            "sales.seen", job=job, shown=[("raw.orders", f"c{number}", "IDENTITY") for number in range(count)]
+        )
+        assert hidden(reader) == [1, 1]
+    with pytest.raises(DeadlineExceeded, match="more than 5 pairs of columns"):
+        hidden(lake.admin)
+    monkeypatch.setattr(column_uses, "USES_READ_MAX", len(seen) - 1)
+    with pytest.raises(DeadlineExceeded):
+        hidden(reader)
 
 
 def test_what_is_remembered_of_columns_is_bounded_and_changes_no_answer(

@@ -53,6 +53,10 @@ def says(pairs: list[Any]) -> Said:
     return Said({edge: uses for edge, (_source, _target, uses) in enumerate(pairs)})
 
 
+def everything(nodes: Ints) -> Flags:
+    return np.ones(len(nodes), dtype=bool)
+
+
 def graph_of(pairs: list[Any]) -> Graph:
     return Graph.of(1, [Edge(number, source, target) for number, (source, target, _) in enumerate(pairs)])
 
@@ -181,7 +185,7 @@ def test_of_a_whole_table_every_column_anything_is_known_of_is_a_root_and_what_i
     uses = [Use("a", "x", Subtype.IDENTITY), Use("b", "y", Subtype.IDENTITY), Use(WHOLE, "z", Subtype.FILTER)]
     pairs: list[Any] = [(1, 0, uses), (2, 0, [])]
     asked = asking(way=Direction.UPSTREAM, depth=5, indirect=True)
-    roots = columns_of(graph_of(pairs), 0, asked, says(pairs))
+    roots = columns_of(graph_of(pairs), 0, asked, everything, says(pairs))
     assert roots == (Column(0, WHOLE), Column(0, "a"), Column(0, "b"))
     edges = told(pairs, asked._replace(roots=roots), set())[2]
     assert {(edge.source, edge.target, edge.subtype) for edge in edges} == {
@@ -237,7 +241,7 @@ def test_what_many_edges_say_alike_is_not_held_for_all_of_them_at_once(
     monkeypatch.setattr(columns_module, "PAIRS_TOGETHER", 12)
     assert told(pairs, asking(way=Direction.DOWNSTREAM, depth=2), set()) == expected
     assert max(held) == 10
-    columns_of(graph_of(pairs), 0, asking(way=Direction.DOWNSTREAM, depth=2), says(pairs))
+    columns_of(graph_of(pairs), 0, asking(way=Direction.DOWNSTREAM, depth=2), everything, says(pairs))
     assert max(held) == 10
 
 

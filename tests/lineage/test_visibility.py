@@ -226,7 +226,7 @@ def _columns_told(graph: Graph, asked: Walk, sight: Sight, uses: Uses) -> Any:
     """All that is told of columns, hidden assets by nothing but their number."""
     begun = ColumnWalk((), asked, indirect=True)
     said = Said(uses)
-    roots = columns.columns_of(graph, asked.roots[0], begun, said)
+    roots = columns.columns_of(graph, asked.roots[0], begun, sight, said)
     walking = columns.walk_columns(graph, begun._replace(roots=roots), sight, said)
     hidden: set[int] = set()
     levels: list[Any] = [roots]

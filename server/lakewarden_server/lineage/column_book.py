@@ -88,8 +88,8 @@ class Says(Protocol):
     def book(self) -> ColumnBook:
         """Where it stands."""
 
-    def mappings(self, edges: Ints) -> Ints:
-        """Of each edge the number of its mapping in the book, which has it. Raises DeadlineExceeded where they say too much."""
+    def mappings(self, edges: Ints, seen: Flags) -> Ints:
+        """Of each edge the number of its mapping in the book, which has it. Raises DeadlineExceeded where those that are `seen` say too much."""
 
 
 class ColumnBook:

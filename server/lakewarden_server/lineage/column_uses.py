@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from math import inf
 from typing import Any, Final
 
 import numpy as np
 
+from lakewarden_server.core.clock import monotonic
+from lakewarden_server.core.errors import DeadlineExceeded, Reason
 from lakewarden_server.lineage.column_book import how
 from lakewarden_server.lineage.columns import Use
 from lakewarden_server.lineage.graph import Flags, Ints, distinct
@@ -19,27 +22,32 @@ ReadThen = Callable[[Collection[int]], Mapping[int, str]]
 """Reads of each edge the hash of what it said of columns at the time asked about."""
 
 USES_READ_MAX: Final = 500_000
-"""Pairs of columns of one question; of one that meets more there is no answer."""
+"""Pairs of columns of one question, those of its caller's assets: what is read for hidden ones has no limit but time, or an answer would tell of
+them. Of a question that meets more there is no answer."""
 
 
 class ColumnUses:
     """Of one question, as edges are or were at one time."""
 
-    def __init__(self, state: LineageState, read: Read, read_then: ReadThen | None = None) -> None:
-        """What edges say is known of the state but for a question about an earlier time, which has `read_then`."""
+    def __init__(
+        self, state: LineageState, read: Read, read_then: ReadThen | None = None, *, deadline: float = inf
+    ) -> None:
+        """What edges say is known of the state but for a question about an earlier time, which has `read_then`; ``deadline`` in monotonic seconds."""
         self.book = state.mappings.book()
         self._graph, self._numbers = state.graph, state.mappings
         self._read, self._read_then = read, read_then
         self._count = 0
-        self._met: Flags = np.zeros(0, dtype=bool)
+        self._deadline = deadline
+        self._counted: Flags = np.zeros(0, dtype=bool)
         self._then: dict[int, int] = {}
         self._uses: dict[int, Sequence[Use]] = {}
 
-    def mappings(self, edges: Ints) -> Ints:
-        """Of each edge the number of its mapping in the book, which has it. Raises DeadlineExceeded where they say too much."""
+    def mappings(self, edges: Ints, seen: Flags | None = None) -> Ints:
+        """Of each edge the number of its mapping in the book, which has it. Raises DeadlineExceeded where those that are `seen`, else all, say too much."""
         read_then = self._read_then
         found = self._graph.mappings(edges) if read_then is None else self._mappings_then(edges, read_then)
-        self._learn(found)
+        self._count_new(found if seen is None else found[seen])
+        self._learn(distinct(found))
         return found
 
     def __call__(self, edges: Ints) -> Mapping[int, Sequence[Use]]:
@@ -56,29 +64,38 @@ class ColumnUses:
             self._uses[mapping] = [Use(target, source, *how(kind)) for target, source, kind in rows]
         return self._uses[mapping]
 
-    def _learn(self, mappings: Ints) -> None:
+    def _count_new(self, mappings: Ints) -> None:
+        """Counts each once, also those that were known before: an answer does not depend on what others asked."""
         most = int(mappings.max(initial=0))
-        if most >= len(self._met):
-            self._met = np.concatenate([self._met, np.zeros(most + 1 - len(self._met), dtype=bool)])
-        new = mappings[~self._met[mappings]]
+        if most >= len(self._counted):
+            more = np.zeros(most + 1 - len(self._counted), dtype=bool)
+            self._counted = np.concatenate([self._counted, more])
+        new = mappings[~self._counted[mappings]]
         if not len(new):
             return
         new = distinct(new)
-        self._met[new] = True
-        unknown = self.book.unknown(new)
-        # Counted also where it was known before, so that an answer does not depend on what others asked.
-        self._add(int(self.book.sizes(new[~np.isin(new, unknown)] if unknown else new).sum()))
+        self._counted[new] = True
+        self._learn(new, self._count)
+        self._count += int(self.book.sizes(new).sum())
+        if self._count > USES_READ_MAX:
+            raise _too_much()
+
+    def _learn(self, mappings: Ints, counted: int | None = None) -> None:
+        """Reads what the book does not have; where what it says counts, beside as many pairs as were `counted`, no more than that."""
+        unknown = self.book.unknown(mappings)
+        if not unknown:
+            return
         wanted = {self._numbers.hash_of(mapping): mapping for mapping in unknown if mapping}
         for hashed, columns in self._read(wanted) if wanted else ():
-            self._add(len(columns))
+            if counted is not None:
+                counted += len(columns)
+                if counted > USES_READ_MAX:
+                    raise _too_much()
+            if monotonic() > self._deadline:
+                raise deadline_passed()
             self.book.keep(wanted[hashed], columns)
-        for mapping in self.book.unknown(new) if unknown else ():
+        for mapping in self.book.unknown(mappings):
             self.book.keep(mapping, ())
-
-    def _add(self, count: int) -> None:
-        self._count += count
-        if self._count > USES_READ_MAX:
-            raise deadline_passed()
 
     def _mappings_then(self, edges: Ints, read_then: ReadThen) -> Ints:
         unknown = set(edges.tolist()) - self._then.keys()
@@ -86,3 +103,10 @@ class ColumnUses:
         for edge in unknown:
             self._then[edge] = self._numbers.number(found[edge]) if edge in found else 0
         return np.fromiter(map(self._then.__getitem__, edges.tolist()), dtype=np.int32, count=len(edges))
+
+
+def _too_much() -> DeadlineExceeded:
+    return DeadlineExceeded(
+        Reason.DEADLINE_PASSED,
+        f"There are more than {USES_READ_MAX:,} pairs of columns on the way: ask about fewer steps, or without filters and joins.",
+    )

@@ -110,12 +110,12 @@ def walk_columns(
     return (yield from _Walker(graph, asked, sight, says).levels())
 
 
-def columns_of(graph: Edges, asset: int, asked: ColumnWalk, says: Says) -> tuple[Column, ...]:
+def columns_of(graph: Edges, asset: int, asked: ColumnWalk, sight: Sight, says: Says) -> tuple[Column, ...]:
     """The columns of a visible asset that anything is known of in the directions asked, after the asset as a whole."""
     names: set[str] = set()
     for way in asked.within.directions:
         hops = asked.within.wanted(graph.hops(np.array([asset], dtype=np.int32), way))
-        for _some, pairs, _quiet in _in_parts(hops, says):
+        for _some, pairs, _quiet in _in_parts(hops, sight, says):
             taken = pairs.where(np.ones(len(pairs.at), dtype=bool), indirect=asked.indirect)
             numbers = taken.near(downstream=way is Direction.DOWNSTREAM)
             names.update(says.book.names(distinct(numbers).tolist()))
@@ -268,7 +268,7 @@ class _Walker:
     def _found(self, frontier: Keys, hops: Hops, *, downstream: bool) -> _Pairs:
         """Where hops lead from columns, by the places of these in the frontier."""
         found = _NO_PAIRS
-        for some, said, quiet in _in_parts(hops, self._says):
+        for some, said, quiet in _in_parts(hops, self._sight, self._says):
             leads = self._leads(frontier, some, said, quiet, downstream=downstream)
             for met in self._met(some, leads):
                 found = (_Pairs(*joined(found, met)) if len(found.near) else met).distinct()
@@ -374,9 +374,9 @@ def _sliced(counts: Integers) -> Iterator[slice]:
         start = end
 
 
-def _in_parts(hops: Hops, says: Says) -> Iterator[tuple[Hops, Pairs, Integers]]:
+def _in_parts(hops: Hops, sight: Sight, says: Says) -> Iterator[tuple[Hops, Pairs, Integers]]:
     """The hops, what they say, and the places of those that say nothing; as many at a time as say so much together: many may say the same, and much."""
-    mappings = says.mappings(hops.edges)
+    mappings = says.mappings(hops.edges, sight(hops.far))
     sizes = says.book.sizes(mappings)
     for part in _sliced(sizes + 1):
         quiet = np.flatnonzero(sizes[part] == 0)

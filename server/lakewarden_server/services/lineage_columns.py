@@ -31,7 +31,7 @@ from lakewarden_server.lineage.mapping import Subtype
 from lakewarden_server.lineage.mapping_numbers import MappingNumbers
 from lakewarden_server.lineage.names import NameInvalid, check_name
 from lakewarden_server.lineage.nodes import LineageState
-from lakewarden_server.lineage.traversal import Edges, ending_of
+from lakewarden_server.lineage.traversal import Edges, Sight, ending_of
 from lakewarden_server.services import validation
 from lakewarden_server.services.call import Call, SnapshotBehind
 from lakewarden_server.services.lineage_answers import (
@@ -83,19 +83,18 @@ def said_at(call: Call, state: LineageState, time: int = FOREVER) -> ColumnUses:
         return reader.mappings(hashes)
 
     if time == FOREVER:
-        return ColumnUses(state, read)
+        return ColumnUses(state, read, deadline=call.deadline)
     past = LineageHistoryReader(connection)
     # What edges said once has numbers of its own: among those of the state it would stay for good.
-    return ColumnUses(
-        state._replace(mappings=MappingNumbers()), read, lambda edges: past.mapping_hashes(edges, time)
-    )
+    later = state._replace(mappings=MappingNumbers())
+    return ColumnUses(later, read, lambda edges: past.mapping_hashes(edges, time), deadline=call.deadline)
 
 
 def begun(
-    graph: Edges, asset: int, names: Collection[str], asked: ColumnWalk, uses_of: ColumnUses
+    graph: Edges, asset: int, names: Collection[str], asked: ColumnWalk, sight: Sight, uses_of: ColumnUses
 ) -> ColumnWalk:
     """A walk from columns of a visible asset, all of them where none is named."""
-    roots = tuple(Column(asset, name) for name in names) or columns_of(graph, asset, asked, uses_of)
+    roots = tuple(Column(asset, name) for name in names) or columns_of(graph, asset, asked, sight, uses_of)
     return asked._replace(roots=roots)
 
 

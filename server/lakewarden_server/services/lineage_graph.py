@@ -114,7 +114,7 @@ class LineageGraphService:
         begin: tuple[ColumnWalk, ColumnUses] | None = None
         if columns or request.level == pb.COLUMN:
             asked, uses_of = ColumnWalk((), within, request.include_indirect), said_at(call, told.state, time)
-            begin = begun(graph, asset, columns, asked, uses_of), uses_of
+            begin = begun(graph, asset, columns, asked, told.sight, uses_of), uses_of
         return Traversal(told, graph, within._replace(roots=(asset,)), begin)
 
     def analyze_impact(self, request: pb.AnalyzeImpactRequest, call: Call) -> pb.AnalyzeImpactResponse:

@@ -66,7 +66,8 @@ class Impact:
             return (yield from _mapped(walk(graph, within, sight), _of_assets))
         # A column that is gone breaks what filters and joins by it, too.
         uses_of = said_at(self._call, self._told.state)
-        asked = begun(graph, self._root, self._columns, ColumnWalk((), within, indirect=True), uses_of)
+        asked = ColumnWalk((), within, indirect=True)
+        asked = begun(graph, self._root, self._columns, asked, sight, uses_of)
         return (yield from _mapped(walk_columns(graph, asked, sight, uses_of), _of_columns))
 
     def _meet(self, step: _Step) -> None:
