@@ -124,22 +124,22 @@ def test_a_small_body_that_becomes_a_large_one_is_refused(http):
     bomb = gzip.compress(b" " * (bodies.BODY_BYTES_MAX + 1))
     assert len(bomb) < 50_000
     answer = http.post(ONE, content=bomb, headers={"Content-Encoding": "gzip"})
-    assert answer.status_code == 413
+    assert (answer.status_code, answer.json()["reason"]) == (413, "MESSAGE_TOO_LARGE")
 
 
 @pytest.mark.parametrize(
-    ("content", "encoding", "status"),
+    ("content", "encoding", "status", "reason"),
     [
-        (b"{", "", 400),
-        (b"not gzip", "gzip", 400),
-        (gzip.compress(event())[:-9], "gzip", 400),
-        (event(), "br", 415),
-        (b'{"a": 1}', "", 400),
+        (b"{", "", 400, "EVENT_INVALID"),
+        (b"not gzip", "gzip", 400, "EVENT_INVALID"),
+        (gzip.compress(event())[:-9], "gzip", 400, "EVENT_INVALID"),
+        (event(), "br", 415, "FIELD_INVALID"),
+        (b'{"a": 1}', "", 400, "EVENT_INVALID"),
     ],
 )
-def test_what_is_no_event_is_refused_for_good(http, content, encoding, status):
+def test_what_is_no_event_is_refused_for_good(http, content, encoding, status, reason):
     answer = http.post(ONE, content=content, headers={"Content-Encoding": encoding} if encoding else {})
-    assert answer.status_code == status
+    assert (answer.status_code, answer.json()["reason"]) == (status, reason)
     assert answer.json()["message"]
 
 

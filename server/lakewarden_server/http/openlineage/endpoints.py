@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from lakewarden.v1 import lineage_pb2 as pb
+from lakewarden_server.core.errors import Reason
 from lakewarden_server.http import statuses
 from lakewarden_server.http.calls import Calls
 from lakewarden_server.http.connections import certificate_of
@@ -89,9 +90,13 @@ class OpenLineageEndpoints:
         except BodyTooLarge:
             return _too_large()
         except NotArrived:
-            return _refusal(408, "the request did not arrive", {"Connection": "close"})
+            return _refusal(
+                408, Reason.DEADLINE_PASSED, "the request did not arrive", {"Connection": "close"}
+            )
         except Busy:
-            return _refusal(503, "too many requests wait: retry", {"Retry-After": str(RETRY_SECONDS)})
+            return _refusal(
+                503, Reason.OVERLOADED, "too many requests wait: retry", {"Retry-After": str(RETRY_SECONDS)}
+            )
 
     def _answer(self, answer: Answer, request: Request, body: bytes, calls: Calls) -> Response:
         strict = request.query_params.get("strict", "").lower() in ("1", "true")
@@ -104,14 +109,19 @@ class OpenLineageEndpoints:
         except CallFailed as failure:
             return _failure(failure)
         except BodyInvalid as invalid:
-            return _refusal(400, str(invalid))
+            return _refusal(400, Reason.EVENT_INVALID, str(invalid))
         except EncodingUnknown:
-            return _refusal(415, "Content-Encoding is none of gzip, identity", {"Accept-Encoding": "gzip"})
+            return _refusal(
+                415,
+                Reason.FIELD_INVALID,
+                "Content-Encoding is none of gzip, identity",
+                {"Accept-Encoding": "gzip"},
+            )
         except BodyTooLarge:
             return _too_large()
         except Exception:
             logger.exception("a request failed: %s", request.url.path)
-            return _refusal(500, "internal error")
+            return _refusal(500, Reason.INTERNAL_ERROR, "internal error")
 
 
 def _one(calls: Calls, body: bytes, strict: bool) -> Response:
@@ -161,16 +171,18 @@ def _failure(failure: CallFailed) -> Response:
     if statuses.code_name(failure.status) in _COME_AGAIN:
         status = 503
         more["Retry-After"] = str(statuses.retry_after_seconds(failure.status) or RETRY_SECONDS)
-    return _refusal(status, failure.status.message, more, reason=statuses.reason_of(failure.status))
+    return _refusal(status, statuses.reason_of(failure.status), failure.status.message, more)
 
 
 def _too_large() -> Response:
-    return _refusal(413, f"at most {BODY_BYTES_MAX} bytes are read, decompressed: send less at once")
+    return _refusal(
+        413,
+        Reason.MESSAGE_TOO_LARGE,
+        f"at most {BODY_BYTES_MAX} bytes are read, decompressed: send less at once",
+    )
 
 
-def _refusal(
-    status: int, message: str, more: Mapping[str, str] | None = None, *, reason: str = ""
-) -> Response:
+def _refusal(status: int, reason: str, message: str, more: Mapping[str, str] | None = None) -> Response:
     return _response(status, {"status": "failure", "reason": reason, "message": message}, more)
 
 
