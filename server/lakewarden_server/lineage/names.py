@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -248,10 +248,18 @@ def catalog_digest(full_name: str) -> str:
     return hashlib.sha256(full_name.encode()).hexdigest()
 
 
-def found_by(name: AssetName) -> dict[str, str | None]:
+def found_by(name: AssetName) -> Mapping[str, str | None]:
     """What a name is found by when something is registered by it, or where it lies."""
+    is_long = len(name.namespace) + len(name.name) > KEPT_CHARACTERS_MAX
+    return _found_by(name) if is_long else _kept_found_by(name)
+
+
+def _found_by(name: AssetName) -> Mapping[str, str | None]:
     own = own_full_name(name) if name.kind is AssetKind.DATASET else ""
     return {"catalog_digest": catalog_digest(own) if own else None, "location": location(name)}
+
+
+_kept_found_by: Final = lru_cache(NAMES_KEPT_MAX)(_found_by)
 
 
 def name_digest(name: AssetName) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from lakewarden_server.entities import (
     LineageAlias,
@@ -29,6 +29,9 @@ from lakewarden_server.lineage.names import (
 from lakewarden_server.lineage.spans import Moved, Span, moved, names_by_asset
 from lakewarden_server.lineage.statements import Ending, Link
 from lakewarden_server.storage.repositories.lineage import LineageStore, values_of
+
+_KNOWN_BY: Final = ("id", "digest", "principal_id", "catalog_digest", "location")
+"""What is read of a name whose text is known."""
 
 
 class Places:
@@ -69,36 +72,39 @@ class Places:
     def learn(self, names: Collection[AssetName]) -> None:
         """Gives every name an id; call it before any other method speaks of the names."""
         digests = {name_digest(name): name for name in names if name not in self._ids}
-        for row in self._store.find(LineageName, "digest", digests, metastore_id=self._metastore_id):
+        for row in self._store.find(
+            LineageName, "digest", digests, only=_KNOWN_BY, metastore_id=self._metastore_id
+        ):
             name = digests.pop(row.digest)
             self._know(row.id, name, row.principal_id)
             keys = found_by(name)
             if (row.catalog_digest, row.location) != tuple(keys.values()):
                 # Told to a server of before migration 0023 or 0024.
-                self._store.put(LineageName, [values_of(row) | keys])
+                self._store.put(LineageName, [self._row(row.id, name, row.digest, row.principal_id)])
         new = []
         for digest, name in sorted(digests.items()):
             name_id = self._store.new_id("name_id")
             self._know(name_id, name, self._principal_id)
             self._spans[name_id] = [Span(BEGINNING, FOREVER, None)]
-            new.append(
-                {
-                    "id": name_id,
-                    "metastore_id": self._metastore_id,
-                    "digest": digest,
-                    "kind": name.kind.value,
-                    "namespace": name.namespace,
-                    "name": name.name,
-                    "principal_id": self._principal_id,
-                    **found_by(name),
-                }
-            )
+            new.append(self._row(name_id, name, digest, self._principal_id))
         self._store.put(LineageName, new)
         aliases = [
             {"name_id": row["id"], "after": BEGINNING, "until": FOREVER, "asset_id": None} for row in new
         ]
         self._store.put(LineageAlias, aliases)
         self._load([self._ids[name] for name in names])
+
+    def _row(self, name_id: int, name: AssetName, digest: str, principal_id: str) -> dict[str, Any]:
+        return {
+            "id": name_id,
+            "metastore_id": self._metastore_id,
+            "digest": digest,
+            "kind": name.kind.value,
+            "namespace": name.namespace,
+            "name": name.name,
+            "principal_id": principal_id,
+            **found_by(name),
+        }
 
     def id_of(self, name: AssetName) -> int:
         """The id of a name that was learnt."""
