@@ -212,13 +212,16 @@ class _Recording:
         self._places.settle()
         jobs = self._write_runs(by_id, stated)
         edges = {run_id: told.edges for run_id, told in stated.items()}
-        Weaver(self._store, self._places, self._origin.metastore_id).weave(by_id, edges, jobs, stored)
+        Weaver(self._store, self._places, self._origin.metastore_id).weave(
+            by_id, edges, mentions, jobs, stored
+        )
         self._write_events(new)
 
     def _fold(self, new: list[Received]) -> dict[str, Run]:
         """The runs these events are of, with them folded in."""
         keys = [run_key(each.event, each.facets) for each in new]
-        rows = self._store.find(LineageRun, "key", self._stored_keys.intersection(keys), **self._own)
+        known = self._stored_keys.intersection(keys)
+        rows = self._store.find(LineageRun, "key", known, only=("id", "key", "fold"), **self._own)
         self._stored = {row.key: row for row in rows}
         runs = {key: unpack(row.fold) for key, row in self._stored.items()}
         for key, each in zip(keys, new, strict=True):
@@ -286,7 +289,9 @@ class _Recording:
 
     def _job_ids(self, jobs: Collection[_Job]) -> dict[_Job, int]:
         digests = {job.digest: job for job in jobs}
-        found = self._store.find(LineageJob, "digest", digests, workspace_id=self._origin.workspace_id)
+        found = self._store.find(
+            LineageJob, "digest", digests, only=("id", "digest"), workspace_id=self._origin.workspace_id
+        )
         known = {row.digest: row.id for row in found}
         rows = []
         for digest in sorted(digests.keys() - known.keys()):

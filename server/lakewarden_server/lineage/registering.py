@@ -346,4 +346,4 @@ def _bind(store: LineageStore, metastore_id: str, found: Collection[_Found]) -> 
     places.learn({name for link in told for name in (link.one, link.other)})
     places.link(told)
     places.settle()
-    Weaver(store, places, metastore_id).weave({}, {}, {}, ())
+    Weaver(store, places, metastore_id).weave({}, {}, {}, {}, ())

@@ -20,8 +20,9 @@ from lakewarden_server.lineage.folding import Run, RunState
 from lakewarden_server.lineage.graph import RETRACTED
 from lakewarden_server.lineage.identities import FOREVER
 from lakewarden_server.lineage.mapping import mapping_hash
+from lakewarden_server.lineage.names import AssetName
 from lakewarden_server.lineage.placing import Places
-from lakewarden_server.lineage.statements import Edge, defined, meant
+from lakewarden_server.lineage.statements import Edge, defined
 from lakewarden_server.lineage.tallies import Said, tallied
 from lakewarden_server.lineage.versions import History
 from lakewarden_server.storage.repositories.lineage import LineageStore, Summary, values_of
@@ -59,20 +60,23 @@ class Weaver:
         self,
         runs: Mapping[int, Run],
         edges: Mapping[int, Collection[Edge]],
+        times: Mapping[int, Mapping[AssetName, int]],
         jobs: Mapping[int, int],
         stored: Collection[int],
     ) -> None:
         """Writes what runs state now, and states anew every edge that this or a moved name changes.
 
-        `edges` are what the runs state and `jobs` the ids of their jobs, by the ids of the runs; `stored` those that stated something
-        before.
+        `edges` are what the runs state, `times` those at which they mean the names in it and `jobs` the ids of their jobs, by the ids of the
+        runs; `stored` those that stated something before.
         """
         self._jobs |= jobs
         before = {
             _key(row): row for row in map(values_of, self._store.find(LineageContribution, "run_id", stored))
         }
         now = {
-            _key(row): row for run_id, run in runs.items() for row in self._stated(run_id, run, edges[run_id])
+            _key(row): row
+            for run_id, run in runs.items()
+            for row in self._stated(run_id, run, edges[run_id], times[run_id])
         }
         for found in map(values_of, self._store.contributions_in(self._places.moved)):
             if found["run_id"] not in runs:
@@ -111,11 +115,12 @@ class Weaver:
         self._write_mappings()
         self._restate()
 
-    def _stated(self, run_id: int, run: Run, edges: Collection[Edge]) -> Iterable[Row]:
+    def _stated(
+        self, run_id: int, run: Run, edges: Collection[Edge], times: Mapping[AssetName, int]
+    ) -> Iterable[Row]:
         state, since = run.state, run.since
         if state is RunState.DROPPED:
             return
-        times = meant(run, {end for edge in edges for end in (edge.source, edge.target)})
         definitions = defined(run)
         for edge in edges:
             self._mappings[edge.mapping_hash] = edge.columns
@@ -148,7 +153,7 @@ class Weaver:
         self._known_mappings |= unknown
 
     def _know_jobs(self, run_ids: Collection[int]) -> None:
-        for row in self._store.find(LineageRun, "id", run_ids):
+        for row in self._store.find(LineageRun, "id", run_ids, only=("id", "job_id")):
             self._jobs[row.id] = row.job_id
 
     def _find_edges(self, rows: Iterable[Row]) -> None:
@@ -292,7 +297,8 @@ class Weaver:
         """When assets ended, FOREVER for those that did not."""
         changed = self._places.changed
         ends = {
-            row.id: row.end_time for row in self._store.find(LineageAsset, "id", asset_ids - set(changed))
+            row.id: row.end_time
+            for row in self._store.find(LineageAsset, "id", asset_ids - set(changed), only=("id", "end_time"))
         }
         return ends | {asset_id: row["end_time"] for asset_id, row in changed.items()}
 
