@@ -38,6 +38,10 @@ class Target:
     http_url: str = ""
     pinned: bool = True
     """The server is on the first core, and callers keep to the others."""
+    grpc_cores: tuple[int, ...] = ()
+    http_cores: tuple[int, ...] = ()
+    """Those of the workers that answer gRPC and HTTP, where each has some to itself. Who calls keeps to those of whom it calls: on the others it
+    would take time from who has nothing to do with it, as no client on another machine does."""
 
 
 class Callers:
@@ -102,9 +106,9 @@ def echo_server(size: Size, *, pinned: bool, **options: Any) -> Iterator[Callers
 
 @contextmanager
 def callers_of(target: Target) -> Iterator[Callers]:
-    """A load process on the other cores."""
+    """A load process on the other cores, or on those of the workers for gRPC."""
     wanted = {"admin_token": target.admin_token, "size": target.size._asdict()}
-    with _beside(target, "bench.load", wanted) as callers:
+    with _beside(target, "bench.load", wanted, target.grpc_cores) as callers:
         yield callers
 
 
@@ -119,17 +123,19 @@ def watchers_of(target: Target, count: int) -> Iterator[Callers]:
 def producers_of(target: Target, jobs: int) -> Iterator[Callers]:
     """A process of producers of lineage, for a target that serves HTTP; they `prepare` and `send` as they are told."""
     wanted = {"http_url": target.http_url, "size": target.size._asdict(), "jobs": jobs}
-    with _beside(target, "bench.producers", wanted) as producers:
+    with _beside(target, "bench.producers", wanted, target.http_cores) as producers:
         yield producers
 
 
 @contextmanager
-def _beside(target: Target, module: str, wanted: dict[str, Any]) -> Iterator[Callers]:
+def _beside(
+    target: Target, module: str, wanted: dict[str, Any], cores: Sequence[int] = ()
+) -> Iterator[Callers]:
     common = {
         "endpoint": target.endpoint,
         "workspace": target.workspace,
         "token": target.token,
-        "cores": _cores()[1:] if target.pinned else [],
+        "cores": list(cores) or (_cores()[1:] if target.pinned else []),
     }
     with _process(module, {**common, **wanted}) as process:
         yield Callers(process, target.process_id)
@@ -217,6 +223,16 @@ def _cores() -> list[int]:
     return cores if len(cores) >= 2 else []
 
 
+def worker_cores(process_id: int, http_workers: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The cores of a supervisor's workers for gRPC and of those for HTTP, which it starts last; none where they have some in common, and off Linux."""
+    workers = _children(process_id)
+    if not 0 < http_workers < len(workers):
+        return (), ()
+    cores = [os.sched_getaffinity(worker) for worker in workers]
+    grpc, http = (set().union(*some) for some in (cores[:-http_workers], cores[-http_workers:]))
+    return ((), ()) if grpc & http else (tuple(sorted(grpc)), tuple(sorted(http)))
+
+
 def _said(process: subprocess.Popen[str], address: re.Pattern[str]) -> str:
     said = []
     for line in process.stderr or ():
@@ -244,12 +260,20 @@ def _line(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 def cpu_seconds(process_id: int) -> float | None:
     """CPU time of a process and of the workers it started, so far; None off Linux."""
-    directory = Path(f"/proc/{process_id}")
     try:
-        text = (directory / "stat").read_text()
-        workers = (directory / f"task/{process_id}/children").read_text().split()
+        text = Path(f"/proc/{process_id}/stat").read_text()
     except OSError:
         return None
     fields = text.rpartition(")")[2].split()
     own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return own + sum(cpu_seconds(int(worker)) or 0.0 for worker in workers)
+    return own + sum(cpu_seconds(worker) or 0.0 for worker in _children(process_id))
+
+
+def _children(process_id: int) -> list[int]:
+    """In the order in which they were started; none off Linux."""
+    try:
+        return [
+            int(each) for each in Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
+        ]
+    except OSError:
+        return []

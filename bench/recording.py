@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, select
 
 from bench.figures import Figure, median_of, percentile
-from bench.processes import Callers, Target, callers_of, producers_of, served
+from bench.processes import Callers, Target, callers_of, producers_of, served, worker_cores
 from bench.server import filled, table_of
 from bench.worlds import Size
 from bench.writers import asked, asked_while
@@ -36,6 +36,7 @@ class Effort(NamedTuple):
     clients: int = 8
     batch: int = 100
     rounds: int = 3
+    load_rounds: int = 5
     events: int = 4_000
     singles: int = 1_000
     singles_per_second: float = 100
@@ -57,7 +58,7 @@ def recording_figures(size: Size = WORLD, effort: Effort | None = None) -> list[
         figures = [_rate(producers, effort), _acknowledged(producers, effort)]
         with callers_of(target) as asking:
             figures.append(_beside(asking, producers, effort))
-        loads = effort.rounds * (effort.events + _load(effort))
+        loads = effort.rounds * effort.events + effort.load_rounds * _load(effort)
         require_recorded(target, first + loads + effort.singles)
     return figures
 
@@ -69,8 +70,11 @@ def recording_server(size: Size, http_workers: int) -> Iterator[Target]:
         directory = Path(name)
         target = filled(size, directory)
         with served(directory, http_workers=http_workers) as server:
+            grpc_cores, http_cores = worker_cores(server.process_id, http_workers)
             yield replace(
                 target,
+                grpc_cores=grpc_cores,
+                http_cores=http_cores,
                 endpoint=server.endpoint,
                 process_id=server.process_id,
                 http_url=server.http_url,
@@ -139,7 +143,7 @@ def _beside(asking: Callers, producers: Callers, effort: Effort) -> Figure:
     all_loaded: list[float] = []
     per_second: list[float] = []
     asked(asking, effort.calls)
-    for _ in range(effort.rounds):
+    for _ in range(effort.load_rounds):
         producers.measure("prepare", count=_load(effort), batch=effort.batch)
         idle.append(median_of(asked(asking, effort.calls * 4)))
         send = partial(producers.measure, "send", clients=effort.clients, per_second=effort.load_per_second)
@@ -157,7 +161,7 @@ def _beside(asking: Callers, producers: Callers, effort: Effort) -> Figure:
             "loaded_calls": len(all_loaded),
             "events_per_second": median_of(per_second),
             "batch": effort.batch,
-            "rounds": effort.rounds,
+            "rounds": effort.load_rounds,
         },
         has_load=median_of(per_second) >= effort.load_per_second * LOAD_SHARE_MIN,
     )
