@@ -36,12 +36,12 @@ class Effort(NamedTuple):
     clients: int = 8
     batch: int = 100
     rounds: int = 3
-    load_rounds: int = 5
     events: int = 4_000
     singles: int = 1_000
     singles_per_second: float = 100
     load_per_second: float = 1_000
-    load_seconds: float = 3
+    load_seconds: float = 6
+    """Long beside the time until the last batch is answered, which counts too."""
     calls: int = 50
     """Asked between two looks at whether events are still sent."""
 
@@ -58,7 +58,7 @@ def recording_figures(size: Size = WORLD, effort: Effort | None = None) -> list[
         figures = [_rate(producers, effort), _acknowledged(producers, effort)]
         with callers_of(target) as asking:
             figures.append(_beside(asking, producers, effort))
-        loads = effort.rounds * effort.events + effort.load_rounds * _load(effort)
+        loads = effort.rounds * (effort.events + _load(effort))
         require_recorded(target, first + loads + effort.singles)
     return figures
 
@@ -143,7 +143,7 @@ def _beside(asking: Callers, producers: Callers, effort: Effort) -> Figure:
     all_loaded: list[float] = []
     per_second: list[float] = []
     asked(asking, effort.calls)
-    for _ in range(effort.load_rounds):
+    for _ in range(effort.rounds):
         producers.measure("prepare", count=_load(effort), batch=effort.batch)
         idle.append(median_of(asked(asking, effort.calls * 4)))
         send = partial(producers.measure, "send", clients=effort.clients, per_second=effort.load_per_second)
@@ -161,7 +161,7 @@ def _beside(asking: Callers, producers: Callers, effort: Effort) -> Figure:
             "loaded_calls": len(all_loaded),
             "events_per_second": median_of(per_second),
             "batch": effort.batch,
-            "rounds": effort.load_rounds,
+            "rounds": effort.rounds,
         },
         has_load=median_of(per_second) >= effort.load_per_second * LOAD_SHARE_MIN,
     )
