@@ -22,7 +22,7 @@ from lakewarden_server.core.errors import FailedPrecondition, InvalidArgument, R
 
 SQLITE_BUSY_MILLISECONDS = 5_000
 SQLITE_WAL_SWITCH_SECONDS = 10.0
-SQLITE_WRITER_CACHE_KIB = 32 * 1024
+SQLITE_WRITER_CACHE_KIB = 32_768
 """Of pages of the one writing connection of a process. A batch of lineage changes a thousand, of 4 KiB; with SQLite's own 2 MB they would
 be written before the transaction ends, read back and written again."""
 POOL_TIMEOUT_SECONDS = 5.0
