@@ -228,7 +228,11 @@ def worker_cores(process_id: int, http_workers: int) -> tuple[tuple[int, ...], t
     workers = _children(process_id)
     if not 0 < http_workers < len(workers):
         return (), ()
-    cores = [os.sched_getaffinity(worker) for worker in workers]
+    return cores_apart([os.sched_getaffinity(worker) for worker in workers], http_workers)
+
+
+def cores_apart(cores: Sequence[set[int]], http_workers: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Of the cores of all workers, in the order they started, those for gRPC and those for HTTP; none where some are of both."""
     grpc, http = (set().union(*some) for some in (cores[:-http_workers], cores[-http_workers:]))
     return ((), ()) if grpc & http else (tuple(sorted(grpc)), tuple(sorted(http)))
 

@@ -27,7 +27,7 @@ more by as many changes of thread than by waiting."""
 HTTP_NICE = 5
 """How far a process that answers HTTP alone steps back from those that answer engines, where there is not a core for each: lineage that is
 recorded later harms nobody, a check that waits holds up a query. On SQLite whoever else writes waits for its transactions, of one or two tenths
-of a second, that much longer then."""
+of a second, longer then."""
 COLLECTOR_THRESHOLDS = (2_000, 10, 100)
 """How many new objects, and looks at younger ones, the cyclic collector lets come before it looks at the young, the older, and all: a look at
 all keeps every call waiting for tens of milliseconds, and with Python's own (700, 10, 10) comes every few seconds."""

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
-from bench.processes import worker_cores
+from bench.processes import cores_apart, worker_cores
 
-CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+CORES = os.sched_getaffinity(0)
 SUPERVISOR = """
 import json, os, subprocess, sys
 workers = []
@@ -23,8 +23,6 @@ input()
 for worker in workers:
     worker.communicate(b"\\n")
 """
-
-pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="this machine does not pin processes, or has one core")
 
 
 @contextmanager
@@ -38,15 +36,25 @@ def supervisor(cores: Sequence[int]) -> Iterator[int]:
         process.communicate("\n")
 
 
-def test_workers_for_grpc_and_those_for_http_are_told_apart_by_their_cores() -> None:
-    first, second = CORES[:2]
-    with supervisor([second, first]) as process_id:
-        assert worker_cores(process_id, 1) == ((second,), (first,))
+def test_workers_for_grpc_and_those_for_http_are_told_apart_by_the_order_in_which_they_started() -> None:
+    first, last = min(CORES), max(CORES)
+    with supervisor([last, first]) as process_id:
+        # On a machine with one core they share it.
+        assert worker_cores(process_id, 1) == (((last,), (first,)) if first != last else ((), ()))
         assert worker_cores(process_id, 0) == worker_cores(process_id, 2) == ((), ())
 
 
-def test_workers_that_share_a_core_have_none_to_themselves() -> None:
-    first, second = CORES[:2]
-    with supervisor([first, second, first]) as process_id:
-        assert worker_cores(process_id, 2) == ((), ())
-        assert worker_cores(process_id, 1) == ((), ())
+@pytest.mark.parametrize(
+    ("cores", "http_workers", "apart"),
+    [
+        ([{0}, {1}], 1, ((0,), (1,))),
+        ([{3}, {1}, {0}, {2}], 2, ((1, 3), (0, 2))),
+        ([{0, 1}, {2}], 1, ((0, 1), (2,))),
+        ([{0}, {1}, {0}], 1, ((), ())),
+        ([{0, 1}, {0, 1}], 1, ((), ())),
+    ],
+)
+def test_workers_that_share_a_core_have_none_to_themselves(
+    cores: list[set[int]], http_workers: int, apart: tuple[tuple[int, ...], tuple[int, ...]]
+) -> None:
+    assert cores_apart(cores, http_workers) == apart

@@ -181,6 +181,18 @@ def test_whether_there_is_an_answer_does_not_hang_on_what_hidden_assets_say(
         hidden(reader)
 
 
+def test_what_hidden_assets_say_is_read_no_longer_than_there_is_time(
+    lake: Lake, reader: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That alone bounds it."""
+    lake.made_of_columns("sales.seen", job="late", shown=[("raw.orders", "late", "IDENTITY")])
+    with monkeypatch.context() as late:
+        late.setattr(column_uses, "monotonic", lambda: float("inf"))
+        with pytest.raises(DeadlineExceeded):
+            reader.lineage.columns("main.sales.seen", "shown", direction="upstream")
+    assert reader.lineage.columns("main.sales.seen", "shown", direction="upstream").nodes
+
+
 def test_what_is_remembered_of_columns_is_bounded_and_changes_no_answer(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,7 +77,13 @@ def test_events_of_calls_that_come_at_once_are_read_by_one_at_a_time(monkeypatch
     assert max(most) == 1
 
 
-def in_order(*waiting: Callable[[], AbstractContextManager[None]]) -> Iterator[int]:
+def waiting_for(turns: Turns) -> int:
+    """How many threads wait for one of the turns."""
+    locks = [turns._working, turns._large, *(own.lock for own in turns._principals.values())]
+    return sum(len(lock._waiters) for lock in locks)
+
+
+def in_order(turns: Turns, *waiting: Callable[[], AbstractContextManager[None]]) -> Iterator[int]:
     """In which order those have a turn who began to wait in this one."""
     order: list[int] = []
 
@@ -86,10 +92,12 @@ def in_order(*waiting: Callable[[], AbstractContextManager[None]]) -> Iterator[i
             order.append(place)
 
     threads = [threading.Thread(target=wait, args=(place,)) for place in range(len(waiting))]
-    for thread in threads:
+    give_up = monotonic() + 20
+    for place, thread in enumerate(threads):
         thread.start()
-        # Nobody tells that a thread waits; each comes to it at once.
-        thread.join(0.05)
+        while waiting_for(turns) <= place:
+            assert monotonic() < give_up
+            time.sleep(0.001)
     yield -1
     for thread in threads:
         thread.join()
@@ -100,7 +108,7 @@ def test_who_records_comes_before_all_who_wait_to_read():
     turns = Turns()
     later = monotonic() + 20
     reading, recording = partial(turns.reading, 1, "ada", later), partial(turns.recording, later)
-    waited = in_order(reading, reading, recording)
+    waited = in_order(turns, reading, reading, recording)
     with turns.recording(later):
         next(waited)
     assert list(waited) == [2, 0, 1]
@@ -119,7 +127,7 @@ def test_large_events_of_principals_are_read_in_turn_however_many_one_sends():
     turns = Turns()
     later = monotonic() + 20
     eve, ada = (partial(turns.reading, TURN_BYTES_MAX + 1, name, later) for name in ("eve", "ada"))
-    waited = in_order(eve, eve, ada)
+    waited = in_order(turns, eve, eve, ada)
     with eve():
         next(waited)
     order = list(waited)
@@ -132,7 +140,7 @@ def test_of_one_principal_wait_so_many_large_ones_and_what_is_more_is_refused_at
     later = monotonic() + 20
     eve = partial(turns.reading, TURN_BYTES_MAX + 1, "eve", later)
     with turns.reading(TURN_BYTES_MAX + 1, "ada", later):
-        waited = in_order(*[eve] * LARGE_OF_PRINCIPAL_MAX)
+        waited = in_order(turns, *[eve] * LARGE_OF_PRINCIPAL_MAX)
         next(waited)
         with pytest.raises(Overloaded), eve():
             pass
